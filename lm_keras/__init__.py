@@ -1,0 +1,22 @@
+"""lm_keras: language models from theory to practice, in Keras and TensorFlow.
+
+The public names are imported at first use, so that `import lm_keras` stays fast.
+"""
+
+from lm_keras._lazy import attach
+
+__version__ = "0.1.0"
+
+__getattr__, __dir__, __all__ = attach(
+    __name__,
+    submodules=["data", "generation", "models", "serving", "text", "training"],
+    names={
+        "TrainingConfig": "lm_keras.training.config",
+        "fit": "lm_keras.training.fit",
+        "evaluate": "lm_keras.training.evaluate",
+        "LanguageModel": "lm_keras.language_model",
+        "export": "lm_keras.serving.export",
+        "check": "lm_keras.serving.check",
+        "InputError": "lm_keras.errors",
+    },
+)

@@ -1,0 +1,27 @@
+"""Names that are imported when they are first used (PEP 562)."""
+
+import importlib
+import os
+
+
+def attach(package, submodules=(), names=None):
+    """Returns `__getattr__, __dir__, __all__` for `package`.
+
+    `submodules` are imported whole; `names` maps a public name to the module that defines it.
+    """
+    names = dict(names or {})
+
+    def __getattr__(name):  # noqa: N807
+        if name in names:
+            # Keras reads its backend once, at import; this project is written for TensorFlow.
+            os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+            value = getattr(importlib.import_module(names[name]), name)
+            # A function may share its name with the module that defines it (`fit`): keep the function.
+            setattr(importlib.import_module(package), name, value)
+            return value
+        if name in submodules:
+            return importlib.import_module(f"{package}.{name}")
+        raise AttributeError(f"module {package!r} has no attribute {name!r}")
+
+    public = sorted([*submodules, *names])
+    return __getattr__, lambda: public, public

@@ -1,0 +1,148 @@
+"""`lm-keras`: train · evaluate · score · generate · export · check · data."""
+
+import argparse
+import os
+import sys
+import warnings
+
+from lm_keras.errors import InputError
+
+MODELS = ("lstm",)  # the keys of lm_keras.models.BUILDERS, here so that --help loads nothing
+
+
+class Parser(argparse.ArgumentParser):
+    """Says what is wrong in one line."""
+
+    def error(self, message):
+        print(f"{self.prog}: {message} (see {self.prog} --help)", file=sys.stderr)
+        raise SystemExit(2)
+
+
+def number(kind, least, most=None):
+    """An argparse type: a number of at least `least` and at most `most`, or what int32 and float hold."""
+    top = most if most is not None else 2**31 - 1 if kind is int else sys.float_info.max
+
+    def parse(text):
+        try:
+            value = kind(text)
+        except ValueError:
+            value = None
+        if value is None or not least <= value <= top:
+            what = "a whole number" if kind is int else "a number"
+            limit = f" and at most {top}" if most is not None or (value is not None and value > top) else ""
+            raise argparse.ArgumentTypeError(f"{text!r} is not {what} of at least {least}{limit}")
+        return value
+
+    return parse
+
+
+def parser():
+    top = Parser(prog="lm-keras", description="Train, evaluate, use and export language models.")
+    commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND", parser_class=Parser)
+    _add_train(commands.add_parser("train", help="train a model on text"))
+
+    evaluate = commands.add_parser("evaluate", help="loss, perplexity and bits per byte of a run on text")
+    evaluate.add_argument("run", help="run folder")
+    evaluate.add_argument("--data", required=True, metavar="PATH|NAME", help="text file, .gz, folder or known set")
+    evaluate.add_argument("--split", help="part of a known set (default: test, else validation)")
+
+    score = commands.add_parser("score", help="log-probability of one text")
+    score.add_argument("run", help="run folder")
+    score.add_argument("--text", required=True)
+    for command in (evaluate, score):
+        command.add_argument("--json", action="store_true", help="print one JSON object")
+
+    generate = commands.add_parser("generate", help="continue a prompt")
+    generate.add_argument("run", help="run folder")
+    generate.add_argument("--prompt", required=True)
+    generate.add_argument("--max-new-tokens", type=number(int, 0), default=50, metavar="N")
+    generate.add_argument("--temperature", type=number(float, 0), default=1.0, metavar="X", help="0 is greedy")
+    generate.add_argument("--top-k", type=number(int, 0), default=0, metavar="N", help="0 keeps all words")
+    generate.add_argument("--top-p", type=number(float, 1e-9, 1), default=1.0, metavar="X")
+    generate.add_argument("--repetition-penalty", type=number(float, 1e-3), default=1.0, metavar="X")
+    generate.add_argument("--stop", action="append", metavar="TEXT", help="end before this text (may be repeated)")
+    generate.add_argument("--seed", type=number(int, -(2**63), 2**63 - 1), default=0, metavar="N")
+    generate.add_argument("--stream", action="store_true", help="print the text while it is made")
+
+    export = commands.add_parser("export", help="write a SavedModel for TF Serving; prints the version folder")
+    export.add_argument("run", help="run folder")
+    export.add_argument("target", help="e.g. saved_models/name; the next free version is made below it")
+    check = commands.add_parser("check", help="prove that an export serves; exit 0, or a list of what is wrong")
+    check.add_argument("version", help="version folder, e.g. saved_models/name/1")
+
+    data = commands.add_parser("data", help="known data sets").add_subparsers(dest="action", required=True)
+    data.add_parser("list", help="names, licences and where they are")
+    data.add_parser("fetch", help="download a set").add_argument("name")
+    return top
+
+
+def _add_train(train):
+    train.add_argument("--model", required=True, choices=MODELS)
+    train.add_argument("--data", required=True, metavar="PATH|NAME", help="text file, .gz, folder or known set")
+    train.add_argument("--valid", metavar="PATH", help="validation text (default: a tenth of the paragraphs)")
+    train.add_argument("--tokenizer", required=True, choices=("char", "word"))
+    train.add_argument("--out", required=True, metavar="FOLDER", help="run folder to make")
+    train.add_argument("--resume", action="store_true", help="go on with the run in --out")
+    text = train.add_argument_group("text")
+    text.add_argument("--language", default="en", metavar="L", help="en, zh, or none: words stand between spaces")
+    text.add_argument("--vocab-size", type=number(int, 2), metavar="N", help="default: 10000 words, all characters")
+    text.add_argument("--min-count", type=number(int, 1), default=1, metavar="N")
+    text.add_argument("--lowercase", action="store_true")
+    text.add_argument("--length", type=number(int, 1), default=35, metavar="N", help="tokens a window")
+    text.add_argument("--contiguous", action="store_true", help="carry the state from batch to batch")
+    model = train.add_argument_group("model")
+    model.add_argument("--embedding-dim", type=number(int, 1), default=128, metavar="N")
+    model.add_argument("--hidden-dim", type=number(int, 1), default=256, metavar="N")
+    model.add_argument("--num-layers", type=number(int, 1), default=1, metavar="N")
+    model.add_argument("--dropout", type=number(float, 0, 0.99), default=0.0, metavar="X")
+    model.add_argument("--tie-embeddings", action="store_true")
+    model.add_argument("--init-scale", type=number(float, 1e-9), metavar="X", help="draw all weights from U(-X, X)")
+    run = train.add_argument_group("training")
+    run.add_argument("--epochs", type=number(int, 1), default=3, metavar="N")
+    run.add_argument("--batch-size", type=number(int, 1), default=32, metavar="N")
+    run.add_argument("--learning-rate", type=number(float, 1e-12), default=2e-3, metavar="X")
+    run.add_argument("--optimizer", choices=("adamw", "adam", "sgd"), default="adamw")
+    run.add_argument("--momentum", type=number(float, 0, 1), default=0.0, metavar="X")
+    run.add_argument("--weight-decay", type=number(float, 0), default=0.01, metavar="X")
+    run.add_argument("--warmup-steps", type=number(int, 0), default=100, metavar="N")
+    run.add_argument("--schedule", choices=("cosine", "linear", "step", "constant"), default="cosine")
+    run.add_argument("--decay-rate", type=number(float, 0, 1), default=0.5, metavar="X")
+    run.add_argument("--decay-from-epoch", type=number(int, 1), default=1, metavar="N")
+    run.add_argument("--clip-norm", type=number(float, 0), default=1.0, metavar="X", help="0: none")
+    run.add_argument("--early-stopping-patience", type=number(int, 0), metavar="N")
+    run.add_argument("--dtype", choices=("float32", "mixed_bfloat16"), default="float32")
+    run.add_argument("--jit-compile", action="store_true", help="compile the training step with XLA")
+    run.add_argument("--seed", type=number(int, 0, 2**32 - 1), default=0, metavar="N")
+    run.add_argument("--logging-steps", type=number(int, 1), default=10, metavar="N")
+    run.add_argument("--checkpoint-steps", type=number(int, 1), default=500, metavar="N")
+
+
+def main(arguments=None):
+    """Runs one command; returns the exit code: 0, 2 for bad input (one line on stderr), 1 for a failed check."""
+    options = parser().parse_args(arguments)
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    warnings.simplefilter("ignore")
+    if hasattr(sys.stdout, "reconfigure"):
+        sys.stdout.reconfigure(errors="replace")  # a prompt may hold bytes that are no text
+    try:
+        from lm_keras import commands  # after --help and wrong usage have been answered
+
+        code = getattr(commands, options.command)(options) or 0
+        sys.stdout.flush()  # a closed pipe is noticed here, not while Python ends
+        return code
+    except InputError as error:
+        print(f"lm-keras: {' '.join(str(error).split())}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("lm-keras: interrupted", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except OSError as error:  # no right to write, no space left
+        print(f"lm-keras: {error.filename or 'system'}: {error.strerror or error}", file=sys.stderr)
+        return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,137 @@
+"""Named corpora: load a split, find or fetch the files."""
+
+import gzip
+import hashlib
+import os
+import zlib
+from pathlib import Path
+
+from lm_keras.data.corpus_table import CORPORA, part
+from lm_keras.data.wiki import DUMP, gensim_file, wiki_paragraphs
+from lm_keras.errors import InputError
+
+
+def available():
+    """The names that `load` knows."""
+    return list(CORPORA)
+
+
+def splits(name):
+    """The splits that `load(name, split)` knows."""
+    return _find(name).splits
+
+
+def describe(name):
+    """One line on a corpus: what it is, its licence, its splits, and where it lies, if on this machine."""
+    corpus = _find(name)
+    place = locate(name) or ("to be fetched" if corpus.url else "not on this machine")
+    return f"{name:<16} {corpus.description} [{corpus.licence}] splits: {', '.join(corpus.splits)}; {place}"
+
+
+def load(name, split="train"):
+    """Returns the texts of one split of a named corpus, a list of str. Never uses the network.
+
+    The splits of each set are in `CORPORA[name].splits`: the official ones where they exist
+    (ptb; tinyshakespeare as in nanoGPT: first 90 % of the characters, last 10 %). Otherwise one
+    text in ten is "validation", by `split_texts(texts, 0.1, seed=0)`; a novel is cut at 90 %.
+    wiki-excerpt, lee-news, tang-poems, ptb: one paragraph, item, poem, sentence a text.
+    tinyshakespeare, hongloumeng, shuihu: one text, newlines kept.
+    Raises InputError for an unknown name or split, or a set that is not on this machine.
+    """
+    corpus = _find(name)
+    if split not in corpus.splits:
+        raise InputError(f"{name} has no split {split!r}; choose from {', '.join(corpus.splits)}")
+    if corpus.embedded == DUMP:
+        return part(wiki_paragraphs(cache_folder()), split)
+    if corpus.embedded:
+        return corpus.texts(gensim_file(corpus.embedded).read_text("utf-8"), split)
+    path = _locate(corpus, corpus.files[split])
+    if path is None:
+        raise InputError(_how_to_get(corpus))
+    return corpus.texts(_read(path, corpus), split)
+
+
+def fetch(name):
+    """Returns the path of a named corpus, after downloading it into the cache if need be.
+
+    Downloads show a progress bar and are checked against a known sha256; nothing is kept of a failure.
+    Raises InputError where there is no public address, or the download fails.
+    """
+    corpus = _find(name)
+    found = locate(name)
+    if found is not None:
+        return found
+    if not corpus.url:
+        raise InputError(_how_to_get(corpus))
+    import pooch
+
+    pooch.get_logger().setLevel("WARNING")
+    (file,) = corpus.sha256
+    try:
+        path = pooch.retrieve(
+            corpus.url, "sha256:" + corpus.sha256[file], file, cache_folder() / corpus.folder, progressbar=True
+        )
+    except (OSError, ValueError) as error:  # requests' errors are OSErrors, a wrong sha256 a ValueError
+        reason = " ".join(str(error).split())[:300]
+        raise InputError(f"{name}: the download of {corpus.url} failed ({reason}); try again later") from error
+    return Path(path)
+
+
+def locate(name):
+    """Where a named corpus lies on this machine: a file, a folder for several files, or None."""
+    corpus = _find(name)
+    if corpus.embedded:
+        return gensim_file(corpus.embedded)
+    paths = [_locate(corpus, file) for file in corpus.sha256]
+    if None in paths:
+        return None
+    return paths[0] if len(paths) == 1 else paths[0].parent
+
+
+def cache_folder():
+    import pooch
+
+    return Path(pooch.os_cache("lm_keras"))
+
+
+def _find(name):
+    if name not in CORPORA:
+        raise InputError(f"unknown corpus {name!r}; known are {', '.join(CORPORA)}")
+    return CORPORA[name]
+
+
+def _locate(corpus, file):
+    folders = [Path(os.environ["LM_KERAS_DATA"]).expanduser()] if os.environ.get("LM_KERAS_DATA") else []
+    for folder in [*folders, cache_folder()]:
+        for path in (folder / corpus.folder / file, folder / corpus.folder / f"{file}.gz"):
+            if path.is_file():
+                return path
+    return None
+
+
+def _read(path, corpus):
+    try:
+        data = path.read_bytes()
+        if path.suffix == ".gz":
+            data = gzip.decompress(data)
+    except (OSError, EOFError, zlib.error) as error:
+        raise InputError(f"{path}: cannot be read ({error}); get {corpus.name} again") from error
+    expected, found = corpus.sha256[path.name.removesuffix(".gz")], hashlib.sha256(data).hexdigest()
+    if found != expected:
+        raise InputError(
+            f"{path}: not the {corpus.name} that is expected (sha256 {found[:12]}..., not {expected[:12]}...);"
+            f" get it again from {corpus.source}"
+        )
+    return data.decode("utf-8-sig").replace("\r\n", "\n")
+
+
+def _how_to_get(corpus):
+    where = os.environ.get("LM_KERAS_DATA") or "not set"
+    text = f"{corpus.name} is not on this machine (LM_KERAS_DATA is {where}); "
+    if corpus.url:
+        return text + f"run lm-keras data fetch {corpus.name}, or set LM_KERAS_DATA to a folder that holds it"
+    file = next(iter(corpus.sha256))
+    return text + (
+        f"it cannot be fetched ({corpus.licence}): get it from {corpus.source} and put it at"
+        f" $LM_KERAS_DATA/{corpus.folder}/{file}"
+    )

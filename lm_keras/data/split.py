@@ -1,0 +1,79 @@
+"""A training and a validation part of a set of texts."""
+
+import hashlib
+import math
+import os
+from collections.abc import Iterator
+from itertools import islice
+
+from lm_keras.data.files import read_texts
+from lm_keras.errors import InputError
+
+COUNTED = 20_000  # up to so many texts the shares are exact; beyond, they are so on average
+
+
+def split_texts(texts, validation=0.1, seed=0):
+    """Returns `(train, validation)`; text i goes by a hash of `(seed, i)` alone, so the order is kept.
+
+    A list (or tuple, or one-shot iterator) gives two lists. Any other re-iterable (`read_texts(...)`)
+    gives two re-iterables that stream. A str or Path is read by `read_texts`. The same texts split
+    the same way as list and as stream. From two texts on each side gets at least one; a single text
+    is cut into two, at the white space next to the place, so that nothing of it is lost.
+    Raises InputError for no text, or a share not between 0 and 1.
+    """
+    if not 0 < validation < 1:
+        raise InputError(f"validation is a share between 0 and 1, got {validation!r}")
+    if isinstance(texts, (str, os.PathLike)):
+        texts = read_texts(texts)
+    if isinstance(texts, Iterator):
+        texts = list(texts)
+    scores = [_score(seed, i) for i, _ in enumerate(islice(texts, COUNTED + 1))]
+    if not scores:
+        raise InputError("there is no text to split; give at least one")
+    if len(scores) == 1:
+        train, valid = cut_text(next(iter(texts)), validation)
+        return [train], [valid]
+    threshold = _threshold(scores, validation)
+    sides = _Side(texts, seed, threshold, False), _Side(texts, seed, threshold, True)
+    return tuple(map(list, sides)) if isinstance(texts, (list, tuple)) else sides
+
+
+def cut_text(text, validation=0.1):
+    """Cuts one text in two, `train + validation == text`, after the white space nearest to the place.
+
+    Text without white space there (Chinese) is cut at the place itself.
+    """
+    if len(text) < 2:
+        raise InputError(f"a single text of {len(text)} characters cannot be split; give more text")
+    place = min(max(round(len(text) * (1 - validation)), 1), len(text) - 1)
+    reach = round(len(text) * min(validation, 1 - validation) / 2)
+    for distance in range(reach + 1):
+        for end in (place - distance, place + distance):
+            if 0 < end < len(text) and text[end - 1].isspace():
+                return text[:end], text[end:]
+    return text[:place], text[place:]
+
+
+class _Side:
+    """The texts of one side, streamed from `texts` at every iteration."""
+
+    def __init__(self, texts, seed, threshold, is_validation):
+        self.texts, self.seed, self.threshold, self.is_validation = texts, seed, threshold, is_validation
+
+    def __iter__(self):
+        for i, text in enumerate(self.texts):
+            if (_score(self.seed, i) < self.threshold) == self.is_validation:
+                yield text
+
+
+def _threshold(scores, validation):
+    ordered = sorted(scores)
+    if len(scores) <= COUNTED:
+        return ordered[min(max(round(len(scores) * validation), 1), len(scores) - 1)]
+    # Too many to count without reading them all: keep only that neither side is empty.
+    return min(max(validation, math.nextafter(ordered[0], 1)), ordered[-1])
+
+
+def _score(seed, index):
+    """A number in [0, 1) that is the same on every machine and in every Python version."""
+    return int.from_bytes(hashlib.blake2b(f"{seed},{index}".encode(), digest_size=6).digest()) / 2**48

@@ -1,0 +1,194 @@
+"""Texts to windows of token ids: the (x, y) batches that a language model trains on."""
+
+import itertools
+import mmap
+import os
+import tempfile
+
+import numpy as np
+
+from lm_keras.data.files import read_texts
+from lm_keras.errors import InputError
+
+ENCODED = 1 << 18  # characters given to the tokenizer at a time
+IN_MEMORY = 4_000_000  # ids; more of them go to a file
+
+
+def lm_windows(texts, tokenizer, length, batch_size, contiguous=False, shuffle=True, seed=0):
+    """Returns a tf.data.Dataset of `x, y`, int32 [B, T] each; y is x moved by one token.
+
+    `texts`: an iterable of str, read once, or a path for `read_texts`. Their stream is
+    `eos text eos text ... eos`; the N tokens after the first eos are the targets.
+
+    shuffle=True: the full windows, each once an epoch, in a new order every iteration, which `seed` and
+      the number of the iteration decide; the last batch may have fewer rows, N % length targets are unused.
+    shuffle=False: in order; the rest is a last batch [1, N % length]. Every target once.
+    contiguous=True: row b of batch i+1 continues row b of batch i (shuffle is ignored); the last batch
+      may be shorter, N % batch_size targets are unused.
+
+    Set on the dataset: `lm_contiguous`, `lm_batch_size`, `lm_num_bytes` (UTF-8, of the texts alone),
+    `lm_num_tokens` (targets an epoch). Raises InputError for sizes below 1, no text or too few tokens.
+    """
+    for name, size in {"length": length, "batch_size": batch_size}.items():
+        if not isinstance(size, (int, np.integer)) or isinstance(size, bool) or size < 1:
+            raise InputError(f"{name} must be a whole number of at least 1, got {size!r}")
+    ids, num_bytes = token_stream(texts, tokenizer)
+    num_targets = len(ids) - 1
+    if contiguous:
+        dataset, num_tokens = _contiguous(ids, num_targets, length, batch_size)
+    elif shuffle:
+        dataset, num_tokens = _shuffled(ids, num_targets, length, batch_size, seed)
+    else:
+        dataset, num_tokens = _in_order(ids, num_targets, length, batch_size)
+    dataset = dataset.prefetch(2)
+    dataset.lm_contiguous, dataset.lm_batch_size = bool(contiguous), int(batch_size)
+    dataset.lm_num_bytes, dataset.lm_num_tokens = num_bytes, num_tokens
+    return dataset
+
+
+def token_stream(texts, tokenizer):
+    """Returns `eos text1 eos ... textN eos` as one uint16 or int32 array, and the bytes of the texts.
+
+    A long stream lies in a file without a name (in $TMPDIR), not in memory; see `IdsInFile`.
+    """
+    if isinstance(texts, (str, os.PathLike)):
+        texts = read_texts(texts)
+    dtype = np.uint16 if tokenizer.vocab_size <= 1 << 16 else np.int32
+    eos = (tokenizer.eos_id,)
+    pieces, num_ids, num_bytes, file = [np.array(eos, dtype)], 1, 0, None
+    for batch in _batches_of_texts(texts):
+        num_bytes += sum(len(text.encode("utf-8", "surrogatepass")) for text in batch)
+        ids = itertools.chain.from_iterable(itertools.chain(ids, eos) for ids in tokenizer.encode_batch(batch))
+        pieces.append(np.fromiter(ids, dtype))
+        num_ids += len(pieces[-1])
+        if num_ids > IN_MEMORY:
+            file = file or tempfile.TemporaryFile()  # noqa: SIM115
+            file.writelines(pieces)
+            pieces = []
+    if num_bytes == 0:
+        raise InputError("there is no text to make windows of; give at least one text that is not empty")
+    if file is None:
+        return np.concatenate(pieces), num_bytes
+    file.writelines(pieces)
+    file.flush()
+    return IdsInFile(file, dtype, num_ids), num_bytes
+
+
+class IdsInFile:
+    """Ids in a file that is freed with this object; TensorFlow keeps functions, and so this, until the process ends.
+
+    It maps the file anew for every read: a map that stays counts all it has ever shown as memory in use.
+    """
+
+    def __init__(self, file, dtype, num_ids):
+        self.file, self.dtype, self.num_ids = file, dtype, num_ids
+
+    def __len__(self):
+        return self.num_ids
+
+    def __getitem__(self, places):
+        with mmap.mmap(self.file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+            ids = np.frombuffer(data, self.dtype)
+            chosen = ids[places].copy()
+            del ids  # the map cannot be closed while an array looks at it
+        return chosen
+
+
+def _batches_of_texts(texts):
+    batch, size = [], 0
+    for text in texts:
+        if not isinstance(text, str):
+            raise InputError(f"every text must be a str, got {type(text).__name__}: {str(text)[:40]!r}")
+        batch.append(text)
+        size += len(text) + 1
+        if size >= ENCODED:
+            yield batch
+            batch, size = [], 0
+    if batch:
+        yield batch
+
+
+def _contiguous(ids, num_targets, length, batch_size):
+    import tensorflow as tf
+
+    row = num_targets // batch_size  # targets a row
+    if row == 0:
+        raise InputError(
+            f"{num_targets} tokens cannot fill batch_size={batch_size} rows; give more text or a smaller batch_size"
+        )
+    num_full, rest = divmod(row, length)
+    firsts = tf.range(batch_size, dtype=tf.int64) * row
+    full = _gather(ids, tf.data.Dataset.range(num_full).map(lambda i: firsts + i * length), length, batch_size)
+    last = _gather(ids, tf.data.Dataset.from_tensors(firsts + num_full * length), rest, batch_size)
+    return _join(full, num_full, last, rest), row * batch_size
+
+
+def _in_order(ids, num_targets, length, batch_size):
+    import tensorflow as tf
+
+    num_full, rest = divmod(num_targets, length)
+    starts = tf.data.Dataset.range(num_full).map(lambda i: i * length).batch(batch_size)
+    last = tf.data.Dataset.from_tensors(tf.constant([num_full * length], tf.int64))
+    num_batches = -(-num_full // batch_size)
+    return _join(_gather(ids, starts, length), num_batches, _gather(ids, last, rest, 1), rest), num_targets
+
+
+def _shuffled(ids, num_targets, length, batch_size, seed):
+    import tensorflow as tf
+
+    num_full = num_targets // length
+    if num_full == 0:
+        raise InputError(
+            f"{num_targets} tokens are fewer than one window of length={length}; give more text or a smaller length"
+        )
+    num_batches = -(-num_full // batch_size)
+    epochs = itertools.count()
+
+    def one_epoch(_):
+        # index_shuffle is a permutation that needs no memory; Dataset.shuffle(n) would hold n tensors
+        # (2 GB for 1 GB of text). A count of our own, because seeds of tf.data mix in tf.random.set_seed.
+        epoch = tf.numpy_function(lambda: np.int64(next(epochs)), [], tf.int64)
+        key = tf.stack([tf.constant(seed, tf.int64), tf.reshape(epoch, [])])
+
+        def starts(batch):
+            first = batch * batch_size
+            places = tf.range(first, tf.minimum(first + batch_size, num_full))
+            return tf.random.experimental.index_shuffle(places, key, tf.constant(num_full - 1, tf.int64)) * length
+
+        return tf.data.Dataset.range(num_batches).map(starts)
+
+    windows = _gather(ids, tf.data.Dataset.range(1).flat_map(one_epoch), length)
+    return windows.apply(tf.data.experimental.assert_cardinality(num_batches)), num_full * length
+
+
+def _gather(ids, starts, width, batch_size=None):
+    """A dataset of start positions [B] becomes one of `x, y` [B, width]."""
+    import tensorflow as tf
+
+    if isinstance(ids, IdsInFile):
+
+        def read(places):
+            return tf.numpy_function(lambda p: ids[p].astype(np.int32), [places], tf.int32)
+
+    else:
+        with tf.device("CPU"):
+            tokens = tf.constant(ids)
+
+        def read(places):
+            return tf.cast(tf.gather(tokens, places), tf.int32)
+
+    def x_and_y(first):
+        both = read(first[:, None] + tf.range(width + 1, dtype=tf.int64))  # (B, width + 1)
+        both.set_shape([batch_size, width + 1])
+        return both[:, :-1], both[:, 1:]
+
+    return starts.map(x_and_y)
+
+
+def _join(full, num_full, last, rest):
+    """The full batches, then the one of the remaining `rest` targets a row, where there are any."""
+    import tensorflow as tf
+
+    parts = ([full] if num_full else []) + ([last] if rest else [])
+    dataset = parts[0] if len(parts) == 1 else parts[0].concatenate(parts[1])
+    return dataset.apply(tf.data.experimental.assert_cardinality(num_full + bool(rest)))

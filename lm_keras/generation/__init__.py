@@ -1,0 +1,13 @@
+"""Decoding and scoring over a model's step view, written once for every family."""
+
+from lm_keras._lazy import attach
+
+__getattr__, __dir__, __all__ = attach(
+    __name__,
+    names={
+        "prefill": "lm_keras.generation.loop",
+        "decode": "lm_keras.generation.loop",
+        "score_ids": "lm_keras.generation.scoring",
+        "sample": "lm_keras.generation.sampling",
+    },
+)

@@ -1,0 +1,57 @@
+"""Scoring and decoding as TensorFlow functions, traced once for all batch sizes and lengths."""
+
+import numpy as np
+import tensorflow as tf
+
+from lm_keras.generation import loop, scoring
+
+IDS = tf.TensorSpec([None, None], tf.int32)
+
+
+def banned_marks(tokenizer):
+    """What is added to the logits [V] so that padding and unknown-word marks are never generated."""
+    banned = np.zeros(tokenizer.vocab_size, np.float32)
+    banned[[i for i in (tokenizer.pad_id, tokenizer.unk_id) if i is not None]] = -np.inf
+    return banned
+
+
+def score(model, tokenizer):
+    return tf.function(
+        lambda ids: scoring.score_ids(model, ids), input_signature=[tf.TensorSpec([None, None], tf.int32)]
+    )
+
+
+def prefill(model, tokenizer):
+    return tf.function(lambda ids: loop.prefill(model, ids), input_signature=[IDS])
+
+
+def decode(model, tokenizer, greedy, penalized):
+    def rows(dtype):
+        return tf.TensorSpec([None], dtype)
+
+    state = [tf.TensorSpec([None, *s.shape[1:]], s.dtype) for s in model.step_model.inputs[1:]]
+    scalar, banned = tf.TensorSpec([], tf.int32), banned_marks(tokenizer)
+
+    @tf.function(
+        input_signature=[
+            rows(tf.int32),
+            state,
+            rows(tf.int32),
+            tf.TensorSpec([None, None], tf.bool),
+            scalar,
+            scalar,
+            rows(tf.float32),
+            rows(tf.int32),
+            rows(tf.float32),
+            rows(tf.int64),
+            tf.TensorSpec([], tf.float32),
+        ]  # fmt: skip
+    )
+    def step(token, state, remaining, seen, count, position, temperature, top_k, top_p, seed, penalty):
+        choose = loop.chooser(None if greedy else temperature, top_k, top_p, seed, penalty if penalized else None)
+        return loop.decode(
+            model, token, state, remaining, count, banned=banned, eos_id=tokenizer.eos_id, choose=choose,
+            position=position, seen=seen if penalized else None,
+        )  # fmt: skip
+
+    return step

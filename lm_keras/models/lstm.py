@@ -1,0 +1,132 @@
+"""The documents' LSTM language models: Embedding -> LSTM -> Dense, in all their forms."""
+
+import itertools
+
+import keras
+from keras import layers, ops
+
+from lm_keras.errors import InputError
+from lm_keras.models.causal_lm import CausalLM, Views
+
+
+def build_lstm_lm(
+    vocab_size,
+    *,
+    embedding_dim=128,
+    hidden_dim=256,
+    num_layers=1,
+    dropout=0.0,
+    tie_embeddings=False,
+    embedding_matrix=None,
+    train_embeddings=True,
+    return_sequences=True,
+    init_scale=None,
+    seed=None,
+    name="lstm_lm",
+):
+    """LSTM language model, ids int32 [B, T] -> logits [B, T, V], or [B, V] of the last word alone.
+
+    `embedding_dim=None` feeds one-hot vectors to the LSTM (document 000); a float `embedding_matrix` [V, E]
+    starts the embedding, frozen with `train_embeddings=False`; `tie_embeddings` scores words with the
+    embedding's transpose (Press & Wolf 2017); `return_sequences=False` is the last-word form of documents
+    000, 002 and 004; `init_scale` draws every weight from U(-s, s) (Zaremba et al. 2014), Keras' defaults
+    otherwise. Dropout acts on all but the recurrent connections. Raises InputError for impossible sizes.
+    """
+    arguments = dict(locals())
+    arguments.pop("name")
+    if arguments.pop("embedding_matrix") is not None:
+        arguments["embedding_dim"] = embedding_dim = embedding_matrix.shape[1]
+    _check(vocab_size, embedding_dim, hidden_dim, num_layers, dropout, tie_embeddings, embedding_matrix)
+
+    # === Layers ===
+    seeds = itertools.count(seed) if seed is not None else itertools.repeat(None)
+    uniform = init_scale is not None
+
+    def init(default="GlorotUniform"):
+        if uniform:
+            return keras.initializers.RandomUniform(-init_scale, init_scale, seed=next(seeds))
+        return getattr(keras.initializers, default)(seed=next(seeds))
+
+    if embedding_dim is None:
+
+        def embed(ids):
+            return ops.one_hot(ids, vocab_size)  # (B, T, V)
+    else:
+        embed = layers.ReversibleEmbedding(
+            vocab_size,
+            embedding_dim,
+            embeddings_initializer=init("RandomUniform")
+            if embedding_matrix is None
+            else keras.initializers.Constant(embedding_matrix),
+            trainable=train_embeddings,
+            name="embedding",
+        )
+    lstms = [
+        layers.LSTM(
+            hidden_dim,
+            return_sequences=True,
+            return_state=True,
+            kernel_initializer=init(),
+            recurrent_initializer=init("Orthogonal"),
+            bias_initializer=init() if uniform else "zeros",
+            unit_forget_bias=not uniform,
+            name=f"lstm_{i}",
+        )
+        for i in range(num_layers)
+    ]
+    drops = [layers.Dropout(dropout, seed=next(seeds), name=f"dropout_{i}") for i in range(num_layers + 1)]
+    if tie_embeddings:
+        embed.supports_masking = True  # in reverse it reads what a masked LSTM wrote
+        to_embedding = layers.Dense(embedding_dim, use_bias=False, kernel_initializer=init(), name="to_embedding")
+    else:
+        to_logits = layers.Dense(
+            vocab_size,
+            kernel_initializer=init(),
+            bias_initializer=init() if uniform else "zeros",
+            name="logits",
+        )
+
+    def forward(ids, state=None, mask=None):
+        x = drops[0](embed(ids))  # (B, T, E)
+        new_state = []
+        for i, lstm in enumerate(lstms):
+            before = state and state[2 * i : 2 * i + 2]
+            x, h, c = lstm(x, initial_state=before, mask=mask)  # (B, T, H), (B, H), (B, H)
+            x = drops[i + 1](x)
+            new_state += [h, c]
+        return x, new_state
+
+    def head(x):
+        return embed(to_embedding(x), reverse=True) if tie_embeddings else to_logits(x)  # (B, T, V)
+
+    # === Functional model ===
+    ids = keras.Input((None,), dtype="int32", name="ids")
+    x, _ = forward(ids)
+    outputs = head(x if return_sequences else x[:, -1])
+
+    # === Step view: the same layers, from a given state ===
+    step_ids = keras.Input((None,), dtype="int32", name="step_ids")
+    state = [keras.Input((hidden_dim,), name=f"{s}_{i}") for i in range(num_layers) for s in "hc"]
+    x, new_state = forward(ops.maximum(step_ids, 0), state, mask=step_ids >= 0)
+    step = keras.Model([step_ids, *state], [head(x), *new_state], name=f"{name}_step")
+
+    def initial_state(batch_size):
+        return [ops.zeros((batch_size, hidden_dim)) for _ in state]
+
+    return CausalLM(ids, outputs, views=Views(step, initial_state, "build_lstm_lm", arguments), name=name)
+
+
+def _check(vocab_size, embedding_dim, hidden_dim, num_layers, dropout, tie_embeddings, matrix):
+    sizes = {"vocab_size": vocab_size, "hidden_dim": hidden_dim, "num_layers": num_layers}
+    if embedding_dim is not None:
+        sizes["embedding_dim"] = embedding_dim
+    for key, value in sizes.items():
+        least = 2 if key == "vocab_size" else 1
+        if not isinstance(value, int) or value < least:
+            raise InputError(f"{key} is {value!r}; it must be a whole number of at least {least}")
+    if not 0 <= dropout < 1:
+        raise InputError(f"dropout is {dropout!r}; it must be at least 0 and less than 1")
+    if tie_embeddings and embedding_dim is None:
+        raise InputError("tie_embeddings=True needs an embedding_dim: one-hot inputs have no embedding to tie")
+    if matrix is not None and matrix.shape[0] != vocab_size:
+        raise InputError(f"embedding_matrix has {matrix.shape[0]} rows; it needs one a word: {vocab_size}")

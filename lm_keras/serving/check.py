@@ -1,0 +1,112 @@
+"""The export check: what can be proven about a SavedModel without the server binary."""
+
+import math
+from pathlib import Path
+
+from lm_keras.errors import InputError
+from lm_keras.files import read_json
+from lm_keras.serving.session import query
+
+DTYPES = ("float32", "int32", "int64", "bool", "string")
+
+
+def check(version):
+    """Returns what is wrong with an exported version folder, one line each; an empty list means it serves.
+
+    (1) Every signature runs in a fresh process in a TF1 Session with XLA off and keras and lm_keras blocked;
+    (2) every op is a core op that the server has; (3) inputs and outputs are dense, [B, ...] and of served
+    types; (4) the warm-up records replay; (5) the variables take at most 1.05 x the parameters; (6) the
+    answers equal the LanguageModel's, in a batch and row by row. Raises InputError for a folder that is none.
+    """
+    version = Path(version)
+    if not (version / "saved_model.pb").is_file():
+        raise InputError(f"{version} holds no saved_model.pb; give a version folder such as saved_models/name/1")
+    extra = version / "assets.extra"
+    try:
+        expected, card = read_json(extra / "expected.json"), read_json(extra / "model_card.json")
+        warmup = list(_warmup_calls(version))
+    except InputError as error:
+        return [str(error)]
+    except Exception as error:
+        return [f"the warm-up file cannot be read: {' '.join(str(error).split())}"]
+    if not warmup:
+        return ["the warm-up file holds no request"]
+    rows = [_row(call, i) for call in expected for i in range(len(next(iter(call["inputs"].values()))))]
+    try:
+        report = query(version, [*expected, *rows, *warmup])
+    except RuntimeError as error:
+        return [str(error)]
+    answers = iter(report["results"])
+    problems = [*_wrong_ops(report["ops"]), *_wrong_signatures(report["signatures"])]
+    for call in [*expected, *rows]:
+        problems += _differences(call, next(answers))
+    for call, answer in zip(warmup, answers, strict=True):
+        if "error" in answer:
+            problems.append(f"warm-up request of {call['signature']} fails: {answer['error']}")
+    missing = {"serving_default", *(call["signature"] for call in expected)} - set(report["signatures"])
+    problems += [f"signature {name} is missing" for name in sorted(missing)]
+    return problems + _wrong_size(version, card["parameter_bytes"])
+
+
+def _warmup_calls(version):
+    from lm_keras.serving.warmup import FILE, read_warmup
+
+    for call in read_warmup(version / FILE):
+        yield {**call, "inputs": {name: values.tolist() for name, values in call["inputs"].items()}}
+
+
+def _row(call, i):
+    """Row i of a call as a call of its own."""
+    return {
+        "signature": call["signature"],
+        **{side: {name: values[i : i + 1] for name, values in call[side].items()} for side in ("inputs", "outputs")},
+    }
+
+
+def _wrong_ops(ops):
+    return [f"op {name} {wrong}" for name, wrong in sorted(ops.items()) if wrong]
+
+
+def _wrong_signatures(signatures):
+    for name, sides in signatures.items():
+        for side, tensors in sides.items():
+            for key, tensor in tensors.items():
+                where = f"{name}: {side[:-1]} {key}"
+                if not tensor["dense"]:
+                    yield f"{where} is not a dense tensor"
+                if tensor["dtype"] not in DTYPES:
+                    yield f"{where} is {tensor['dtype']}, which clients cannot send or read"
+                if not tensor["shape"] or tensor["shape"][0] != -1:
+                    yield f"{where} has shape {tensor['shape']}; its first dimension must be the batch"
+
+
+def _differences(call, answer):
+    if "error" in answer:
+        return [f"{call['signature']} fails: {answer['error']}"]
+    wrong = []
+    for name, values in call["outputs"].items():
+        if len(answer.get(name, ())) != len(values):
+            wrong.append(
+                f"{call['signature']}: output {name} has {len(answer.get(name, ()))} rows, not {len(values)}"
+            )
+            continue
+        for got, want in zip(answer[name], values, strict=True):
+            same = math.isclose(got, want, rel_tol=1e-4, abs_tol=1e-4) if isinstance(want, float) else got == want
+            if not same:
+                wrong.append(f"{call['signature']}: {name} is {got!r}, the language model gives {want!r}")
+    return wrong
+
+
+def _wrong_size(version, parameter_bytes):
+    import tensorflow as tf
+
+    reader = tf.train.load_checkpoint(str(version / "variables" / "variables"))
+    types = reader.get_variable_to_dtype_map()
+    size = sum(
+        math.prod(shape) * types[name].size
+        for name, shape in reader.get_variable_to_shape_map().items()
+        if types[name] != tf.string  # the object graph
+    )
+    if size > 1.05 * parameter_bytes:
+        return [f"variables take {size:,} bytes for {parameter_bytes:,} bytes of parameters"]
+    return []

@@ -1,0 +1,15 @@
+"""Raw text to token ids: cleaning, NLTK words and sentences, tokenizers with an in-graph twin."""
+
+from lm_keras._lazy import attach
+
+__getattr__, __dir__, __all__ = attach(
+    __name__,
+    names={
+        "clean": "lm_keras.text.cleaning",
+        "sentences": "lm_keras.text.segmentation",
+        "words": "lm_keras.text.segmentation",
+        "CharTokenizer": "lm_keras.text.char_tokenizer",
+        "WordTokenizer": "lm_keras.text.word_tokenizer",
+        "load_tokenizer": "lm_keras.text.folder",
+    },
+)

@@ -1,0 +1,114 @@
+"""Characters as tokens, with bytes for the characters that are not in the vocabulary."""
+
+from itertools import chain
+
+from lm_keras.errors import InputError
+from lm_keras.text import codepoints, vocabulary
+
+_BYTES = tuple(f"<0x{byte:02X}>" for byte in range(256))
+_RESERVED = (*vocabulary.SPECIAL_TOKENS, *_BYTES)
+_FIRST_BYTE = len(vocabulary.SPECIAL_TOKENS)
+
+
+class CharTokenizer:
+    """A token is a character (a Unicode code point); one outside the vocabulary is written as its UTF-8 bytes.
+
+    So nothing is unknown, and `decode(encode(text)) == text` for any valid text (its lower case with `lowercase`).
+    Ids: 0 `<pad>`, 1 `<unk>` (never produced), 2 `<eos>` (end and begin: bos_id == eos_id), 3..258 the bytes, then
+    the characters by frequency. `tokens`: the list of all of them, `vocab_size` long.
+    """
+
+    kind = "char"
+    pad_id, unk_id = vocabulary.PAD_ID, vocabulary.UNK_ID
+    bos_id = eos_id = vocabulary.EOS_ID
+
+    def __init__(self, tokens, language="en", lowercase=False):
+        vocabulary.check_tokens(tokens, _RESERVED)
+        if any(len(token) != 1 for token in tokens[len(_RESERVED) :]):
+            raise InputError("a character tokenizer's tokens must be single characters: train it again")
+        self.tokens, self.language, self.lowercase = list(tokens), language, lowercase
+        self.vocab_size = len(tokens)
+        self._ids = {token: i for i, token in enumerate(tokens) if i >= len(_RESERVED)}
+        # What each id decodes to, as bytes; one more entry for ids that are not in the vocabulary.
+        raw_bytes = [bytes([byte]) for byte in range(256)]
+        self._surface = [b""] * _FIRST_BYTE + raw_bytes + [token.encode() for token in self._ids] + [b""]
+
+    @classmethod
+    def train(cls, texts, vocab_size=None, min_count=1, language="en", lowercase=False):
+        """Takes the characters of `texts`, an iterable of strings: the most frequent ones up to `vocab_size` tokens.
+
+        `vocab_size` counts the special tokens and the 256 bytes too; None keeps all characters.
+        """
+        vocabulary.check_size(vocab_size, len(_RESERVED), "3 special tokens and 256 bytes")
+        counts = vocabulary.count(texts, lambda text: cls._normalize(text, lowercase))
+        return cls(vocabulary.choose(counts, vocab_size, min_count, _RESERVED), language, lowercase)
+
+    @staticmethod
+    def _normalize(text, lowercase):
+        text = codepoints.valid(text)
+        return codepoints.lower(text) if lowercase else text
+
+    def encode(self, text):
+        """Returns the ids of a text, without any mark at its ends."""
+        text = self._normalize(text, self.lowercase)
+        ids = list(map(self._ids.get, text))
+        if None not in ids:
+            return ids
+        pairs = zip(ids, text, strict=True)
+        return list(chain.from_iterable([i] if i is not None else _byte_ids(char) for i, char in pairs))
+
+    def encode_batch(self, texts):
+        return [self.encode(text) for text in texts]
+
+    def decode(self, ids, previous=None):
+        """Returns the text of the ids. Special tokens are nothing; bytes that are not UTF-8 become U+FFFD.
+
+        `previous`, the id of the token before, changes nothing here: it is for tokenizers that put spaces.
+        """
+        surface, size = self._surface, self.vocab_size
+        return b"".join(surface[i] for i in ids if 0 <= i < size).decode("utf-8", errors="replace")
+
+    def tf_encode(self, strings):
+        """Returns the ids of strings [B], ragged int32 [B, (n)], equal to `encode`. Core TensorFlow ops only."""
+        import tensorflow as tf
+
+        codes = tf.strings.unicode_decode(strings, "UTF-8", errors="replace")
+        char = codepoints.tf_lower_codes(codes.flat_values) if self.lowercase else codes.flat_values
+        table = codepoints.page_table({ord(token): i for token, i in self._ids.items()}, default=-1)
+        ids = codepoints.tf_page_lookup(table, char)
+        # The k-th id of a character that has n of them: the character's own, or its k-th UTF-8 byte. The last of n
+        # bytes holds the lowest six bits, the one before it the next six; the first byte is marked with n ones.
+        num_bytes = 1 + sum(tf.cast(char >= first, tf.int32) for first in (0x80, 0x800, 0x10000))
+        lengths = tf.where(ids >= 0, 1, num_bytes)
+        ends = tf.concat([[0], tf.cumsum(lengths)], axis=0)
+        row = tf.repeat(tf.range(tf.size(char)), lengths)
+        k = tf.range(tf.size(row)) - tf.gather(ends, row)
+        char, n = tf.gather(char, row), tf.gather(num_bytes, row)
+        rest = tf.bitwise.right_shift(char, 6 * (n - 1 - k))
+        lead = tf.gather(tf.constant([0, 0, 0xC0, 0xE0, 0xF0]), n)
+        byte = tf.where(k == 0, lead + rest, 0x80 + rest % 64)
+        ids = tf.gather(ids, row)
+        ids = tf.where(ids >= 0, ids, _FIRST_BYTE + byte)
+        splits = tf.cast(tf.gather(ends, codes.row_splits), tf.int64)
+        return tf.RaggedTensor.from_row_splits(ids, splits, validate=False)
+
+    def tf_decode(self, ids, previous=None):
+        """Returns the texts [B] of ids, ragged [B, (n)] or dense [B, T] with negative ids where there is nothing."""
+        import tensorflow as tf
+
+        ids = vocabulary.tf_ragged(ids)
+        flat = ids.flat_values
+        flat = tf.where((flat >= 0) & (flat < self.vocab_size), flat, self.vocab_size)
+        pieces = ids.with_flat_values(tf.gather(tf.constant(self._surface), flat))
+        return codepoints.tf_valid(tf.strings.reduce_join(pieces, axis=1))
+
+    def tf_resources(self):
+        """The tables that an exported tf.Module must hold: none, the vocabulary is a constant of the graph."""
+        return []
+
+    def save(self, folder):
+        vocabulary.save(folder, self.kind, self)
+
+
+def _byte_ids(char):
+    return [_FIRST_BYTE + byte for byte in char.encode()]

@@ -1,0 +1,33 @@
+"""Reading a saved tokenizer of any kind."""
+
+import json
+from pathlib import Path
+
+from lm_keras.errors import InputError
+from lm_keras.text.char_tokenizer import CharTokenizer
+from lm_keras.text.word_tokenizer import WordTokenizer
+
+_KINDS = {cls.kind: cls for cls in (CharTokenizer, WordTokenizer)}
+
+
+def load_tokenizer(folder):
+    """Returns the tokenizer that `save(folder)` wrote to folder/tokenizer.json."""
+    path = Path(folder) / "tokenizer.json"
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InputError(
+            f"there is no readable {path} ({error.strerror}): give a folder that holds a tokenizer"
+        ) from error
+    except ValueError as error:  # neither JSON nor UTF-8
+        raise InputError(f"{path} is damaged ({error}): save the tokenizer again") from error
+    kind = content.get("kind") if isinstance(content, dict) else None
+    if kind not in _KINDS:
+        raise InputError(f"{path} holds a tokenizer of kind {kind!r}; known are {', '.join(sorted(_KINDS))}")
+    tokens, language, lowercase = (content.get(name) for name in ("tokens", "language", "lowercase"))
+    if not (isinstance(tokens, list) and isinstance(language, str | None) and isinstance(lowercase, bool)):
+        raise InputError(f"{path} is damaged (tokens, language or lowercase): save the tokenizer again")
+    try:
+        return _KINDS[kind](tokens, language, lowercase)
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from error

@@ -1,0 +1,103 @@
+"""Text to sentences and to words: Punkt and NLTK's word tokenizer, jieba for Chinese."""
+
+import functools
+import json
+import re
+from pathlib import Path
+
+from lm_keras.errors import InputError
+
+# The languages of NLTK's punkt_tab. Only English is packaged here; the others need nltk.download("punkt_tab").
+_PUNKT = {
+    "cs": "czech", "da": "danish", "de": "german", "el": "greek", "en": "english", "es": "spanish",
+    "et": "estonian", "fi": "finnish", "fr": "french", "it": "italian", "ml": "malayalam", "nl": "dutch",
+    "no": "norwegian", "pl": "polish", "pt": "portuguese", "ru": "russian", "sl": "slovene", "sv": "swedish",
+    "tr": "turkish",
+}  # fmt: skip
+_CHINESE_END = re.compile(r"""(?<=[。！？…；])(?![。！？…；])[”’」』）】》"']*""")
+# What bytes.split() and TensorFlow call a space; str.split() knows 20 more.
+_NOT_ASCII_SPACE = re.compile(r"[^ \t\n\v\f\r]+")
+
+
+def sentences(text, language="en"):
+    """Splits `text` into a list of sentences.
+
+    "en" and the other Punkt languages: NLTK's Punkt; "zh": after 。！？…； and the quotes that close there; None
+    (text that is already words between spaces): one sentence a line.
+    """
+    check_language(language)
+    if language is None:
+        parts = text.split("\n")
+    elif language == "zh":
+        ends = [end.end() for end in _CHINESE_END.finditer(text)]
+        parts = [text[start:end] for start, end in zip([0, *ends], [*ends, len(text)], strict=True)]
+        parts = [line for part in parts for line in part.split("\n")]
+    else:
+        return _punkt(language).tokenize(text)
+    return [part.strip() for part in parts if part.strip()]
+
+
+def words(text, language="en", change=None):
+    """Splits `text` into a list of words and punctuation marks.
+
+    "en" and the other Punkt languages: sentences, then NLTK's word tokenizer on each, as `nltk.word_tokenize`;
+    "zh": jieba; None: what is between ASCII spaces. `change` is done to each sentence once it is found (lower case).
+    """
+    check_language(language)
+    change = change or str
+    if language is None:
+        return _NOT_ASCII_SPACE.findall(change(text))
+    if language == "zh":
+        return [word for word in _jieba().lcut(change(text)) if not word.isspace()]
+    return [word for sentence in _punkt(language).tokenize(text) for word in _treebank()(change(sentence))]
+
+
+def check_language(language):
+    """Raises InputError for a language that `sentences` and `words` do not know."""
+    if language is not None and language != "zh" and language not in _PUNKT:
+        raise InputError(
+            f"language {language!r} is not known: choose one of {', '.join(sorted([*_PUNKT, 'zh']))}, or None for "
+            "text that is already words between spaces"
+        )
+
+
+@functools.cache
+def _punkt(language):
+    """The Punkt tokenizer: NLTK's downloaded model where there is one, for English the packaged one otherwise."""
+    from nltk.tokenize.punkt import PunktParameters, PunktSentenceTokenizer, PunktTokenizer
+
+    name = _PUNKT[language]
+    try:
+        return PunktTokenizer(name)
+    except LookupError as missing:
+        if language != "en":
+            raise InputError(
+                f"language {language!r} needs NLTK's {name} sentence model, which is not installed: run "
+                "python -m nltk.downloader punkt_tab"
+            ) from missing
+    model = json.loads(Path(__file__).with_name("punkt_en.json").read_text(encoding="utf-8"))
+    params = PunktParameters()
+    params.abbrev_types = set(model["abbreviations"])
+    params.collocations = {tuple(pair) for pair in model["collocations"]}
+    params.sent_starters = set(model["sentence_starters"])
+    params.ortho_context.update(dict.fromkeys(model["lower_case_words"].split(), 32))  # _ORTHO_MID_LC
+    return PunktSentenceTokenizer(params)
+
+
+@functools.cache
+def _treebank():
+    from lm_keras.text.treebank import Treebank
+
+    return Treebank()
+
+
+@functools.cache
+def _jieba():
+    try:
+        import jieba
+    except ImportError as missing:
+        raise InputError("language 'zh' needs jieba: run pip install lm_keras[zh]") from missing
+    import logging
+
+    jieba.setLogLevel(logging.WARNING)  # it reports the loading of its dictionary
+    return jieba

@@ -1,0 +1,47 @@
+"""The whole state of a training run in one file, and back.
+
+One file, written beside its place and renamed, so that a kill leaves either the old state or the new one.
+"""
+
+from pathlib import Path
+
+import numpy as np
+
+from lm_keras.errors import InputError
+from lm_keras.files import read_tensors, write_tensors
+
+NAME = "checkpoint.safetensors"
+
+
+def training_variables(net):
+    """Everything that changes while `net` trains, by name: weights, carried state, seeds, optimizer, metrics."""
+    groups = {
+        "model": list({id(v): v for v in net.variables}.values()),
+        "optimizer": net.optimizer.variables,
+        "metrics": net.metrics_variables,
+    }
+    return {f"{group}/{i:04d}": v for group, variables in groups.items() for i, v in enumerate(variables)}
+
+
+def save_checkpoint(folder, net, progress, best=None):
+    """Writes `net`'s training state, the JSON value `progress` and the best weights so far, if any."""
+    tensors = {name: np.asarray(v) for name, v in training_variables(net).items()}
+    for i, weight in enumerate(best or ()):
+        tensors[f"best/{i:04d}"] = weight
+    write_tensors(Path(folder) / NAME, tensors, progress)
+
+
+def load_checkpoint(folder, net):
+    """Puts the saved state into `net`; returns `(progress, best weights or None)`.
+
+    Raises InputError when the file is missing, cut short, or of another model.
+    """
+    path = Path(folder) / NAME
+    tensors, progress = read_tensors(path)
+    best = [tensors.pop(name) for name in sorted(tensors) if name.startswith("best/")]
+    variables = training_variables(net)
+    if {n: tuple(v.shape) for n, v in variables.items()} != {n: t.shape for n, t in tensors.items()}:
+        raise InputError(f"{path} is of another model or optimizer; give the settings the run was started with")
+    for name, variable in variables.items():
+        variable.assign(tensors[name])
+    return progress, best or None

@@ -1,0 +1,65 @@
+"""What a training run is told."""
+
+import dataclasses
+from pathlib import Path
+
+from lm_keras.errors import InputError
+
+OPTIMIZERS = ("adamw", "adam", "sgd")
+SCHEDULES = ("cosine", "linear", "step", "constant")
+DTYPES = ("float32", "mixed_bfloat16")
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainingConfig:
+    """Settings of `fit`, the names as in document 003's TrainingArguments.
+
+    Steps are optimizer updates. The learning rate rises linearly over `warmup_steps` (at most a tenth of the
+    run), then follows `schedule`: "cosine" or "linear" down to zero, "constant", or "step": multiplied by
+    `decay_rate` at the end of each epoch from `decay_from_epoch` on. `weight_decay` spares biases and norms
+    (every variable of rank < 2). `clip_norm` is the global norm. The loss is a mean over tokens: a recipe
+    that sums over T time steps has its learning rate times T and its clip norm divided by T here.
+    `checkpoint_steps` is how often a run is saved within an epoch; `resume=True` goes on from the newest save.
+    """
+
+    epochs: int = 3
+    batch_size: int = 16
+    learning_rate: float = 1e-3
+    optimizer: str = "adamw"
+    momentum: float = 0.0
+    weight_decay: float = 0.01
+    warmup_steps: int = 500
+    schedule: str = "cosine"
+    decay_rate: float = 0.5
+    decay_from_epoch: int = 1
+    clip_norm: float | None = 1.0
+    early_stopping_patience: int | None = None
+    dtype: str = "float32"
+    jit_compile: bool = False
+    seed: int = 0
+    logging_steps: int = 10
+    checkpoint_steps: int = 500
+    output_dir: str | Path | None = None
+    resume: bool = False
+
+    def __post_init__(self):
+        for name in ("epochs", "batch_size", "logging_steps", "checkpoint_steps", "decay_from_epoch"):
+            _least(self, name, 1)
+        for name in ("warmup_steps", "weight_decay", "momentum"):
+            _least(self, name, 0)
+        for name in ("clip_norm", "early_stopping_patience"):
+            if getattr(self, name) is not None:
+                _least(self, name, 0)
+        if not self.learning_rate > 0:
+            raise InputError(f"learning_rate is {self.learning_rate!r}; it must be above 0")
+        for name, known in (("optimizer", OPTIMIZERS), ("schedule", SCHEDULES), ("dtype", DTYPES)):
+            if getattr(self, name) not in known:
+                raise InputError(f"{name} is {getattr(self, name)!r}; it must be one of {', '.join(known)}")
+        if self.resume and self.output_dir is None:
+            raise InputError("resume=True needs output_dir, the folder of the run to go on with")
+
+
+def _least(config, name, least):
+    value = getattr(config, name)
+    if not isinstance(value, int | float) or value < least:
+        raise InputError(f"{name} is {value!r}; it must be at least {least}")

@@ -1,0 +1,122 @@
+"""`fit`: one training run around `model.fit` that a kill cannot spoil."""
+
+import itertools
+import sys
+from pathlib import Path
+
+import keras
+import tensorflow as tf
+
+from lm_keras.errors import InputError
+from lm_keras.training.carried_state import carry_state
+from lm_keras.training.checkpoint import NAME, load_checkpoint
+from lm_keras.training.config import TrainingConfig
+from lm_keras.training.optimizer import make_optimizer
+from lm_keras.training.run_log import RunLog
+from lm_keras.training.run_state import RunState
+
+
+def fit(model, train, validation=None, config=None, callbacks=()):
+    """Trains `model` (logits out) on `train`, a tf.data.Dataset of (x, y) of known cardinality or an (x, y) tuple.
+
+    Cross-entropy from logits; after each epoch `evaluate` on `validation` adds val_loss, val_perplexity and
+    val_accuracy. With `config.output_dir` the run writes checkpoint.safetensors, metrics.csv, logs/ for
+    TensorBoard and learning_curve.png; killed at any moment, it goes on with `resume=True` to the same weights
+    as if undisturbed. With `early_stopping_patience` it stops after that many epochs without a better
+    val_loss and ends with the best weights. Contiguous windows carry their state from batch to batch.
+    Returns the Keras History of all epochs, those before a resume included. Raises InputError for bad input.
+    """
+    config = config or TrainingConfig()
+    keras.utils.set_random_seed(config.seed)
+    train = _dataset(train, config)
+    validation = validation if validation is None else _dataset(validation, config, shuffle=False)
+    steps = _cardinality(train)
+    _set_dtype(model, config.dtype)
+    net = carry_state(model, train.lm_batch_size) if getattr(train, "lm_contiguous", False) else model
+    optimizer = make_optimizer(config, steps, model.trainable_variables)
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    net.compile(optimizer, loss, jit_compile=config.jit_compile)
+    optimizer.build(net.trainable_variables)  # so that the checkpoint finds its variables
+
+    state = RunState(model, net, validation, config, steps)
+    if config.output_dir:
+        _claim_folder(Path(config.output_dir), config.resume)
+        if config.resume and (Path(config.output_dir) / NAME).exists():
+            state.restore(*load_checkpoint(config.output_dir, net))
+    log = RunLog(state, config, tokens_per_step=_tokens_per_step(train))
+    try:
+        for data, first, last, count in _legs(train, state, config, steps):
+            net.fit(
+                data,
+                initial_epoch=first,
+                epochs=last,
+                steps_per_epoch=count,
+                shuffle=False,  # the dataset is in its order already
+                verbose=1 if sys.stdout.isatty() else 0,  # without a terminal, the log prints a line an epoch
+                callbacks=[state, log, *callbacks],
+            )
+    finally:
+        log.close()
+        _set_dtype(model, "float32")
+    return state.history()
+
+
+def _legs(train, state, config, steps):
+    """The `model.fit` calls still to do, as (data, first epoch, last epoch, steps an epoch).
+
+    A run that stopped within an epoch needs two: the rest of that epoch, then the others. Both read one
+    iterator, because a dataset that shuffles starts another order whenever it is iterated anew.
+    """
+    epoch, within = divmod(state.step, steps)
+    if state.stopped or epoch >= config.epochs:
+        return
+    stream = train.repeat().skip(state.step)
+    if within:
+        batches, rest = iter(stream), steps - within
+        first = tf.data.Dataset.from_generator(
+            lambda: itertools.islice(batches, rest), output_signature=train.element_spec
+        )
+        yield first.apply(tf.data.experimental.assert_cardinality(rest)), epoch, epoch + 1, rest
+        stream = tf.data.Dataset.from_generator(lambda: batches, output_signature=train.element_spec)
+        epoch += 1
+    if epoch < config.epochs and not state.stopped:
+        yield stream, epoch, config.epochs, steps
+
+
+def _dataset(data, config, shuffle=True):
+    if isinstance(data, tf.data.Dataset):
+        return data
+    if not isinstance(data, tuple) or len(data) != 2:
+        raise InputError(f"training data is a {type(data).__name__}; give a tf.data.Dataset or an (x, y) tuple")
+    dataset = tf.data.Dataset.from_tensor_slices(data)
+    if shuffle:
+        dataset = dataset.shuffle(len(data[0]), seed=config.seed)
+    return dataset.batch(config.batch_size)
+
+
+def _cardinality(dataset):
+    steps = int(dataset.cardinality())
+    if steps < 1:
+        raise InputError(
+            f"the training data has {'no' if steps == 0 else 'an unknown number of'} batches; give a finite dataset "
+            "and say its size with dataset.apply(tf.data.experimental.assert_cardinality(n))"
+        )
+    return steps
+
+
+def _tokens_per_step(dataset):
+    tokens = getattr(dataset, "lm_num_tokens", None)
+    return tokens and tokens / int(dataset.cardinality())
+
+
+def _set_dtype(model, policy):
+    """Lets the built layers compute in `policy`; their variables stay float32."""
+    for layer in model._flatten_layers():
+        if layer.dtype_policy.name != policy and layer.variable_dtype == "float32":
+            layer.dtype_policy = policy
+
+
+def _claim_folder(folder, resume):
+    if not resume and (folder / NAME).exists():
+        raise InputError(f"{folder} already holds a run; give another output_dir or resume=True to go on with it")
+    folder.mkdir(parents=True, exist_ok=True)

@@ -1,0 +1,75 @@
+"""Optimizers and learning-rate schedules from a TrainingConfig."""
+
+import math
+
+import keras
+from keras import ops
+
+
+@keras.saving.register_keras_serializable("lm_keras")
+class WarmupSchedule(keras.optimizers.schedules.LearningRateSchedule):
+    """Linear warm-up to `peak`, then "cosine" or "linear" to zero, "constant", or "step" decay by epochs."""
+
+    def __init__(self, peak, warmup_steps, total_steps, kind, steps_per_epoch, decay_rate, decay_from_epoch):
+        self.peak, self.warmup_steps, self.total_steps, self.kind = peak, warmup_steps, total_steps, kind
+        self.steps_per_epoch, self.decay_rate, self.decay_from_epoch = (
+            steps_per_epoch,
+            decay_rate,
+            decay_from_epoch,
+        )
+
+    def __call__(self, step):
+        step = ops.cast(step, "float32")
+        warm = ops.minimum((step + 1) / max(self.warmup_steps, 1), 1.0)
+        left = max(self.total_steps - self.warmup_steps, 1)
+        progress = ops.clip((step - self.warmup_steps) / left, 0.0, 1.0)
+        if self.kind == "cosine":
+            factor = 0.5 * (1 + ops.cos(math.pi * progress))
+        elif self.kind == "linear":
+            factor = 1 - progress
+        elif self.kind == "step":
+            ended = ops.floor(step / self.steps_per_epoch)  # epochs that have ended
+            factor = self.decay_rate ** ops.maximum(ended - (self.decay_from_epoch - 1), 0.0)
+        else:
+            factor = 1.0
+        return self.peak * warm * factor
+
+    def get_config(self):
+        names = (
+            "peak",
+            "warmup_steps",
+            "total_steps",
+            "kind",
+            "steps_per_epoch",
+            "decay_rate",
+            "decay_from_epoch",
+        )
+        return {name: getattr(self, name) for name in names}
+
+
+def make_optimizer(config, steps_per_epoch, variables=()):
+    """The Keras optimizer that `config` describes, for runs of `config.epochs * steps_per_epoch` updates.
+
+    Weight decay is decoupled (Loshchilov & Hutter 2019) and leaves out the `variables` of rank < 2.
+    """
+    total = config.epochs * steps_per_epoch
+    schedule = WarmupSchedule(
+        config.learning_rate,
+        min(config.warmup_steps, total // 10),
+        total,
+        config.schedule,
+        steps_per_epoch,
+        config.decay_rate,
+        config.decay_from_epoch,
+    )
+    common = {"learning_rate": schedule, "global_clipnorm": config.clip_norm or None}
+    if config.optimizer == "sgd":
+        decay = config.weight_decay or None
+        optimizer = keras.optimizers.SGD(momentum=config.momentum, weight_decay=decay, **common)
+    elif config.optimizer == "adam":
+        return keras.optimizers.Adam(**common)
+    else:
+        optimizer = keras.optimizers.AdamW(weight_decay=config.weight_decay, **common)
+    if config.weight_decay:
+        optimizer.exclude_from_weight_decay(var_list=[v for v in variables if len(v.shape) < 2])
+    return optimizer

@@ -1,0 +1,101 @@
+"""What a run tells while it goes on: metrics.csv, TensorBoard, a line an epoch, the learning curve."""
+
+import csv
+import sys
+import time
+from pathlib import Path
+
+import keras
+
+from lm_keras.files import replacing
+from lm_keras.training.plots import plot_learning_curve
+
+FIELDS = ("step", "epoch", "loss", "learning_rate", "val_loss", "val_perplexity", "val_accuracy")
+
+
+class RunLog(keras.callbacks.Callback):
+    """Every `logging_steps` updates a row of the mean loss since the last one; after each epoch the validation."""
+
+    def __init__(self, state, config, tokens_per_step=None):
+        super().__init__()
+        self.state, self.config, self.tokens_per_step = state, config, tokens_per_step
+        self.folder = config.output_dir and Path(config.output_dir)
+        self.rows, self._file, self._board = [], None, None
+        if self.folder:
+            self._open()
+
+    def _open(self):
+        import tensorflow as tf
+
+        path = self.folder / "metrics.csv"
+        if self.config.resume and path.exists():  # rows past the checkpoint will be written again
+            self.rows = [row for row in read_rows(path) if row["step"] <= self.state.step]
+        with replacing(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
+            writer = csv.DictWriter(file, FIELDS)
+            writer.writeheader()
+            writer.writerows(self.rows)
+        self._file = path.open("a", newline="", encoding="utf-8")
+        self._board = tf.summary.create_file_writer(str(self.folder / "logs"))
+
+    def close(self):
+        if self.folder:
+            self._file.close()
+            self._board.close()
+
+    def _add(self, **values):
+        row = {"step": self.state.step, **values}
+        self.rows.append(row)
+        if self.folder:
+            import tensorflow as tf
+
+            csv.DictWriter(self._file, FIELDS).writerow(row)
+            self._file.flush()
+            with self._board.as_default(step=self.state.step):
+                for key, value in values.items():
+                    tf.summary.scalar(key, value)
+
+    # === Callback ===
+    def on_epoch_begin(self, epoch, logs=None):
+        self._started, self._first = time.perf_counter(), self.state.step
+        self._mark = (0, 0.0)
+
+    def on_train_batch_end(self, batch, logs=None):
+        done = self.state.step % self.state.steps_per_epoch or self.state.steps_per_epoch
+        if self.state.step % self.config.logging_steps == 0:
+            # Keras' logs hold the mean since the epoch's start: take the part before the last row off again.
+            mean, (before, mean_before) = float(logs["loss"]), self._mark
+            loss = (done * mean - before * mean_before) / (done - before)
+            self._mark = (done, mean)
+            rate = float(self.model.optimizer.learning_rate)
+            self._add(epoch=epoch_of(self.state), loss=loss, learning_rate=rate)
+
+    def on_epoch_end(self, epoch, logs=None):
+        validation = {key: logs[key] for key in FIELDS if key.startswith("val_") and key in logs}
+        if validation:
+            self._add(epoch=epoch + 1, **validation)
+        if self.folder:
+            plot_learning_curve(self.rows, self.folder / "learning_curve.png")
+        if not sys.stdout.isatty():
+            print(self._line(epoch, logs), flush=True)
+
+    def _line(self, epoch, logs):
+        seconds = time.perf_counter() - self._started
+        shown = " · ".join(
+            f"{k} {logs[k]:.4g}" for k in ("loss", "perplexity", "val_loss", "val_perplexity") if k in logs
+        )
+        line = f"epoch {epoch + 1}/{self.config.epochs} · {shown} · {seconds:.0f} s"
+        if self.tokens_per_step:
+            line += f" · {(self.state.step - self._first) * self.tokens_per_step / seconds:,.0f} tokens/s"
+        return line
+
+
+def epoch_of(state):
+    return (state.step - 1) // state.steps_per_epoch + 1
+
+
+def read_rows(path):
+    """The rows of a `metrics.csv`; a line that a kill cut short is left out."""
+    with Path(path).open(newline="", encoding="utf-8") as file:
+        rows = [row for row in csv.DictReader(file) if None not in row.values()]
+    whole = ("step", "epoch")
+    return [{k: int(v) if k in whole else float(v) for k, v in row.items() if v} for row in rows]

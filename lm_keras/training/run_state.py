@@ -1,0 +1,95 @@
+"""The position of a run: what a checkpoint holds beside the tensors, and the callback that keeps it."""
+
+import math
+
+import keras
+import numpy as np
+
+from lm_keras.errors import InputError
+from lm_keras.training.checkpoint import save_checkpoint
+from lm_keras.training.evaluate import evaluate
+
+
+class RunState(keras.callbacks.Callback):
+    """Counts steps, validates after each epoch, keeps the best weights, saves checkpoints, stops early."""
+
+    def __init__(self, model, net, validation, config, steps_per_epoch):
+        super().__init__()
+        self.trained, self.net, self.validation, self.config = model, net, validation, config
+        self.steps_per_epoch = steps_per_epoch
+        self.step = 0  # updates done in the whole run
+        self.epochs = []  # the logs of each finished epoch
+        self.stopped = False
+        self.best_loss, self.best_weights, self.waited = math.inf, None, 0
+        self._metrics = None  # running means of an epoch that a kill cut in two
+
+    def restore(self, progress, best_weights):
+        """Takes over what `load_checkpoint` returned."""
+        if progress["steps_per_epoch"] != self.steps_per_epoch:
+            raise InputError(
+                f"the run was started with {progress['steps_per_epoch']} steps an epoch and this data gives "
+                f"{self.steps_per_epoch}; give the same data, batch size and length to resume it"
+            )
+        self.step, self.epochs = progress["step"], progress["epochs"]
+        self.stopped, self.waited = progress["stopped"], progress["waited"]
+        self.best_loss = math.inf if progress["best_loss"] is None else progress["best_loss"]
+        self.best_weights = best_weights
+        if self.step % self.steps_per_epoch:
+            self._metrics = [np.asarray(v) for v in self.net.metrics_variables]
+
+    def save(self):
+        progress = {
+            "step": self.step,
+            "steps_per_epoch": self.steps_per_epoch,
+            "epochs": self.epochs,
+            "stopped": self.stopped,
+            "waited": self.waited,
+            "best_loss": None if math.isinf(self.best_loss) else self.best_loss,
+        }
+        if self.config.output_dir:
+            save_checkpoint(self.config.output_dir, self.net, progress, self.best_weights)
+
+    def history(self):
+        """All epochs as the History that `model.fit` returns."""
+        history = keras.callbacks.History()
+        history.set_model(self.trained)
+        history.epoch = list(range(len(self.epochs)))
+        keys = dict.fromkeys(key for logs in self.epochs for key in logs)
+        history.history = {key: [logs.get(key) for logs in self.epochs] for key in keys}
+        return history
+
+    # === Callback ===
+    def on_epoch_begin(self, epoch, logs=None):
+        if self._metrics is not None:  # the second part of an epoch: its means and its carried state go on
+            for variable, value in zip(self.net.metrics_variables, self._metrics, strict=True):
+                variable.assign(value)
+            self._metrics = None
+        elif hasattr(self.net, "reset_state"):
+            self.net.reset_state()
+
+    def on_train_batch_end(self, batch, logs=None):
+        self.step += 1
+        if self.step % self.steps_per_epoch and self.step % self.config.checkpoint_steps == 0:
+            self.save()
+
+    def on_epoch_end(self, epoch, logs=None):
+        logs["perplexity"] = math.exp(min(logs["loss"], 700))
+        if self.validation is not None:
+            result = evaluate(self.trained, self.validation)
+            logs.update({f"val_{key}": result[key] for key in ("loss", "perplexity", "accuracy")})
+            self._watch(logs["val_loss"])
+        self.epochs.append({key: float(value) for key, value in logs.items()})
+        done = self.stopped or len(self.epochs) == self.config.epochs
+        if done and self.best_weights is not None:
+            self.trained.set_weights(self.best_weights)
+        self.save()
+
+    def _watch(self, loss):
+        patience = self.config.early_stopping_patience
+        if patience is None:
+            return
+        if loss < self.best_loss:
+            self.best_loss, self.waited, self.best_weights = loss, 0, self.trained.get_weights()
+        else:
+            self.waited += 1
+            self.stopped = self.net.stop_training = self.waited >= patience

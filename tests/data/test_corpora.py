@@ -1,0 +1,253 @@
+"""Named corpora: the embedded ones in full, the others with small stand-ins for their files."""
+
+import gzip
+import hashlib
+import http.server
+import subprocess
+import sys
+import threading
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+import lm_keras as lk
+from lm_keras.data import corpora, wiki
+from lm_keras.data.corpora import CORPORA, fetch, load, locate
+from lm_keras.errors import InputError
+
+CONTENT = {
+    "ptb": "".join(f" sentence <unk> {i} \n" for i in range(20)),
+    "tinyshakespeare": "First Citizen:\nSpeak, speak.\n\n" * 30,
+    "hongloumeng": " 第一回　甄士隐\n    此开卷第一回也。\n" * 30,
+    "shuihu": "\r\n话说大宋仁宗天子在位。\r\n" * 30,
+    "tang-poems": "帝京篇\t太宗皇帝\t秦川雄帝宅。\n新樂府\t美撥亂\t白居易\t七德舞。\n題\t韓氏\t\n" * 10,
+}
+
+
+@pytest.fixture(scope="session")
+def wiki_cache(tmp_path_factory):
+    """One extraction for all tests, in a cache of their own."""
+    folder = tmp_path_factory.mktemp("cache")
+    wiki.wiki_paragraphs(folder / "lm_keras")
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def no_folders(tmp_path, monkeypatch):
+    monkeypatch.delenv("LM_KERAS_DATA", raising=False)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+
+
+@pytest.fixture
+def stand_ins(tmp_path, monkeypatch):
+    """A data folder with the layout of the real one; the sha256 in the table are those of the stand-ins."""
+    for name, content in CONTENT.items():
+        corpus = CORPORA[name]
+        folder = tmp_path / "data" / corpus.folder
+        folder.mkdir(parents=True, exist_ok=True)
+        for file in corpus.sha256:
+            (folder / f"{file}.gz").write_bytes(gzip.compress(content.encode()))
+        digest = hashlib.sha256(content.encode()).hexdigest()
+        monkeypatch.setitem(CORPORA, name, replace(corpus, sha256=dict.fromkeys(corpus.sha256, digest)))
+    monkeypatch.setenv("LM_KERAS_DATA", str(tmp_path / "data"))
+    return tmp_path / "data"
+
+
+def test_the_table():
+    assert lk.data.available() == [
+        *("wiki-excerpt", "lee-news", "ptb", "tinyshakespeare", "hongloumeng", "shuihu", "tang-poems")
+    ]
+    for corpus in CORPORA.values():
+        assert corpus.description and corpus.licence and corpus.source
+        assert corpus.embedded or (set(corpus.files) == set(corpus.splits))
+        assert set(corpus.files.values()) == set(corpus.sha256)
+        assert all(len(digest) == 64 for digest in corpus.sha256.values())
+
+
+def test_wiki_excerpt(wiki_cache, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(wiki_cache))
+    texts = load("wiki-excerpt", "all")
+    assert len(texts) == 5591
+    assert texts[0].startswith("Anarchism is a political philosophy that advocates self-governed societies")
+    for mark in ("''", "\u00a0", "  ", "()", "( ", " )", "{{", "[[", "\n"):
+        assert not [text for text in texts if mark in text], mark
+    assert all(text[-1] in '.!?"' and text == text.strip() for text in texts)
+    train, valid = load("wiki-excerpt"), load("wiki-excerpt", "validation")
+    assert (len(train), len(valid)) == (5032, 559)
+    assert sorted(train + valid) == sorted(texts)
+
+
+def test_wiki_cache_is_used_damaged_and_remade(wiki_cache, monkeypatch):
+    (file,) = (wiki_cache / "lm_keras").iterdir()
+    whole, calls = file.read_bytes(), []
+
+    def extract(dump):
+        calls.append(dump)
+        return ["One paragraph ''only''."]
+
+    monkeypatch.setattr(wiki, "_extract", extract)
+    assert len(wiki.wiki_paragraphs(file.parent)) == 5591
+    assert not calls
+    file.write_bytes(whole[:-30])
+    assert wiki.wiki_paragraphs(file.parent) == ["One paragraph only."]
+    assert wiki.wiki_paragraphs(file.parent) == ["One paragraph only."]
+    assert len(calls) == 1
+    file.write_bytes(whole)
+    assert list(file.parent.iterdir()) == [file], "no temporary file stays"
+
+
+def test_a_cache_that_cannot_be_written_is_no_error(tmp_path, monkeypatch):
+    monkeypatch.setattr(wiki, "_extract", lambda dump: ["One paragraph."])
+    (tmp_path / "file").write_text("a file where a folder should be")
+    assert wiki.wiki_paragraphs(tmp_path / "file" / "lm_keras") == ["One paragraph."]
+
+    def refuse(self, target):
+        raise PermissionError(30, "Read-only file system")
+
+    monkeypatch.setattr(Path, "replace", refuse)
+    assert wiki.wiki_paragraphs(tmp_path / "new") == ["One paragraph."]
+    assert list((tmp_path / "new").iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "raw, clean",
+    [
+        ("* '''Albedo''' () or '''reflection coefficient''', derived", "Albedo or reflection coefficient, derived"),
+        ("'''Lincoln''' (; February 12, 1809 – 1865) was", "Lincoln (February 12, 1809 – 1865) was"),
+        ("'''Achilles''' (; , ''Akhilleus'', ) was", "Achilles (Akhilleus) was"),
+        ("from the Greek , i.e. ''anarchy'' . ", "from the Greek, i.e. anarchy."),
+        ("''The Times'''s view  of 1.58\u00a0million", "The Times's view of 1.58 million"),
+        ("in Greek , , that is , .", "in Greek, that is."),
+        ("and ... so on (''a'', .5 of b)", "and ... so on (a, .5 of b)"),
+    ],
+)
+def test_clean_markup(raw, clean):
+    assert wiki.clean_markup(raw) == clean
+
+
+def test_lee_news():
+    texts = load("lee-news", "all")
+    assert len(texts) == 300
+    assert texts[0].startswith("Hundreds of people have been forced to vacate their homes")
+    assert (len(load("lee-news")), len(load("lee-news", "validation"))) == (270, 30)
+
+
+def test_sets_in_a_data_folder(stand_ins):
+    assert load("ptb", "test")[3] == "sentence <unk> 3"
+    assert [len(load("ptb", split)) for split in CORPORA["ptb"].splits] == [20, 20, 20]
+    for name in ("tinyshakespeare", "hongloumeng", "shuihu"):
+        (train,), (valid,), (whole,) = (load(name, split) for split in ("train", "validation", "all"))
+        assert train + valid == whole == CONTENT[name].replace("\r\n", "\n")
+        assert abs(len(train) - 0.9 * len(whole)) < 0.05 * len(whole)
+    assert len(load("tinyshakespeare")[0]) == int(0.9 * len(CONTENT["tinyshakespeare"])), "as in nanoGPT"
+    assert load("tang-poems", "all") == ["秦川雄帝宅。", "七德舞。"] * 10
+    assert (len(load("tang-poems")), len(load("tang-poems", "validation"))) == (18, 2)
+    assert locate("ptb") == fetch("ptb") == stand_ins / "ptb"
+    assert locate("shuihu") == stand_ins / "hongloumeng" / "shuihu.txt.gz"
+
+
+def test_plain_files_and_the_cache_folder(stand_ins, monkeypatch):
+    path = stand_ins / "ptb" / "ptb.test.txt"
+    path.write_text(CONTENT["ptb"])
+    (stand_ins / "ptb" / "ptb.test.txt.gz").unlink()
+    assert len(load("ptb", "test")) == 20
+    monkeypatch.delenv("LM_KERAS_DATA")
+    assert locate("ptb") is None
+    corpora.cache_folder().parent.mkdir(parents=True, exist_ok=True)
+    stand_ins.rename(corpora.cache_folder())
+    assert len(load("ptb", "test")) == 20
+
+
+def test_a_changed_or_damaged_file_is_refused(stand_ins):
+    path = stand_ins / "ptb" / "ptb.test.txt.gz"
+    path.write_bytes(gzip.compress(b"something else\n"))
+    with pytest.raises(InputError, match="not the ptb that is expected"):
+        load("ptb", "test")
+    path.write_bytes(path.read_bytes()[:-9])
+    with pytest.raises(InputError, match="cannot be read"):
+        load("ptb", "test")
+
+
+def test_errors_say_what_to_do(monkeypatch):
+    for call, says in [
+        (lambda: load("wikitext"), "unknown corpus 'wikitext'; known are wiki-excerpt"),
+        (lambda: load("ptb", "dev"), "no split 'dev'; choose from train, validation, test"),
+        (lambda: load("ptb"), "LDC.*ptb/ptb.train.txt"),
+        (lambda: fetch("ptb"), "cannot be fetched .*LDC.*catalog.ldc"),
+        (lambda: fetch("tang-poems"), "58 JSON files"),
+        (lambda: load("shuihu"), "LM_KERAS_DATA is not set.*lm-keras data fetch shuihu"),
+        (lambda: fetch("nothing"), "unknown corpus"),
+    ]:
+        with pytest.raises(InputError, match=says) as error:
+            call()
+        assert "\n" not in str(error.value)
+    monkeypatch.setenv("LM_KERAS_DATA", "/no/such/folder")
+    with pytest.raises(InputError, match="LM_KERAS_DATA is /no/such/folder"):
+        load("tinyshakespeare")
+
+
+@pytest.fixture
+def server(tmp_path):
+    """A web server on this machine; returns its folder and address."""
+    folder = tmp_path / "www"
+    folder.mkdir()
+
+    class Quiet(http.server.SimpleHTTPRequestHandler):
+        def __init__(self, *arguments):
+            super().__init__(*arguments, directory=str(folder))
+
+        def log_message(self, *arguments):
+            pass
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Quiet) as httpd:
+        threading.Thread(target=httpd.serve_forever, daemon=True).start()
+        yield folder, f"http://127.0.0.1:{httpd.server_address[1]}/"
+        httpd.shutdown()
+
+
+def test_fetch_downloads_checks_and_keeps(server, monkeypatch, capfd):
+    folder, address = server
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    content = CONTENT["shuihu"].encode()
+    sha256 = {"shuihu.txt": hashlib.sha256(content).hexdigest()}
+    corpus = replace(CORPORA["shuihu"], url=address + "shuihu.txt", sha256=sha256)
+    monkeypatch.setitem(CORPORA, "shuihu", corpus)
+
+    with pytest.raises(InputError, match="failed .*404"):
+        fetch("shuihu")
+    (folder / "shuihu.txt").write_bytes(content[:-1])
+    with pytest.raises(InputError, match="failed .*hash") as error:
+        fetch("shuihu")
+    assert "\n" not in str(error.value)
+    assert locate("shuihu") is None, "nothing is kept of a failure"
+    assert not [path for path in corpora.cache_folder().rglob("*") if path.is_file()]
+
+    (folder / "shuihu.txt").write_bytes(content)
+    capfd.readouterr()
+    path = fetch("shuihu")
+    assert "100%" in capfd.readouterr().err, "a progress bar"
+    assert path == corpora.cache_folder() / "hongloumeng" / "shuihu.txt"
+    assert path.read_bytes() == content
+    (folder / "shuihu.txt").unlink()
+    assert fetch("shuihu") == path, "the second time nothing is downloaded"
+    assert load("shuihu", "all") == [content.decode().replace("\r\n", "\n")]
+
+
+def test_fetch_without_a_network(monkeypatch):
+    corpus = replace(CORPORA["shuihu"], url="http://127.0.0.1:9/shuihu.txt")
+    monkeypatch.setitem(CORPORA, "shuihu", corpus)
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    with pytest.raises(InputError, match="shuihu: the download of http://127.0.0.1:9/shuihu.txt failed") as error:
+        fetch("shuihu")
+    assert "\n" not in str(error.value)
+
+
+def test_importing_the_package_loads_neither_tensorflow_nor_gensim():
+    code = (
+        "import sys, lm_keras; names = [getattr(lm_keras.data, n) for n in lm_keras.data.__all__];"
+        "print([m for m in ('tensorflow', 'gensim', 'pooch') if m in sys.modules])"
+    )
+    root = Path(lk.__file__).parents[1]
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=root)
+    assert run.stdout.strip() == "[]", run.stderr

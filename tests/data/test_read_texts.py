@@ -1,0 +1,151 @@
+"""read_texts: what it yields, and one clear line for every file that is no text."""
+
+import gzip
+import os
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lm_keras.data import files
+from lm_keras.data.files import read_texts
+from lm_keras.errors import InputError
+
+
+def write(path, data):
+    path.write_bytes(data.encode() if isinstance(data, str) else data)
+    return path
+
+
+def test_lines_and_chunks_of_a_file(tmp_path):
+    path = write(tmp_path / "a.txt", "\n  To be,\r\nor not\n \t\n是\x0c\u2028to be")
+    lines = read_texts(path)
+    assert list(lines) == ["  To be,", "or not", "是\x0c\u2028to be"], "only a newline ends a line"
+    assert list(lines) == list(lines), "it can be read again"
+    assert "".join(read_texts(str(path), unit="chunk")) == "\n  To be,\nor not\n \t\n是\x0c\u2028to be"
+
+
+@pytest.mark.parametrize("name", ["a.txt.gz", "a.txt", "A.TXT.GZ"])
+def test_gzip_is_recognised_by_its_content(tmp_path, name):
+    assert list(read_texts(write(tmp_path / name, gzip.compress(b"To be\nor not\n")))) == ["To be", "or not"]
+
+
+def test_byte_order_mark_is_dropped(tmp_path):
+    assert list(read_texts(write(tmp_path / "a.txt", b"\xef\xbb\xbfTo be"))) == ["To be"]
+
+
+def test_folder_is_sorted_recursive_and_text_only(tmp_path):
+    (tmp_path / "sub").mkdir()
+    (tmp_path / ".git").mkdir()
+    write(tmp_path / "b.txt", "two\n")
+    write(tmp_path / "a.md", "one")
+    write(tmp_path / "sub" / "c.text.gz", gzip.compress(b"three\n"))
+    write(tmp_path / "empty.txt", "")
+    write(tmp_path / "d.png", b"\x89PNG\x00")
+    write(tmp_path / ".git" / "e.txt", "hidden")
+    assert list(read_texts(tmp_path)) == ["one", "two", "three"]
+    assert "".join(read_texts(tmp_path, "chunk")) == "onetwo\nthree\n"
+
+
+PIECES = st.lists(st.sampled_from(["\n", "\r\n", "\r", " ", "a", "é", "是", "😀", "word"]), min_size=1, max_size=40)
+
+
+@given(PIECES.map("".join).filter(str.strip), st.integers(1, 9))
+def test_block_borders_change_nothing(tmp_path_factory, text, block):
+    path = tmp_path_factory.getbasetemp() / "blocks.txt"
+    path.write_bytes(text.encode())
+    expected = text.replace("\r\n", "\n")
+    files.BLOCK, before = block, files.BLOCK
+    try:
+        # No piece begins like a binary or a byte order mark: to see those takes a first block of some bytes.
+        assert "".join(read_texts(path, "chunk")) == expected
+        assert list(read_texts(path)) == [line for line in expected.split("\n") if line.strip()]
+    finally:
+        files.BLOCK = before
+
+
+def test_chunks_are_whole_lines_of_about_64_kb(tmp_path):
+    text = "".join(f"line {i} {'是' * (i % 50)}\n" for i in range(8000))
+    chunks = list(read_texts(write(tmp_path / "a.txt", text), "chunk"))
+    assert "".join(chunks) == text
+    assert all(chunk.endswith("\n") for chunk in chunks)
+    assert all(60_000 < len(chunk.encode()) < 70_000 for chunk in chunks[:-1])
+
+
+def test_one_endless_line_is_cut_into_chunks(tmp_path):
+    chunks = list(read_texts(write(tmp_path / "a.txt", "a" * 3_000_000), "chunk"))
+    assert sum(map(len, chunks)) == 3_000_000
+    assert max(map(len, chunks)) < 1_200_000
+
+
+BAD = [
+    ("empty.txt", b"", "no text"),
+    ("blank.txt", b" \n\t\n", "no text"),
+    ("blank-for-long.txt", b" \n" * 1_500_000, "no text"),
+    ("latin1.txt", b"caf\xe9 au lait\n", "not UTF-8 at byte 3"),
+    ("latin1-later.txt", b"\xc3\xa9\n" * 50_000 + b"\xe9\n", "not UTF-8 at byte 150000"),
+    ("bom-latin1.txt", b"\xef\xbb\xbfab\xe9\n", "not UTF-8 at byte 5"),
+    ("cut.txt", "是".encode()[:2], "not UTF-8 at byte 0"),
+    ("utf16.txt", "To be".encode("utf-16"), "UTF-16"),
+    ("photo.txt", b"\x89PNG\r\n\x1a\n\x00\x00", "not a text file"),
+    ("photo2.txt", b"\xff\xd8\xff\xe0", "not a text file"),
+    ("nul.txt", b"text\nand\x00", "not a text file .NUL at byte 8"),
+    ("false.txt.gz", b"plain", "not gzip"),
+    ("cut.txt.gz", gzip.compress(b"To be\n" * 1000)[:-20], "cut off or damaged"),
+    ("damaged.txt.gz", gzip.compress(bytes(range(32, 127)) * 9)[:40] + b"\x13\x37" * 40, "cut off or damaged"),
+]
+
+
+@pytest.mark.parametrize("unit", ["line", "chunk"])
+@pytest.mark.parametrize("name, data, says", BAD, ids=[name for name, _, _ in BAD])
+def test_bad_files_are_refused_at_once(tmp_path, name, data, says, unit):
+    path = write(tmp_path / name, data)
+    with pytest.raises(InputError, match=says) as error:
+        read_texts(path, unit)
+    assert str(error.value).startswith(str(path))
+    assert "\n" not in str(error.value)
+
+
+def test_a_fault_after_the_first_megabyte_is_told_while_reading(tmp_path):
+    good = b"0123456789abcde\n" * 100_000
+    late = read_texts(write(tmp_path / "late.txt", good + b"caf\xe9\n"))
+    with pytest.raises(InputError, match="not UTF-8 at byte 1600003"):
+        list(late)
+    cut = read_texts(write(tmp_path / "cut.txt.gz", gzip.compress(good)[:-4]))
+    with pytest.raises(InputError, match="cut off"):
+        list(cut)
+
+
+def test_paths_that_are_no_text_are_refused_at_once(tmp_path):
+    (tmp_path / "folder").mkdir()
+    write(tmp_path / "folder" / "a.csv", "a,b")
+    for path, says in [
+        (tmp_path / "missing.txt", "no such file"),
+        (tmp_path / "folder", "no text files"),
+        ("x" * 5000, "cannot be read"),
+        (None, "got NoneType"),
+        ("/dev/null", "neither a file nor a folder"),
+    ]:
+        with pytest.raises(InputError, match=says):
+            read_texts(path)
+    with pytest.raises(InputError, match="'word'"):
+        read_texts(tmp_path, unit="word")
+
+
+@pytest.mark.skipif(os.name != "posix" or os.geteuid() == 0, reason="root reads everything")
+def test_unreadable_file(tmp_path):
+    path = write(tmp_path / "a.txt", "text")
+    path.chmod(0)
+    with pytest.raises(InputError, match="cannot be read"):
+        read_texts(path)
+
+
+def test_read_error_of_the_system_is_an_input_error(tmp_path, monkeypatch):
+    path = write(tmp_path / "a.txt", "text")
+
+    def refuse(path):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(files, "_open", refuse)
+    with pytest.raises(InputError, match="cannot be read .Permission denied"):
+        read_texts(path)

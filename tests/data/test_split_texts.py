@@ -1,0 +1,94 @@
+"""split_texts: nothing lost, the same split every time, as list and as stream."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lm_keras.data import split
+from lm_keras.data.files import read_texts
+from lm_keras.data.split import cut_text, split_texts
+from lm_keras.errors import InputError
+
+
+class Stream:
+    """A re-iterable that counts how often it is read and holds no text."""
+
+    def __init__(self, count):
+        self.count, self.reads = count, 0
+
+    def __iter__(self):
+        self.reads += 1
+        return (f"text {i}" for i in range(self.count))
+
+
+@given(st.integers(2, 300), st.floats(0.001, 0.999), st.integers(0, 5))
+def test_every_text_is_on_exactly_one_side_in_order(count, validation, seed):
+    texts = list(Stream(count))
+    train, valid = split_texts(texts, validation, seed)
+    assert sorted(train + valid) == sorted(texts)
+    assert len(set(train) & set(valid)) == 0
+    assert train == [text for text in texts if text in set(train)]
+    assert len(valid) == min(max(round(count * validation), 1), count - 1)
+
+
+def test_a_stream_splits_like_the_list_without_being_held():
+    stream = Stream(500)
+    train, valid = split_texts(stream, seed=7)
+    assert not isinstance(train, list)
+    assert (list(train), list(valid)) == split_texts(list(stream), seed=7)
+    assert list(train) == list(train)
+    assert stream.reads == 6, "one look, four passes and the list: nothing was kept"
+
+
+def test_the_split_is_the_same_on_every_machine():
+    # Fixed forever: a run that is resumed or compared must find the same validation texts.
+    assert split_texts(list(range(30)), 0.1, seed=0)[1] == [6, 25, 28]
+    assert split_texts(list(range(30)), 0.1, seed=1)[1] != [6, 25, 28]
+
+
+@pytest.mark.parametrize("validation", [1e-7, 0.1, 1 - 1e-7])
+def test_many_texts_split_on_average_and_no_side_is_empty(monkeypatch, validation):
+    monkeypatch.setattr(split, "COUNTED", 1000)
+    train, valid = split_texts(Stream(5000), validation)
+    num_train, num_valid = len(list(train)), len(list(valid))
+    assert num_train + num_valid == 5000
+    assert num_train >= 1 <= num_valid
+    if validation == 0.1:
+        assert 400 < num_valid < 600
+
+
+def test_one_shot_iterators_become_lists():
+    assert split_texts(iter(["a", "b", "c"])) == split_texts(["a", "b", "c"])
+
+
+def test_a_single_text_is_cut_at_white_space():
+    text = "to be or not to be that is the question\n" * 10
+    (train,), (valid,) = split_texts([text])
+    assert train + valid == text
+    assert train[-1].isspace()
+    assert 0.85 < len(train) / len(text) < 0.95
+    assert "".join(cut_text("是" * 100)) == "是" * 100
+    assert [len(part) for part in cut_text("是" * 100)] == [90, 10]
+    assert cut_text("ab") == ("a", "b")
+
+
+def test_files(tmp_path):
+    path = tmp_path / "a.txt"
+    path.write_text("".join(f"line {i}\n" for i in range(50)))
+    train, valid = split_texts(read_texts(path))
+    assert (len(list(train)), len(list(valid))) == (45, 5)
+    (train,), (valid,) = split_texts(read_texts(path, unit="chunk"))
+    assert train + valid == path.read_text()
+    assert list(split_texts(path)[1]) == list(split_texts(str(path))[1]) != []
+
+
+@pytest.mark.parametrize("validation", [0, 1, -0.1, 2])
+def test_shares_outside_0_and_1(validation):
+    with pytest.raises(InputError, match="between 0 and 1"):
+        split_texts(["a", "b"], validation)
+
+
+@pytest.mark.parametrize("texts, says", [([], "no text"), (["a"], "cannot be split")])
+def test_too_little_text(texts, says):
+    with pytest.raises(InputError, match=says):
+        split_texts(texts)

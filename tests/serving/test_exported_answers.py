@@ -1,0 +1,113 @@
+"""What a server answers equals what the LanguageModel answers."""
+
+import random
+
+import pytest
+
+import lm_keras as lk
+from lm_keras.serving import query
+
+NEW_TOKENS = 24
+SAMPLED = 48  # prompts that are sampled from
+ALONE = 40  # prompts that are also asked one at a time
+
+
+def batches(rows, size=64):
+    return [rows[i : i + size] for i in range(0, len(rows), size)]
+
+
+def call(signature, rows, *names):
+    """The rows, tuples of one value an input, as one request."""
+    return {"signature": signature, "inputs": dict(zip(names, map(list, zip(*rows, strict=True)), strict=True))}
+
+
+def joined(answers, name):
+    return [value for answer in answers for value in answer[name]]
+
+
+@pytest.fixture(scope="module")
+def prompts(sentences):
+    """200 beginnings of sentences: of a word, of several, in the middle of a word."""
+    return [" ".join(s.split()[: 1 + i % 9])[: 200 - i] for i, s in enumerate(sentences[:200])]
+
+
+@pytest.fixture(scope="module")
+def served(exported, sentences, prompts):
+    """All answers of one fresh process: (language model, {kind of request: answers})."""
+    language_model, version = exported
+    options = sample_options(prompts)
+    order = random.Random(0).sample(range(len(options)), len(options))
+    sample = ("sample", "prompt", "max_new_tokens", "temperature", "top_k", "top_p", "seed")
+    generate = ("generate", "prompt", "max_new_tokens")
+    groups = {
+        "score": [call("score", [(s,) for s in rows], "text") for rows in batches(sentences)],
+        "default": [call("serving_default", [(s,) for s in sentences[:5]], "text")],
+        "generate": [call(generate[0], [(p, NEW_TOKENS) for p in rows], *generate[1:]) for rows in batches(prompts)],
+        "generate alone": [call(generate[0], [(p, NEW_TOKENS)], *generate[1:]) for p in prompts[:ALONE]],
+        "sample": [call(sample[0], options, *sample[1:])],
+        "sample again": [call(sample[0], options, *sample[1:])],
+        "sample shuffled": [call(sample[0], [options[i] for i in order], *sample[1:])],
+        "score shuffled": [call("score", [(sentences[i],) for i in order], "text")],
+    }
+    calls = [request for requests in groups.values() for request in requests]
+    results = iter(query(version, calls)["results"])
+    answers = {name: [next(results) for _ in requests] for name, requests in groups.items()}
+    assert not [a for group in answers.values() for a in group if "error" in a]
+    return language_model, answers, order
+
+
+def sample_options(prompts):
+    """(prompt, max_new_tokens, temperature, top_k, top_p, seed) a row, each row its own."""
+    rng = random.Random(5)
+    temperatures, top_ks, top_ps = [0.0, 0.5, 1.0, 2.0], [0, 0, 1, 5, 100], [1.0, 0.9, 0.5, 0.1]
+    return [
+        (p, rng.randrange(16), rng.choice(temperatures), rng.choice(top_ks), rng.choice(top_ps), rng.randrange(2**31))
+        for p in prompts[:SAMPLED]
+    ]
+
+
+def test_score_is_the_language_models_score(served, sentences):
+    language_model, answers, _ = served
+    expected = language_model.score(sentences)
+    for name in ("log_prob", "num_tokens", "perplexity"):
+        assert joined(answers["score"], name) == pytest.approx([getattr(s, name) for s in expected], rel=1e-4)
+    assert answers["default"][0]["log_prob"] == pytest.approx([s.log_prob for s in expected[:5]], rel=1e-4)
+
+
+def test_generate_is_the_language_models_greedy_text(served, prompts):
+    language_model, answers, _ = served
+    expected = language_model.generate(prompts, max_new_tokens=NEW_TOKENS, temperature=0)
+    texts = [made.text for made in expected]
+    assert len(set(texts)) > 50  # else equality would say little
+    assert joined(answers["generate"], "completion") == texts
+    assert joined(answers["generate alone"], "completion") == texts[:ALONE]
+    assert joined(answers["generate"], "num_new_tokens") == [len(made.token_ids) for made in expected]
+    assert min(len(made.token_ids) for made in expected) < NEW_TOKENS  # some end by themselves
+    assert joined(answers["generate"], "log_prob") == pytest.approx(
+        [sum(made.log_probs) for made in expected], rel=1e-4, abs=1e-5
+    )
+
+
+def test_sample_is_the_language_models_text_with_the_same_options(served, prompts):
+    language_model, answers, _ = served
+    texts = []
+    for prompt, count, temperature, top_k, top_p, seed in sample_options(prompts):
+        made = language_model.generate(prompt, count, temperature, top_k, top_p, seed=seed)
+        texts.append(made.text)
+    assert len(set(texts)) > 20
+    assert joined(answers["sample"], "completion") == texts
+
+
+def test_a_row_does_not_depend_on_its_batch(served):
+    _, answers, order = served
+    assert answers["sample again"] == answers["sample"]
+    first, shuffled = answers["sample"][0], answers["sample shuffled"][0]
+    for name in ("completion", "num_new_tokens"):
+        assert shuffled[name] == [first[name][i] for i in order]
+    assert shuffled["log_prob"] == pytest.approx([first["log_prob"][i] for i in order], rel=1e-4, abs=1e-5)
+    scores = joined(answers["score"], "log_prob")
+    assert answers["score shuffled"][0]["log_prob"] == pytest.approx([scores[i] for i in order], rel=1e-5)
+
+
+def test_the_check_finds_nothing(exported):
+    assert lk.check(exported[1]) == []

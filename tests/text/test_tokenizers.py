@@ -1,0 +1,214 @@
+"""What holds for every tokenizer: three places, one result."""
+
+import json
+
+import pytest
+import tensorflow as tf
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from texts import LANGUAGES, paragraphs, texts
+
+from lm_keras.errors import InputError
+from lm_keras.text import CharTokenizer, WordTokenizer, load_tokenizer
+
+KINDS = {
+    "char": (CharTokenizer, {"vocab_size": 320}),
+    "char-all": (CharTokenizer, {}),
+    "char-lower": (CharTokenizer, {"vocab_size": 300, "lowercase": True}),
+    "bytes": (CharTokenizer, {"vocab_size": 259}),
+    "word": (WordTokenizer, {"vocab_size": 2000}),
+    "word-all": (WordTokenizer, {}),
+    "word-lower": (WordTokenizer, {"min_count": 2, "lowercase": True}),
+    "word-none": (WordTokenizer, {"vocab_size": 2000, "language": None}),
+}
+
+
+@pytest.fixture(params=KINDS, scope="module")
+def tokenizer(request):
+    cls, options = KINDS[request.param]
+    return cls.train([*paragraphs()[:400], *LANGUAGES, ". . . a b"], **options)
+
+
+def decoded(tensor):
+    return [text.decode() for text in tensor.numpy()]
+
+
+def test_vocabulary(tokenizer):
+    assert (tokenizer.pad_id, tokenizer.unk_id, tokenizer.bos_id, tokenizer.eos_id) == (0, 1, 2, 2)
+    assert tokenizer.tokens[:3] == ["<pad>", "<unk>", "<eos>"]
+    assert len(tokenizer.tokens) == tokenizer.vocab_size == len(set(tokenizer.tokens))
+
+
+def test_graph_equals_python_on_the_corpora_and_in_several_languages(tokenizer):
+    for batch in (paragraphs()[300:900], LANGUAGES, ["The <pad> <eos> <unk> end.", "U.S. Qqq. .. a.b. x.."]):
+        ids = tokenizer.encode_batch(batch)
+        assert all(0 <= i < tokenizer.vocab_size for row in ids for i in row)
+        ragged = tokenizer.tf_encode(batch)
+        assert ragged.dtype == tf.int32 and ragged.to_list() == ids
+        text = [tokenizer.decode(row) for row in ids]
+        assert decoded(tokenizer.tf_decode(ragged)) == text == decoded(tokenizer.tf_decode(ragged.to_tensor(-1)))
+
+
+@settings(max_examples=40)
+@given(st.lists(texts, max_size=20))
+def test_graph_equals_python_on_any_text(tokenizer, batch):
+    assert tokenizer.tf_encode(tf.constant(batch, tf.string)).to_list() == tokenizer.encode_batch(batch)
+
+
+_bad_bytes = st.lists(
+    st.sampled_from([b"\xff", b"\xe0\x80", b"\xf0\x9f\x98", b"\xed\xa0\x80", b"\xc3", b"a", b"'", b" ", b"\0"])
+)
+
+
+@settings(max_examples=40)
+@given(st.lists(st.one_of(st.binary(), _bad_bytes.map(b"".join)), max_size=20))
+def test_invalid_utf8_is_read_as_python_reads_it(tokenizer, batch):
+    expected = [tokenizer.encode(text.decode("utf-8", errors="replace")) for text in batch]
+    assert tokenizer.tf_encode(tf.constant(batch, tf.string)).to_list() == expected == tokenizer.encode_batch(batch)
+
+
+@settings(max_examples=15)
+@given(st.data())
+def test_any_ids_decode_alike(tokenizer, data):
+    row = st.lists(st.one_of(st.integers(-3, tokenizer.vocab_size + 3), st.integers(0, 258)), max_size=12)
+    rows = data.draw(st.lists(row, max_size=8))
+    previous = data.draw(st.lists(st.integers(-2, tokenizer.vocab_size + 1), min_size=len(rows), max_size=len(rows)))
+    ragged = tf.RaggedTensor.from_row_lengths(
+        tf.constant(sum(rows, []), tf.int32), tf.constant([len(row) for row in rows], tf.int64)
+    )
+    expected = [tokenizer.decode(*pair) for pair in zip(rows, previous, strict=True)]
+    before = tf.constant(previous, tf.int32)
+    assert decoded(tokenizer.tf_decode(ragged, before)) == expected
+    assert decoded(tokenizer.tf_decode(ragged.to_tensor(-1), before)) == expected
+    assert decoded(tokenizer.tf_decode(ragged, 5)) == [tokenizer.decode(row, 5) for row in rows]
+    assert decoded(tokenizer.tf_decode(ragged)) == [tokenizer.decode(row) for row in rows]
+
+
+def test_edges(tokenizer):
+    assert tokenizer.encode("") == [] and tokenizer.decode([]) == ""
+    empty = tf.constant([], tf.string)
+    assert tokenizer.tf_encode(empty).shape.as_list() == [0, None]
+    assert tokenizer.tf_decode(tokenizer.tf_encode(empty)).shape == [0]
+    assert decoded(tokenizer.tf_decode(tf.zeros([2, 0], tf.int32))) == ["", ""]
+    assert tokenizer.decode([0, 2, -1, tokenizer.vocab_size]) == ""
+    for text in ("aé. 'x, \0" * 12_500, "." * 100_000, "a" * 100_000, "' " * 50_000, "e.\n" * 33_000):
+        assert tokenizer.tf_encode([text]).to_list() == [tokenizer.encode(text)]
+
+
+def test_lone_surrogates_are_read_as_replacement_characters(tokenizer):
+    assert tokenizer.encode("a\ud800 b") == tokenizer.encode("a\ufffd b")
+
+
+def test_in_tf_data_traced_first(tokenizer, tmp_path):
+    tokenizer.save(tmp_path)
+    fresh = load_tokenizer(tmp_path)  # its table is made while a function is being traced
+    batches = tf.data.Dataset.from_tensor_slices(LANGUAGES).batch(5).map(fresh.tf_encode)
+    batches = [ids for batch in batches for ids in batch.to_list()]
+    assert batches == tokenizer.encode_batch(LANGUAGES)
+    assert fresh.tf_encode(LANGUAGES).to_list() == batches  # and serves eager calls after that
+
+
+def test_in_an_exported_model_run_by_a_session(tokenizer, tmp_path):
+    module = tf.Module()
+    module.tables = tokenizer.tf_resources()
+
+    @tf.function(
+        input_signature=[tf.TensorSpec([None], tf.string, "text"), tf.TensorSpec([None], tf.int32, "previous")]
+    )
+    def serve(text, previous):
+        ids = tokenizer.tf_encode(text)
+        return {"ids": ids.to_tensor(-1), "text": tokenizer.tf_decode(ids, previous)}
+
+    module.serve = serve
+    tf.saved_model.save(module, str(tmp_path), signatures=serve)
+    batch, previous = [*LANGUAGES, *paragraphs()[500:520]], [3 + i for i in range(len(LANGUAGES) + 20)]
+    with tf.Graph().as_default(), tf.compat.v1.Session() as session:
+        meta = tf.compat.v1.saved_model.load(session, ["serve"], str(tmp_path))
+        signature = meta.signature_def["serving_default"]
+        fetch = {name: info.name for name, info in signature.outputs.items()}
+        feed = {signature.inputs["text"].name: [text.encode() for text in batch]}
+        result = session.run(fetch, feed | {signature.inputs["previous"].name: previous})
+        ops = {node.op for node in meta.graph_def.node} | {
+            node.op for function in meta.graph_def.library.function for node in function.node_def
+        }
+    expected = tokenizer.encode_batch(batch)
+    assert [[i for i in row if i >= 0] for row in result["ids"].tolist()] == expected
+    assert [text.decode() for text in result["text"]] == [
+        tokenizer.decode(*pair) for pair in zip(expected, previous, strict=True)
+    ]
+    assert not [op for op in ops if "PyFunc" in op or op.startswith("Mutable")]
+
+
+def test_save_and_load(tokenizer, tmp_path):
+    tokenizer.save(tmp_path / "new" / "folder")
+    loaded = load_tokenizer(tmp_path / "new" / "folder")
+    assert type(loaded) is type(tokenizer) and loaded.tokens == tokenizer.tokens
+    assert (loaded.language, loaded.lowercase) == (tokenizer.language, tokenizer.lowercase)
+    assert loaded.encode_batch(LANGUAGES) == tokenizer.encode_batch(LANGUAGES)
+    assert [path.name for path in (tmp_path / "new" / "folder").iterdir()] == ["tokenizer.json"]
+
+
+@pytest.mark.parametrize("cls", [CharTokenizer, WordTokenizer])
+def test_training_streams_and_is_deterministic(cls):
+    def stream():
+        yield from ("b a", "a c", "c b b")
+
+    assert [t for t in cls.train(stream()).tokens if len(t) == 1 and t != " "] == ["b", "a", "c"]
+    assert cls.train(stream(), min_count=3).tokens[-1] == "b"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"texts": []}, "no tokens at all"),
+        ({"texts": ["", ""]}, "no tokens at all"),
+        ({"texts": "one text"}, "put it into a list"),
+        ({"texts": [1]}, "got a int"),
+        ({"texts": ["a"], "vocab_size": 1}, "vocab_size 1 "),
+        ({"texts": ["a"], "vocab_size": 3}, "vocab_size 3 "),
+        ({"texts": ["a"], "vocab_size": 1e3}, "vocab_size 1000.0 "),
+        ({"texts": ["a"], "min_count": 0}, "min_count 0 "),
+    ],
+)
+@pytest.mark.parametrize("cls", [CharTokenizer, WordTokenizer])
+def test_training_errors(cls, arguments, message):
+    with pytest.raises(InputError, match=message):
+        cls.train(**arguments)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (None, "there is no readable"),
+        ("{", "is damaged"),
+        ("[]", "kind None"),
+        ('{"kind": "magic"}', "kind 'magic'; known are char, word"),
+        ('{"kind": "word"}', "is damaged"),
+        ('{"kind": "word", "tokens": [], "language": [], "lowercase": false}', "is damaged"),
+        ('{"kind": "word", "tokens": [], "language": "en", "lowercase": false}', "must begin with"),
+        ('{"kind": "word", "tokens": [1], "language": "en", "lowercase": false}', "must be strings"),
+        (
+            '{"kind": "word", "tokens": ["<pad>", "<unk>", "<eos>", "a", "a"], "language": "en", "lowercase": false}',
+            "once",
+        ),
+        (
+            '{"kind": "char", "tokens": ["<pad>", "<unk>", "<eos>", "a"], "language": "en", "lowercase": false}',
+            "begin",
+        ),
+    ],
+)
+def test_load_errors(tmp_path, content, message):
+    if content is not None:
+        (tmp_path / "tokenizer.json").write_text(content)
+    with pytest.raises(InputError, match=message) as caught:
+        load_tokenizer(tmp_path)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_failed_save_keeps_the_old_file(tmp_path, monkeypatch):
+    CharTokenizer.train(["a"]).save(tmp_path)
+    before = (tmp_path / "tokenizer.json").read_text()
+    monkeypatch.setattr("pathlib.Path.replace", lambda *_: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        CharTokenizer.train(["b"]).save(tmp_path)
+    assert json.loads((tmp_path / "tokenizer.json").read_text()) == json.loads(before)

@@ -1,0 +1,110 @@
+import pytest
+from hypothesis import given, settings
+from nltk.tokenize.destructive import NLTKWordTokenizer
+from texts import paragraphs, texts
+
+from lm_keras.errors import InputError
+from lm_keras.text import WordTokenizer, words
+
+
+def tokens(tokenizer, text):
+    return [tokenizer.tokens[i] for i in tokenizer.encode(text)]
+
+
+def test_sentences_inside_a_text():
+    tokenizer = WordTokenizer.train(["I saw them. They ran.", "Mr. Fox ran."])
+    assert {"them", "Mr.", "."} <= set(tokenizer.tokens) and "them." not in tokenizer.tokens
+    assert tokens(tokenizer, "Mr. Fox saw them. They ran. Ran Qq. I ran.") == (
+        ["Mr.", "Fox", "saw", "them", ".", "They", "ran", ".", "<unk>", "<unk>", ".", "I", "ran", "."]
+    )
+    assert tokens(tokenizer, "ran.. I ran... I.") == ["ran", "<unk>", "I", "ran", "<unk>", "I", "."]
+    without_period = WordTokenizer.train(["a b"])
+    assert tokens(without_period, "b. a") == ["<unk>", "a"]
+
+
+def test_most_paragraphs_are_read_as_sentence_by_sentence():
+    tokenizer = WordTokenizer.train(paragraphs()[:1000])
+    same = sum(tokens(tokenizer, text) == words(text) for text in paragraphs()[:1000])
+    assert same > 900
+
+
+def test_encode_is_nltk_and_the_back_off():
+    tokenizer = WordTokenizer.train(paragraphs()[:300], vocab_size=3000)
+    ids = {token: i for i, token in enumerate(tokenizer.tokens)}
+    for text in paragraphs()[300:600]:
+        expected = []
+        for word in NLTKWordTokenizer().tokenize(text):
+            if word not in ids and word.endswith(".") and not word.endswith("..") and len(word) > 1:
+                expected += [ids.get(word[:-1], 1), ids["."]]
+            else:
+                expected.append(ids.get(word, 1))
+        assert tokenizer.encode(text) == expected
+
+
+def test_special_tokens_in_a_text_are_not_special():
+    tokenizer = WordTokenizer.train(["<pad> <eos> <unk> a <unk>"], language=None)
+    assert tokenizer.tokens == ["<pad>", "<unk>", "<eos>", "a"]
+    assert tokenizer.encode("a <eos> <pad> <unk> b") == [3, 1, 1, 1, 1]
+    assert tokenizer.tf_encode(["a <eos> <pad> <unk> b"]).to_list() == [[3, 1, 1, 1, 1]]
+    assert tokenizer.decode([3, 1, 2, 3]) == "a <unk> a"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "He said, \"Don't go (now); it's 12:30!\" They'll pay $5, or 3% of it...",
+        "We've [not] seen the dogs' toys: I'd say I'm sure.",
+        "“It’s fine,” she said; ‘they’re here’.",
+        "M. Curie's £3.50 {set} #1",
+    ],
+)
+def test_decode_puts_spaces_where_english_does(text):
+    tokenizer = WordTokenizer.train([text])
+    assert tokenizer.decode(tokenizer.encode(text)) == text
+
+
+def test_decode_goes_on_from_the_token_before():
+    tokenizer = WordTokenizer.train(["( We do n't , no"], language="en")
+    we, comma, no, bracket, not_ = (tokenizer.tokens.index(word) for word in ("We", ",", "no", "(", "n't"))
+    assert tokenizer.decode([no]) == "no" == tokenizer.decode([no], previous=-1) == tokenizer.decode([no], previous=2)
+    assert tokenizer.decode([no], previous=we) == " no"
+    assert tokenizer.decode([comma, no], previous=we) == ", no"
+    assert tokenizer.decode([no], previous=bracket) == "no"
+    assert tokenizer.decode([not_], previous=we) == "n't"
+    assert tokenizer.decode([0, no, 2], previous=we) == " no"
+
+
+def test_lower_case():
+    tokenizer = WordTokenizer.train(["The cat. THE Dog's ΣΑΣ"], lowercase=True)
+    assert "The" not in tokenizer.tokens and tokens(tokenizer, "tHE DOG'S σας ΣΑΣ") == [
+        "the",
+        "dog",
+        "'s",
+        "<unk>",
+        "σασ",
+    ]
+
+
+def test_chinese():
+    pytest.importorskip("jieba")
+    tokenizer = WordTokenizer.train(["我们学习语言模型。我用Python 3写程序，“很好”。"], language="zh")
+    assert tokens(tokenizer, "我们学习Python。") == ["我们", "学习", "Python", "。"]
+    assert tokenizer.decode(tokenizer.encode("我们学习语言模型，“很好”。")) == "我们学习语言模型，“很好”。"
+    with pytest.raises(InputError, match="use CharTokenizer for a model that is exported"):
+        tokenizer.tf_encode(["好"])
+
+
+def test_errors():
+    with pytest.raises(InputError, match="'xx' is not known"):
+        WordTokenizer.train(["a"], language="xx")
+    with pytest.raises(InputError, match="use encode_batch"):
+        WordTokenizer.train(["a"]).encode(["a", "b"])
+    with pytest.raises(InputError, match="occurs 5 times"):
+        WordTokenizer.train(["a b"], min_count=5)
+
+
+@settings(max_examples=200)
+@given(texts)
+def test_decoded_text_is_read_the_same_where_only_spaces_matter(text):
+    tokenizer = WordTokenizer.train([text, "."], language=None)
+    assert tokenizer.encode(tokenizer.decode(tokenizer.encode(text))) == tokenizer.encode(text)

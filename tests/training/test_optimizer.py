@@ -1,0 +1,158 @@
+"""Schedules against closed formulas, one optimizer step against NumPy."""
+
+import math
+
+import keras
+import numpy as np
+import pytest
+
+from lm_keras.errors import InputError
+from lm_keras.training import TrainingConfig, make_optimizer
+
+STEPS = 40  # an epoch
+EQUAL = {"rtol": 1e-5, "atol": 1e-7}
+
+
+def rates(steps, **settings):
+    optimizer = make_optimizer(TrainingConfig(**settings), STEPS)
+    found = []
+    for step in steps:
+        optimizer.iterations.assign(step)
+        found.append(float(optimizer.learning_rate))
+    return np.array(found)
+
+
+@pytest.mark.parametrize("schedule", ["cosine", "linear", "constant"])
+@pytest.mark.parametrize("warmup_steps", [0, 10])
+def test_schedules_follow_their_formulas(schedule, warmup_steps):
+    total = 3 * STEPS
+    step = np.arange(total)
+    warm = np.minimum((step + 1) / warmup_steps, 1) if warmup_steps else np.ones(total)
+    progress = np.maximum(step - warmup_steps, 0) / (total - warmup_steps)
+    shape = {
+        "cosine": (1 + np.cos(math.pi * progress)) / 2,
+        "linear": 1 - progress,
+        "constant": np.ones(total),
+    }
+    found = rates(step, epochs=3, learning_rate=0.3, schedule=schedule, warmup_steps=warmup_steps)
+    np.testing.assert_allclose(found, 0.3 * warm * shape[schedule], rtol=1e-5, atol=1e-6)
+
+
+def test_schedules_end_at_zero_and_stay_there():
+    for schedule in ("cosine", "linear"):
+        after = rates([3 * STEPS, 3 * STEPS + 50], epochs=3, learning_rate=0.3, schedule=schedule, warmup_steps=0)
+        np.testing.assert_allclose(after, 0, atol=1e-7)
+
+
+def test_warm_up_is_at_most_a_tenth_of_the_run():
+    found = rates(range(13), epochs=3, learning_rate=1.0, schedule="constant", warmup_steps=500)
+    np.testing.assert_allclose(found, np.minimum((np.arange(13) + 1) / 12, 1), **EQUAL)
+
+
+def test_step_schedule_is_that_of_zaremba_2014():
+    # "We train with a learning rate of 1 for 4 epochs and then decrease it by a factor of 2 after each epoch."
+    settings = {"epochs": 13, "learning_rate": 1.0, "schedule": "step", "warmup_steps": 0}
+    starts = rates(np.arange(13) * STEPS, decay_rate=0.5, decay_from_epoch=4, **settings)
+    ends = rates(np.arange(13) * STEPS + STEPS - 1, decay_rate=0.5, decay_from_epoch=4, **settings)
+    expected = [1, 1, 1, 1, *(0.5**n for n in range(1, 10))]
+    np.testing.assert_allclose(starts, expected, **EQUAL)
+    np.testing.assert_allclose(ends, expected, **EQUAL)
+
+
+# === One step of each optimizer ===
+W, B = np.array([[1.0, -2.0], [3.0, 0.5]], "float32"), np.array([1.0, -1.0], "float32")
+GW, GB = np.array([[0.1, -0.2], [0.3, 0.4]], "float32"), np.array([0.5, -0.6], "float32")
+STEADY = {"epochs": 1, "schedule": "constant", "warmup_steps": 0, "learning_rate": 0.1}
+
+
+def stepped(steps=1, gradients=(GW, GB), **settings):
+    weight, bias = keras.Variable(W, name="w"), keras.Variable(B, name="b")
+    optimizer = make_optimizer(TrainingConfig(**{**STEADY, **settings}), STEPS, [weight, bias])
+    optimizer.build([weight, bias])
+    for _ in range(steps):
+        optimizer.apply([keras.ops.convert_to_tensor(g) for g in gradients], [weight, bias])
+    return weight.numpy(), bias.numpy()
+
+
+def test_adamw_decays_matrices_and_spares_vectors():
+    weight, bias = stepped(optimizer="adamw", weight_decay=0.05, clip_norm=None)
+    # First step: both moments, bias corrected, are g and g^2.
+    update = [0.1 * g / (np.abs(g) + 1e-7) for g in (GW, GB)]
+    np.testing.assert_allclose(weight, W - 0.1 * 0.05 * W - update[0], **EQUAL)
+    np.testing.assert_allclose(bias, B - update[1], **EQUAL)
+
+
+def test_adam_has_no_weight_decay():
+    weight, bias = stepped(optimizer="adam", weight_decay=0.05, clip_norm=None)
+    np.testing.assert_allclose(weight, W - 0.1 * GW / (np.abs(GW) + 1e-7), **EQUAL)
+    np.testing.assert_allclose(bias, B - 0.1 * GB / (np.abs(GB) + 1e-7), **EQUAL)
+
+
+def test_sgd_decays_matrices_and_spares_vectors():
+    weight, bias = stepped(optimizer="sgd", weight_decay=0.05, clip_norm=None)
+    np.testing.assert_allclose(weight, W - 0.1 * 0.05 * W - 0.1 * GW, **EQUAL)
+    np.testing.assert_allclose(bias, B - 0.1 * GB, **EQUAL)
+
+
+def test_momentum():
+    weight, bias = stepped(steps=3, optimizer="sgd", weight_decay=0, momentum=0.9, clip_norm=None)
+    moved = 1 + (1 + 0.9) + (1 + 0.9 + 0.81)
+    np.testing.assert_allclose(weight, W - 0.1 * moved * GW, **EQUAL)
+    np.testing.assert_allclose(bias, B - 0.1 * moved * GB, **EQUAL)
+
+
+@pytest.mark.parametrize("clip_norm", [0.25, 0.9, 5.0])
+def test_clipping_is_by_the_global_norm(clip_norm):
+    weight, bias = stepped(optimizer="sgd", weight_decay=0, clip_norm=clip_norm)
+    norm = math.sqrt((GW**2).sum() + (GB**2).sum())  # 0.953...
+    factor = min(1, clip_norm / norm)
+    np.testing.assert_allclose(weight, W - 0.1 * factor * GW, **EQUAL)
+    np.testing.assert_allclose(bias, B - 0.1 * factor * GB, **EQUAL)
+
+
+def test_a_clip_norm_of_zero_is_no_clipping():
+    assert np.array_equal(
+        stepped(optimizer="sgd", weight_decay=0, clip_norm=0)[0],
+        stepped(optimizer="sgd", weight_decay=0, clip_norm=None)[0],
+    )
+
+
+# === Checked settings ===
+NAN = float("nan")
+
+
+@pytest.mark.parametrize(
+    "name, value",
+    [
+        ("optimizer", "adamax"),
+        ("schedule", "exponential"),
+        ("dtype", "float16"),
+        ("epochs", 0),
+        ("epochs", 1.5),
+        ("batch_size", 0),
+        ("batch_size", "16"),
+        ("logging_steps", 0),
+        ("checkpoint_steps", -1),
+        ("decay_from_epoch", 0),
+        ("learning_rate", 0),
+        ("learning_rate", -1e-3),
+        ("learning_rate", NAN),
+        ("learning_rate", "fast"),
+        ("weight_decay", -0.1),
+        ("weight_decay", NAN),
+        ("momentum", -0.1),
+        ("momentum", 1.5),
+        ("warmup_steps", -1),
+        ("clip_norm", -1.0),
+        ("clip_norm", NAN),
+        ("early_stopping_patience", -1),
+    ],
+)
+def test_impossible_settings_are_input_errors(name, value):
+    with pytest.raises(InputError, match=name):
+        TrainingConfig(**{name: value})
+
+
+def test_resume_needs_a_folder():
+    with pytest.raises(InputError, match="output_dir"):
+        TrainingConfig(resume=True)
