@@ -59,6 +59,7 @@ def parser():
     generate.add_argument("--temperature", type=number(float, 0), default=1.0, metavar="X", help="0 is greedy")
     generate.add_argument("--top-k", type=number(int, 0), default=0, metavar="N", help="0 keeps all words")
     generate.add_argument("--top-p", type=number(float, 1e-9, 1), default=1.0, metavar="X")
+    generate.add_argument("--num-beams", type=number(int, 1), default=1, metavar="N", help="beam search with N > 1")
     generate.add_argument("--repetition-penalty", type=number(float, 1e-3), default=1.0, metavar="X")
     generate.add_argument("--stop", action="append", metavar="TEXT", help="end before this text (may be repeated)")
     generate.add_argument("--seed", type=number(int, -(2**63), 2**63 - 1), default=0, metavar="N")
@@ -141,6 +142,11 @@ def main(arguments=None):
         return 1
     except OSError as error:  # no right to write, no space left
         print(f"lm-keras: {error.filename or 'system'}: {error.strerror or error}", file=sys.stderr)
+        return 2
+    except Exception as error:
+        if type(error).__name__ not in ("ResourceExhaustedError", "MemoryError"):  # TensorFlow's and Python's
+            raise
+        print("lm-keras: there is not enough memory for these sizes; give smaller ones", file=sys.stderr)
         return 2
 
 

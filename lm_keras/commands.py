@@ -27,12 +27,17 @@ def train(options):
     if started:
         model, tokenizer = model_folder.build(folder)
     else:
-        tokenizer = _train_tokenizer(options, texts)
+        tokenizer = _train_tokenizer(options, _shown(texts, "vocabulary"))
         keras.utils.set_random_seed(options.seed)
         builder = getattr(models, models.BUILDERS[options.model])
         model = builder(tokenizer.vocab_size, **{name: settings[name] for name in MODEL_OPTIONS})
     windows = data.lm_windows(
-        texts, tokenizer, options.length, options.batch_size, contiguous=options.contiguous, seed=options.seed
+        _shown(texts, "encoding"),
+        tokenizer,
+        options.length,
+        options.batch_size,
+        contiguous=options.contiguous,
+        seed=options.seed,
     )
     held_out = _evaluation_windows(valid, tokenizer, options, rows=options.batch_size)
     if not started:  # all input has been read: from here on the run exists
@@ -78,6 +83,8 @@ def generate(options):
     language_model = _load(options.run)
     names = ("max_new_tokens", "temperature", "top_k", "top_p", "repetition_penalty", "stop", "seed")
     chosen = {name: getattr(options, name) for name in names}
+    if options.stream and options.num_beams > 1:
+        raise InputError("--stream does not go with --num-beams: a search knows its text at the end")
     if options.stream:
         pieces = language_model.stream(options.prompt, **chosen)
         print(options.prompt, end="", flush=True)
@@ -85,7 +92,7 @@ def generate(options):
             print(piece, end="", flush=True)
         print()
     else:
-        print(options.prompt + language_model.generate(options.prompt, **chosen).text)
+        print(options.prompt + language_model.generate([options.prompt], **chosen)[0].text)
 
 
 def export(options):
@@ -187,6 +194,13 @@ def _training_texts(options):
     if not Path(options.data).exists() and "validation" in data.splits(options.data):
         return texts, data.load(options.data, "validation")
     return data.split_texts(texts, validation=0.1, seed=options.seed)
+
+
+def _shown(texts, what):
+    """The same texts, with a progress bar on a terminal."""
+    from tqdm import tqdm
+
+    return tqdm(texts, desc=what, unit=" texts", disable=None, leave=False)
 
 
 def _train_tokenizer(options, texts):

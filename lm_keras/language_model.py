@@ -11,6 +11,7 @@ from lm_keras import model_folder
 from lm_keras.errors import InputError
 from lm_keras.generation import compiled
 from lm_keras.generation.loop import pad_left
+from lm_keras.generation.options import as_texts, check_beams, checked, cut
 
 BATCH = 64  # rows that go through the model at once
 PIECE = 16  # new tokens between two looks for a stop string
@@ -53,7 +54,7 @@ class LanguageModel:
         Returns a Score a text. A text that is empty has one token, the end mark. With a word tokenizer the
         bits a byte count unknown words as <unk>, so they compare only among models of one vocabulary.
         """
-        texts = _texts(texts)
+        texts = as_texts(texts)
         rows = [[self.tokenizer.bos_id, *ids, self.tokenizer.eos_id] for ids in self.tokenizer.encode_batch(texts)]
         results = [None] * len(texts)
         by_length = sorted(range(len(rows)), key=lambda i: len(rows[i]))
@@ -77,22 +78,24 @@ class LanguageModel:
         temperature=1.0,
         top_k=0,
         top_p=1.0,
+        num_beams=1,
         repetition_penalty=1.0,
         stop=None,
         seed=0,
     ):
-        """Continues each prompt (a string or a list of strings of any lengths); returns a Generation a prompt.
+        """Continues each prompt (a string or a list of strings of any lengths); returns a list, a Generation each.
 
         `temperature=0` is greedy; `top_k=0` and `top_p=1.0` keep all words; `repetition_penalty > 1` makes the
         prompt's and the text's own words less likely; `stop`, a string or several, ends a text before its
         first occurrence. Text also ends at the end mark. Unknown-word and padding marks are never chosen.
+        `num_beams > 1` searches the likeliest text instead of sampling; the sampling options are not used then.
         A row depends on its prompt, the options and `seed` alone; the k-th repeat of a prompt takes seed + k,
-        so that `[prompt] * 3` gives three texts. A string prompt gives one Generation.
+        so that `[prompt] * 3` gives three texts.
         """
-        one = isinstance(prompts, str)
-        prompts = _texts(prompts)
+        prompts = as_texts(prompts)
         stop = [stop] if isinstance(stop, str) else list(stop or ())
-        options = _options(max_new_tokens, temperature, top_k, top_p, repetition_penalty, stop)
+        options = checked(max_new_tokens, temperature, top_k, top_p, repetition_penalty, stop)
+        check_beams(num_beams, repetition_penalty)
         repeats, seeds = collections.Counter(), []
         for prompt in prompts:
             seeds.append(seed + repeats[prompt])
@@ -100,8 +103,12 @@ class LanguageModel:
         results = []
         for start in range(0, len(prompts), BATCH):
             rows = slice(start, start + BATCH)
-            results += self._generate(prompts[rows], seeds[rows], stop, **options)
-        return results[0] if one else results
+            if num_beams > 1:
+                made = self._search(prompts[rows], num_beams, options["max_new_tokens"])
+            else:
+                made = self._sample(prompts[rows], seeds[rows], stop, **options)
+            results += self._until_stop(prompts[rows], *made, stop)
+        return results
 
     def stream(
         self,
@@ -116,13 +123,13 @@ class LanguageModel:
     ):
         """Yields the text of `generate(prompt, ...)` piece by piece, never half a character or part of a stop."""
         stop = [stop] if isinstance(stop, str) else list(stop or ())
-        options = _options(max_new_tokens, temperature, top_k, top_p, repetition_penalty, stop)
-        return self._stream(prompt, seed, stop, options)
+        options = checked(max_new_tokens, temperature, top_k, top_p, repetition_penalty, stop)
+        return self._stream(*as_texts([prompt]), seed, stop, options)
 
     def _stream(self, prompt, seed, stop, options):
         shown = ""
         for texts, _, _, ended in self._steps([prompt], [seed], piece=1, **options):
-            text, found = _cut(texts[0], stop)
+            text, found = cut(texts[0], stop)
             if not (found or ended):  # what may still become a stop string or a character waits
                 text = text.rstrip("\ufffd")
                 wait = max((n for s in stop for n in range(1, len(s)) if text.endswith(s[:n])), default=0)
@@ -133,19 +140,30 @@ class LanguageModel:
             if found:
                 return
 
-    def _generate(self, prompts, seeds, stop, **options):
+    def _sample(self, prompts, seeds, stop, **options):
         for now in self._steps(prompts, seeds, PIECE if stop else None, **options):
-            if stop and all(_cut(text, stop)[1] for text in now[0]):
+            if stop and all(cut(text, stop)[1] for text in now[0]):
                 break
-        texts, ids, log_probs, _ = now
+        return now[:3]
+
+    def _search(self, prompts, num_beams, max_new_tokens):
+        rows = [self._prompt_ids(prompt) for prompt in prompts]
+        ids = pad_left(rows)
+        search = self._compiled(compiled.search, num_beams)
+        tokens, log_probs, _ = search(ids[:, -1], self._compiled(compiled.prefill)(ids), max_new_tokens)
+        tokens, log_probs = tokens[:, 0].numpy(), log_probs[:, 0].numpy()  # the best beam of each prompt
+        new_ids = [row[row >= 0].tolist() for row in tokens]
+        scores = [row[ids >= 0].tolist() for row, ids in zip(log_probs, tokens, strict=True)]
+        return [self.tokenizer.decode(new, row[-1]) for new, row in zip(new_ids, rows, strict=True)], new_ids, scores
+
+    def _until_stop(self, prompts, texts, ids, log_probs, stop):
         results = []
         for prompt, text, row, row_log_probs in zip(prompts, texts, ids, log_probs, strict=True):
-            text, found = _cut(text, stop)
-            if found:  # the tokens up to the one that completes the stop string
+            text, found = cut(text, stop)
+            if found:  # the tokens up to the first one that completes a stop string, as `stream` sees them
                 previous = self._prompt_ids(prompt)[-1]
-                keep = next(
-                    n for n in range(1, len(row) + 1) if _cut(self.tokenizer.decode(row[:n], previous), stop)[1]
-                )
+                cuts = (cut(self.tokenizer.decode(row[:n], previous), stop) for n in range(1, len(row) + 1))
+                keep, text = next((n, text) for n, (text, found) in enumerate(cuts, 1) if found)
                 row, row_log_probs = row[:keep], row_log_probs[:keep]
             results.append(Generation(text, row, row_log_probs))
         return results
@@ -202,37 +220,3 @@ class LanguageModel:
     def load(cls, folder):
         """Reads a folder that `save` or `lm-keras train` wrote; InputError when it is not one, or not whole."""
         return cls(*model_folder.load(folder))
-
-
-# === Checked input ===
-def _texts(texts):
-    texts = [texts] if isinstance(texts, str) else list(texts)
-    for text in texts:
-        if not isinstance(text, str):
-            raise InputError(f"a text is a {type(text).__name__}; give strings")
-    return texts
-
-
-def _options(max_new_tokens, temperature, top_k, top_p, repetition_penalty, stop):
-    if max_new_tokens < 0:
-        raise InputError(f"max_new_tokens is {max_new_tokens}; it must be at least 0")
-    if not temperature >= 0:
-        raise InputError(f"temperature is {temperature}; it must be at least 0 (0 is greedy)")
-    if top_k < 0:
-        raise InputError(f"top_k is {top_k}; it must be at least 0 (0 keeps all words)")
-    if not 0 < top_p <= 1:
-        raise InputError(f"top_p is {top_p}; it must be above 0 and at most 1")
-    if not repetition_penalty > 0:
-        raise InputError(f"repetition_penalty is {repetition_penalty}; it must be above 0 (1 changes nothing)")
-    if "" in stop:
-        raise InputError("a stop string is empty; give at least one character")
-    return {
-        "max_new_tokens": int(max_new_tokens), "temperature": temperature, "top_k": int(top_k), "top_p": top_p,
-        "repetition_penalty": repetition_penalty,
-    }  # fmt: skip
-
-
-def _cut(text, stop):
-    """`text` up to the first stop string in it, and whether there was one."""
-    places = [place for place in map(text.find, stop) if place >= 0]
-    return (text[: min(places)], True) if places else (text, False)

@@ -26,23 +26,25 @@ def lm_windows(texts, tokenizer, length, batch_size, contiguous=False, shuffle=T
     contiguous=True: row b of batch i+1 continues row b of batch i (shuffle is ignored); the last batch
       may be shorter, N % batch_size targets are unused.
 
-    Set on the dataset: `lm_contiguous`, `lm_batch_size`, `lm_num_bytes` (UTF-8, of the texts alone),
-    `lm_num_tokens` (targets an epoch). Raises InputError for sizes below 1, no text or too few tokens.
+    Set on the dataset: `lm_contiguous`, `lm_batch_size`, `lm_num_bytes` (UTF-8, of the text of the targets),
+    `lm_num_tokens` (targets an epoch), `lm_stream(step)` (all epochs without end, from that batch on, the same
+    however often it is read). Raises InputError for sizes below 1, no text or too few tokens.
     """
     for name, size in {"length": length, "batch_size": batch_size}.items():
         if not isinstance(size, (int, np.integer)) or isinstance(size, bool) or size < 1:
             raise InputError(f"{name} must be a whole number of at least 1, got {size!r}")
     ids, num_bytes = token_stream(texts, tokenizer)
-    num_targets = len(ids) - 1
+    num_targets, stream = len(ids) - 1, None
     if contiguous:
         dataset, num_tokens = _contiguous(ids, num_targets, length, batch_size)
     elif shuffle:
-        dataset, num_tokens = _shuffled(ids, num_targets, length, batch_size, seed)
+        dataset, num_tokens, stream = _shuffled(ids, num_targets, length, batch_size, seed)
     else:
         dataset, num_tokens = _in_order(ids, num_targets, length, batch_size)
     dataset = dataset.prefetch(2)
     dataset.lm_contiguous, dataset.lm_batch_size = bool(contiguous), int(batch_size)
-    dataset.lm_num_bytes, dataset.lm_num_tokens = num_bytes, num_tokens
+    dataset.lm_num_bytes, dataset.lm_num_tokens = round(num_bytes * num_tokens / num_targets), num_tokens
+    dataset.lm_stream = stream or (lambda step: dataset.repeat().skip(step))
     return dataset
 
 
@@ -144,21 +146,24 @@ def _shuffled(ids, num_targets, length, batch_size, seed):
     num_batches = -(-num_full // batch_size)
     epochs = itertools.count()
 
-    def one_epoch(_):
+    def starts(epoch, batch):
         # index_shuffle is a permutation that needs no memory; Dataset.shuffle(n) would hold n tensors
-        # (2 GB for 1 GB of text). A count of our own, because seeds of tf.data mix in tf.random.set_seed.
-        epoch = tf.numpy_function(lambda: np.int64(next(epochs)), [], tf.int64)
-        key = tf.stack([tf.constant(seed, tf.int64), tf.reshape(epoch, [])])
+        # (2 GB for 1 GB of text), and seeds of tf.data mix in tf.random.set_seed.
+        first = batch * batch_size
+        places = tf.range(first, tf.minimum(first + batch_size, num_full))
+        key = tf.stack([tf.constant(seed, tf.int64), epoch])
+        return tf.random.experimental.index_shuffle(places, key, tf.constant(num_full - 1, tf.int64)) * length
 
-        def starts(batch):
-            first = batch * batch_size
-            places = tf.range(first, tf.minimum(first + batch_size, num_full))
-            return tf.random.experimental.index_shuffle(places, key, tf.constant(num_full - 1, tf.int64)) * length
+    def next_epoch(_):
+        epoch = tf.reshape(tf.numpy_function(lambda: np.int64(next(epochs)), [], tf.int64), [])
+        return tf.data.Dataset.range(num_batches).map(lambda batch: starts(epoch, batch))
 
-        return tf.data.Dataset.range(num_batches).map(starts)
+    def stream(step):
+        steps = tf.data.Dataset.range(step, np.iinfo(np.int64).max)
+        return _gather(ids, steps.map(lambda i: starts(i // num_batches, i % num_batches)), length).prefetch(2)
 
-    windows = _gather(ids, tf.data.Dataset.range(1).flat_map(one_epoch), length)
-    return windows.apply(tf.data.experimental.assert_cardinality(num_batches)), num_full * length
+    windows = _gather(ids, tf.data.Dataset.range(1).flat_map(next_epoch), length)
+    return windows.apply(tf.data.experimental.assert_cardinality(num_batches)), num_full * length, stream
 
 
 def _gather(ids, starts, width, batch_size=None):

@@ -5,6 +5,7 @@ from lm_keras._lazy import attach
 __getattr__, __dir__, __all__ = attach(
     __name__,
     names={
+        "beam_search": "lm_keras.generation.beam",
         "prefill": "lm_keras.generation.loop",
         "decode": "lm_keras.generation.loop",
         "score_ids": "lm_keras.generation.scoring",

@@ -3,9 +3,10 @@
 import numpy as np
 import tensorflow as tf
 
-from lm_keras.generation import loop, scoring
+from lm_keras.generation import beam, loop, scoring
 
 IDS = tf.TensorSpec([None, None], tf.int32)
+ROWS = tf.TensorSpec([None], tf.int32)
 
 
 def banned_marks(tokenizer):
@@ -16,27 +17,40 @@ def banned_marks(tokenizer):
 
 
 def score(model, tokenizer):
-    return tf.function(
-        lambda ids: scoring.score_ids(model, ids), input_signature=[tf.TensorSpec([None, None], tf.int32)]
-    )
+    return tf.function(lambda ids: scoring.score_ids(model, ids), input_signature=[IDS])
 
 
 def prefill(model, tokenizer):
     return tf.function(lambda ids: loop.prefill(model, ids), input_signature=[IDS])
 
 
+def search(model, tokenizer, num_beams):
+    banned = tf.constant(banned_marks(tokenizer))
+
+    @tf.function(input_signature=[ROWS, _state(model), tf.TensorSpec([], tf.int32)])
+    def best(token, state, max_new_tokens):
+        return beam.beam_search(
+            model, token, state, max_new_tokens, num_beams, banned=banned, eos_id=tokenizer.eos_id
+        )
+
+    return best
+
+
+def _state(model):
+    return [tf.TensorSpec([None, *s.shape[1:]], s.dtype) for s in model.step_model.inputs[1:]]
+
+
 def decode(model, tokenizer, greedy, penalized):
     def rows(dtype):
         return tf.TensorSpec([None], dtype)
 
-    state = [tf.TensorSpec([None, *s.shape[1:]], s.dtype) for s in model.step_model.inputs[1:]]
     scalar, banned = tf.TensorSpec([], tf.int32), banned_marks(tokenizer)
 
     @tf.function(
         input_signature=[
-            rows(tf.int32),
-            state,
-            rows(tf.int32),
+            ROWS,
+            _state(model),
+            ROWS,
             tf.TensorSpec([None, None], tf.bool),
             scalar,
             scalar,
@@ -45,7 +59,7 @@ def decode(model, tokenizer, greedy, penalized):
             rows(tf.float32),
             rows(tf.int64),
             tf.TensorSpec([], tf.float32),
-        ]  # fmt: skip
+        ]
     )
     def step(token, state, remaining, seen, count, position, temperature, top_k, top_p, seed, penalty):
         choose = loop.chooser(None if greedy else temperature, top_k, top_p, seed, penalty if penalized else None)

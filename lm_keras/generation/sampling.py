@@ -48,7 +48,8 @@ def sample(logits, temperature, top_k, top_p, seed, position, token):
         mark = uniform(seed, position, token)[:, None] * cumulative[:, -1:]
         index = tf.reduce_sum(tf.cast(cumulative <= mark, tf.int32), -1)
         last = tf.reduce_sum(tf.cast(p > 0, tf.int32), -1) - 1
-        return tf.gather(order, tf.minimum(index, last), batch_dims=1)
+        # (A model whose logits are not numbers has no last word: -1.)
+        return tf.gather(order, tf.clip_by_value(index, 0, tf.maximum(last, 0)), batch_dims=1)
 
     return tf.where(hot, tf.cond(tf.reduce_any(hot), draw, lambda: greedy), greedy)
 

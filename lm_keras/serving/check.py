@@ -85,10 +85,9 @@ def _differences(call, answer):
         return [f"{call['signature']} fails: {answer['error']}"]
     wrong = []
     for name, values in call["outputs"].items():
-        if len(answer.get(name, ())) != len(values):
-            wrong.append(
-                f"{call['signature']}: output {name} has {len(answer.get(name, ()))} rows, not {len(values)}"
-            )
+        rows = len(answer.get(name, ()))
+        if rows != len(values):
+            wrong.append(f"{call['signature']}: output {name} has {rows} rows, not {len(values)}")
             continue
         for got, want in zip(answer[name], values, strict=True):
             same = math.isclose(got, want, rel_tol=1e-4, abs_tol=1e-4) if isinstance(want, float) else got == want

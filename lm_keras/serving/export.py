@@ -128,7 +128,7 @@ def _expected(language_model, call):
         prompt = options.pop("prompt")
         if call["signature"] == "generate":
             options["temperature"] = 0
-        made = language_model.generate(prompt, **options)
+        (made,) = language_model.generate(prompt, **options)
         outputs["completion"].append(made.text)
         outputs["num_new_tokens"].append(len(made.token_ids))
         outputs["log_prob"].append(sum(made.log_probs))

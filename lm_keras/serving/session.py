@@ -81,6 +81,8 @@ def main():
 def answer(session, signatures, call):
     try:
         signature = signatures[call["signature"]]
+        if call["inputs"].keys() != signature.inputs.keys():  # reading a missing one would add it
+            raise ValueError(f"the inputs are {', '.join(signature.inputs)}, not {', '.join(call['inputs'])}")
         feed = {signature.inputs[name].name: values for name, values in call["inputs"].items()}
         names = list(signature.outputs)
         values = session.run([signature.outputs[name].name for name in names], feed)

@@ -31,10 +31,10 @@ def save_checkpoint(folder, net, progress, best=None):
     write_tensors(Path(folder) / NAME, tensors, progress)
 
 
-def load_checkpoint(folder, net):
+def load_checkpoint(folder, net, steps_per_epoch):
     """Puts the saved state into `net`; returns `(progress, best weights or None)`.
 
-    Raises InputError when the file is missing, cut short, or of another model.
+    Raises InputError, and changes nothing, when the file is missing, cut short, of another model or other data.
     """
     path = Path(folder) / NAME
     tensors, progress = read_tensors(path)
@@ -42,6 +42,11 @@ def load_checkpoint(folder, net):
     variables = training_variables(net)
     if {n: tuple(v.shape) for n, v in variables.items()} != {n: t.shape for n, t in tensors.items()}:
         raise InputError(f"{path} is of another model or optimizer; give the settings the run was started with")
+    if progress["steps_per_epoch"] != steps_per_epoch:
+        raise InputError(
+            f"the run was started with {progress['steps_per_epoch']} steps an epoch and this data gives "
+            f"{steps_per_epoch}; give the same data, batch size and length to resume it"
+        )
     for name, variable in variables.items():
         variable.assign(tensors[name])
     return progress, best or None

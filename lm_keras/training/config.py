@@ -1,6 +1,7 @@
 """What a training run is told."""
 
 import dataclasses
+import numbers
 from pathlib import Path
 
 from lm_keras.errors import InputError
@@ -44,14 +45,17 @@ class TrainingConfig:
 
     def __post_init__(self):
         for name in ("epochs", "batch_size", "logging_steps", "checkpoint_steps", "decay_from_epoch"):
-            _least(self, name, 1)
-        for name in ("warmup_steps", "weight_decay", "momentum"):
+            _least(self, name, 1, int)
+        _least(self, "warmup_steps", 0, int)
+        for name in ("learning_rate", "weight_decay", "momentum"):
             _least(self, name, 0)
         for name in ("clip_norm", "early_stopping_patience"):
             if getattr(self, name) is not None:
                 _least(self, name, 0)
-        if not self.learning_rate > 0:
-            raise InputError(f"learning_rate is {self.learning_rate!r}; it must be above 0")
+        if self.learning_rate == 0:
+            raise InputError("learning_rate is 0; it must be above 0")
+        if self.momentum > 1:
+            raise InputError(f"momentum is {self.momentum!r}; it must be at most 1")
         for name, known in (("optimizer", OPTIMIZERS), ("schedule", SCHEDULES), ("dtype", DTYPES)):
             if getattr(self, name) not in known:
                 raise InputError(f"{name} is {getattr(self, name)!r}; it must be one of {', '.join(known)}")
@@ -59,7 +63,8 @@ class TrainingConfig:
             raise InputError("resume=True needs output_dir, the folder of the run to go on with")
 
 
-def _least(config, name, least):
+def _least(config, name, least, kind=numbers.Real):
     value = getattr(config, name)
-    if not isinstance(value, int | float) or value < least:
-        raise InputError(f"{name} is {value!r}; it must be at least {least}")
+    if not isinstance(value, kind) or not value >= least:  # so that NaN is refused too
+        whole = "a whole number of " if kind is int else ""
+        raise InputError(f"{name} is {value!r}; it must be {whole}at least {least}")

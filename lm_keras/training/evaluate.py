@@ -1,15 +1,12 @@
 """Token-weighted evaluation."""
 
 import math
-import weakref
 
 import keras
 import tensorflow as tf
 
 from lm_keras.errors import InputError
 from lm_keras.training.carried_state import carry_state
-
-_compiled = weakref.WeakKeyDictionary()  # model -> {batch size or None: (network, sums)}
 
 
 def evaluate(model, dataset):
@@ -44,8 +41,11 @@ def evaluate(model, dataset):
 
 def _network(model, batch_size):
     """The network to evaluate and its compiled sums, kept so that each epoch's validation does not trace again."""
-    cache = _compiled.setdefault(model, {})
-    if batch_size not in cache:
+    # Past Keras' __setattr__, which would take the network for a layer of the model. In mixed precision (`fit`)
+    # and outside of it the same layers are two functions.
+    cache = vars(model).setdefault("_lm_evaluation", {})
+    key = batch_size, model.compute_dtype
+    if key not in cache:
         net = model if batch_size is None else carry_state(model, batch_size)
 
         @tf.function(reduce_retracing=True)
@@ -55,5 +55,5 @@ def _network(model, batch_size):
             correct = tf.cast(tf.argmax(logits, -1, tf.int32) == tf.cast(y, tf.int32), tf.float32)
             return tf.reduce_sum(nats), tf.reduce_sum(correct), tf.size(y)
 
-        cache[batch_size] = net, sums
-    return cache[batch_size]
+        cache[key] = net, sums
+    return cache[key]

@@ -13,7 +13,7 @@ from lm_keras.training.checkpoint import NAME, load_checkpoint
 from lm_keras.training.config import TrainingConfig
 from lm_keras.training.optimizer import make_optimizer
 from lm_keras.training.run_log import RunLog
-from lm_keras.training.run_state import RunState
+from lm_keras.training.run_state import RunState, Saver
 
 
 def fit(model, train, validation=None, config=None, callbacks=()):
@@ -31,7 +31,16 @@ def fit(model, train, validation=None, config=None, callbacks=()):
     train = _dataset(train, config)
     validation = validation if validation is None else _dataset(validation, config, shuffle=False)
     steps = _cardinality(train)
+    if config.output_dir:
+        _claim_folder(Path(config.output_dir), config.resume)
     _set_dtype(model, config.dtype)
+    try:
+        return _fit(model, train, validation, config, callbacks, steps)
+    finally:
+        _set_dtype(model, "float32")
+
+
+def _fit(model, train, validation, config, callbacks, steps):
     net = carry_state(model, train.lm_batch_size) if getattr(train, "lm_contiguous", False) else model
     optimizer = make_optimizer(config, steps, model.trainable_variables)
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
@@ -39,10 +48,8 @@ def fit(model, train, validation=None, config=None, callbacks=()):
     optimizer.build(net.trainable_variables)  # so that the checkpoint finds its variables
 
     state = RunState(model, net, validation, config, steps)
-    if config.output_dir:
-        _claim_folder(Path(config.output_dir), config.resume)
-        if config.resume and (Path(config.output_dir) / NAME).exists():
-            state.restore(*load_checkpoint(config.output_dir, net))
+    if config.resume and (Path(config.output_dir) / NAME).exists():
+        state.restore(*load_checkpoint(config.output_dir, net, steps))
     log = RunLog(state, config, tokens_per_step=_tokens_per_step(train))
     try:
         for data, first, last, count in _legs(train, state, config, steps):
@@ -53,11 +60,10 @@ def fit(model, train, validation=None, config=None, callbacks=()):
                 steps_per_epoch=count,
                 shuffle=False,  # the dataset is in its order already
                 verbose=1 if sys.stdout.isatty() else 0,  # without a terminal, the log prints a line an epoch
-                callbacks=[state, log, *callbacks],
+                callbacks=[state, log, Saver(state), *callbacks],
             )
     finally:
         log.close()
-        _set_dtype(model, "float32")
     return state.history()
 
 
@@ -70,7 +76,7 @@ def _legs(train, state, config, steps):
     epoch, within = divmod(state.step, steps)
     if state.stopped or epoch >= config.epochs:
         return
-    stream = train.repeat().skip(state.step)
+    stream = train.lm_stream(state.step) if hasattr(train, "lm_stream") else train.repeat().skip(state.step)
     if within:
         batches, rest = iter(stream), steps - within
         first = tf.data.Dataset.from_generator(
@@ -88,6 +94,8 @@ def _dataset(data, config, shuffle=True):
         return data
     if not isinstance(data, tuple) or len(data) != 2:
         raise InputError(f"training data is a {type(data).__name__}; give a tf.data.Dataset or an (x, y) tuple")
+    if len(data[0]) != len(data[1]):
+        raise InputError(f"x has {len(data[0])} rows and y has {len(data[1])}; give as many of both")
     dataset = tf.data.Dataset.from_tensor_slices(data)
     if shuffle:
         dataset = dataset.shuffle(len(data[0]), seed=config.seed)
@@ -119,4 +127,8 @@ def _set_dtype(model, policy):
 def _claim_folder(folder, resume):
     if not resume and (folder / NAME).exists():
         raise InputError(f"{folder} already holds a run; give another output_dir or resume=True to go on with it")
+    if folder.exists() and not folder.is_dir():
+        raise InputError(f"{folder} is a file; give a folder as output_dir")
     folder.mkdir(parents=True, exist_ok=True)
+    for left in folder.glob(f".{NAME}.*.tmp"):  # what a kill within a save left behind
+        left.unlink()

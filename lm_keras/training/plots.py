@@ -29,7 +29,8 @@ def plot_learning_curve(rows, path, baselines=None):
     axes.yaxis.set_major_formatter("{x:g}")
     axes.yaxis.set_minor_formatter(lambda x, _: f"{x:g}" if str(x)[0] in "25" else "")
     axes.grid(alpha=0.3, which="both")
-    axes.legend()
+    if axes.get_legend_handles_labels()[0]:  # a short run may have nothing to show yet
+        axes.legend()
     with replacing(path) as temporary:
         figure.savefig(temporary, format="png", dpi=120)
     return Path(path)

@@ -57,15 +57,21 @@ class RunLog(keras.callbacks.Callback):
     # === Callback ===
     def on_epoch_begin(self, epoch, logs=None):
         self._started, self._first = time.perf_counter(), self.state.step
-        self._mark = (0, 0.0)
+        # The steps of this epoch that have a row, and their losses' sum: after a kill there may be some.
+        within, steps, total = self.state.step % self.state.steps_per_epoch, 0, 0.0
+        for row in self.rows:
+            step = row["step"] - (self.state.step - within)
+            if step > 0 and "loss" in row:
+                steps, total = step, total + (step - steps) * row["loss"]
+        self._mark = (steps, total)
 
     def on_train_batch_end(self, batch, logs=None):
         done = self.state.step % self.state.steps_per_epoch or self.state.steps_per_epoch
         if self.state.step % self.config.logging_steps == 0:
             # Keras' logs hold the mean since the epoch's start: take the part before the last row off again.
-            mean, (before, mean_before) = float(logs["loss"]), self._mark
-            loss = (done * mean - before * mean_before) / (done - before)
-            self._mark = (done, mean)
+            total, (before, total_before) = done * float(logs["loss"]), self._mark
+            loss = (total - total_before) / (done - before)
+            self._mark = (done, total)
             rate = float(self.model.optimizer.learning_rate)
             self._add(epoch=epoch_of(self.state), loss=loss, learning_rate=rate)
 

@@ -5,13 +5,12 @@ import math
 import keras
 import numpy as np
 
-from lm_keras.errors import InputError
 from lm_keras.training.checkpoint import save_checkpoint
 from lm_keras.training.evaluate import evaluate
 
 
 class RunState(keras.callbacks.Callback):
-    """Counts steps, validates after each epoch, keeps the best weights, saves checkpoints, stops early."""
+    """Counts steps, validates after each epoch, keeps the best weights, stops early."""
 
     def __init__(self, model, net, validation, config, steps_per_epoch):
         super().__init__()
@@ -25,11 +24,6 @@ class RunState(keras.callbacks.Callback):
 
     def restore(self, progress, best_weights):
         """Takes over what `load_checkpoint` returned."""
-        if progress["steps_per_epoch"] != self.steps_per_epoch:
-            raise InputError(
-                f"the run was started with {progress['steps_per_epoch']} steps an epoch and this data gives "
-                f"{self.steps_per_epoch}; give the same data, batch size and length to resume it"
-            )
         self.step, self.epochs = progress["step"], progress["epochs"]
         self.stopped, self.waited = progress["stopped"], progress["waited"]
         self.best_loss = math.inf if progress["best_loss"] is None else progress["best_loss"]
@@ -69,8 +63,6 @@ class RunState(keras.callbacks.Callback):
 
     def on_train_batch_end(self, batch, logs=None):
         self.step += 1
-        if self.step % self.steps_per_epoch and self.step % self.config.checkpoint_steps == 0:
-            self.save()
 
     def on_epoch_end(self, epoch, logs=None):
         logs["perplexity"] = math.exp(min(logs["loss"], 700))
@@ -82,7 +74,6 @@ class RunState(keras.callbacks.Callback):
         done = self.stopped or len(self.epochs) == self.config.epochs
         if done and self.best_weights is not None:
             self.trained.set_weights(self.best_weights)
-        self.save()
 
     def _watch(self, loss):
         patience = self.config.early_stopping_patience
@@ -93,3 +84,18 @@ class RunState(keras.callbacks.Callback):
         else:
             self.waited += 1
             self.stopped = self.net.stop_training = self.waited >= patience
+
+
+class Saver(keras.callbacks.Callback):
+    """Saves checkpoints. It comes after the log, so that after a kill no row of metrics.csv is missing."""
+
+    def __init__(self, state):
+        super().__init__()
+        self.state = state
+
+    def on_train_batch_end(self, batch, logs=None):
+        if self.state.step % self.state.steps_per_epoch and self.state.step % self.state.config.checkpoint_steps == 0:
+            self.state.save()
+
+    def on_epoch_end(self, epoch, logs=None):
+        self.state.save()

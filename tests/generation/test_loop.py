@@ -11,6 +11,7 @@ V, EOS = 15, 2
 PROMPTS = [[2, 5, 6, 7, 9, 4], [2], [2, 11, 3]]
 NO_EOS = -5
 BANNED = np.where(np.isin(np.arange(V), [0, 1]), -np.inf, 0.0).astype("float32")
+PREFILL = tf.function(prefill, reduce_retracing=True)
 EQUAL = {"rtol": 1e-5, "atol": 1e-5}
 
 
@@ -32,7 +33,7 @@ def plain_loop(model, prompt, num_tokens, eos_id=NO_EOS, penalty=1.0):
     """Greedy: the whole model again for each token."""
     ids, new, log_probs = list(prompt), [], []
     for _ in range(num_tokens):
-        raw = model(np.array([ids], "int32")).numpy()[0, -1]
+        raw = model.predict_on_batch(np.array([ids], "int32"))[0, -1]
         logits = (raw + BANNED).astype("float64")
         for token in set(ids):
             logits[token] = logits[token] / penalty if logits[token] > 0 else logits[token] * penalty
@@ -47,14 +48,14 @@ def plain_loop(model, prompt, num_tokens, eos_id=NO_EOS, penalty=1.0):
 
 def run(model, prompts, remaining, count, eos_id=NO_EOS, penalty=None, start=None, position=0):
     ids = loop.pad_left(prompts)
-    token, state, seen = ids[:, -1], prefill(model, ids), None
+    token, state, seen = ids[:, -1], None if start else PREFILL(model, ids), None
     if penalty is not None:
         seen = np.zeros([len(prompts), V], bool)
         for row, prompt in zip(seen, prompts, strict=True):
             row[prompt] = True
         seen = tf.constant(seen)
-    if start is not None:
-        token, state, remaining, seen = start
+    if start:
+        token, state, remaining, seen = start if penalty is not None else (*start[:3], None)
     return decode(
         model, token, state, tf.constant(remaining), count, banned=BANNED, eos_id=eos_id, position=position,
         choose=loop.chooser(None, None, None, None, penalty), seen=seen,
@@ -85,31 +86,33 @@ def test_each_row_has_its_own_number_of_tokens(model):
 
 
 def test_the_end_mark_stops_its_row_and_no_other(model):
-    free, _, _ = run(model, PROMPTS, [10] * 3, 10)
-    first = free.numpy()[0]
-    end = next(int(t) for i, t in enumerate(first) if i >= 2 and t not in first[:i])
-    tokens, log_probs, (_, _, remaining, _) = run(model, PROMPTS, [10] * 3, 10, eos_id=end)
+    free, _, _ = run(model, PROMPTS, [10] * 3, 10, penalty=1.5)
+    free = free.numpy().tolist()
+
+    def length(row, mark):
+        return row.index(mark) if mark in row else 10
+
+    # A word that each row has after some others, or not at all, and not all rows at once.
+    end = next(t for t in range(2, V) if 1 <= min(n := [length(row, t) for row in free]) < max(n))
+    tokens, log_probs, (_, _, remaining, _) = run(model, PROMPTS, [10] * 3, 10, eos_id=end, penalty=1.5)
     lengths = []
     for prompt, (row, row_log_probs) in zip(PROMPTS, rows(tokens, log_probs), strict=True):
-        expected, expected_log_probs = plain_loop(model, prompt, 10, eos_id=end)
+        expected, expected_log_probs = plain_loop(model, prompt, 10, eos_id=end, penalty=1.5)
         assert row == expected
         assert end not in row
         np.testing.assert_allclose(row_log_probs, expected_log_probs, **EQUAL)
         lengths.append(len(row))
-    assert 2 <= lengths[0] < 10
-    assert max(lengths) > lengths[0]
-    assert remaining.numpy()[0] == 0
+    assert lengths == [length(row, end) for row in free]
+    assert [left == 0 for left in remaining.numpy()] == [True] * 3
 
 
 @pytest.mark.parametrize("penalty", [None, 1.5])
-@pytest.mark.parametrize("pieces", [[1] * 9, [4, 5], [2, 7]])
+@pytest.mark.parametrize("pieces", [[1, 1, 7], [4, 5]])
 def test_pieces_equal_one_run(model, pieces, penalty):
     whole, whole_log_probs, _ = run(model, PROMPTS, [9, 5, 9], 9, penalty=penalty)
     parts, end, position = [], None, 0
     for count in pieces:
-        tokens, log_probs, end = run(
-            model, PROMPTS, [9, 5, 9], count, penalty=penalty, start=end, position=position
-        )
+        tokens, log_probs, end = run(model, PROMPTS, [9, 5, 9], count, penalty=penalty, start=end, position=position)
         parts.append((tokens.numpy(), log_probs.numpy()))
         position += count
     tokens, log_probs = (np.concatenate(part, 1) for part in zip(*parts, strict=True))
@@ -157,16 +160,23 @@ def test_pad_left():
 
 
 # === Scoring ===
+@pytest.fixture(scope="module")
+def score(model):
+    return tf.function(
+        lambda ids: scoring.score_ids(model, ids), input_signature=[tf.TensorSpec([None, None], tf.int32)]
+    )
+
+
 @pytest.mark.parametrize("length", [2, 100, 129, 300])  # pieces are of 128
-def test_scores_equal_the_full_forward_pass(model, length):
+def test_scores_equal_the_full_forward_pass(model, score, length):
     rng = np.random.default_rng(length)
     texts = [rng.integers(0, V, n).tolist() for n in (length, max(2, length // 3), 1)]
     ids = np.full((3, length), -1, "int32")
     for row, text in zip(ids, texts, strict=True):
         row[: len(text)] = text
-    log_prob, count = scoring.score_ids(model, tf.constant(ids))
+    log_prob, count = score(tf.constant(ids))
     assert count.numpy().tolist() == [len(text) - 1 for text in texts]
     for text, found in zip(texts, log_prob.numpy(), strict=True):
-        full = log_softmax(model(np.array([text], "int32")))[0]
+        full = log_softmax(model.predict_on_batch(np.array([text], "int32")))[0]
         expected = sum(full[t, text[t + 1]] for t in range(len(text) - 1))
         assert found == pytest.approx(expected, rel=1e-5)

@@ -126,7 +126,9 @@ def test_language_model_folder_brings_back_the_model(model, tmp_path):
     loaded = lk.LanguageModel.load(tmp_path / "lm")
     x = ids(2, 5)
     np.testing.assert_array_equal(array(loaded.model(x)), array(model(x)))
-    np.testing.assert_allclose(array(loaded.model.step(x, loaded.model.initial_state(2))[0]), array(model(x)), **EQUAL)
+    np.testing.assert_allclose(
+        array(loaded.model.step(x, loaded.model.initial_state(2))[0]), array(model(x)), **EQUAL
+    )
     assert loaded.tokenizer.encode("a h") == tokenizer.encode("a h")
     assert loaded.model.get_config() == model.get_config()
 
@@ -155,9 +157,7 @@ def test_gradients_reach_every_weight(model):
     x, y = ids(4, 8), ids(4, 8, seed=1)
     with tf.GradientTape() as tape:
         loss = tf.reduce_mean(keras.losses.sparse_categorical_crossentropy(y, model(x), from_logits=True))
-    for weight, gradient in zip(
-        model.trainable_weights, tape.gradient(loss, model.trainable_weights), strict=True
-    ):
+    for weight, gradient in zip(model.trainable_weights, tape.gradient(loss, model.trainable_weights), strict=True):
         assert gradient is not None, weight.path
         assert np.abs(tf.convert_to_tensor(gradient).numpy()).max() > 0, weight.path
 

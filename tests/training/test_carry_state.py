@@ -121,5 +121,7 @@ def test_validation_leaves_the_carried_state_of_training_alone(windows):
     without, with_validation = model_with_large_weights(), model_with_large_weights()
     lk.fit(without, windows, config=config)
     history = lk.fit(with_validation, windows, windows, config=config)
-    assert all(np.array_equal(a, b) for a, b in zip(without.get_weights(), with_validation.get_weights(), strict=True))
+    assert all(
+        np.array_equal(a, b) for a, b in zip(without.get_weights(), with_validation.get_weights(), strict=True)
+    )
     assert history.history["val_loss"][-1] == lk.evaluate(with_validation, windows)["loss"]

@@ -1,0 +1,65 @@
+"""Beam search over any model's step view."""
+
+import tensorflow as tf
+
+
+def beam_search(model, token, state, max_new_tokens, num_beams, *, banned, eos_id, length_penalty=0.0):
+    """The `num_beams` continuations of highest log-probability that a beam of that width finds.
+
+    `token` int32 [B] is the last token of each prompt, `state` what came before it. A beam that has met
+    `eos_id` is frozen: it keeps its place and its score, log p of its tokens and the end mark, and competes
+    with the others. Scores are divided by (number of tokens, end mark included) ** `length_penalty`
+    (Wu et al. 2016 use a like form). Returns, best first, tokens int32 [B, K, n] (-1 after the end), the
+    log-probability of each token [B, K, n] and scores [B, K].
+    """
+    batch, beams, words = tf.shape(token)[0], num_beams, model.vocab_size
+    token = tf.repeat(token, beams)  # row b * K + k is beam k of prompt b
+    state = [tf.repeat(part, beams, axis=0) for part in state]
+    total = tf.tile([[0.0] + [-float("inf")] * (beams - 1)], [batch, 1])  # at first all beams are one
+    length = tf.zeros([batch, beams])  # tokens and end mark
+    frozen = tf.zeros([batch, beams], tf.bool)
+    tokens = tf.zeros([batch, beams, 0], tf.int32)
+    log_probs = tf.zeros([batch, beams, 0])
+    stay = tf.one_hot(0, words, 0.0, -float("inf"))  # a frozen beam has one continuation: itself
+
+    def normalized(total, length):
+        return total / tf.maximum(length, 1.0) ** length_penalty
+
+    def body(i, token, total, length, frozen, tokens, log_probs, *state):
+        logits, state = model.step(tf.where(tf.reshape(frozen, [-1]), -1, token)[:, None], list(state))
+        step = tf.nn.log_softmax(tf.cast(logits[:, -1], tf.float32))
+        step = tf.reshape(tf.where(tf.math.is_inf(banned), -float("inf"), step), [batch, beams, words])
+        step = tf.where(frozen[:, :, None], stay, step)
+        candidates = total[:, :, None] + step  # (B, K, V)
+        longer = length + tf.where(frozen, 0.0, 1.0)
+        ranked = tf.reshape(normalized(candidates, longer[:, :, None]), [batch, beams * words])
+        _, place = tf.math.top_k(ranked, beams)
+        parent, word = place // words, place % words
+
+        def of_parent(x):
+            return tf.gather(x, parent, axis=1, batch_dims=1)
+
+        was_frozen = of_parent(frozen)
+        new_total = tf.gather(tf.reshape(candidates, [batch, beams * words]), place, batch_dims=1)
+        ended = (word == eos_id) & ~was_frozen
+        word = tf.where(was_frozen | ended, -1, word)
+        gain = tf.where(word >= 0, new_total - of_parent(total), 0.0)
+        tokens = tf.concat([of_parent(tokens), word[:, :, None]], -1)
+        log_probs = tf.concat([of_parent(log_probs), gain[:, :, None]], -1)
+        rows = tf.reshape(parent + tf.range(batch)[:, None] * beams, [-1])
+        state = [tf.gather(part, rows) for part in state]
+        token, length, frozen = tf.reshape(tf.maximum(word, 0), [-1]), of_parent(longer), was_frozen | ended
+        return i + 1, token, new_total, length, frozen, tokens, log_probs, *state
+
+    scalar, rows, grid = tf.TensorShape([]), tf.TensorShape([None]), tf.TensorShape([None, beams])
+    history = tf.TensorShape([None, beams, None])
+    _, _, total, length, _, tokens, log_probs, *_ = tf.while_loop(
+        lambda i, token, total, length, frozen, *_: (i < max_new_tokens) & ~tf.reduce_all(frozen),
+        body,
+        [tf.constant(0), token, total, length, frozen, tokens, log_probs, *state],
+        shape_invariants=[
+            scalar, rows, grid, grid, grid, history, history, *[tf.TensorShape([None, *s.shape[1:]]) for s in state]
+        ],
+    )  # fmt: skip
+    scores, order = tf.math.top_k(normalized(total, length), beams)
+    return tf.gather(tokens, order, batch_dims=1), tf.gather(log_probs, order, batch_dims=1), scores

@@ -1,0 +1,110 @@
+"""Files that are whole or not there."""
+
+import os
+import stat
+
+import numpy as np
+import pytest
+
+from lm_keras import InputError
+from lm_keras.files import read_json, read_tensors, replacing, write_json, write_tensors, write_text
+
+TENSORS = {"a/b": np.arange(6, dtype=np.float32).reshape(2, 3), "": np.zeros((), np.int64)}
+
+
+def names(folder):
+    return sorted(p.name for p in folder.iterdir())
+
+
+def test_round_trips(tmp_path):
+    value = {"text": "语言 \u2028 \n", "list": [1, 2.5, None, True], "": {}}
+    write_json(tmp_path / "deep" / "er" / "v.json", value)
+    assert read_json(tmp_path / "deep" / "er" / "v.json") == value
+    write_tensors(tmp_path / "t", TENSORS, {"step": 3})
+    tensors, metadata = read_tensors(tmp_path / "t")
+    assert metadata == {"step": 3} and tensors.keys() == TENSORS.keys()
+    for name, tensor in TENSORS.items():
+        np.testing.assert_array_equal(tensors[name], tensor)
+    write_tensors(str(tmp_path / "t"), {}, None)
+    assert read_tensors(tmp_path / "t") == ({}, None)
+    assert names(tmp_path) == ["deep", "t"]
+
+
+@pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt])
+def test_a_failure_while_writing_keeps_the_old_file(tmp_path, error):
+    path = tmp_path / "file"
+    for before in (None, b"old"):
+        if before:
+            path.write_bytes(before)
+        with pytest.raises(error), replacing(path) as temporary:
+            temporary.write_bytes(b"half of the n")
+            assert not path.exists() or path.read_bytes() == before
+            raise error
+        assert names(tmp_path) == (["file"] if before else [])
+    assert path.read_bytes() == b"old"
+
+
+def test_a_value_that_cannot_be_written_keeps_the_old_file(tmp_path):
+    write_json(tmp_path / "v.json", 1)
+    with pytest.raises(TypeError):
+        write_json(tmp_path / "v.json", {"x": object()})
+    with pytest.raises(UnicodeEncodeError):
+        write_text(tmp_path / "v.json", "\ud800")
+    assert read_json(tmp_path / "v.json") == 1
+    write_tensors(tmp_path / "t", TENSORS)
+    with pytest.raises(Exception, match=""):
+        write_tensors(tmp_path / "t", {"x": "no array"})
+    assert read_tensors(tmp_path / "t")[0].keys() == TENSORS.keys()
+    assert names(tmp_path) == ["t", "v.json"]
+
+
+def test_the_old_file_is_there_until_the_new_one_is_whole(tmp_path):
+    path = tmp_path / "file"
+    path.write_text("old")
+    with replacing(path) as temporary:
+        temporary.write_text("new")
+        assert path.read_text() == "old" and temporary.parent == path.parent
+    assert path.read_text() == "new"
+
+
+@pytest.mark.parametrize("umask", [0o022, 0o077, 0o002])
+def test_permissions_follow_the_umask(tmp_path, umask):
+    old = os.umask(umask)
+    try:
+        write_json(tmp_path / "v.json", 1)
+        write_tensors(tmp_path / "t", TENSORS)
+        assert os.umask(umask) == umask  # it was only looked at
+    finally:
+        os.umask(old)
+    for name in ("v.json", "t"):
+        assert stat.S_IMODE((tmp_path / name).stat().st_mode) == 0o666 & ~umask
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"\xff\xfe", b'{"a": 1} x', None])
+def test_unreadable_json_names_the_file(tmp_path, content):
+    path = tmp_path / "some.json"
+    path.mkdir() if content is None else path.write_bytes(content)
+    with pytest.raises(InputError, match="some.json"):
+        read_json(path)
+    with pytest.raises(InputError, match="none.json does not exist"):
+        read_json(tmp_path / "none.json")
+
+
+def test_unreadable_tensors_name_the_file(tmp_path):
+    path = tmp_path / "some.safetensors"
+    for missing in (path, tmp_path):
+        with pytest.raises(InputError, match="does not exist"):
+            read_tensors(missing)
+    write_tensors(path, TENSORS, {"step": 3})
+    whole = path.read_bytes()
+    for damaged in (
+        b"",
+        whole[:4],
+        whole[: len(whole) // 2],
+        whole[:-1],
+        b"\xff" * 99,
+        whole.replace(b"F32", b"F99"),
+    ):
+        path.write_bytes(damaged)
+        with pytest.raises(InputError, match="some.safetensors"):
+            read_tensors(path)
