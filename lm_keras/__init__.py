@@ -12,11 +12,11 @@ __getattr__, __dir__, __all__ = attach(
     submodules=["data", "generation", "models", "serving", "text", "training"],
     names={
         "TrainingConfig": "lm_keras.training.config",
-        "fit": "lm_keras.training.fit",
-        "evaluate": "lm_keras.training.evaluate",
+        "fit": "lm_keras.training.fitting",
+        "evaluate": "lm_keras.training.evaluation",
         "LanguageModel": "lm_keras.language_model",
-        "export": "lm_keras.serving.export",
-        "check": "lm_keras.serving.check",
+        "export": "lm_keras.serving.exporting",
+        "check": "lm_keras.serving.checking",
         "InputError": "lm_keras.errors",
     },
 )

@@ -16,8 +16,7 @@ def attach(package, submodules=(), names=None):
             # Keras reads its backend once, at import; this project is written for TensorFlow.
             os.environ.setdefault("KERAS_BACKEND", "tensorflow")
             value = getattr(importlib.import_module(names[name]), name)
-            # A function may share its name with the module that defines it (`fit`): keep the function.
-            setattr(importlib.import_module(package), name, value)
+            setattr(importlib.import_module(package), name, value)  # the next use finds it at once
             return value
         if name in submodules:
             return importlib.import_module(f"{package}.{name}")

@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 import sys
+import types
 from pathlib import Path
 
 from lm_keras.errors import InputError
@@ -52,31 +53,28 @@ def train(options):
 
 
 def evaluate(options):
-    settings = read_json(_run_folder(options.run) / RUN) if (Path(options.run) / RUN).exists() else {}
-    texts = _texts(options.data, settings.get("tokenizer", "word"), options.split, ("test", "validation", "all"))
     language_model = _load(options.run)
-    from lm_keras import evaluate
+    from lm_keras import evaluate, text
 
-    class Settings:
-        length, batch_size = settings.get("length", 35), settings.get("batch_size", 32)
-        contiguous = settings.get("contiguous", False)
-
-    result = evaluate(language_model.model, _evaluation_windows(texts, language_model.tokenizer, Settings))
-    if options.json:
-        print(json.dumps(result))
-    else:
-        for key, value in result.items():
-            print(f"{key:<14} {value:,}" if isinstance(value, int) else f"{key:<14} {value:.4f}")
+    run = Path(options.run) / RUN
+    settings = {"length": 35, "batch_size": 32, "contiguous": False, **(_read_run(run) if run.exists() else {})}
+    tokenizer = language_model.tokenizer
+    kind = "char" if isinstance(tokenizer, text.CharTokenizer) else "word"
+    texts = _texts(options.data, kind, options.split, ("test", "validation", "all"))
+    windows = _evaluation_windows(texts, tokenizer, types.SimpleNamespace(**settings))
+    _print(evaluate(language_model.model, windows), options.json)
 
 
 def score(options):
-    result = _load(options.run).score([options.text])[0]._asdict()
-    if options.json:
-        finite = {key: None if value != value else value for key, value in result.items()}  # JSON has no NaN
-        print(json.dumps(finite))
-    else:
-        for key, value in result.items():
-            print(f"{key:<14} {value:,}" if isinstance(value, int) else f"{key:<14} {value:.4f}")
+    _print(_load(options.run).score([options.text])[0]._asdict(), options.json)
+
+
+def _print(result, as_json):
+    if as_json:  # JSON has no NaN
+        print(json.dumps({key: None if value != value else value for key, value in result.items()}))
+        return
+    for key, value in result.items():
+        print(f"{key:<14} {value:,}" if isinstance(value, int) else f"{key:<14} {value:.4f}")
 
 
 def generate(options):
@@ -164,13 +162,20 @@ def _check_out(folder, options):
         if folder.exists() and any(p.name not in begun and p.name[0] != "." for p in folder.iterdir()):
             raise InputError(f"--out {folder} holds no run to resume; give the folder of a run, or a new one")
         return
-    before = read_json(folder / RUN)
+    before = _read_run(folder / RUN)
     for name, value in vars(options).items():
         if name not in MAY_CHANGE and before.get(name) != value:
             flag = "--" + name.replace("_", "-")
             raise InputError(
                 f"the run in {folder} was started with {flag} {before.get(name)}, not {value}; give the same"
             )
+
+
+def _read_run(path):
+    settings = read_json(path)
+    if not isinstance(settings, dict):
+        raise InputError(f"{path} holds no settings of a run; the file is damaged")
+    return settings
 
 
 def _texts(source, tokenizer, split, splits):

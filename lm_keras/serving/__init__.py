@@ -5,8 +5,8 @@ from lm_keras._lazy import attach
 __getattr__, __dir__, __all__ = attach(
     __name__,
     names={
-        "export": "lm_keras.serving.export",
-        "check": "lm_keras.serving.check",
+        "export": "lm_keras.serving.exporting",
+        "check": "lm_keras.serving.checking",
         "query": "lm_keras.serving.session",
     },
 )

@@ -6,8 +6,8 @@ __getattr__, __dir__, __all__ = attach(
     __name__,
     names={
         "TrainingConfig": "lm_keras.training.config",
-        "fit": "lm_keras.training.fit",
-        "evaluate": "lm_keras.training.evaluate",
+        "fit": "lm_keras.training.fitting",
+        "evaluate": "lm_keras.training.evaluation",
         "carry_state": "lm_keras.training.carried_state",
         "make_optimizer": "lm_keras.training.optimizer",
         "plot_learning_curve": "lm_keras.training.plots",

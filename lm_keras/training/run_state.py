@@ -6,7 +6,7 @@ import keras
 import numpy as np
 
 from lm_keras.training.checkpoint import save_checkpoint
-from lm_keras.training.evaluate import evaluate
+from lm_keras.training.evaluation import evaluate
 
 
 class RunState(keras.callbacks.Callback):

@@ -164,7 +164,9 @@ def test_contiguous_rows_continue_from_batch_to_batch(length, batch_size):
 
 def test_attributes_and_static_shapes():
     dataset = lm_windows(TEXTS, Bytes(), 5, 4)
-    assert dataset.lm_num_bytes == sum(len(text.encode()) for text in TEXTS)
+    whole = lm_windows(TEXTS, Bytes(), 5, 4, shuffle=False)
+    assert whole.lm_num_bytes == sum(len(text.encode()) for text in TEXTS)
+    assert dataset.lm_num_bytes == round(whole.lm_num_bytes * dataset.lm_num_tokens / whole.lm_num_tokens)
     assert (dataset.lm_contiguous, dataset.lm_batch_size) == (False, 4)
     assert [tuple(spec.shape) for spec in dataset.element_spec] == [(None, 5)] * 2
     rows_of_8 = lm_windows(["x" * 16], Bytes(), 4, 2, contiguous=True)
@@ -225,3 +227,15 @@ def test_with_the_character_tokenizer_of_the_package():
     texts = np.split(ids, np.flatnonzero(ids == tokenizer.eos_id) + 1)
     assert [tokenizer.decode(text[:-1].tolist()) for text in texts[:-1]] == TEXTS
     assert len(texts[-1]) == 0, "the stream ends in eos"
+
+
+def test_a_stream_is_the_same_however_often_the_dataset_is_read():
+    dataset = lm_windows(TEXTS, Bytes(), 5, 2, seed=3)
+    steps = int(dataset.cardinality())
+    first = [x.numpy().tolist() for x, _ in dataset.lm_stream(0).take(3 * steps)]
+    next(iter(dataset))
+    assert [x.numpy().tolist() for x, _ in dataset.lm_stream(2).take(3 * steps - 2)] == first[2:]
+    epochs = [first[i * steps : (i + 1) * steps] for i in range(3)]
+    assert epochs[0] != epochs[1] != epochs[2]
+    rows = [sorted(row for batch in epoch for row in batch) for epoch in epochs]
+    assert rows[0] == rows[1] == rows[2]

@@ -27,7 +27,7 @@ def listing(folder):
 
 def test_versions_count_up_and_appear_only_when_whole(small, tmp_path, monkeypatch):
     target, seen = tmp_path / "deep" / "name", []
-    module = sys.modules["lm_keras.serving.export"]
+    module = sys.modules["lm_keras.serving.exporting"]
     real_save, real_write = tf.saved_model.save, module.write_json
 
     def look(path):
