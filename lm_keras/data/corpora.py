@@ -89,9 +89,9 @@ def locate(name):
 
 
 def cache_folder():
-    import pooch
+    import platformdirs
 
-    return Path(pooch.os_cache("lm_keras"))
+    return Path(platformdirs.user_cache_dir("lm_keras"))
 
 
 def _find(name):

@@ -38,7 +38,8 @@ def export(language_model, target, max_new_tokens_limit=256):
     module.tables = language_model.tokenizer.tf_resources()
     module.signatures_ = list(signatures.values())
     with _renamed_when_whole(version) as folder:
-        tf.saved_model.save(module, str(folder), {"serving_default": signatures["score"], **signatures})
+        with _quiet():
+            tf.saved_model.save(module, str(folder), {"serving_default": signatures["score"], **signatures})
         extra = folder / "assets.extra"
         extra.mkdir(exist_ok=True)
         calls = list(_example_calls(language_model))
@@ -80,6 +81,18 @@ def _version_folder(target):
 
 def _is_number(name):
     return name.isascii() and name.isdecimal()
+
+
+@contextlib.contextmanager
+def _quiet():
+    """Without TensorFlow's line on the temporary folder."""
+    logger = tf.get_logger()
+    level = logger.level
+    logger.setLevel("WARNING")
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
 
 
 @contextlib.contextmanager
