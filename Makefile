@@ -1,10 +1,10 @@
-# make demo · make test · make lint · make notebooks · make bench
+# make demo · make test · make lint · make notebooks
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: demo test lint notebooks bench clean
+.PHONY: demo test lint notebooks clean
 
 demo: $(INSTALLED)
 	@$(BIN)/python -m lm_keras.demo
@@ -19,10 +19,6 @@ lint: $(INSTALLED)
 # Runs every notebook top to bottom and keeps its outputs.
 notebooks: $(INSTALLED)
 	@$(BIN)/python tools/run_notebooks.py notebooks/*.ipynb
-
-bench: $(INSTALLED)
-	@$(BIN)/python -m pip install --quiet --requirement benchmarks/requirements.txt
-	@set -e; for script in benchmarks/*.py; do $(BIN)/python $$script; done
 
 # The stamp is written last: an installation that was cut off starts again.
 $(INSTALLED): setup.cfg requirements.txt pyproject.toml

@@ -3,7 +3,12 @@
 The public names are imported at first use, so that `import lm_keras` stays fast.
 """
 
+import os
+
 from lm_keras._lazy import attach
+
+# Keras reads its backend once, when it is imported; this project is written for TensorFlow.
+os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 
 __version__ = "0.1.0"
 

@@ -1,7 +1,6 @@
 """Names that are imported when they are first used (PEP 562)."""
 
 import importlib
-import os
 
 
 def attach(package, submodules=(), names=None):
@@ -13,8 +12,6 @@ def attach(package, submodules=(), names=None):
 
     def __getattr__(name):  # noqa: N807
         if name in names:
-            # Keras reads its backend once, at import; this project is written for TensorFlow.
-            os.environ.setdefault("KERAS_BACKEND", "tensorflow")
             value = getattr(importlib.import_module(names[name]), name)
             setattr(importlib.import_module(package), name, value)  # the next use finds it at once
             return value

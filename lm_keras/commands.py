@@ -182,6 +182,8 @@ def _texts(source, tokenizer, split, splits):
     """The texts of a path or of a known set: the wanted split, or the first of `splits` that it has."""
     from lm_keras import data
 
+    if not source:
+        raise InputError("--data is empty; give a text file, a folder or a known set")
     if not Path(source).exists() and source in data.available():
         known = data.splits(source)
         return data.load(source, split or next((name for name in splits if name in known), known[0]))

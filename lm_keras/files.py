@@ -24,6 +24,25 @@ def replacing(path):
         temporary.unlink(missing_ok=True)
 
 
+@contextlib.contextmanager
+def locked(folder, message):
+    """Keeps `folder` to this process; InputError(message) when another holds it. A kill lets go of it."""
+    try:
+        import fcntl
+    except ImportError:  # Windows: no lock
+        yield
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise InputError(message) from None
+        yield
+    finally:
+        os.close(handle)
+
+
 def _umask():
     mask = os.umask(0)
     os.umask(mask)

@@ -94,7 +94,7 @@ class LanguageModel:
         """
         prompts = as_texts(prompts)
         stop = [stop] if isinstance(stop, str) else list(stop or ())
-        options = checked(max_new_tokens, temperature, top_k, top_p, repetition_penalty, stop)
+        options = checked(max_new_tokens, temperature, top_k, top_p, repetition_penalty, stop, seed)
         check_beams(num_beams, repetition_penalty)
         repeats, seeds = collections.Counter(), []
         for prompt in prompts:
@@ -123,7 +123,7 @@ class LanguageModel:
     ):
         """Yields the text of `generate(prompt, ...)` piece by piece, never half a character or part of a stop."""
         stop = [stop] if isinstance(stop, str) else list(stop or ())
-        options = checked(max_new_tokens, temperature, top_k, top_p, repetition_penalty, stop)
+        options = checked(max_new_tokens, temperature, top_k, top_p, repetition_penalty, stop, seed)
         return self._stream(*as_texts([prompt]), seed, stop, options)
 
     def _stream(self, prompt, seed, stop, options):
@@ -180,7 +180,7 @@ class LanguageModel:
         seen = np.zeros([size, self.model.vocab_size if penalized else 0], bool)
         if penalized:
             for mark, row in zip(seen, rows, strict=True):
-                mark[row] = True
+                mark[row[1:]] = True  # not the begin mark: it is the end mark too
         options = (
             tf.fill([size], float(temperature)), tf.fill([size], top_k), tf.fill([size], float(top_p)),
             tf.constant(seeds, tf.int64), tf.constant(float(repetition_penalty)),

@@ -37,8 +37,7 @@ def build(folder):
         raise InputError(f"{folder} has no {CONFIG}, so it is no run; give a folder that was trained or saved")
     config = read_json(folder / CONFIG)
     try:
-        builder = getattr(lm_keras.models, config["builder"])
-        model = builder(**config["arguments"], name=config["name"])
+        model = lm_keras.models.CausalLM.from_config(config)
     except (KeyError, TypeError, AttributeError) as error:
         raise InputError(f"{folder / CONFIG} describes no model of this version ({error}); train it again") from None
     return model, load_tokenizer(folder)

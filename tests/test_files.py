@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from lm_keras import InputError
-from lm_keras.files import read_json, read_tensors, replacing, write_json, write_tensors, write_text
+from lm_keras.files import locked, read_json, read_tensors, replacing, write_json, write_tensors, write_text
 
 TENSORS = {"a/b": np.arange(6, dtype=np.float32).reshape(2, 3), "": np.zeros((), np.int64)}
 
@@ -108,3 +108,12 @@ def test_unreadable_tensors_name_the_file(tmp_path):
         path.write_bytes(damaged)
         with pytest.raises(InputError, match="some.safetensors"):
             read_tensors(path)
+
+
+def test_a_folder_is_locked_for_one_holder_at_a_time(tmp_path):
+    with locked(tmp_path, "taken"):
+        with pytest.raises(InputError, match="taken"), locked(tmp_path, "taken"):
+            pass
+        assert list(tmp_path.iterdir()) == []
+    with locked(tmp_path, "taken"):
+        pass

@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 import pytest
-from conftest import train_lm
+from small_models import train_lm
 
 import lm_keras as lk
 from lm_keras.generation.compiled import banned_marks

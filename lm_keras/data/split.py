@@ -76,4 +76,4 @@ def _threshold(scores, validation):
 
 def _score(seed, index):
     """A number in [0, 1) that is the same on every machine and in every Python version."""
-    return int.from_bytes(hashlib.blake2b(f"{seed},{index}".encode(), digest_size=6).digest()) / 2**48
+    return int.from_bytes(hashlib.blake2b(f"{seed},{index}".encode(), digest_size=6).digest(), "big") / 2**48

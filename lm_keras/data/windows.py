@@ -129,7 +129,7 @@ def _in_order(ids, num_targets, length, batch_size):
     import tensorflow as tf
 
     num_full, rest = divmod(num_targets, length)
-    starts = tf.data.Dataset.range(num_full).map(lambda i: i * length).batch(batch_size)
+    starts = tf.data.Dataset.range(num_full).map(lambda i: i * length).batch(min(batch_size, max(num_full, 1)))
     last = tf.data.Dataset.from_tensors(tf.constant([num_full * length], tf.int64))
     num_batches = -(-num_full // batch_size)
     return _join(_gather(ids, starts, length), num_batches, _gather(ids, last, rest, 1), rest), num_targets

@@ -35,8 +35,9 @@ class CausalLM(keras.Model):
 
     def step(self, ids, state):
         """ids [B, t], state -> (logits [B, t, V], new state)."""
-        logits, *state = self.views.step_model([ops.convert_to_tensor(ids, "int32"), *state])
-        return logits, state
+        logits, *new_state = self.views.step_model([ops.convert_to_tensor(ids, "int32"), *state])
+        # In mixed precision too, the state keeps its type from step to step.
+        return logits, [ops.cast(new, old.dtype) for new, old in zip(new_state, state, strict=True)]
 
     @property
     def step_model(self):
@@ -54,5 +55,7 @@ class CausalLM(keras.Model):
 
     @classmethod
     def from_config(cls, config, custom_objects=None):
+        if config["builder"] not in lm_keras.models.BUILDERS.values():
+            raise KeyError(config["builder"])
         builder = getattr(lm_keras.models, config["builder"])
         return builder(**config["arguments"], name=config["name"])

@@ -3,6 +3,7 @@
 import itertools
 
 import keras
+import numpy as np
 from keras import layers, ops
 
 from lm_keras.errors import InputError
@@ -35,6 +36,7 @@ def build_lstm_lm(
     arguments = dict(locals())
     arguments.pop("name")
     if arguments.pop("embedding_matrix") is not None:
+        embedding_matrix = np.asarray(embedding_matrix, "float32")
         arguments["embedding_dim"] = embedding_dim = embedding_matrix.shape[1]
     _check(vocab_size, embedding_dim, hidden_dim, num_layers, dropout, tie_embeddings, embedding_matrix)
 
@@ -70,6 +72,7 @@ def build_lstm_lm(
             recurrent_initializer=init("Orthogonal"),
             bias_initializer=init() if uniform else "zeros",
             unit_forget_bias=not uniform,
+            use_cudnn=False,  # cuDNN takes neither the step view's masks nor a server without GPU
             name=f"lstm_{i}",
         )
         for i in range(num_layers)

@@ -23,7 +23,7 @@ def check(version):
         raise InputError(f"{version} holds no saved_model.pb; give a version folder such as saved_models/name/1")
     extra = version / "assets.extra"
     try:
-        expected, card = read_json(extra / "expected.json"), read_json(extra / "model_card.json")
+        expected, parameter_bytes = _recorded(extra)
         warmup = list(_warmup_calls(version))
     except InputError as error:
         return [str(error)]
@@ -45,7 +45,21 @@ def check(version):
             problems.append(f"warm-up request of {call['signature']} fails: {answer['error']}")
     missing = {"serving_default", *(call["signature"] for call in expected)} - set(report["signatures"])
     problems += [f"signature {name} is missing" for name in sorted(missing)]
-    return problems + _wrong_size(version, card["parameter_bytes"])
+    return problems + _wrong_size(version, parameter_bytes)
+
+
+def _recorded(extra):
+    """The calls with the language model's answers, and the size of its parameters; InputError when damaged."""
+    expected, card = read_json(extra / "expected.json"), read_json(extra / "model_card.json")
+    try:
+        sizes = {len(v) for call in expected for side in ("inputs", "outputs") for v in call[side].values()}
+        whole = all(call["inputs"] and call["outputs"] and call["signature"] for call in expected)
+        parameter_bytes = int(card["parameter_bytes"])
+    except (KeyError, TypeError, ValueError, AttributeError):
+        sizes, whole = (), False
+    if not sizes or not whole:
+        raise InputError(f"{extra}: expected.json or model_card.json is damaged; export the model again")
+    return expected, parameter_bytes
 
 
 def _warmup_calls(version):

@@ -121,7 +121,7 @@ def _example_calls(language_model):
     size = len(texts)
     counts = np.array([8, 0, 3, 16], np.int32)
     yield {"signature": "score", "inputs": {"text": texts}}
-    yield {"signature": "score", "inputs": {"text": texts[:1]}}
+    yield {"signature": "serving_default", "inputs": {"text": texts[:1]}}
     yield {"signature": "generate", "inputs": {"prompt": texts, "max_new_tokens": counts}}
     options = {
         "temperature": np.array([1.0, 0.7, 0.0, 1.3], np.float32),
@@ -135,10 +135,10 @@ def _example_calls(language_model):
 def _expected(language_model, call):
     """The call with the answer of the LanguageModel itself, row by row."""
     inputs = {name: np.asarray(values).tolist() for name, values in call["inputs"].items()}
-    if call["signature"] == "score":
+    if "text" in inputs:
         scores = language_model.score(inputs["text"])
         outputs = {name: [getattr(s, name) for s in scores] for name in ("log_prob", "num_tokens", "perplexity")}
-        return {"signature": "score", "inputs": inputs, "outputs": outputs}
+        return {"signature": call["signature"], "inputs": inputs, "outputs": outputs}
     outputs = {"completion": [], "num_new_tokens": [], "log_prob": []}
     for row in zip(*inputs.values(), strict=True):
         options = dict(zip(inputs, row, strict=True))

@@ -1,11 +1,10 @@
 """What the tokenizers share: the special tokens, counting, choosing the tokens, writing the file."""
 
-import json
-import os
 from collections import Counter
 from pathlib import Path
 
 from lm_keras.errors import InputError
+from lm_keras.files import write_json
 
 # One mark ends a text and begins one, as GPT-2's <|endoftext|> does: bos_id == eos_id. So a model has one thing to
 # learn about the edge of a text, and texts in a row, each with its end mark, need no mark between them.
@@ -60,9 +59,7 @@ def save(folder, kind, tokenizer):
         "lowercase": tokenizer.lowercase,
         "tokens": tokenizer.tokens,
     }
-    temporary = folder / f"tokenizer.json.{os.getpid()}.tmp"
-    temporary.write_text(json.dumps(content, ensure_ascii=False, indent=0), encoding="utf-8")
-    temporary.replace(folder / "tokenizer.json")
+    write_json(folder / "tokenizer.json", content)
 
 
 def check_tokens(tokens, reserved):

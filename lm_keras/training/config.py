@@ -17,10 +17,11 @@ class TrainingConfig:
 
     Steps are optimizer updates. The learning rate rises linearly over `warmup_steps` (at most a tenth of the
     run), then follows `schedule`: "cosine" or "linear" down to zero, "constant", or "step": multiplied by
-    `decay_rate` at the end of each epoch from `decay_from_epoch` on. `weight_decay` spares biases and norms
-    (every variable of rank < 2). `clip_norm` is the global norm. The loss is a mean over tokens: a recipe
-    that sums over T time steps has its learning rate times T and its clip norm divided by T here.
-    `checkpoint_steps` is how often a run is saved within an epoch; `resume=True` goes on from the newest save.
+    `decay_rate` at the end of each epoch from `decay_from_epoch` on. `weight_decay` (of adamw and sgd) spares
+    biases and norms (every variable of rank < 2). `clip_norm` is the global norm. The loss is a mean over
+    tokens: a recipe that sums over T time steps has its learning rate times T and its clip norm divided by T
+    here. `checkpoint_steps` is how often a run is saved within an epoch; `resume=True` goes on from the newest
+    save.
     """
 
     epochs: int = 3

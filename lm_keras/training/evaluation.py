@@ -10,12 +10,14 @@ from lm_keras.training.carried_state import carry_state
 
 
 def evaluate(model, dataset):
-    """Loss and accuracy of `model`'s logits over all `(x, y)` batches of `dataset`, each target counted once.
+    """Loss and accuracy of `model`'s logits over all `(x, y)` batches of `dataset` (or one (x, y) of arrays).
 
     Returns {"loss": mean nats a token, "perplexity": e^loss, "accuracy", "tokens"} and, when the dataset
     knows its text (`lm_windows`), "bits_per_byte" of the original UTF-8 text. Contiguous windows are read
     with the state carried from batch to batch. Raises InputError for a dataset without batches.
     """
+    if isinstance(dataset, tuple):
+        dataset = tf.data.Dataset.from_tensor_slices(dataset).batch(64)
     carried = getattr(dataset, "lm_contiguous", False)
     net, sums = _network(model, dataset.lm_batch_size if carried else None)
     if carried:

@@ -1,5 +1,6 @@
 """`fit`: one training run around `model.fit` that a kill cannot spoil."""
 
+import contextlib
 import itertools
 import sys
 from pathlib import Path
@@ -8,6 +9,7 @@ import keras
 import tensorflow as tf
 
 from lm_keras.errors import InputError
+from lm_keras.files import locked
 from lm_keras.training.carried_state import carry_state
 from lm_keras.training.checkpoint import NAME, load_checkpoint
 from lm_keras.training.config import TrainingConfig
@@ -31,13 +33,13 @@ def fit(model, train, validation=None, config=None, callbacks=()):
     train = _dataset(train, config)
     validation = validation if validation is None else _dataset(validation, config, shuffle=False)
     steps = _cardinality(train)
-    if config.output_dir:
-        _claim_folder(Path(config.output_dir), config.resume)
-    _set_dtype(model, config.dtype)
-    try:
+    if validation is None and config.early_stopping_patience is not None:
+        raise InputError("early_stopping_patience needs validation data; give fit a validation set")
+    with contextlib.ExitStack() as stack:
+        if config.output_dir:
+            stack.enter_context(_claimed(Path(config.output_dir), config.resume))
+        stack.enter_context(_computing_in(model, config.dtype))
         return _fit(model, train, validation, config, callbacks, steps)
-    finally:
-        _set_dtype(model, "float32")
 
 
 def _fit(model, train, validation, config, callbacks, steps):
@@ -117,18 +119,31 @@ def _tokens_per_step(dataset):
     return tokens and tokens / int(dataset.cardinality())
 
 
-def _set_dtype(model, policy):
-    """Lets the built layers compute in `policy`; their variables stay float32."""
-    for layer in model._flatten_layers():
-        if layer.dtype_policy.name != policy and layer.variable_dtype == "float32":
-            layer.dtype_policy = policy
+@contextlib.contextmanager
+def _computing_in(model, policy):
+    """Lets the built float32 layers compute in `policy`; their variables stay float32."""
+    before = [(layer, layer.dtype_policy) for layer in model._flatten_layers()]
+    if policy != "float32":
+        for layer, own in before:
+            if own.name == "float32":
+                layer.dtype_policy = policy
+    try:
+        yield
+    finally:
+        for layer, own in before:
+            if layer.dtype_policy.name != own.name:
+                layer.dtype_policy = own
 
 
-def _claim_folder(folder, resume):
+@contextlib.contextmanager
+def _claimed(folder, resume):
+    """The run folder, for one process at a time, without what a kill within a save left behind."""
     if not resume and (folder / NAME).exists():
         raise InputError(f"{folder} already holds a run; give another output_dir or resume=True to go on with it")
     if folder.exists() and not folder.is_dir():
         raise InputError(f"{folder} is a file; give a folder as output_dir")
     folder.mkdir(parents=True, exist_ok=True)
-    for left in folder.glob(f".{NAME}.*.tmp"):  # what a kill within a save left behind
-        left.unlink()
+    with locked(folder, f"{folder} is being trained by another process; wait for it or give another folder"):
+        for left in folder.glob(".*.tmp"):
+            left.unlink()
+        yield
