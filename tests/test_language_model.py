@@ -129,6 +129,7 @@ def test_marks_are_never_generated(lm):
 @pytest.mark.parametrize("options", [
     {"temperature": 1e-45}, {"temperature": 1e300}, {"temperature": float("inf")}, {"top_k": 10**12},
     {"top_p": 1e-45}, {"repetition_penalty": 1e-30}, {"repetition_penalty": 1e30}, {"seed": 2**63 - 1},
+    {"seed": 10**40},
 ])  # fmt: skip
 def test_extreme_options_generate_text(word_lm, options):
     generation = word_lm.generate("The", max_new_tokens=5, **options)[0]

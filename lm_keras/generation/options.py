@@ -16,8 +16,8 @@ def as_texts(texts):
 def checked(max_new_tokens, temperature, top_k, top_p, repetition_penalty, stop, seed):
     if not isinstance(max_new_tokens, numbers.Integral) or not 0 <= max_new_tokens < 2**31:
         raise InputError(f"max_new_tokens is {max_new_tokens!r}; it must be a whole number of at least 0")
-    if not isinstance(seed, numbers.Integral) or not -(2**62) <= seed <= 2**62:
-        raise InputError(f"seed is {seed!r}; it must be a whole number of at most 62 bits")
+    if not isinstance(seed, numbers.Integral):
+        raise InputError(f"seed is {seed!r}; it must be a whole number")
     if not temperature >= 0:
         raise InputError(f"temperature is {temperature}; it must be at least 0 (0 is greedy)")
     if top_k < 0:
