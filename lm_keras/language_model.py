@@ -181,10 +181,14 @@ class LanguageModel:
         if penalized:
             for mark, row in zip(seen, rows, strict=True):
                 mark[row[1:]] = True  # not the begin mark: it is the end mark too
+        seeds = [(seed + 2**63) % 2**64 - 2**63 for seed in seeds]  # any whole number, as 64 bits
         options = (
-            tf.fill([size], float(temperature)), tf.fill([size], top_k), tf.fill([size], float(top_p)),
-            tf.constant([(s + 2**63) % 2**64 - 2**63 for s in seeds], tf.int64),  # any whole number wraps tf.constant(float(repetition_penalty)),
-        )  # fmt: skip
+            tf.fill([size], float(temperature)),
+            tf.fill([size], top_k),
+            tf.fill([size], float(top_p)),
+            tf.constant(seeds, tf.int64),
+            tf.constant(float(repetition_penalty)),
+        )
         new_ids, log_probs, position = [[] for _ in rows], [[] for _ in rows], 0
         ended = max_new_tokens == 0 or not rows
         while True:
