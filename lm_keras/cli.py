@@ -13,6 +13,12 @@ MODELS = ("lstm",)  # the keys of lm_keras.models.BUILDERS, here so that --help 
 class Parser(argparse.ArgumentParser):
     """Says what is wrong in one line."""
 
+    def format_help(self):
+        for action in self._actions:
+            if action.default is not None and action.default is not False and action.default != argparse.SUPPRESS:
+                action.help = ", ".join(part for part in (action.help, "default %(default)s") if part)
+        return super().format_help()
+
     def error(self, message):
         print(f"{self.prog}: {message} (see {self.prog} --help)", file=sys.stderr)
         raise SystemExit(2)
@@ -80,7 +86,11 @@ def parser():
 def _add_train(train):
     train.add_argument("--model", required=True, choices=MODELS)
     train.add_argument("--data", required=True, metavar="PATH|NAME", help="text file, .gz, folder or known set")
-    train.add_argument("--valid", metavar="PATH", help="validation text (default: a tenth of the paragraphs)")
+    train.add_argument(
+        "--valid",
+        metavar="PATH",
+        help="validation text (default: a tenth of --data)",
+    )
     train.add_argument("--tokenizer", required=True, choices=("char", "word"))
     train.add_argument("--out", required=True, metavar="FOLDER", help="run folder to make")
     train.add_argument("--resume", action="store_true", help="go on with the run in --out")

@@ -1,6 +1,7 @@
 """The commands of `lm-keras`; each takes the parsed options. TensorFlow is imported by those that need it."""
 
 import contextlib
+import itertools
 import json
 import os
 import sys
@@ -12,6 +13,7 @@ from lm_keras.files import read_json, write_json
 
 RUN = "run.json"  # the options a run was started with
 MODEL_OPTIONS = ("embedding_dim", "hidden_dim", "num_layers", "dropout", "tie_embeddings", "init_scale", "seed")
+FEW_CHUNKS = 40  # of about 64 KB
 MAY_CHANGE = ("command", "resume", "out", "epochs", "logging_steps", "checkpoint_steps")
 
 
@@ -90,7 +92,8 @@ def generate(options):
             print(piece, end="", flush=True)
         print()
     else:
-        print(options.prompt + language_model.generate([options.prompt], **chosen)[0].text)
+        (made,) = language_model.generate(options.prompt, num_beams=options.num_beams, **chosen)
+        print(options.prompt + made.text)
 
 
 def export(options):
@@ -200,6 +203,10 @@ def _training_texts(options):
         return texts, _texts(options.valid, options.tokenizer, None, ("validation",))
     if not Path(options.data).exists() and "validation" in data.splits(options.data):
         return texts, data.load(options.data, "validation")
+    if options.tokenizer == "char":  # a small file is a few chunks: a tenth of them may be nothing, or a third
+        chunks = list(itertools.islice(texts, FEW_CHUNKS + 1))
+        if len(chunks) <= FEW_CHUNKS:
+            texts = ["".join(chunks)]
     return data.split_texts(texts, validation=0.1, seed=options.seed)
 
 

@@ -95,6 +95,8 @@ def test_evaluate_score_and_generate_print_what_the_library_gives(capsys):
     expected = "The fire" + language_model.generate("The fire", 12, seed=4)[0].text + "\n"
     assert output(capsys, *command) == output(capsys, *command, "--stream") == expected
     greedy = output(capsys, *command, "--temperature", 0, "--stream")
+    beams = output(capsys, *command, "--num-beams", 3)
+    assert beams == "The fire" + language_model.generate("The fire", 12, num_beams=3)[0].text + "\n"
     assert greedy == "The fire" + language_model.generate("The fire", 12, temperature=0)[0].text + "\n"
 
 
@@ -321,3 +323,15 @@ def test_help_needs_no_tensorflow():
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60)
     assert (done.stdout, done.stderr) == ("[]\n", "")
     assert all(command in parser().format_help() for command in commands)
+
+
+@pytest.mark.parametrize("size", [5_000, 66_000, 100_000, 202_187])
+def test_a_character_model_validates_on_a_tenth_of_a_small_file(place, size):
+    from lm_keras import cli, commands
+
+    text = ("a line of text that has no end mark of its own\n" * 5000)[:size]
+    (place / "small.txt").write_text(text, encoding="utf-8")
+    options = ["train", "--model", "lstm", "--tokenizer", "char", "--data", "small.txt", "--out", "run"]
+    train, valid = commands._training_texts(cli.parser().parse_args(options))
+    assert "".join(train) + "".join(valid) == text
+    assert len("".join(valid)) == pytest.approx(size / 10, rel=0.1)
