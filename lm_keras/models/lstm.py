@@ -41,53 +41,11 @@ def build_lstm_lm(
     _check(vocab_size, embedding_dim, hidden_dim, num_layers, dropout, tie_embeddings, embedding_matrix)
 
     # === Layers ===
-    seeds = itertools.count(seed) if seed is not None else itertools.repeat(None)
-    uniform = init_scale is not None
-
-    def init(default="GlorotUniform"):
-        if uniform:
-            return keras.initializers.RandomUniform(-init_scale, init_scale, seed=next(seeds))
-        return getattr(keras.initializers, default)(seed=next(seeds))
-
-    if embedding_dim is None:
-
-        def embed(ids):
-            return ops.one_hot(ids, vocab_size)  # (B, T, V)
-    else:
-        embed = layers.ReversibleEmbedding(
-            vocab_size,
-            embedding_dim,
-            embeddings_initializer=init("RandomUniform")
-            if embedding_matrix is None
-            else keras.initializers.Constant(embedding_matrix),
-            trainable=train_embeddings,
-            name="embedding",
-        )
-    lstms = [
-        layers.LSTM(
-            hidden_dim,
-            return_sequences=True,
-            return_state=True,
-            kernel_initializer=init(),
-            recurrent_initializer=init("Orthogonal"),
-            bias_initializer=init() if uniform else "zeros",
-            unit_forget_bias=not uniform,
-            use_cudnn=False,  # cuDNN takes neither the step view's masks nor a server without GPU
-            name=f"lstm_{i}",
-        )
-        for i in range(num_layers)
-    ]
-    drops = [layers.Dropout(dropout, seed=next(seeds), name=f"dropout_{i}") for i in range(num_layers + 1)]
-    if tie_embeddings:
-        embed.supports_masking = True  # in reverse it reads what a masked LSTM wrote
-        to_embedding = layers.Dense(embedding_dim, use_bias=False, kernel_initializer=init(), name="to_embedding")
-    else:
-        to_logits = layers.Dense(
-            vocab_size,
-            kernel_initializer=init(),
-            bias_initializer=init() if uniform else "zeros",
-            name="logits",
-        )
+    init = _initializers(init_scale, seed)
+    embed = _embedding(vocab_size, embedding_dim, embedding_matrix, train_embeddings, init)
+    lstms = [_lstm(hidden_dim, f"lstm_{i}", init) for i in range(num_layers)]
+    drops = [layers.Dropout(dropout, seed=init.seed(), name=f"dropout_{i}") for i in range(num_layers + 1)]
+    head = _head(vocab_size, embedding_dim, embed if tie_embeddings else None, init)
 
     def forward(ids, state=None, mask=None):
         x = drops[0](embed(ids))  # (B, T, E)
@@ -98,9 +56,6 @@ def build_lstm_lm(
             x = drops[i + 1](x)
             new_state += [h, c]
         return x, new_state
-
-    def head(x):
-        return embed(to_embedding(x), reverse=True) if tie_embeddings else to_logits(x)  # (B, T, V)
 
     # === Functional model ===
     ids = keras.Input((None,), dtype="int32", name="ids")
@@ -117,6 +72,51 @@ def build_lstm_lm(
         return [ops.zeros((batch_size, hidden_dim)) for _ in state]
 
     return CausalLM(ids, outputs, views=Views(step, initial_state, "build_lstm_lm", arguments), name=name)
+
+
+def _initializers(scale, seed):
+    """`init(name)`: a Keras initializer, or U(-scale, scale); each takes the next seed, as `init.seed()` does."""
+    seeds = itertools.count(seed) if seed is not None else itertools.repeat(None)
+
+    def init(default="GlorotUniform"):
+        if scale is not None:
+            return keras.initializers.RandomUniform(-scale, scale, seed=next(seeds))
+        return "zeros" if default == "zeros" else getattr(keras.initializers, default)(seed=next(seeds))
+
+    init.scale, init.seed = scale, lambda: next(seeds)
+    return init
+
+
+def _embedding(vocab_size, embedding_dim, matrix, trainable, init):
+    if embedding_dim is None:
+        return lambda ids: ops.one_hot(ids, vocab_size)  # (B, T, V)
+    start = init("RandomUniform") if matrix is None else keras.initializers.Constant(matrix)
+    return layers.ReversibleEmbedding(
+        vocab_size, embedding_dim, embeddings_initializer=start, trainable=trainable, name="embedding"
+    )
+
+
+def _lstm(hidden_dim, name, init):
+    return layers.LSTM(
+        hidden_dim,
+        return_sequences=True,
+        return_state=True,
+        kernel_initializer=init(),
+        recurrent_initializer=init("Orthogonal"),
+        bias_initializer=init("zeros"),
+        unit_forget_bias=init.scale is None,
+        use_cudnn=False,  # cuDNN takes neither the step view's masks nor a server without GPU
+        name=name,
+    )
+
+
+def _head(vocab_size, embedding_dim, tied, init):
+    """x (B, T, H) -> logits (B, T, V): a Dense layer, or through the embedding `tied`, read in reverse."""
+    if tied is None:
+        return layers.Dense(vocab_size, kernel_initializer=init(), bias_initializer=init("zeros"), name="logits")
+    tied.supports_masking = True  # in reverse it reads what a masked LSTM wrote
+    to_embedding = layers.Dense(embedding_dim, use_bias=False, kernel_initializer=init(), name="to_embedding")
+    return lambda x: tied(to_embedding(x), reverse=True)
 
 
 def _check(vocab_size, embedding_dim, hidden_dim, num_layers, dropout, tie_embeddings, matrix):
