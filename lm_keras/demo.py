@@ -6,6 +6,7 @@ import sys
 import time
 from pathlib import Path
 
+STARTED = time.perf_counter()
 PROMPTS = ("The city was founded in", "In the nineteenth century ,", "He was born in")
 
 
@@ -14,22 +15,26 @@ def main(run="runs/demo", target="saved_models/demo", epochs=4, vocab_size=5000)
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     from lm_keras.commands import load_tensorflow
 
-    started = time.perf_counter()
     load_tensorflow()
+    shutil.rmtree(run, ignore_errors=True)
+    language_model, perplexity, trigram = train(Path(run), epochs, vocab_size)
+    problems = serve(language_model, target)
+    heading("Done")
+    if problems or perplexity >= trigram:
+        print("FAILED: " + ("the export check found problems" if problems else "the trigram is better"))
+        return 1
+    return 0
 
-    import keras
 
+def heading(text):
+    print(f"\n[{time.perf_counter() - STARTED:5.0f} s] {text}", flush=True)
+
+
+def train(run, epochs, vocab_size):
+    """From text to a trained language model; returns it, its held-out perplexity and the trigram's."""
     import lm_keras as lk
-    from lm_keras.serving import query
     from lm_keras.training import kneser_ney_perplexity, plot_learning_curve, unigram_perplexity
     from lm_keras.training.run_log import read_rows
-
-    def heading(text):
-        print(f"\n[{time.perf_counter() - started:5.0f} s] {text}", flush=True)
-
-    run = Path(run)
-    shutil.rmtree(run, ignore_errors=True)
-    keras.utils.set_random_seed(0)
 
     heading("Text: an excerpt of the English Wikipedia that comes with gensim")
     train, valid = (
@@ -71,10 +76,17 @@ def main(run="runs/demo", target="saved_models/demo", epochs=4, vocab_size=5000)
     )
     picture = plot_learning_curve(read_rows(run / "metrics.csv"), run / "learning_curve.png", baselines)
     print(f"  learning curve: {picture}")
-
-    heading("Three sampled continuations")
     language_model = lk.LanguageModel(model, tokenizer)
     language_model.save(run)
+    return language_model, result["perplexity"], trigram
+
+
+def serve(language_model, target):
+    """Samples, exports, checks and queries; returns what the check found."""
+    import lm_keras as lk
+    from lm_keras.serving import query
+
+    heading("Three sampled continuations")
     for prompt, made in zip(
         PROMPTS, language_model.generate(list(PROMPTS), max_new_tokens=30, temperature=0.8, top_k=40), strict=True
     ):
@@ -99,11 +111,7 @@ def main(run="runs/demo", target="saved_models/demo", epochs=4, vocab_size=5000)
         print(f"  {call['signature']:<9} { ({k: v[0] for k, v in call['inputs'].items()}) }")
         print(f"  {'':<7}-> { ({k: v[0] for k, v in answer.items()}) }")
 
-    heading("Done")
-    if problems or result["perplexity"] >= trigram:
-        print("FAILED: " + ("the export check found problems" if problems else "the trigram is better"))
-        return 1
-    return 0
+    return problems
 
 
 if __name__ == "__main__":
