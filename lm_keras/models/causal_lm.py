@@ -6,31 +6,40 @@ from collections.abc import Callable
 import keras
 from keras import ops
 
-import lm_keras.models
+from lm_keras.errors import InputError
+from lm_keras.models.built import BuiltModel
 
 
 @dataclasses.dataclass(frozen=True)
 class Views:
-    """What a builder hands over beside its training graph (a plain object, so that Keras does not track it)."""
+    """What a builder hands over beside its training graph (a plain object, so that Keras does not track it).
+
+    `initial_state(batch_size, length)`: state tensors [B, ...] before the first token, with room for `length`
+    tokens where the memory grows. `context_length`: the most tokens the state can hold; None: it never fills.
+    `attention_model`: ids -> the attention weights of each layer.
+    """
 
     step_model: keras.Model
     initial_state: Callable
     builder: str
     arguments: dict
+    context_length: int | None = None
+    attention_model: keras.Model | None = None
 
 
 @keras.saving.register_keras_serializable("lm_keras")
-class CausalLM(keras.Model):
+class CausalLM(BuiltModel):
     """A functional `keras.Model`, ids [B, T] -> logits [B, T, V], with its step view.
 
     `model.step(ids, state)` -> `(logits, state)` shares the weights: ids int32 [B, t], where a negative id
     means "no token here" and leaves the state of that row as it was; `model.step_model` is the functional
-    model behind it. `model.initial_state(B)` is the list of state tensors before the first token. The model
-    saves as its builder's arguments and its weights, so `keras.models.load_model` brings back both views.
+    model behind it. `model.initial_state(B)` is the list of state tensors before the first token; a state that
+    grows has room for `length` tokens in all, at most and by default `model.context_length`.
+    The model saves as its builder's arguments and its weights, so `keras.models.load_model` brings back both views.
     """
 
     def __init__(self, inputs, outputs, *, views, name=None):
-        super().__init__(inputs=inputs, outputs=outputs, name=name)
+        super().__init__(inputs, outputs, builder=views.builder, arguments=views.arguments, name=name)
         self.views = views
 
     def step(self, ids, state):
@@ -43,19 +52,20 @@ class CausalLM(keras.Model):
     def step_model(self):
         return self.views.step_model
 
-    def initial_state(self, batch_size):
-        return self.views.initial_state(batch_size)
+    def initial_state(self, batch_size, length=None):
+        return self.views.initial_state(batch_size, length)
+
+    def attention_weights(self, ids):
+        """What each token of ids [B, T] looks at: a list, [B, H, T, T] a layer; InputError without attention."""
+        if self.views.attention_model is None:
+            raise InputError(f"{self.name} has no attention; build gpt2, llama or attention_rnn to look at weights")
+        weights = self.views.attention_model(ops.convert_to_tensor(ids, "int32"))
+        return weights if isinstance(weights, list) else [weights]
+
+    @property
+    def context_length(self):
+        return self.views.context_length
 
     @property
     def vocab_size(self):
         return self.output_shape[-1]
-
-    def get_config(self):
-        return {"builder": self.views.builder, "arguments": self.views.arguments, "name": self.name}
-
-    @classmethod
-    def from_config(cls, config, custom_objects=None):
-        if config["builder"] not in lm_keras.models.BUILDERS.values():
-            raise KeyError(config["builder"])
-        builder = getattr(lm_keras.models, config["builder"])
-        return builder(**config["arguments"], name=config["name"])

@@ -1,13 +1,11 @@
 """The documents' LSTM language models: Embedding -> LSTM -> Dense, in all their forms."""
 
-import itertools
-
 import keras
 import numpy as np
 from keras import layers, ops
 
-from lm_keras.errors import InputError
 from lm_keras.models.causal_lm import CausalLM, Views
+from lm_keras.models.parts import check_embedding, check_sizes, initializers, logits_head, word_embedding
 
 
 def build_lstm_lm(
@@ -38,14 +36,16 @@ def build_lstm_lm(
     if arguments.pop("embedding_matrix") is not None:
         embedding_matrix = np.asarray(embedding_matrix, "float32")
         arguments["embedding_dim"] = embedding_dim = embedding_matrix.shape[1]
-    _check(vocab_size, embedding_dim, hidden_dim, num_layers, dropout, tie_embeddings, embedding_matrix)
+    sizes = {} if embedding_dim is None else {"embedding_dim": embedding_dim}
+    check_sizes(dropout, vocab_size=vocab_size, hidden_dim=hidden_dim, num_layers=num_layers, **sizes)
+    check_embedding(vocab_size, embedding_dim, tie_embeddings, embedding_matrix)
 
     # === Layers ===
-    init = _initializers(init_scale, seed)
-    embed = _embedding(vocab_size, embedding_dim, embedding_matrix, train_embeddings, init)
+    init = initializers(init_scale, seed)
+    embed = word_embedding(vocab_size, embedding_dim, embedding_matrix, train_embeddings, init)
     lstms = [_lstm(hidden_dim, f"lstm_{i}", init) for i in range(num_layers)]
     drops = [layers.Dropout(dropout, seed=init.seed(), name=f"dropout_{i}") for i in range(num_layers + 1)]
-    head = _head(vocab_size, embedding_dim, embed if tie_embeddings else None, init)
+    head = logits_head(vocab_size, embedding_dim, embed if tie_embeddings else None, init)
 
     def forward(ids, state=None, mask=None):
         x = drops[0](embed(ids))  # (B, T, E)
@@ -68,32 +68,10 @@ def build_lstm_lm(
     x, new_state = forward(ops.maximum(step_ids, 0), state, mask=step_ids >= 0)
     step = keras.Model([step_ids, *state], [head(x), *new_state], name=f"{name}_step")
 
-    def initial_state(batch_size):
+    def initial_state(batch_size, length=None):
         return [ops.zeros((batch_size, hidden_dim)) for _ in state]
 
     return CausalLM(ids, outputs, views=Views(step, initial_state, "build_lstm_lm", arguments), name=name)
-
-
-def _initializers(scale, seed):
-    """`init(name)`: a Keras initializer, or U(-scale, scale); each takes the next seed, as `init.seed()` does."""
-    seeds = itertools.count(seed) if seed is not None else itertools.repeat(None)
-
-    def init(default="GlorotUniform"):
-        if scale is not None:
-            return keras.initializers.RandomUniform(-scale, scale, seed=next(seeds))
-        return "zeros" if default == "zeros" else getattr(keras.initializers, default)(seed=next(seeds))
-
-    init.scale, init.seed = scale, lambda: next(seeds)
-    return init
-
-
-def _embedding(vocab_size, embedding_dim, matrix, trainable, init):
-    if embedding_dim is None:
-        return lambda ids: ops.one_hot(ids, vocab_size)  # (B, T, V)
-    start = init("RandomUniform") if matrix is None else keras.initializers.Constant(matrix)
-    return layers.ReversibleEmbedding(
-        vocab_size, embedding_dim, embeddings_initializer=start, trainable=trainable, name="embedding"
-    )
 
 
 def _lstm(hidden_dim, name, init):
@@ -108,28 +86,3 @@ def _lstm(hidden_dim, name, init):
         use_cudnn=False,  # cuDNN takes neither the step view's masks nor a server without GPU
         name=name,
     )
-
-
-def _head(vocab_size, embedding_dim, tied, init):
-    """x (B, T, H) -> logits (B, T, V): a Dense layer, or through the embedding `tied`, read in reverse."""
-    if tied is None:
-        return layers.Dense(vocab_size, kernel_initializer=init(), bias_initializer=init("zeros"), name="logits")
-    tied.supports_masking = True  # in reverse it reads what a masked LSTM wrote
-    to_embedding = layers.Dense(embedding_dim, use_bias=False, kernel_initializer=init(), name="to_embedding")
-    return lambda x: tied(to_embedding(x), reverse=True)
-
-
-def _check(vocab_size, embedding_dim, hidden_dim, num_layers, dropout, tie_embeddings, matrix):
-    sizes = {"vocab_size": vocab_size, "hidden_dim": hidden_dim, "num_layers": num_layers}
-    if embedding_dim is not None:
-        sizes["embedding_dim"] = embedding_dim
-    for key, value in sizes.items():
-        least = 2 if key == "vocab_size" else 1
-        if not isinstance(value, int) or value < least:
-            raise InputError(f"{key} is {value!r}; it must be a whole number of at least {least}")
-    if not 0 <= dropout < 1:
-        raise InputError(f"dropout is {dropout!r}; it must be at least 0 and less than 1")
-    if tie_embeddings and embedding_dim is None:
-        raise InputError("tie_embeddings=True needs an embedding_dim: one-hot inputs have no embedding to tie")
-    if matrix is not None and matrix.shape[0] != vocab_size:
-        raise InputError(f"embedding_matrix has {matrix.shape[0]} rows; it needs one a word: {vocab_size}")

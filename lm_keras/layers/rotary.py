@@ -1,0 +1,46 @@
+"""Rotary positions (Su et al. 2021): a pair of features turns by an angle that grows with the position."""
+
+import math
+
+import numpy as np
+from keras import ops
+
+from lm_keras.errors import InputError
+
+LLAMA3 = ["factor", "low_freq_factor", "high_freq_factor", "original_max_position_embeddings"]
+
+
+def rotary_angles(positions, head_dim, base=10000.0, scaling=None):
+    """Angles float32 [B, 1, t, head_dim / 2] of positions int [B, t]: position * base^(-2i / head_dim).
+
+    `scaling`: a checkpoint's `rope_scaling`, {"rope_type": "linear" or "llama3", "factor": ...}.
+    """
+    speeds = base ** (-np.arange(0, head_dim, 2, dtype="float64") / head_dim)
+    return ops.cast(positions, "float32")[:, None, :, None] * _scaled(speeds, scaling).astype("float32")
+
+
+def rotate(x, angles):
+    """Turns feature i with feature i + D/2 of x [B, H, t, D], the layout of Llama checkpoints in safetensors."""
+    cos, sin = ops.cast(ops.cos(angles), x.dtype), ops.cast(ops.sin(angles), x.dtype)
+    left, right = ops.split(x, 2, axis=-1)
+    return ops.concatenate([left * cos - right * sin, right * cos + left * sin], -1)
+
+
+def check_scaling(scaling):
+    """Raises InputError for a `rope_scaling` of a kind that is not built here."""
+    kind = (scaling or {}).get("rope_type", (scaling or {}).get("type"))
+    wanted = {"linear": ["factor"], "llama3": LLAMA3}.get(kind)
+    if scaling and (wanted is None or not all(key in scaling for key in wanted)):
+        raise InputError(f"rope_scaling {scaling} is not known; give rope_type linear or llama3 with its factors")
+
+
+def _scaled(speeds, scaling):
+    if not scaling:
+        return speeds
+    if scaling.get("rope_type", scaling.get("type")) == "linear":
+        return speeds / scaling["factor"]
+    # Llama 3.1: slow turns are slowed down further, fast ones stay, those between are mixed.
+    turns = scaling["original_max_position_embeddings"] * speeds / (2 * math.pi)  # within the original length
+    low, high = scaling["low_freq_factor"], scaling["high_freq_factor"]
+    kept = np.clip((turns - low) / (high - low), 0, 1)
+    return kept * speeds + (1 - kept) * speeds / scaling["factor"]

@@ -1,0 +1,45 @@
+"""Both views of a causal transformer from one forward pass."""
+
+import keras
+from keras import ops
+
+from lm_keras.layers.cache import slots
+from lm_keras.models.causal_lm import CausalLM, Views
+
+
+def decoder(forward, *, num_layers, num_kv_heads, head_dim, max_length, builder, arguments, name):
+    """The `CausalLM` of `forward(ids, positions, visible, memories) -> (logits, [(weights, keys, values), ...])`.
+
+    Its state is `filled` int32 [B], the tokens seen, then keys and values [B, K, L + 1, D] for each layer.
+    """
+    # === Functional model ===
+    ids = keras.Input((None,), dtype="int32", name="ids")
+    positions = _counted(ids)
+    logits, kept = forward(ids, positions, positions[:1, None] <= positions[:1, :, None], [None] * num_layers)
+
+    # === Step view: the same layers, with the keys and values of what came before ===
+    step_ids = keras.Input((None,), dtype="int32", name="step_ids")
+    filled = keras.Input((), dtype="int32", name="filled")
+    shape = (num_kv_heads, None, head_dim)
+    caches = [keras.Input(shape, name=f"{part}_{i}") for i in range(num_layers) for part in ("keys", "values")]
+    place, after = slots(step_ids, filled)  # (B, t), (B,)
+    visible = _counted(ops.cast(caches[0][:1, 0, :, 0], "int32"))[:, None] <= place[:, :, None]  # (B, t, L + 1)
+    memories = [(*caches[2 * i : 2 * i + 2], place, step_ids) for i in range(num_layers)]
+    positions = ops.minimum(place, max_length - 1)  # a column without token may stand behind the last one
+    step_logits, kept_after = forward(ops.maximum(step_ids, 0), positions, visible, memories)
+    new_caches = [cache for _, *both in kept_after for cache in both]
+    step = keras.Model([step_ids, filled, *caches], [step_logits, after, *new_caches], name=f"{name}_step")
+
+    def initial_state(batch_size, length=None):
+        room = max_length if length is None else ops.minimum(length, max_length)
+        empty = [ops.zeros((batch_size, num_kv_heads, room + 1, head_dim)) for _ in caches]
+        return [ops.zeros((batch_size,), "int32"), *empty]
+
+    attention = keras.Model(ids, [weights for weights, *_ in kept], name=f"{name}_attention")
+    views = Views(step, initial_state, builder, arguments, max_length, attention)
+    return CausalLM(ids, logits, views=views, name=name)
+
+
+def _counted(x):
+    """0, 1, 2 ... along the second axis of x int [B, T]."""
+    return ops.cumsum(ops.ones_like(x), axis=1) - 1
