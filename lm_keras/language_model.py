@@ -35,12 +35,15 @@ class Generation(NamedTuple):
 
 
 class LanguageModel:
-    """Bundles a causal model (`CausalLM`, logits [B, T, V]) and a tokenizer of the same vocabulary."""
+    """Bundles a causal model (`CausalLM`, logits [B, T, V]) and a tokenizer of the same vocabulary.
+
+    `tokenizer=None`: what takes or gives text raises InputError; `model` works.
+    """
 
     def __init__(self, model, tokenizer):
         if not hasattr(model, "step_model"):
             raise InputError(f"{type(model).__name__} has no step view; give a model made by lm_keras.models.build_*")
-        if tokenizer.vocab_size != model.vocab_size:
+        if tokenizer is not None and tokenizer.vocab_size != model.vocab_size:
             raise InputError(
                 f"the model scores {model.vocab_size} words and the tokenizer has {tokenizer.vocab_size}; "
                 "build the model with vocab_size=tokenizer.vocab_size"
@@ -54,7 +57,7 @@ class LanguageModel:
         Returns a Score a text. A text that is empty has one token, the end mark. With a word tokenizer the
         bits a byte count unknown words as <unk>, so they compare only among models of one vocabulary.
         """
-        texts = as_texts(texts)
+        texts = self._texts(texts)
         rows = [[self.tokenizer.bos_id, *ids, self.tokenizer.eos_id] for ids in self.tokenizer.encode_batch(texts)]
         results = [None] * len(texts)
         by_length = sorted(range(len(rows)), key=lambda i: len(rows[i]))
@@ -92,7 +95,7 @@ class LanguageModel:
         A row depends on its prompt, the options and `seed` alone; the k-th repeat of a prompt takes seed + k,
         so that `[prompt] * 3` gives three texts.
         """
-        prompts = as_texts(prompts)
+        prompts = self._texts(prompts)
         stop = [stop] if isinstance(stop, str) else list(stop or ())
         options = checked(max_new_tokens, temperature, top_k, top_p, repetition_penalty, stop, seed)
         check_beams(num_beams, repetition_penalty)
@@ -124,7 +127,7 @@ class LanguageModel:
         """Yields the text of `generate(prompt, ...)` piece by piece, never half a character or part of a stop."""
         stop = [stop] if isinstance(stop, str) else list(stop or ())
         options = checked(max_new_tokens, temperature, top_k, top_p, repetition_penalty, stop, seed)
-        return self._stream(*as_texts([prompt]), seed, stop, options)
+        return self._stream(*self._texts([prompt]), seed, stop, options)
 
     def _stream(self, prompt, seed, stop, options):
         shown = ""
@@ -150,7 +153,9 @@ class LanguageModel:
         rows = [self._prompt_ids(prompt) for prompt in prompts]
         ids = pad_left(rows)
         search = self._compiled(compiled.search, num_beams)
-        tokens, log_probs, _ = search(ids[:, -1], self._compiled(compiled.prefill)(ids), max_new_tokens)
+        tokens, log_probs, _ = search(
+            ids[:, -1], self._compiled(compiled.prefill)(ids, max_new_tokens), max_new_tokens
+        )
         tokens, log_probs = tokens[:, 0].numpy(), log_probs[:, 0].numpy()  # the best beam of each prompt
         new_ids = [row[row >= 0].tolist() for row in tokens]
         scores = [row[ids >= 0].tolist() for row, ids in zip(log_probs, tokens, strict=True)]
@@ -173,7 +178,7 @@ class LanguageModel:
         rows = [self._prompt_ids(prompt) for prompt in prompts]
         ids = pad_left(rows)
         size = len(rows)
-        state = self._compiled(compiled.prefill)(ids)
+        state = self._compiled(compiled.prefill)(ids, max_new_tokens)
         token, remaining = ids[:, -1], tf.fill([size], max_new_tokens)
         greedy, penalized = temperature <= 0, repetition_penalty != 1.0
         step = self._compiled(compiled.decode, greedy, penalized)
@@ -207,6 +212,11 @@ class LanguageModel:
             if ended:
                 return
 
+    def _texts(self, texts):
+        if self.tokenizer is None:
+            raise InputError("this LanguageModel has no tokenizer; give one: LanguageModel(lm.model, tokenizer)")
+        return as_texts(texts)
+
     def _prompt_ids(self, prompt):
         return [self.tokenizer.bos_id, *self.tokenizer.encode(prompt)]
 
@@ -218,6 +228,7 @@ class LanguageModel:
 
     def save(self, folder):
         """Writes config.json, model.safetensors and the tokenizer to `folder`."""
+        self._texts(())
         model_folder.save(self.model, self.tokenizer, folder)
 
     @classmethod

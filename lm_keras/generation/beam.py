@@ -2,6 +2,8 @@
 
 import tensorflow as tf
 
+from lm_keras.generation.context import any_batch, sliding
+
 
 def beam_search(model, token, state, max_new_tokens, num_beams, *, banned, eos_id, length_penalty=0.0):
     """The `num_beams` continuations of highest log-probability that a beam of that width finds.
@@ -12,6 +14,7 @@ def beam_search(model, token, state, max_new_tokens, num_beams, *, banned, eos_i
     (Wu et al. 2016 use a like form). Returns, best first, tokens int32 [B, K, n] (-1 after the end), the
     log-probability of each token [B, K, n] and scores [B, K].
     """
+    model = sliding(model)
     batch, beams, words = tf.shape(token)[0], num_beams, model.vocab_size
     token = tf.repeat(token, beams)  # row b * K + k is beam k of prompt b
     state = [tf.repeat(part, beams, axis=0) for part in state]
@@ -58,7 +61,7 @@ def beam_search(model, token, state, max_new_tokens, num_beams, *, banned, eos_i
         body,
         [tf.constant(0), token, total, length, frozen, tokens, log_probs, *state],
         shape_invariants=[
-            scalar, rows, grid, grid, grid, history, history, *[tf.TensorShape([None, *s.shape[1:]]) for s in state]
+            scalar, rows, grid, grid, grid, history, history, *any_batch(state)
         ],
     )  # fmt: skip
     scores, order = tf.math.top_k(normalized(total, length), beams)

@@ -4,6 +4,7 @@ import numpy as np
 import tensorflow as tf
 
 from lm_keras.generation import beam, loop, scoring
+from lm_keras.generation.context import sliding, state_spec
 
 IDS = tf.TensorSpec([None, None], tf.int32)
 ROWS = tf.TensorSpec([None], tf.int32)
@@ -21,23 +22,20 @@ def score(model, tokenizer):
 
 
 def prefill(model, tokenizer):
-    return tf.function(lambda ids: loop.prefill(model, ids), input_signature=[IDS])
+    count = tf.TensorSpec([], tf.int32)
+    return tf.function(lambda ids, count: loop.prefill(model, ids, count), input_signature=[IDS, count])
 
 
 def search(model, tokenizer, num_beams):
     banned = tf.constant(banned_marks(tokenizer))
 
-    @tf.function(input_signature=[ROWS, _state(model), tf.TensorSpec([], tf.int32)])
+    @tf.function(input_signature=[ROWS, state_spec(sliding(model)), tf.TensorSpec([], tf.int32)])
     def best(token, state, max_new_tokens):
         return beam.beam_search(
             model, token, state, max_new_tokens, num_beams, banned=banned, eos_id=tokenizer.eos_id
         )
 
     return best
-
-
-def _state(model):
-    return [tf.TensorSpec([None, *s.shape[1:]], s.dtype) for s in model.step_model.inputs[1:]]
 
 
 def decode(model, tokenizer, greedy, penalized):
@@ -49,7 +47,7 @@ def decode(model, tokenizer, greedy, penalized):
     @tf.function(
         input_signature=[
             ROWS,
-            _state(model),
+            state_spec(sliding(model)),
             ROWS,
             tf.TensorSpec([None, None], tf.bool),
             scalar,

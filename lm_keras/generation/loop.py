@@ -2,9 +2,8 @@
 
 import tensorflow as tf
 
+from lm_keras.generation.context import any_batch, read, sliding
 from lm_keras.generation.sampling import penalize, sample
-
-CHUNK = 64  # prompt tokens a step: bounds the memory of a long prompt
 
 
 def pad_left(rows):
@@ -13,25 +12,14 @@ def pad_left(rows):
     return tf.constant([[-1] * (width - len(row)) + list(row) for row in rows], tf.int32, [len(rows), width])
 
 
-def prefill(model, ids):
-    """State after all but the last token of ids int32 [B, T] (left-padded with -1).
+def prefill(model, ids, max_new_tokens):
+    """State after all but the last token of ids int32 [B, T] (left-padded with -1), with room for what follows.
 
-    The logits are not used, so the graph leaves their product out.
+    What of a long prompt is still known to a model of limited context: see `generation.context`.
     """
-    state = model.initial_state(tf.shape(ids)[0])
-    until = tf.shape(ids)[1] - 1
-
-    def body(start, *state):
-        end = tf.minimum(start + CHUNK, until)
-        _, state = model.step(ids[:, start:end], list(state))
-        return end, *state
-
-    return tf.while_loop(
-        lambda start, *_: start < until,
-        body,
-        [tf.constant(0), *state],
-        shape_invariants=[tf.TensorShape([]), *_any_batch(state)],
-    )[1:]
+    walk = sliding(model)
+    state = walk.initial_state(tf.shape(ids)[0], tf.shape(ids)[1] + max_new_tokens)
+    return walk.read(ids[:, :-1], state) if walk is not model else read(model, ids[:, :-1], state)
 
 
 def decode(model, token, state, remaining, num_steps, *, banned, eos_id, choose, position=0, seen=None):
@@ -43,6 +31,7 @@ def decode(model, token, state, remaining, num_steps, *, banned, eos_id, choose,
     row's end), their log-probabilities [B, n] under the model itself, and where the loop stands: token,
     state, remaining, seen.
     """
+    model = sliding(model)
     track = seen is not None
     seen = seen if track else tf.zeros([tf.shape(token)[0], 0], tf.bool)
 
@@ -71,7 +60,7 @@ def decode(model, token, state, remaining, num_steps, *, banned, eos_id, choose,
         lambda i, token, remaining, *_: (i < num_steps) & tf.reduce_any(remaining > 0),
         body,
         [tf.constant(0), token, remaining, seen, *arrays, *state],
-        shape_invariants=[scalar, rows, rows, tf.TensorShape([None, None]), scalar, scalar, *_any_batch(state)],
+        shape_invariants=[scalar, rows, rows, tf.TensorShape([None, None]), scalar, scalar, *any_batch(state)],
     )
     tokens, log_probs = (tf.transpose(array.stack()[1:]) for array in (tokens, log_probs))  # (B, n)
     return tokens, log_probs, (token, state, remaining, seen)
@@ -88,7 +77,3 @@ def chooser(temperature, top_k, top_p, seed, penalty=None):
         return sample(logits, temperature, top_k, top_p, seed, position, token)
 
     return choose
-
-
-def _any_batch(state):
-    return [tf.TensorShape([None, *s.shape[1:]]) for s in state]

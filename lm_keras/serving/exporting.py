@@ -24,10 +24,9 @@ def export(language_model, target, max_new_tokens_limit=256):
     whole. `assets.extra/` gets warm-up requests, the answers expected for them, and a model card. Raises
     InputError when the version exists or the tokenizer cannot run in a graph.
     """
-    if not hasattr(language_model, "tokenizer"):
-        raise InputError(
-            f"a {type(language_model).__name__} cannot be exported; give a LanguageModel(model, tokenizer)"
-        )
+    if getattr(language_model, "tokenizer", None) is None:
+        what = type(language_model).__name__
+        raise InputError(f"a {what} without tokenizer cannot be exported; give a LanguageModel(model, tokenizer)")
     target = Path(target)
     version = _version_folder(target)
     language_model.tokenizer.tf_encode(tf.constant([""]))  # its InputError would be lost while a graph is traced

@@ -34,7 +34,7 @@ def make_signatures(language_model, max_new_tokens_limit):
         tokens, log_probs, _ = decode(
             model,
             last,
-            prefill(model, ids),
+            prefill(model, ids, tf.reduce_max(tf.concat([remaining, [0]], 0))),
             remaining,
             max_new_tokens_limit,
             banned=banned,

@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 
 import lm_keras as lk
-from lm_keras.generation import decode, loop, prefill, scoring
+from lm_keras.generation import context, decode, loop, prefill, scoring
 
 V, EOS = 15, 2
 PROMPTS = [[2, 5, 6, 7, 9, 4], [2], [2, 11, 3]]
@@ -48,7 +48,7 @@ def plain_loop(model, prompt, num_tokens, eos_id=NO_EOS, penalty=1.0):
 
 def run(model, prompts, remaining, count, eos_id=NO_EOS, penalty=None, start=None, position=0):
     ids = loop.pad_left(prompts)
-    token, state, seen = ids[:, -1], None if start else PREFILL(model, ids), None
+    token, state, seen = ids[:, -1], None if start else PREFILL(model, ids, 12), None
     if penalty is not None:
         seen = np.zeros([len(prompts), V], bool)
         for row, prompt in zip(seen, prompts, strict=True):
@@ -124,7 +124,7 @@ def test_sampled_pieces_equal_one_run_because_the_position_counts(model):
     ids, fill = loop.pad_left(PROMPTS), tf.fill
 
     def sampled(counts):
-        token, state, remaining, out, position = ids[:, -1], prefill(model, ids), fill([3], 12), [], 0
+        token, state, remaining, out, position = ids[:, -1], prefill(model, ids, 12), fill([3], 12), [], 0
         choose = loop.chooser(fill([3], 2.0), fill([3], 0), fill([3], 1.0), tf.constant([1, 2, 3], tf.int64))
         for count in counts:
             tokens, _, (token, state, remaining, _) = decode(
@@ -146,7 +146,7 @@ def test_no_steps_give_no_tokens(model):
 
 
 def test_a_prompt_longer_than_one_piece_of_the_prefill(model):
-    long = np.random.default_rng(0).integers(3, V, 2 * loop.CHUNK + 11).tolist()
+    long = np.random.default_rng(0).integers(3, V, 2 * context.PIECE + 11).tolist()
     tokens, log_probs, _ = run(model, [long, [2, 4]], [3, 3], 3)
     for prompt, (row, row_log_probs) in zip([long, [2, 4]], rows(tokens, log_probs), strict=True):
         expected, expected_log_probs = plain_loop(model, prompt, 3)

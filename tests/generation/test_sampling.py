@@ -61,7 +61,8 @@ def test_equal_words_are_kept_in_the_order_of_their_ids():
 
 @settings(max_examples=40, deadline=None)
 @given(
-    logits=st.lists(st.floats(-8, 8, width=32), min_size=2, max_size=12),
+    # Equal or well apart: words that only rounding tells apart may change places.
+    logits=st.lists(st.integers(-80, 80).map(lambda tenth: tenth / 10), min_size=2, max_size=12),
     temperature=st.floats(0.1, 5),
     top_k=st.integers(0, 14),
     top_p=st.floats(0.01, 1),

@@ -1,0 +1,107 @@
+"""Texts that are longer than a model's memory.
+
+A model of limited `context_length` W reads a text in windows: when a row has filled its W slots, it forgets the
+older half, reads the newer half again from position 0, and goes on. So the token at place n is always predicted
+from at least W // 2 tokens (or all there are), and by the same rule in scoring, prompts and decoding.
+"""
+
+import tensorflow as tf
+
+PIECE = 64  # tokens a step of a text that is only read
+
+
+def sliding(model):
+    """The model itself if its memory never fills, else the model as a `SlidingModel`."""
+    return model if model.context_length is None else SlidingModel(model)
+
+
+class SlidingModel:
+    """A step view without end: `step` takes one token a row, ids int32 [B, 1].
+
+    Its state is `recent` int32 [B, W], the newest tokens (-1: none yet), `filled` int32 [B], how many of them the
+    model has in its memory, and then the model's own state.
+    """
+
+    def __init__(self, model):
+        self.model, self.window, self.vocab_size = model, model.context_length, model.vocab_size
+        self.kept = self.window - older_half(self.window)
+
+    @property
+    def state_spec(self):
+        return [
+            tf.TensorSpec([None, self.window], tf.int32),
+            tf.TensorSpec([None], tf.int32),
+            *state_spec(self.model),
+        ]
+
+    def initial_state(self, batch_size, length=None):
+        nothing = tf.fill([batch_size, self.window], -1)
+        return [nothing, tf.zeros([batch_size], tf.int32), *self.model.initial_state(batch_size, length)]
+
+    def step(self, ids, state):
+        recent, filled, *inner = state
+        full = (filled == self.window) & (ids[:, 0] >= 0)
+        inner = tf.cond(tf.reduce_any(full), lambda: read_again(self.model, recent, full, inner), lambda: inner)
+        filled = tf.where(full, self.kept, filled)
+        logits, inner = self.model.step(ids, inner)
+        recent = tf.where(ids >= 0, tf.concat([recent[:, 1:], ids], 1), recent)
+        return logits, [recent, filled + tf.cast(ids[:, 0] >= 0, tf.int32), *inner]
+
+    def read(self, ids, state):
+        """The state after left-padded prompts ids [B, T] from the initial state."""
+        ids = in_window(ids, self.window)
+        missing = tf.maximum(self.window - tf.shape(ids)[1], 0)
+        recent = tf.pad(ids, [[0, 0], [missing, 0]], constant_values=-1)
+        return [recent, tf.reduce_sum(tf.cast(ids >= 0, tf.int32), 1), *read(self.model, ids, state[2:])]
+
+
+def read_again(model, recent, rows, state):
+    """The state in which those rows know the newer half of `recent` alone; the other rows' is as it was."""
+    newer = recent[:, older_half(model.context_length) :]
+    state = [
+        tf.where(tf.reshape(rows, [-1] + [1] * (part.shape.rank - 1)), tf.zeros_like(part), part) for part in state
+    ]
+    return read(model, tf.where(rows[:, None], newer, -1), state)
+
+
+def read(model, ids, state, piece=PIECE):
+    """The state after ids int32 [B, T], in pieces, which bounds the memory of a long text.
+
+    The logits are not used, so the graph leaves their product out.
+    """
+    until = tf.shape(ids)[1]
+
+    def body(start, *state):
+        end = tf.minimum(start + piece, until)
+        _, state = model.step(ids[:, start:end], list(state))
+        return end, *state
+
+    return tf.while_loop(
+        lambda start, *_: start < until,
+        body,
+        [tf.constant(0), *state],
+        shape_invariants=[tf.TensorShape([]), *any_batch(state)],
+    )[1:]
+
+
+def in_window(ids, window):
+    """The tokens of left-padded prompts [B, T] that are still known when the whole prompt has been read."""
+    count = tf.reduce_sum(tf.cast(ids >= 0, tf.int32), 1, keepdims=True)
+    half = older_half(window)
+    forgotten = -(-tf.maximum(count - window, 0) // half) * half
+    place = tf.range(tf.shape(ids)[1])[None] - (tf.shape(ids)[1] - count)
+    return tf.where(place >= forgotten, ids, -1)[:, -window:]
+
+
+def older_half(window):
+    return -(-window // 2)
+
+
+def any_batch(state):
+    return [tf.TensorShape([None, *part.shape[1:]]) for part in state]
+
+
+def state_spec(model):
+    if isinstance(model, SlidingModel):
+        return model.state_spec
+    return [tf.TensorSpec([None, *part.shape[1:]], part.dtype) for part in model.step_model.inputs[1:]]
