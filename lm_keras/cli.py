@@ -6,8 +6,7 @@ import sys
 import warnings
 
 from lm_keras.errors import InputError
-
-MODELS = ("lstm",)  # the keys of lm_keras.models.BUILDERS, here so that --help loads nothing
+from lm_keras.family_options import FAMILY_OPTIONS
 
 
 class Parser(argparse.ArgumentParser):
@@ -84,29 +83,44 @@ def parser():
 
 
 def _add_train(train):
-    train.add_argument("--model", required=True, choices=MODELS)
+    train.add_argument(
+        "--model", required=True, choices=FAMILY_OPTIONS, metavar="FAMILY", help=", ".join(FAMILY_OPTIONS)
+    )
     train.add_argument("--data", required=True, metavar="PATH|NAME", help="text file, .gz, folder or known set")
     train.add_argument(
         "--valid",
         metavar="PATH",
         help="validation text (default: a tenth of --data)",
     )
-    train.add_argument("--tokenizer", required=True, choices=("char", "word"))
+    train.add_argument("--tokenizer", required=True, choices=("char", "word", "bpe"))
     train.add_argument("--out", required=True, metavar="FOLDER", help="run folder to make")
     train.add_argument("--resume", action="store_true", help="go on with the run in --out")
     text = train.add_argument_group("text")
     text.add_argument("--language", default="en", metavar="L", help="en, zh, or none: words stand between spaces")
-    text.add_argument("--vocab-size", type=number(int, 2), metavar="N", help="default: 10000 words, all characters")
+    text.add_argument("--vocab-size", type=number(int, 2), metavar="N", help="default: 10000, all characters")
+    text.add_argument("--unit", choices=("line", "chunk"), help="what one text is (default: char chunk, else line)")
     text.add_argument("--min-count", type=number(int, 1), default=1, metavar="N")
     text.add_argument("--lowercase", action="store_true")
     text.add_argument("--length", type=number(int, 1), default=35, metavar="N", help="tokens a window")
     text.add_argument("--contiguous", action="store_true", help="carry the state from batch to batch")
-    model = train.add_argument_group("model")
-    model.add_argument("--embedding-dim", type=number(int, 1), default=128, metavar="N")
-    model.add_argument("--hidden-dim", type=number(int, 1), default=256, metavar="N")
-    model.add_argument("--num-layers", type=number(int, 1), default=1, metavar="N")
-    model.add_argument("--dropout", type=number(float, 0, 0.99), default=0.0, metavar="X")
-    model.add_argument("--tie-embeddings", action="store_true")
+    model = train.add_argument_group("model", "defaults: the builder's; transformers: 4 layers, 4 heads, 128 wide")
+    for name, least in {
+        "embedding-dim": 1,
+        "hidden-dim": 1,
+        "num-layers": 1,
+        "num-heads": 1,
+        "num-kv-heads": 1,
+    }.items():
+        model.add_argument(f"--{name}", type=number(int, least), metavar="N")
+    model.add_argument("--max-length", type=number(int, 1), metavar="N", help="attention span (default: --length)")
+    model.add_argument("--context-length", type=number(int, 1), metavar="N", help="feedforward: words it sees")
+    model.add_argument("--skip", type=number(int, 1), metavar="K", help="rnn: adds U h[t-K]")
+    model.add_argument("--score", choices=("additive", "multiplicative"), help="attention_rnn")
+    model.add_argument("--kernel-size", type=number(int, 1), metavar="N", help="cnn: words a convolution spans")
+    model.add_argument("--dilation-growth", type=number(int, 1), metavar="N", help="cnn: spread of layer i: N^i")
+    model.add_argument("--dropout", type=number(float, 0, 0.99), metavar="X")
+    model.add_argument("--batch-norm", action="store_true", help="feedforward")
+    model.add_argument("--tie-embeddings", action="store_true", help="score words with the embedding")
     model.add_argument("--init-scale", type=number(float, 1e-9), metavar="X", help="draw all weights from U(-X, X)")
     run = train.add_argument_group("training")
     run.add_argument("--epochs", type=number(int, 1), default=3, metavar="N")

@@ -13,7 +13,7 @@ PROMPTS = ("The city was founded in", "In the nineteenth century ,", "He was bor
 def main(run="runs/demo", target="saved_models/demo", epochs=4, vocab_size=5000):
     """Text, tokens, LSTM, training, evaluation, generation, export, check and queries; prints as it goes."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    from lm_keras.commands import load_tensorflow
+    from lm_keras.quiet import load_tensorflow
 
     load_tensorflow()
     shutil.rmtree(run, ignore_errors=True)

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 import lm_keras as lk
-from lm_keras.cli import MODELS, main, parser
+from lm_keras.cli import main, parser
 from lm_keras.files import read_json, write_json
 
 PROGRAM = [sys.executable, "-m", "lm_keras.cli"]
@@ -122,10 +122,6 @@ def test_char_model_of_chinese_text_from_gzip_to_a_checked_export(place, capsys)
 def test_data_list_names_the_known_sets(capsys):
     lines = output(capsys, "data", "list").splitlines()
     assert [line.split()[0] for line in lines] == list(lk.data.available())
-
-
-def test_the_models_of_the_command_line_are_the_builders():
-    assert set(MODELS) <= set(lk.models.BUILDERS)
 
 
 def test_resume_of_a_finished_run_changes_nothing_but_may_add_epochs(capsys):
@@ -327,11 +323,11 @@ def test_help_needs_no_tensorflow():
 
 @pytest.mark.parametrize("size", [5_000, 66_000, 100_000, 202_187])
 def test_a_character_model_validates_on_a_tenth_of_a_small_file(place, size):
-    from lm_keras import cli, commands
+    from lm_keras import cli, train_command
 
     text = ("a line of text that has no end mark of its own\n" * 5000)[:size]
     (place / "small.txt").write_text(text, encoding="utf-8")
     options = ["train", "--model", "lstm", "--tokenizer", "char", "--data", "small.txt", "--out", "run"]
-    train, valid = commands._training_texts(cli.parser().parse_args(options))
+    train, valid = train_command._training_texts(cli.parser().parse_args(options))
     assert "".join(train) + "".join(valid) == text
     assert len("".join(valid)) == pytest.approx(size / 10, rel=0.1)

@@ -2,6 +2,8 @@
 
 import keras
 
+from lm_keras.errors import InputError
+
 
 class CarriedStep(keras.layers.Layer):
     """Runs a model's step view, ids [B, T] -> logits [B, T, V], from the state that the last call left.
@@ -33,7 +35,10 @@ def carry_state(model, batch_size):
 
     For contiguous windows (`lm_windows(..., contiguous=True)`), ids [batch_size, T] -> logits. Call
     `carried.reset_state()` before each pass over the data. Source: Zaremba et al. 2014, section 4.1.
+    InputError for a model of growing memory (attention).
     """
+    if model.context_length is not None:
+        raise InputError(f"{model.name} has no state of fixed size to carry; give windows made with contiguous=False")
     ids = keras.Input(batch_shape=(batch_size, None), dtype="int32", name="ids")
     layer = CarriedStep(model, batch_size)
     carried = keras.Model(ids, layer(ids), name=f"{model.name}_carried")

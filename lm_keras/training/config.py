@@ -15,13 +15,13 @@ DTYPES = ("float32", "mixed_bfloat16")
 class TrainingConfig:
     """Settings of `fit`, the names as in document 003's TrainingArguments.
 
-    Steps are optimizer updates. The learning rate rises linearly over `warmup_steps` (at most a tenth of the
-    run), then follows `schedule`: "cosine" or "linear" down to zero, "constant", or "step": multiplied by
+    Steps are optimizer updates. The learning rate rises linearly over `warmup_steps` (at most a tenth of the run),
+    then follows `schedule`: "cosine" or "linear" down to `min_learning_rate`, "constant", or "step": multiplied by
     `decay_rate` at the end of each epoch from `decay_from_epoch` on. `weight_decay` (of adamw and sgd) spares
-    biases and norms (every variable of rank < 2). `clip_norm` is the global norm. The loss is a mean over
-    tokens: a recipe that sums over T time steps has its learning rate times T and its clip norm divided by T
-    here. `checkpoint_steps` is how often a run is saved within an epoch; `resume=True` goes on from the newest
-    save.
+    biases and norms (every variable of rank < 2). `momentum` is of sgd; `beta_2`, of adam and adamw, is how slowly
+    the mean square of the gradients moves. `clip_norm` is the global norm. The loss is a mean over tokens: a recipe
+    that sums over T time steps has its learning rate times T and its clip norm divided by T here.
+    `checkpoint_steps` is how often a run is saved within an epoch; `resume=True` goes on from the newest save.
     """
 
     epochs: int = 3
@@ -29,9 +29,11 @@ class TrainingConfig:
     learning_rate: float = 1e-3
     optimizer: str = "adamw"
     momentum: float = 0.0
+    beta_2: float = 0.999
     weight_decay: float = 0.01
     warmup_steps: int = 500
     schedule: str = "cosine"
+    min_learning_rate: float = 0.0
     decay_rate: float = 0.5
     decay_from_epoch: int = 1
     clip_norm: float | None = 1.0
@@ -48,13 +50,19 @@ class TrainingConfig:
         for name in ("epochs", "batch_size", "logging_steps", "checkpoint_steps", "decay_from_epoch"):
             _least(self, name, 1, int)
         _least(self, "warmup_steps", 0, int)
-        for name in ("learning_rate", "weight_decay", "momentum"):
+        for name in ("learning_rate", "min_learning_rate", "weight_decay", "momentum"):
             _least(self, name, 0)
         for name in ("clip_norm", "early_stopping_patience"):
             if getattr(self, name) is not None:
                 _least(self, name, 0)
         if self.learning_rate == 0:
             raise InputError("learning_rate is 0; it must be above 0")
+        if self.min_learning_rate > self.learning_rate:
+            raise InputError(
+                f"min_learning_rate {self.min_learning_rate} is above learning_rate {self.learning_rate}"
+            )
+        if not 0 < self.beta_2 < 1:
+            raise InputError(f"beta_2 is {self.beta_2!r}; it must be between 0 and 1")
         if self.momentum > 1:
             raise InputError(f"momentum is {self.momentum!r}; it must be at most 1")
         for name, known in (("optimizer", OPTIMIZERS), ("schedule", SCHEDULES), ("dtype", DTYPES)):

@@ -8,15 +8,14 @@ from keras import ops
 
 @keras.saving.register_keras_serializable("lm_keras")
 class WarmupSchedule(keras.optimizers.schedules.LearningRateSchedule):
-    """Linear warm-up to `peak`, then "cosine" or "linear" to zero, "constant", or "step" decay by epochs."""
+    """Linear warm-up to `peak`, then "cosine" or "linear" down to `last`, "constant", or "step" decay by epochs."""
 
-    def __init__(self, peak, warmup_steps, total_steps, kind, steps_per_epoch, decay_rate, decay_from_epoch):
-        self.peak, self.warmup_steps, self.total_steps, self.kind = peak, warmup_steps, total_steps, kind
-        self.steps_per_epoch, self.decay_rate, self.decay_from_epoch = (
-            steps_per_epoch,
-            decay_rate,
-            decay_from_epoch,
-        )
+    def __init__(
+        self, peak, warmup_steps, total_steps, kind, steps_per_epoch, decay_rate, decay_from_epoch, last=0.0
+    ):
+        self.peak, self.last, self.kind = peak, last, kind
+        self.warmup_steps, self.total_steps, self.steps_per_epoch = warmup_steps, total_steps, steps_per_epoch
+        self.decay_rate, self.decay_from_epoch = decay_rate, decay_from_epoch
 
     def __call__(self, step):
         step = ops.cast(step, "float32")
@@ -24,9 +23,9 @@ class WarmupSchedule(keras.optimizers.schedules.LearningRateSchedule):
         left = max(self.total_steps - self.warmup_steps, 1)
         progress = ops.clip((step - self.warmup_steps) / left, 0.0, 1.0)
         if self.kind == "cosine":
-            factor = 0.5 * (1 + ops.cos(math.pi * progress))
+            factor = self._above_last(0.5 * (1 + ops.cos(math.pi * progress)))
         elif self.kind == "linear":
-            factor = 1 - progress
+            factor = self._above_last(1 - progress)
         elif self.kind == "step":
             ended = ops.floor(step / self.steps_per_epoch)  # epochs that have ended
             factor = self.decay_rate ** ops.maximum(ended - (self.decay_from_epoch - 1), 0.0)
@@ -34,8 +33,12 @@ class WarmupSchedule(keras.optimizers.schedules.LearningRateSchedule):
             factor = 1.0
         return self.peak * warm * factor
 
+    def _above_last(self, factor):
+        return factor + (1 - factor) * self.last / self.peak
+
     def get_config(self):
         names = (
+            "last",
             "peak",
             "warmup_steps",
             "total_steps",
@@ -61,15 +64,16 @@ def make_optimizer(config, steps_per_epoch, variables=()):
         steps_per_epoch,
         config.decay_rate,
         config.decay_from_epoch,
+        config.min_learning_rate,
     )
     common = {"learning_rate": schedule, "global_clipnorm": config.clip_norm or None}
     if config.optimizer == "sgd":
         decay = config.weight_decay or None
         optimizer = keras.optimizers.SGD(momentum=config.momentum, weight_decay=decay, **common)
     elif config.optimizer == "adam":
-        return keras.optimizers.Adam(**common)
+        return keras.optimizers.Adam(beta_2=config.beta_2, **common)
     else:
-        optimizer = keras.optimizers.AdamW(weight_decay=config.weight_decay, **common)
+        optimizer = keras.optimizers.AdamW(beta_2=config.beta_2, weight_decay=config.weight_decay, **common)
     if config.weight_decay:
         optimizer.exclude_from_weight_decay(var_list=[v for v in variables if len(v.shape) < 2])
     return optimizer

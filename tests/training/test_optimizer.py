@@ -44,6 +44,17 @@ def test_schedules_end_at_zero_and_stay_there():
         np.testing.assert_allclose(after, 0, atol=1e-7)
 
 
+def test_schedules_end_at_the_least_learning_rate():
+    settings = {"epochs": 3, "learning_rate": 0.3, "min_learning_rate": 0.06, "warmup_steps": 0}
+    for schedule in ("cosine", "linear"):
+        start, middle, end = rates([0, 3 * STEPS // 2, 3 * STEPS], schedule=schedule, **settings)
+        np.testing.assert_allclose([start, middle, end], [0.3, 0.18, 0.06], rtol=1e-2)
+    with pytest.raises(InputError, match="min_learning_rate"):
+        TrainingConfig(learning_rate=0.1, min_learning_rate=0.2)
+    with pytest.raises(InputError, match="beta_2"):
+        TrainingConfig(beta_2=1.0)
+
+
 def test_warm_up_is_at_most_a_tenth_of_the_run():
     found = rates(range(13), epochs=3, learning_rate=1.0, schedule="constant", warmup_steps=500)
     np.testing.assert_allclose(found, np.minimum((np.arange(13) + 1) / 12, 1), **EQUAL)
@@ -156,3 +167,21 @@ def test_impossible_settings_are_input_errors(name, value):
 def test_resume_needs_a_folder():
     with pytest.raises(InputError, match="output_dir"):
         TrainingConfig(resume=True)
+
+
+def test_momentum_follows_its_equation():
+    """Document 000's momentum (Polyak 1964): v = m v - lr g, w = w + v, on a valley of two widths."""
+    curvature = np.array([1.0, 25.0])
+    config = TrainingConfig(
+        optimizer="sgd", momentum=0.9, learning_rate=0.02, schedule="constant", warmup_steps=0,
+        weight_decay=0.0, clip_norm=None,
+    )  # fmt: skip
+    variable = keras.Variable(np.array([3.0, -2.0], "float32"))
+    optimizer = make_optimizer(config, steps_per_epoch=10)
+    w, v = np.array([3.0, -2.0]), np.zeros(2)
+    for _ in range(12):
+        optimizer.apply([keras.ops.convert_to_tensor(curvature * variable.numpy(), "float32")], [variable])
+        v = 0.9 * v - 0.02 * curvature * w
+        w = w + v
+        np.testing.assert_allclose(variable.numpy(), w, rtol=1e-4, atol=1e-6)
+    assert np.abs(w - np.array([3.0, -2.0]) * (1 - 0.02 * curvature) ** 12).max() > 0.1  # not plain descent
