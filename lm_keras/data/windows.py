@@ -18,7 +18,7 @@ def lm_windows(texts, tokenizer, length, batch_size, contiguous=False, shuffle=T
     """Returns a tf.data.Dataset of `x, y`, int32 [B, T] each; y is x moved by one token.
 
     `texts`: an iterable of str, read once, or a path for `read_texts`. Their stream is
-    `eos text eos text ... eos`; the N tokens after the first eos are the targets.
+    `eos text eos ... eos` (`bos text eos bos ...` with a begin mark of its own); the N tokens after the first are targets.
 
     shuffle=True: the full windows, each once an epoch, in a new order every iteration, which `seed` and
       the number of the iteration decide; the last batch may have fewer rows, N % length targets are unused.
@@ -49,18 +49,19 @@ def lm_windows(texts, tokenizer, length, batch_size, contiguous=False, shuffle=T
 
 
 def token_stream(texts, tokenizer):
-    """Returns `eos text1 eos ... textN eos` as one uint16 or int32 array, and the bytes of the texts.
+    """Returns `bos text1 eos ... textN eos` as one uint16 or int32 array, and the bytes of the texts.
 
     A long stream lies in a file without a name (in $TMPDIR), not in memory; see `IdsInFile`.
     """
     if isinstance(texts, (str, os.PathLike)):
         texts = read_texts(texts)
     dtype = np.uint16 if tokenizer.vocab_size <= 1 << 16 else np.int32
-    eos = (tokenizer.eos_id,)
-    pieces, num_ids, num_bytes, file = [np.array(eos, dtype)], 1, 0, None
+    bos, eos = tokenizer.bos_id, tokenizer.eos_id
+    between = (eos,) if bos == eos else (eos, bos)  # where two marks differ, each text has both
+    pieces, num_ids, num_bytes, file = [np.array([bos], dtype)], 1, 0, None
     for batch in _batches_of_texts(texts):
         num_bytes += sum(len(text.encode("utf-8", "surrogatepass")) for text in batch)
-        ids = itertools.chain.from_iterable(itertools.chain(ids, eos) for ids in tokenizer.encode_batch(batch))
+        ids = itertools.chain.from_iterable(itertools.chain(ids, between) for ids in tokenizer.encode_batch(batch))
         pieces.append(np.fromiter(ids, dtype))
         num_ids += len(pieces[-1])
         if num_ids > IN_MEMORY:

@@ -19,8 +19,8 @@ def make_signatures(language_model, max_new_tokens_limit):
     def marked(text, *, end):
         """Token ids with the begin mark before and, for a text that is scored, the end mark after."""
         ids = tokenizer.tf_encode(text)
-        mark = tf.fill([ids.nrows(), 1], tokenizer.eos_id)
-        return tf.concat([mark, ids, mark][: 3 if end else 2], axis=1)
+        begin, ended = (tf.fill([ids.nrows(), 1], mark) for mark in (tokenizer.bos_id, tokenizer.eos_id))
+        return tf.concat([begin, ids, ended][: 3 if end else 2], axis=1)
 
     def score(text):
         log_prob, num_tokens = score_ids(model, marked(text, end=True).to_tensor(-1))

@@ -16,7 +16,7 @@ from lm_keras.errors import InputError
 class Bytes:
     """A tokenizer of UTF-8 bytes: id = byte + 1, eos = 0."""
 
-    vocab_size, eos_id = 257, 0
+    vocab_size, bos_id, eos_id = 257, 0, 0
 
     def encode_batch(self, texts):
         return [[byte + 1 for byte in text.encode()] for text in texts]
@@ -99,7 +99,7 @@ def order(dataset):
 class Numbers:
     """Texts of numbers: the ids say where they stand."""
 
-    vocab_size, eos_id = 1000, 0
+    vocab_size, bos_id, eos_id = 1000, 0, 0
 
     def encode_batch(self, texts):
         return [[int(word) for word in text.split()] for text in texts]
@@ -239,3 +239,12 @@ def test_a_stream_is_the_same_however_often_the_dataset_is_read():
     assert epochs[0] != epochs[1] != epochs[2]
     rows = [sorted(row for batch in epoch for row in batch) for epoch in epochs]
     assert rows[0] == rows[1] == rows[2]
+
+
+def test_where_two_marks_differ_each_text_has_both():
+    tokenizer = Bytes()
+    tokenizer.bos_id = 256
+    x, y = next(iter(lm_windows(["a", "bc"], tokenizer, 7, 1, shuffle=False)))
+    a, b, c = (byte + 1 for byte in b"abc")
+    assert x.numpy()[0].tolist() == [256, a, 0, 256, b, c, 0]
+    assert y.numpy()[0].tolist() == [a, 0, 256, b, c, 0, 256]
