@@ -1,0 +1,84 @@
+"""A causal convolutional language model with gates (Dauphin et al. 2017)."""
+
+import keras
+from keras import layers, ops
+
+from lm_keras.layers.context_window import ContextWindow
+from lm_keras.layers.packing import PackTokens, Remember, UnpackTokens
+from lm_keras.models.arguments import saved_arguments
+from lm_keras.models.causal_lm import CausalLM, Views
+from lm_keras.models.parts import check_sizes, initializers, logits_head, word_embedding
+
+
+def build_cnn_lm(
+    vocab_size,
+    *,
+    embedding_dim=128,
+    hidden_dim=256,
+    num_layers=4,
+    kernel_size=3,
+    dilation_growth=1,
+    dropout=0.0,
+    tie_embeddings=False,
+    embedding_matrix=None,
+    train_embeddings=True,
+    init_scale=None,
+    seed=None,
+    name="cnn_lm",
+):
+    """Convolutional language model, ids int32 [B, T] -> logits [B, T, V].
+
+    Each layer adds (X * W + b) ⊗ σ(X * V + c) to its input X (Dauphin et al. 2017, equation 1 and section 2),
+    a convolution * over `kernel_size` positions up to the present one, `dilation_growth`^i apart in layer i
+    (2: as in WaveNet, van den Oord et al. 2016); X is zero before the text begins. A word is predicted from the
+    last 1 + (kernel_size - 1) (1 + growth + growth^2 + ...) words. Embedding options and `init_scale` as in
+    `build_lstm_lm`. Raises InputError for impossible sizes.
+    """
+    arguments, embedding_matrix = saved_arguments(locals())
+    check_sizes(dropout, vocab_size=vocab_size, hidden_dim=hidden_dim, num_layers=num_layers,
+                kernel_size=kernel_size, dilation_growth=dilation_growth)  # fmt: skip
+
+    # === Layers ===
+    init = initializers(init_scale, seed)
+    embed = word_embedding(vocab_size, arguments["embedding_dim"], embedding_matrix, train_embeddings, init)
+    widen = _dense(hidden_dim, "to_hidden", init)  # the layers add to their input, so all have its width
+    windows = [ContextWindow(kernel_size, dilation_growth**i, name=f"window_{i}") for i in range(num_layers)]
+    convolutions = [_dense(2 * hidden_dim, f"convolution_{i}", init) for i in range(num_layers)]  # [W, V], [b, c]
+    drops = [layers.Dropout(dropout, seed=init.seed(), name=f"dropout_{i}") for i in range(num_layers + 1)]
+    head = logits_head(vocab_size, arguments["embedding_dim"], embed if tie_embeddings else None, init)
+
+    def forward(ids, past=None):
+        x = drops[0](widen(embed(ids)))  # (B, T, H)
+        inputs = []
+        for i, (window, convolution, drop) in enumerate(zip(windows, convolutions, drops[1:], strict=True)):
+            inputs.append(x)
+            x = x + drop(ops.glu(convolution(window(x, past and past[i]))))  # (B, T, kH) -> (B, T, 2H) -> (B, T, H)
+        return x, inputs
+
+    # === Functional model ===
+    ids = keras.Input((None,), dtype="int32", name="ids")
+    outputs = head(forward(ids)[0])
+
+    views = Views(*_step_view(forward, head, windows, hidden_dim, name), "build_cnn_lm", arguments)
+    return CausalLM(ids, outputs, views=views, name=name)
+
+
+def _step_view(forward, head, windows, hidden_dim, name):
+    """The same layers after the past: of each layer, as many of its last inputs as its window reaches back."""
+    step_ids = keras.Input((None,), dtype="int32", name="step_ids")
+    past = [keras.Input((window.reach, hidden_dim), name=f"past_{i}") for i, window in enumerate(windows)]
+    ids, places, count = PackTokens(name="pack")(step_ids)
+    x, inputs = forward(ops.maximum(ids, 0), past)
+    remember = Remember(name="remember")
+    new_past = [remember(before, new, count) for before, new in zip(past, inputs, strict=True)]
+    logits = head(UnpackTokens(name="unpack")(x, places))
+    step = keras.Model([step_ids, *past], [logits, *new_past], name=f"{name}_step")
+
+    def initial_state(batch_size, length=None):
+        return [ops.zeros((batch_size, *before.shape[1:])) for before in past]
+
+    return step, initial_state
+
+
+def _dense(width, name, init):
+    return layers.Dense(width, kernel_initializer=init(), bias_initializer=init("zeros"), name=name)

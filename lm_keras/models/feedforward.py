@@ -1,0 +1,106 @@
+"""The feed-forward language model of Bengio et al. 2003: the last n words, side by side, through hidden layers."""
+
+import keras
+from keras import layers, ops
+
+from lm_keras.errors import InputError
+from lm_keras.layers.activation import activation_layer
+from lm_keras.layers.context_window import ContextWindow
+from lm_keras.layers.packing import PackTokens, Remember, UnpackTokens
+from lm_keras.models.arguments import saved_arguments
+from lm_keras.models.causal_lm import CausalLM, Views
+from lm_keras.models.parts import check_sizes, initializers, logits_head, word_embedding
+
+
+def build_feedforward_lm(
+    vocab_size,
+    context_length=5,
+    *,
+    embedding_dim=128,
+    hidden_dims=None,
+    hidden_dim=256,
+    num_layers=1,
+    activation="tanh",
+    dropout=0.0,
+    batch_norm=False,
+    direct_connections=False,
+    tie_embeddings=False,
+    embedding_matrix=None,
+    train_embeddings=True,
+    init_scale=None,
+    seed=None,
+    name="feedforward_lm",
+):
+    """Feed-forward language model, ids int32 [B, T] -> logits [B, T, V], each from `context_length` words.
+
+    h(0) is the word vectors up to the present word, side by side, zero before the text begins, and
+    h(l) = σ(W(l) h(l-1) + b(l)) (document 004, section 4.1). `hidden_dims`: each layer's width, by default
+    `num_layers` times `hidden_dim`. `direct_connections` adds W h(0) to the logits (Bengio et al. 2003,
+    equation 1); `batch_norm` normalizes what goes into σ (Ioffe & Szegedy 2015), while training over all words
+    of a batch. Embedding options and `init_scale` as in `build_lstm_lm`. Raises InputError for impossible sizes.
+    """
+    arguments, embedding_matrix = saved_arguments(locals())
+    widths = arguments["hidden_dims"] = _widths(hidden_dims, arguments.pop("hidden_dim"), arguments.pop("num_layers"))
+    check_sizes(dropout, vocab_size=vocab_size, context_length=context_length)
+
+    # === Layers ===
+    init = initializers(init_scale, seed)
+    embed = word_embedding(vocab_size, arguments["embedding_dim"], embedding_matrix, train_embeddings, init)
+    window = ContextWindow(context_length, name="context")
+    drops = [layers.Dropout(dropout, seed=init.seed(), name=f"dropout_{i}") for i in range(len(widths) + 1)]
+    hidden = [_hidden_layer(i, width, activation, batch_norm, init) for i, width in enumerate(widths)]
+    head = logits_head(vocab_size, arguments["embedding_dim"], embed if tie_embeddings else None, init)
+    direct = layers.Dense(vocab_size, use_bias=False, kernel_initializer=init(), name="direct")
+
+    def forward(x, past=None, arrange=lambda x: x):
+        context = h = window(drops[0](x), past)  # (B, T, n E)
+        for layer, drop in zip(hidden, drops[1:], strict=True):
+            h = drop(layer(h))  # (B, T, H)
+        logits = head(arrange(h))
+        return logits + direct(arrange(context)) if direct_connections else logits
+
+    # === Functional model ===
+    ids = keras.Input((None,), dtype="int32", name="ids")
+    outputs = forward(embed(ids))
+
+    views = Views(*_step_view(embed, forward, context_length, name), "build_feedforward_lm", arguments)
+    return CausalLM(ids, outputs, views=views, name=name)
+
+
+def _step_view(embed, forward, context_length, name):
+    """The same layers from a state: the last words' ids + 1, [B, n - 1]; 0 where the text had not begun."""
+    step_ids = keras.Input((None,), dtype="int32", name="step_ids")
+    past = keras.Input((context_length - 1,), dtype="int32", name="past")
+    ids, places, count = PackTokens(name="pack")(step_ids)
+    unpack = UnpackTokens(name="unpack")
+    before = embed(ops.maximum(past - 1, 0))
+    before = before * ops.cast(past > 0, before.dtype)[..., None]
+    logits = forward(embed(ops.maximum(ids, 0)), before, arrange=lambda x: unpack(x, places))
+    new_past = Remember(name="remember")(past, ids + 1, count)
+    step = keras.Model([step_ids, past], [logits, new_past], name=f"{name}_step")
+
+    def initial_state(batch_size, length=None):
+        return [ops.zeros((batch_size, context_length - 1), "int32")]
+
+    return step, initial_state
+
+
+def _hidden_layer(index, width, activation, batch_norm, init):
+    """σ(W x + b); with batch normalization, whose shift is the bias, σ(norm(W x))."""
+    dense = layers.Dense(width, use_bias=not batch_norm, kernel_initializer=init(), bias_initializer=init("zeros"),
+                         name=f"hidden_{index}")  # fmt: skip
+    # Keras' momentum, 0.99, remembers hundreds of batches, more than a short run has.
+    norm = layers.BatchNormalization(momentum=0.9, name=f"batch_norm_{index}") if batch_norm else lambda x: x
+    sigma = activation_layer(activation, f"activation_{index}")
+    return lambda x: sigma(norm(dense(x)))
+
+
+def _widths(hidden_dims, hidden_dim, num_layers):
+    """The hidden layers' widths, one at least, as a list."""
+    if hidden_dims is None:
+        check_sizes(num_layers=num_layers, hidden_dim=hidden_dim)
+        return [hidden_dim] * num_layers
+    if not isinstance(hidden_dims, (list, tuple)) or not hidden_dims:
+        raise InputError(f"hidden_dims is {hidden_dims!r}; give one size a layer, e.g. (256,)")
+    check_sizes(**{f"hidden_dims[{i}]": width for i, width in enumerate(hidden_dims)})
+    return list(hidden_dims)

@@ -1,0 +1,108 @@
+"""Recurrent language models: the documents' simple recurrent network, its form with a skip, and the GRU."""
+
+import keras
+from keras import layers, ops
+
+from lm_keras.errors import InputError
+from lm_keras.layers.activation import check_activation
+from lm_keras.layers.skip_rnn import SkipRNN
+from lm_keras.models.arguments import saved_arguments
+from lm_keras.models.causal_lm import CausalLM, Views
+from lm_keras.models.parts import check_sizes, initializers, logits_head, word_embedding
+
+
+def build_rnn_lm(
+    vocab_size,
+    *,
+    embedding_dim=128,
+    hidden_dim=256,
+    num_layers=1,
+    cell="rnn",
+    skip=None,
+    activation="tanh",
+    dropout=0.0,
+    tie_embeddings=False,
+    embedding_matrix=None,
+    train_embeddings=True,
+    return_sequences=True,
+    init_scale=None,
+    seed=None,
+    name="rnn_lm",
+):
+    """Recurrent language model, ids int32 [B, T] -> logits [B, T, V], or [B, V] of the last word alone.
+
+    `cell="rnn"`: h_t = σ(W_hx x_t + W_hh h_{t-1} + b), documents 000 and 002; `skip=k` adds U h_{t-k} (document
+    004, section 4.2, with the input that it leaves out); h is zero before the beginning. `cell="gru"`: Cho et
+    al. 2014, in the form whose reset gate acts after the recurrent product. `activation` is σ, and the GRU's
+    candidate's. The other options are those of `build_lstm_lm`. Raises InputError for impossible sizes.
+    """
+    arguments, embedding_matrix = saved_arguments(locals())
+    check_sizes(dropout, vocab_size=vocab_size, hidden_dim=hidden_dim, num_layers=num_layers)
+    _check_cell(cell, skip, activation)
+
+    # === Layers ===
+    init = initializers(init_scale, seed)
+    embed = word_embedding(vocab_size, arguments["embedding_dim"], embedding_matrix, train_embeddings, init)
+    rnns = [_recurrent(f"{cell}_{i}", hidden_dim, cell, skip, activation, init) for i in range(num_layers)]
+    drops = [layers.Dropout(dropout, seed=init.seed(), name=f"dropout_{i}") for i in range(num_layers + 1)]
+    head = logits_head(vocab_size, arguments["embedding_dim"], embed if tie_embeddings else None, init)
+
+    def forward(ids, state=None, mask=None):
+        x = drops[0](embed(ids))  # (B, T, E)
+        new_state = []
+        for i, (rnn, drop) in enumerate(zip(rnns, drops[1:], strict=True)):
+            x, h = rnn(x, initial_state=state and state[i], mask=mask)  # (B, T, H), (B, H) or (B, k, H)
+            x, new_state = drop(x), [*new_state, h]
+        return x, new_state
+
+    # === Functional model ===
+    ids = keras.Input((None,), dtype="int32", name="ids")
+    x, _ = forward(ids)
+    outputs = head(x if return_sequences else x[:, -1])
+
+    # === Step view: the same layers, from a given state ===
+    step_ids = keras.Input((None,), dtype="int32", name="step_ids")
+    memory = (hidden_dim,) if skip is None else (skip, hidden_dim)
+    state = [keras.Input(memory, name=f"h_{i}") for i in range(num_layers)]
+    x, new_state = forward(ops.maximum(step_ids, 0), state, mask=step_ids >= 0)
+    step = keras.Model([step_ids, *state], [head(x), *new_state], name=f"{name}_step")
+
+    def initial_state(batch_size, length=None):
+        return [ops.zeros((batch_size, *memory)) for _ in state]
+
+    return CausalLM(ids, outputs, views=Views(step, initial_state, "build_rnn_lm", arguments), name=name)
+
+
+def build_gru_lm(vocab_size, *, name="gru_lm", **arguments):
+    """`build_rnn_lm(cell="gru")`: a gated recurrent language model (Cho et al. 2014)."""
+    return build_rnn_lm(vocab_size, cell="gru", name=name, **arguments)
+
+
+def _recurrent(name, hidden_dim, cell, skip, activation, init):
+    """x [B, T, D] -> h [B, T, H] and the last state."""
+    options = {
+        "activation": activation,
+        "kernel_initializer": init(),
+        "bias_initializer": init("zeros"),
+        "name": name,
+    }
+    if skip is not None:
+        # Two rotations at half their size enlarge no state together, as one does not in the simple form.
+        def half():
+            return init() if init.scale is not None else keras.initializers.Orthogonal(0.5, seed=init.seed())
+
+        return SkipRNN(hidden_dim, skip, recurrent_initializer=half(), skip_initializer=half(), **options)
+    options |= {"recurrent_initializer": init("Orthogonal"), "return_sequences": True, "return_state": True}
+    if cell == "gru":
+        return layers.GRU(hidden_dim, use_cudnn=False, **options)  # cuDNN: see lstm.py
+    return layers.SimpleRNN(hidden_dim, **options)
+
+
+def _check_cell(cell, skip, activation):
+    if cell not in ("rnn", "gru"):
+        raise InputError(f'cell is {cell!r}; it must be "rnn" or "gru" (for "lstm" there is build_lstm_lm)')
+    if skip is not None:
+        check_sizes(skip=skip)
+        if cell == "gru":
+            raise InputError('skip is an option of cell="rnn"; a GRU has its gates to remember further back')
+    check_activation(activation)
