@@ -36,9 +36,7 @@ def builder_arguments(options):
     defaults = dict(SMALL_TRANSFORMER) if "num_heads" in known else {}
     if "max_length" in known:
         if options.contiguous:
-            raise InputError(
-                f"--contiguous carries a state of fixed size, unlike {options.model}'s; leave it out"
-            )
+            raise InputError(f"--contiguous carries a state of fixed size, unlike {options.model}'s; leave it out")
         defaults["max_length"] = options.length
         if given.get("max_length", options.length) < options.length:
             raise InputError(f"--max-length {options.max_length} is less than --length {options.length}; give more")
