@@ -4,10 +4,12 @@ import json
 from pathlib import Path
 
 from lm_keras.errors import InputError
+from lm_keras.text.bpe_tokenizer import BPETokenizer
 from lm_keras.text.char_tokenizer import CharTokenizer
 from lm_keras.text.word_tokenizer import WordTokenizer
+from lm_keras.text.wordpiece_tokenizer import WordPieceTokenizer
 
-_KINDS = {cls.kind: cls for cls in (CharTokenizer, WordTokenizer)}
+_KINDS = {cls.kind: cls for cls in (BPETokenizer, CharTokenizer, WordPieceTokenizer, WordTokenizer)}
 
 
 def load_tokenizer(folder):
@@ -27,7 +29,9 @@ def load_tokenizer(folder):
     tokens, language, lowercase = (content.get(name) for name in ("tokens", "language", "lowercase"))
     if not (isinstance(tokens, list) and isinstance(language, str | None) and isinstance(lowercase, bool)):
         raise InputError(f"{path} is damaged (tokens, language or lowercase): save the tokenizer again")
+    # What only some kinds have, they name themselves; an older file may lack it.
+    extra = {name: content[name] for name in getattr(_KINDS[kind], "extra_fields", ()) if name in content}
     try:
-        return _KINDS[kind](tokens, language, lowercase)
+        return _KINDS[kind](tokens, language, lowercase, **extra)
     except InputError as error:
         raise InputError(f"{path}: {error}") from error

@@ -9,9 +9,11 @@ from hypothesis import strategies as st
 from texts import LANGUAGES, paragraphs, texts
 
 from lm_keras.errors import InputError
-from lm_keras.text import CharTokenizer, WordTokenizer, load_tokenizer
+from lm_keras.text import BPETokenizer, CharTokenizer, WordPieceTokenizer, WordTokenizer, load_tokenizer
 
 KINDS = {
+    "bpe": (BPETokenizer, {"vocab_size": 800}),
+    "bpe-lower": (BPETokenizer, {"vocab_size": 400, "lowercase": True}),
     "char": (CharTokenizer, {"vocab_size": 320}),
     "char-all": (CharTokenizer, {}),
     "char-lower": (CharTokenizer, {"vocab_size": 300, "lowercase": True}),
@@ -20,6 +22,7 @@ KINDS = {
     "word-all": (WordTokenizer, {}),
     "word-lower": (WordTokenizer, {"min_count": 2, "lowercase": True}),
     "word-none": (WordTokenizer, {"vocab_size": 2000, "language": None}),
+    "wordpiece-lower": (WordPieceTokenizer, {"vocab_size": 3000, "lowercase": True}),
 }
 
 
@@ -34,8 +37,13 @@ def decoded(tensor):
 
 
 def test_vocabulary(tokenizer):
-    assert (tokenizer.pad_id, tokenizer.unk_id, tokenizer.bos_id, tokenizer.eos_id) == (0, 1, 2, 2)
-    assert tokenizer.tokens[:3] == ["<pad>", "<unk>", "<eos>"]
+    ids = (tokenizer.pad_id, tokenizer.unk_id, tokenizer.bos_id, tokenizer.eos_id)
+    if tokenizer.kind == "bpe":
+        assert ids == (None, None, 0, 0) and tokenizer.tokens[0] == "<|endoftext|>"
+    elif tokenizer.kind == "wordpiece":
+        assert ids == (0, 1, 2, 3) and tokenizer.tokens[:4] == ["[PAD]", "[UNK]", "[CLS]", "[SEP]"]
+    else:
+        assert ids == (0, 1, 2, 2) and tokenizer.tokens[:3] == ["<pad>", "<unk>", "<eos>"]
     assert len(tokenizer.tokens) == tokenizer.vocab_size == len(set(tokenizer.tokens))
 
 
@@ -90,7 +98,7 @@ def test_edges(tokenizer):
     assert tokenizer.tf_encode(empty).shape.as_list() == [0, None]
     assert tokenizer.tf_decode(tokenizer.tf_encode(empty)).shape == [0]
     assert decoded(tokenizer.tf_decode(tf.zeros([2, 0], tf.int32))) == ["", ""]
-    assert tokenizer.decode([0, 2, -1, tokenizer.vocab_size]) == ""
+    assert tokenizer.decode([0, tokenizer.eos_id, -1, tokenizer.vocab_size]) == ""
     for text in ("aé. 'x, \0" * 12_500, "." * 100_000, "a" * 100_000, "' " * 50_000, "e.\n" * 33_000):
         assert tokenizer.tf_encode([text]).to_list() == [tokenizer.encode(text)]
 
@@ -148,7 +156,7 @@ def test_save_and_load(tokenizer, tmp_path):
     assert [path.name for path in (tmp_path / "new" / "folder").iterdir()] == ["tokenizer.json"]
 
 
-@pytest.mark.parametrize("cls", [CharTokenizer, WordTokenizer])
+@pytest.mark.parametrize("cls", [CharTokenizer, WordPieceTokenizer, WordTokenizer])
 def test_training_streams_and_is_deterministic(cls):
     def stream():
         yield from ("b a", "a c", "c b b")
@@ -170,7 +178,7 @@ def test_training_streams_and_is_deterministic(cls):
         ({"texts": ["a"], "min_count": 0}, "min_count 0 "),
     ],
 )
-@pytest.mark.parametrize("cls", [CharTokenizer, WordTokenizer])
+@pytest.mark.parametrize("cls", [BPETokenizer, CharTokenizer, WordPieceTokenizer, WordTokenizer])
 def test_training_errors(cls, arguments, message):
     with pytest.raises(InputError, match=message):
         cls.train(**arguments)
@@ -182,7 +190,7 @@ def test_training_errors(cls, arguments, message):
         (None, "there is no readable"),
         ("{", "is damaged"),
         ("[]", "kind None"),
-        ('{"kind": "magic"}', "kind 'magic'; known are char, word"),
+        ('{"kind": "magic"}', "kind 'magic'; known are bpe, char, word, wordpiece"),
         ('{"kind": "word"}', "is damaged"),
         ('{"kind": "word", "tokens": [], "language": [], "lowercase": false}', "is damaged"),
         ('{"kind": "word", "tokens": [], "language": "en", "lowercase": false}', "must begin with"),
@@ -195,6 +203,7 @@ def test_training_errors(cls, arguments, message):
             '{"kind": "char", "tokens": ["<pad>", "<unk>", "<eos>", "a"], "language": "en", "lowercase": false}',
             "begin",
         ),
+        ('{"kind": "wordpiece", "tokens": ["a"], "language": "en", "lowercase": false}', "must hold .PAD., .UNK., "),
     ],
 )
 def test_load_errors(tmp_path, content, message):

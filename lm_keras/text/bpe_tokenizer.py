@@ -1,0 +1,148 @@
+"""Byte-level byte-pair encoding, as in GPT-2 and its successors."""
+
+from pathlib import Path
+
+from lm_keras.errors import InputError
+from lm_keras.files import write_json
+from lm_keras.text import bpe_files, bpe_graph, bpe_pipeline, bpe_training, codepoints, vocabulary
+
+
+class BPETokenizer:
+    """A token is a piece of a word: bytes that are often together (Sennrich et al. 2016; Radford et al. 2019).
+
+    A text is cut by `pattern`; inside each piece the `merges` are done, the first of the list first. So nothing is
+    unknown, and `decode(encode(text)) == text` for any valid text (its lower case with `lowercase`). `tokens` are
+    written in GPT-2's alphabet, a letter a byte ("Ġ" is the space). What looks like a special token in a text is
+    text (`special_tokens` has their ids); decoded, they are nothing. `language` is kept, and changes nothing.
+    """
+
+    kind = "bpe"
+    unk_id = None
+    extra_fields = (  # of the file, besides those of all tokenizers
+        *("pattern", "special_tokens", "bos_id", "eos_id", "pad_id", "add_bos"),
+        *("unk_token", "ignore_merges", "normalizer", "added_tokens", "merges"),
+    )
+
+    def __init__(
+        self,
+        tokens,
+        language="en",
+        lowercase=False,
+        *,
+        merges=None,
+        pattern="gpt2",
+        special_tokens=(bpe_pipeline.MARK,),
+        bos_id=None,
+        eos_id=None,
+        pad_id=None,
+        add_bos=False,
+        unk_token=None,
+        ignore_merges=False,
+        normalizer=None,
+        added_tokens=(),
+    ):
+        """`merges`: "a b" or ("a", "b") each; `eos_id` is that of `<|endoftext|>` if not given, `bos_id` is `eos_id`.
+
+        `pattern`: a name of `bpe_pipeline.PATTERNS`, or the pre_tokenizer of a tokenizer.json; `normalizer` and
+        `added_tokens` (those that are cut out of a text) are as there, too. With `ignore_merges` a piece that is a
+        token is that token. `add_bos`: whether the model expects bos_id before a text; encode does not put it.
+        `unk_token` stands for a byte that is not in `tokens`; without it such bytes are left out.
+        """
+        vocabulary.check_tokens(tokens, ())
+        self.tokens, self.language, self.lowercase = list(tokens), language, lowercase
+        self.vocab_size = len(tokens)
+        ids = {token: i for i, token in enumerate(tokens)}
+        self.special_tokens = bpe_files.special_ids(special_tokens, ids)
+        self.eos_id = bpe_files.checked_id("eos_id", ids.get(bpe_pipeline.MARK) if eos_id is None else eos_id, ids)
+        self.bos_id = bpe_files.checked_id("bos_id", self.eos_id if bos_id is None else bos_id, ids)
+        self.pad_id = None if pad_id is None else bpe_files.checked_id("pad_id", pad_id, ids)
+        self.pattern, self.normalizer, self.added_tokens = bpe_pipeline.name_of(pattern), normalizer, added_tokens
+        self.add_bos, self.ignore_merges = bool(add_bos), bool(ignore_merges)
+        self.merges, self.unk_token = bpe_files.checked_merges(merges, ids), unk_token
+        bpe_files.special_ids([] if unk_token is None else [unk_token], ids)
+        vocab = {token: i for token, i in ids.items() if token == unk_token or token not in self.special_tokens}
+        cuts = bpe_pipeline.config_of(self.pattern)
+        self._pipeline = bpe_pipeline.build(
+            vocab, self.merges, cuts, normalizer, unk_token, self.ignore_merges, added_tokens
+        )
+        # What each id decodes to, as bytes.
+        self._surface = [b"" if token in self.special_tokens else bpe_pipeline.surface(token) for token in tokens]
+        self._twin = None
+
+    @classmethod
+    def train(cls, texts, vocab_size=None, min_count=1, language="en", lowercase=False):
+        """Learns the merges of `texts`, an iterable of strings: the most frequent pair first, if `min_count` times.
+
+        `vocab_size` counts `<|endoftext|>` (id 0) and the 256 bytes too; None is 8,000. A small text gives fewer.
+        """
+        tokens, merges = bpe_training.learn(texts, vocab_size, min_count, lowercase)
+        return cls(tokens, language, lowercase, merges=merges)
+
+    @classmethod
+    def from_files(cls, encoder_json, vocab_bpe, **options):
+        """Reads GPT-2's encoder.json and vocab.bpe (elsewhere called vocab.json and merges.txt)."""
+        tokens, merges = bpe_files.read_pair(encoder_json, vocab_bpe)
+        return cls(tokens, merges=merges, **options)
+
+    @classmethod
+    def from_tokenizer_json(cls, path, **options):
+        """Reads the tokenizer.json of a Hugging Face checkpoint (a file, or the folder that holds it).
+
+        The marks come from tokenizer_config.json beside it, if that is there; `options` take precedence over both.
+        """
+        tokens, found = bpe_files.read_tokenizer_json(path)
+        return cls(tokens, **(found | options))
+
+    def encode(self, text):
+        """Returns the ids of a text, without any mark at its ends."""
+        return self._pipeline.encode(self._normalize(text), add_special_tokens=False).ids
+
+    def encode_batch(self, texts):
+        texts = [self._normalize(text) for text in texts]
+        return [row.ids for row in self._pipeline.encode_batch_fast(texts, add_special_tokens=False)]
+
+    def _normalize(self, text):
+        text = codepoints.valid(text)
+        return codepoints.lower(text) if self.lowercase else text
+
+    def decode(self, ids, previous=None):
+        """Returns the text of the ids. Special tokens are nothing; bytes that are not UTF-8 become U+FFFD.
+
+        `previous`, the id of the token before, changes nothing here: it is for tokenizers that put spaces.
+        """
+        surface, size = self._surface, self.vocab_size
+        return b"".join(surface[i] for i in ids if 0 <= i < size).decode("utf-8", errors="replace")
+
+    def tf_encode(self, strings):
+        """Returns the ids of strings [B], ragged int32 [B, (n)], equal to `encode`. Core TensorFlow ops only.
+
+        InputError for a pattern that is none of `bpe_pipeline.PATTERNS`, a normalizer and added tokens.
+        """
+        if not isinstance(self.pattern, str) or self.normalizer or self.added_tokens:
+            unknown = "added_tokens" if self.added_tokens else "normalizer" if self.normalizer else "pre_tokenizer"
+            raise InputError(
+                f"this BPE tokenizer's {unknown} has no TensorFlow graph: use encode, outside of a graph"
+            )
+        return self._graph().encode(strings)
+
+    def tf_decode(self, ids, previous=None):
+        """Returns the texts [B] of ids, ragged [B, (n)] or dense [B, T] with negative ids where there is nothing."""
+        return self._graph().decode(vocabulary.tf_ragged(ids))
+
+    def tf_resources(self):
+        """The tables that an exported tf.Module must hold."""
+        return [self._graph().words, self._graph().pairs, self._graph().surfaces]
+
+    def _graph(self):
+        if self._twin is None:
+            alone = bpe_pipeline.alone(self._pipeline, self.tokens, self.special_tokens, self.ignore_merges)
+            what = (self.tokens, self.merges, self.unk_token, alone, self._surface, self.pattern, self.lowercase)
+            self._twin = bpe_graph.Graph(*what)
+        return self._twin
+
+    def save(self, folder):
+        """Writes folder/tokenizer.json; a file that is there stays whole until the new one replaces it."""
+        names = ("kind", "language", "lowercase", *self.extra_fields, "tokens")
+        content = {name: getattr(self, name) for name in names}
+        content |= {"special_tokens": list(self.special_tokens), "merges": [" ".join(pair) for pair in self.merges]}
+        write_json(Path(folder) / "tokenizer.json", content)
