@@ -1,0 +1,109 @@
+"""A recurrent language model that looks back at its own states (document 004, section 3.3)."""
+
+import keras
+from keras import layers, ops
+
+from lm_keras.errors import InputError
+from lm_keras.layers.alignment import Alignment, Append, check_score
+from lm_keras.layers.cache import slots
+from lm_keras.models.arguments import saved_arguments
+from lm_keras.models.causal_lm import CausalLM, Views
+from lm_keras.models.decoder import _counted as counted
+from lm_keras.models.lstm import _lstm
+from lm_keras.models.parts import check_sizes, initializers, logits_head, word_embedding
+from lm_keras.models.rnn import _recurrent
+
+
+def build_attention_rnn_lm(
+    vocab_size,
+    *,
+    embedding_dim=128,
+    hidden_dim=256,
+    num_layers=1,
+    score="additive",
+    cell="lstm",
+    max_length=1024,
+    dropout=0.0,
+    tie_embeddings=False,
+    embedding_matrix=None,
+    train_embeddings=True,
+    init_scale=None,
+    seed=None,
+    name="attention_rnn_lm",
+):
+    """Recurrent language model with attention, ids int32 [B, T] -> logits [B, T, V].
+
+    The state h_t of the last layer looks at h_1, ..., h_t: weights α from additive (Bahdanau et al. 2015) or
+    multiplicative scores (Luong et al. 2015), a context c_t = Σ α_s h_s, and logits from tanh(W_c [c_t; h_t])
+    (Luong et al. 2015, equation 5). h_t itself is among them: the first word has nothing else to look at.
+    `cell`: "lstm", "gru" or "rnn"; the embedding options, `init_scale` and dropout are those of `build_lstm_lm`.
+    Texts longer than `max_length` are decoded in windows. Raises InputError for impossible sizes.
+    """
+    arguments, embedding_matrix = saved_arguments(locals())
+    sizes = {"vocab_size": vocab_size, "hidden_dim": hidden_dim, "num_layers": num_layers, "max_length": max_length}
+    check_sizes(dropout, **sizes)
+    check_score(score)
+
+    # === Layers ===
+    init = initializers(init_scale, seed)
+    embed = word_embedding(vocab_size, arguments["embedding_dim"], embedding_matrix, train_embeddings, init)
+    rnns = [recurrent(cell, hidden_dim, f"{cell}_{i}", init) for i in range(num_layers)]
+    drops = [layers.Dropout(dropout, seed=init.seed(), name=f"dropout_{i}") for i in range(num_layers + 1)]
+    to_keys = layers.Dense(hidden_dim, use_bias=False, kernel_initializer=init(), name="keys")
+    alignment = Alignment(score, init(), init(), name="alignment")
+    combine = layers.Dense(hidden_dim, "tanh", use_bias=False, kernel_initializer=init(), name="combine")  # W_c
+    head = logits_head(vocab_size, arguments["embedding_dim"], embed if tie_embeddings else None, init)
+
+    def recur(ids, state=None, mask=None):
+        x, after = embed(ids), []
+        for i, rnn in enumerate(rnns):
+            x, *new = rnn(drops[i](x), initial_state=state and state[i], mask=mask)  # (B, T, H), (B, H) each
+            after += new
+        return x, after
+
+    def look_back(h, keys, values, visible, sparing):
+        context, weights = alignment(h, keys, values, visible, sparing=sparing)  # (B, T, H), (B, T, S)
+        return head(drops[-1](combine(ops.concatenate([context, h], -1)))), weights[:, None]
+
+    # === Both views ===
+    ids = keras.Input((None,), dtype="int32", name="ids")
+    place = counted(ids)
+    h, _ = recur(ids)
+    logits, weights = look_back(h, to_keys(h), h, place[:1, None] <= place[:1, :, None], sparing=False)
+    step, initial_state = _step_view(recur, to_keys, look_back, hidden_dim, num_layers, cell, max_length, name)
+    attention = keras.Model(ids, weights, name=f"{name}_attention")
+    views = Views(step, initial_state, "build_attention_rnn_lm", arguments, max_length, attention)
+    return CausalLM(ids, logits, views=views, name=name)
+
+
+def _step_view(recur, to_keys, look_back, hidden_dim, num_layers, cell, max_length, name):
+    """The same layers from a given state: `filled`, that of each layer, keys and values of all tokens so far."""
+    parts = "hc" if cell == "lstm" else "h"
+    ids = keras.Input((None,), dtype="int32", name="step_ids")
+    filled = keras.Input((), dtype="int32", name="filled")
+    state = [[keras.Input((hidden_dim,), name=f"{part}_{i}") for part in parts] for i in range(num_layers)]
+    caches = [keras.Input((1, None, hidden_dim), name=f"past_{part}") for part in ("keys", "values")]
+    place, after = slots(ids, filled)  # (B, t), (B,)
+    h, new_state = recur(ops.maximum(ids, 0), state, mask=ids >= 0)
+    append = Append(name="append")
+    keys, values = (append(cache, new, place, ids) for cache, new in zip(caches, (to_keys(h), h), strict=True))
+    slot = counted(ops.cast(caches[0][:1, 0, :, 0], "int32"))[:, None]  # (1, 1, L + 1)
+    logits, _ = look_back(h, keys[:, 0], values[:, 0], slot <= place[:, :, None], sparing=True)
+    state = [part for layer in state for part in layer]
+    step = keras.Model([ids, filled, *state, *caches], [logits, after, *new_state, keys, values], name=f"{name}_step")
+
+    def initial_state(batch_size, length=None):
+        room = max_length if length is None else ops.minimum(length, max_length)
+        empty = [ops.zeros((batch_size, 1, room + 1, hidden_dim)) for _ in caches]
+        return [ops.zeros((batch_size,), "int32"), *(ops.zeros((batch_size, hidden_dim)) for _ in state), *empty]
+
+    return step, initial_state
+
+
+def recurrent(cell, hidden_dim, name, init):
+    """x [B, T, D] -> h [B, T, H] and the last state; InputError for an unknown cell."""
+    if cell not in ("lstm", "gru", "rnn"):
+        raise InputError(f'cell is {cell!r}; it must be "lstm", "gru" or "rnn"')
+    if cell == "lstm":
+        return _lstm(hidden_dim, name, init)
+    return _recurrent(name, hidden_dim, cell, None, "tanh", init)

@@ -1,0 +1,122 @@
+"""Sequence to sequence with LSTMs, without attention and with it."""
+
+import keras
+from keras import layers, ops
+
+from lm_keras.layers.alignment import Alignment, check_score
+from lm_keras.models.lstm import _lstm
+from lm_keras.models.parts import check_sizes, initializers, logits_head
+from lm_keras.models.seq2seq import Seq2SeqLM, Seq2SeqViews, source_and_target
+
+
+def build_seq2seq_lstm(
+    source_vocab_size,
+    target_vocab_size=None,
+    *,
+    embedding_dim=128,
+    hidden_dim=256,
+    num_layers=1,
+    bidirectional=False,
+    attention="additive",
+    dropout=0.0,
+    init_scale=None,
+    seed=None,
+    name="seq2seq_lstm",
+):
+    """Encoder and decoder LSTMs, {"source_ids" [B, S], "target_ids" [B, T]} -> logits [B, T, target_vocab_size].
+
+    The decoder starts from the encoder's last state, layer by layer (Sutskever et al. 2014); `attention=None`
+    leaves it at that. With "additive" (Bahdanau et al. 2015) or "multiplicative" scores (Luong et al. 2015) the
+    decoder's state h_t looks at all states of the encoder, and the logits come from tanh(W_c [c_t; h_t]), at the
+    place where Luong et al. have it (their equation 5). `bidirectional`: a second LSTM reads the source backwards
+    in each layer, and a Dense layer maps both last states to the decoder's. `target_vocab_size` is the
+    source's unless given. Raises InputError for impossible sizes.
+    """
+    arguments = dict(locals())
+    arguments.pop("name")
+    target_vocab_size = source_vocab_size if target_vocab_size is None else target_vocab_size
+    check_sizes(dropout, vocab_size=source_vocab_size, hidden_dim=hidden_dim, num_layers=num_layers)
+    check_sizes(vocab_size=target_vocab_size, embedding_dim=embedding_dim)
+    if attention is not None:
+        check_score(attention)
+
+    # === Layers ===
+    init = initializers(init_scale, seed)
+    encode = _encoder(source_vocab_size, embedding_dim, hidden_dim, num_layers, bidirectional, dropout, init)
+    decode = _decoder(target_vocab_size, embedding_dim, hidden_dim, num_layers, attention, dropout, init)
+    to_keys = layers.Dense(hidden_dim, use_bias=False, kernel_initializer=init(), name="keys")
+
+    def remember(source_ids):
+        x, state = encode(source_ids)
+        valid = source_ids >= 0
+        x = ops.where(valid[..., None], x, 0)  # a source without any token gives nothing
+        return state, [to_keys(x), x, ops.cast(valid, "int32")] if attention else []
+
+    # === Functional model ===
+    inputs = source_and_target()
+    state, memory = remember(inputs["source_ids"])
+    logits, weights, _ = decode(inputs["target_ids"], state, memory, sparing=False)
+    looks = keras.Model(inputs, weights[:, None], name=f"{name}_attention") if attention else None
+
+    # === Decoding: the source once, then the target from a given state ===
+    encoder = keras.Model(inputs["source_ids"], [*state, *memory], name=f"{name}_encoder")
+    ids = keras.Input((None,), dtype="int32", name="step_ids")
+    given = [keras.Input(x.shape[1:], dtype=x.dtype, name=f"state_{i}") for i, x in enumerate(encoder.outputs)]
+    step_logits, _, after = decode(ids, given[: 2 * num_layers], given[2 * num_layers :], sparing=True)
+    step = keras.Model([ids, *given], [step_logits, *after], name=f"{name}_step")
+
+    views = Seq2SeqViews(encoder, step, lambda batch_size, length: [], "build_seq2seq_lstm", arguments, looks)
+    return Seq2SeqLM(inputs, logits, views=views, name=name)
+
+
+def _encoder(vocab_size, embedding_dim, hidden_dim, num_layers, bidirectional, dropout, init):
+    """encode(ids [B, S]) -> the last layer's states [B, S, H or 2 H] and all last ones [h, c, ...] [B, H]."""
+    embed = layers.Embedding(vocab_size, embedding_dim, init("RandomUniform"), name="source_embedding")
+    drops = [layers.Dropout(dropout, seed=init.seed(), name=f"source_dropout_{i}") for i in range(num_layers)]
+    forward = [_lstm(hidden_dim, f"encoder_{i}", init) for i in range(num_layers)]
+    if bidirectional:
+        backward = [_lstm(hidden_dim, f"encoder_backward_{i}", init) for i in range(num_layers)]
+        bridges = [[_dense(hidden_dim, f"bridge_{part}_{i}", init) for part in "hc"] for i in range(num_layers)]
+
+    def encode(ids):
+        x, state = embed(ops.maximum(ids, 0)), []
+        for i in range(num_layers):
+            below = drops[i](x)
+            x, *last = forward[i](below, mask=ids >= 0)  # (B, S, H), 2 x (B, H)
+            if bidirectional:
+                y, *first = backward[i](ops.flip(below, 1), mask=ops.flip(ids, 1) >= 0)
+                x = ops.concatenate([x, ops.flip(y, 1)], -1)
+                pairs = zip(bridges[i], last, first, strict=True)
+                last = [bridge(ops.concatenate(both, -1)) for bridge, *both in pairs]
+            state += last
+        return x, state
+
+    return encode
+
+
+def _decoder(vocab_size, embedding_dim, hidden_dim, num_layers, attention, dropout, init):
+    """decode(ids [B, T], state, memory, sparing) -> logits [B, T, V], weights [B, T, S] or None, new state."""
+    embed = layers.Embedding(vocab_size, embedding_dim, init("RandomUniform"), name="target_embedding")
+    drops = [layers.Dropout(dropout, seed=init.seed(), name=f"target_dropout_{i}") for i in range(num_layers + 1)]
+    lstms = [_lstm(hidden_dim, f"decoder_{i}", init) for i in range(num_layers)]
+    head = logits_head(vocab_size, None, None, init)
+    if attention:
+        alignment = Alignment(attention, init(), init(), name="alignment")
+        combine = layers.Dense(hidden_dim, "tanh", use_bias=False, kernel_initializer=init(), name="combine")  # W_c
+
+    def decode(ids, state, memory, sparing):
+        x, weights, after = embed(ops.maximum(ids, 0)), None, []
+        for i, lstm in enumerate(lstms):
+            x, *new = lstm(drops[i](x), initial_state=state[2 * i : 2 * i + 2], mask=ids >= 0)
+            after += new
+        if attention:
+            keys, values, valid = memory
+            context, weights = alignment(x, keys, values, valid[:, None] > 0, sparing=sparing)
+            x = combine(ops.concatenate([context, x], -1))
+        return head(drops[-1](x)), weights, after
+
+    return decode
+
+
+def _dense(width, name, init):
+    return layers.Dense(width, kernel_initializer=init(), bias_initializer=init("zeros"), name=name)

@@ -1,0 +1,197 @@
+"""Attention layers against their equations in NumPy."""
+
+import attention_oracles as oracle
+import numpy as np
+import pytest
+import tensorflow as tf
+from gradients import check_gradients, float64
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from keras import layers
+
+from lm_keras.errors import InputError
+from lm_keras.layers.alignment import Alignment
+from lm_keras.layers.attention import SelfAttention, attend
+from lm_keras.layers.cache import slots, write
+from lm_keras.layers.cross_attention import CrossAttention, MemoryHeads
+from lm_keras.layers.rotary import rotary_angles, rotate
+from lm_keras.layers.sinusoids import Sinusoids
+
+CLOSE = {"rtol": 0, "atol": 1e-5}
+
+
+def normal(*shape, seed=0, dtype="float32"):
+    return np.random.default_rng(seed).normal(size=shape).astype(dtype)
+
+
+def array(tensor):
+    return tf.convert_to_tensor(tensor).numpy()
+
+
+# === softmax(Q K^T / sqrt(d_k)) V ===
+
+
+@pytest.mark.parametrize("num_kv_heads", [4, 2, 1])
+def test_attend_is_the_equation_for_each_head(num_kv_heads):
+    q, k, v = normal(2, 4, 3, 8), normal(2, num_kv_heads, 5, 8, seed=1), normal(2, num_kv_heads, 5, 8, seed=2)
+    visible = np.random.default_rng(3).random((2, 3, 5)) < 0.6
+    visible[..., 0] = True
+    mixed, weights = attend(q, k, v, visible)
+    for b, head in np.ndindex(2, 4):
+        group = head * num_kv_heads // 4  # neighbouring query heads share keys and values
+        by_hand, weights_by_hand = oracle.attention(q[b, head], k[b, group], v[b, group], visible[b])
+        np.testing.assert_allclose(array(mixed)[b, head], by_hand, **CLOSE)
+        np.testing.assert_allclose(array(weights)[b, head], weights_by_hand, **CLOSE)
+
+
+def test_weights_are_shares_whatever_the_scores():
+    """What document 003's formula leaves out: without the softmax the result grows with the scores."""
+    q, k, v = 100 * normal(1, 2, 4, 8), normal(1, 2, 6, 8, seed=1), normal(1, 2, 6, 8, seed=2)
+    mixed, weights = attend(q, k, v, np.ones((1, 4, 6), bool))
+    np.testing.assert_allclose(array(weights).sum(-1), 1, rtol=1e-6)
+    assert array(weights).min() >= 0
+    assert (array(mixed) <= v.max(2, keepdims=True) + 1e-6).all()  # an average lies between what it averages
+    assert (array(mixed) >= v.min(2, keepdims=True) - 1e-6).all()
+
+
+def test_what_is_not_visible_counts_for_nothing_and_a_blind_row_is_no_nan():
+    q, k, v = (normal(1, 2, 4, 8, seed=i) for i in range(3))
+    visible = oracle.causal(4)[None]
+    before = array(attend(q, k, v, visible)[0])
+    k[:, :, 3], v[:, :, 3] = 1e6, -1e6
+    np.testing.assert_array_equal(array(attend(q, k, v, visible)[0])[:, :, :3], before[:, :, :3])
+    assert np.isfinite(array(attend(q, k, v, np.zeros((1, 4, 4), bool))[0])).all()
+
+
+def test_self_attention_is_multi_head_attention():
+    layer = SelfAttention(2, 4, qkv_bias=False, output_bias=False)
+    x = normal(2, 5, 6)
+    y, weights, *_ = layer(x, oracle.causal(5)[None])
+    (qkv, out) = (array(w).astype("float64") for w in layer.weights)
+    for b in range(2):
+        by_hand, weights_by_hand = oracle.multi_head(x[b], x[b], *np.split(qkv, 3, 1), out, 2, oracle.causal(5))
+        np.testing.assert_allclose(array(y)[b], by_hand, **CLOSE)
+        np.testing.assert_allclose(array(weights)[b], weights_by_hand, **CLOSE)
+
+
+def test_cross_attention_is_multi_head_attention_over_the_tokens_of_the_memory():
+    read, look = MemoryHeads(2, 4), CrossAttention(2, 4)
+    x, memory = normal(2, 3, 6), normal(2, 5, 7, seed=1)
+    valid = np.array([[1, 1, 0, 1, 0], [0, 0, 0, 0, 0]], bool)
+    y, weights = look(x, *read(memory, valid), valid)
+    kernel, (query, out) = array(read.weights[0]), map(array, look.weights)
+    by_hand, weights_by_hand = oracle.multi_head(x[0], memory[0], query, *np.split(kernel, 2, 1), out, 2, valid[0])
+    np.testing.assert_allclose(array(y)[0], by_hand, **CLOSE)
+    np.testing.assert_allclose(array(weights)[0], weights_by_hand, **CLOSE)
+    np.testing.assert_array_equal(array(y)[1], 0)  # a source without any token
+
+
+# === Scores of Bahdanau and Luong ===
+
+
+def by_hand(layer, keys_kernel, h, memory, visible):
+    if layer.score == "additive":
+        kernel, v = map(array, layer.weights)
+        scores = oracle.additive(h, memory, kernel, keys_kernel, v[:, 0])
+    else:
+        scores = oracle.multiplicative(h, memory, keys_kernel)
+    weights = oracle.softmax(np.where(visible, scores, -np.inf))
+    return weights @ memory, weights
+
+
+@pytest.mark.parametrize("sparing", [False, True])
+@pytest.mark.parametrize("score", ["additive", "multiplicative"])
+def test_alignment_is_the_equation(score, sparing):
+    layer = Alignment(score)
+    h, memory, kernel = normal(2, 3, 6), normal(2, 5, 4, seed=1), normal(4, 6, seed=2)
+    visible = np.array([[[1, 1, 0, 0, 0], [1, 1, 1, 0, 0], [1, 0, 1, 1, 1]]] * 2, bool)
+    context, weights = layer(h, memory @ kernel, memory, visible, sparing=sparing)
+    for b in range(2):
+        c, a = by_hand(layer, kernel, h[b], memory[b], visible[b])
+        np.testing.assert_allclose(array(context)[b], c, **CLOSE)
+        np.testing.assert_allclose(array(weights)[b], a, **CLOSE)
+
+
+def test_there_are_two_scores():
+    with pytest.raises(InputError, match="'dot'.*additive"):
+        Alignment("dot")
+
+
+# === Positions ===
+
+
+def test_sinusoids_are_the_equation():
+    positions = np.array([[0, 1, 2, 99], [3, 3, 7, 50]])
+    waves = Sinusoids(8)(positions)
+    for row, by_row in zip(positions, array(waves), strict=True):
+        np.testing.assert_allclose(by_row, oracle.sinusoids(row, 8), **CLOSE)
+
+
+def test_sinusoids_count_beyond_256_in_bfloat16():
+    waves = array(tf.cast(Sinusoids(8, dtype="mixed_bfloat16")(np.arange(300, 340)[None]), tf.float32))[0]
+    assert len(np.unique(waves, axis=0)) == 40
+
+
+def test_rotation_is_a_product_of_complex_numbers():
+    x, positions = normal(2, 3, 4, 8), np.array([[0, 1, 2, 3], [5, 6, 9, 40]])
+    turned = array(rotate(x, rotary_angles(positions, 8, base=500.0)))
+    pairs = x[..., :4] + 1j * x[..., 4:]  # feature i with feature i + D/2
+    speeds = 500.0 ** (-np.arange(4) / 4)
+    by_hand = pairs * np.exp(1j * positions[:, None, :, None] * speeds)
+    np.testing.assert_allclose(turned, np.concatenate([by_hand.real, by_hand.imag], -1), **CLOSE)
+
+
+@given(a=st.integers(0, 20), b=st.integers(0, 20), shift=st.integers(0, 20))
+@settings(max_examples=25, deadline=None)
+def test_turned_scores_depend_on_the_distance_alone(a, b, shift):
+    q, k = normal(1, 1, 1, 8), normal(1, 1, 1, 8, seed=1)
+
+    def score(at_q, at_k):
+        turned = (rotate(x, rotary_angles(np.array([[at]]), 8)) for x, at in ((q, at_q), (k, at_k)))
+        return float(tf.reduce_sum(next(turned) * next(turned)))
+
+    np.testing.assert_allclose(score(a, b), score(a + shift, b + shift), **CLOSE)
+
+
+# === The growing memory ===
+
+
+@given(st.lists(st.lists(st.lists(st.integers(-2, 9), min_size=2, max_size=2), max_size=4), min_size=1, max_size=4))
+@settings(max_examples=25, deadline=None)
+def test_the_cache_holds_each_rows_tokens_from_the_left(steps):
+    """Two rows, steps of any number of columns, negative ids anywhere: slot n holds the n-th token."""
+    cache, filled, seen = tf.zeros([2, 3, 17, 1]), tf.zeros([2], tf.int32), [[], []]
+    for columns in steps:
+        ids = np.array(columns, "int32").reshape(-1, 2).T  # (2, t)
+        place, filled = slots(ids, filled)
+        new = np.repeat(ids[:, None, :, None], 3, axis=1).astype("float32") + 1
+        cache = write(cache, new, place, ids)
+        for row, line in zip(seen, ids, strict=True):
+            row += [i for i in line if i >= 0]
+    for i, row in enumerate(seen):
+        assert array(filled)[i] == len(row)
+        expected = np.zeros(17)
+        expected[: len(row)] = np.array(row, float) + 1
+        np.testing.assert_array_equal(array(cache)[i, :, :, 0], [expected] * 3)
+
+
+# === Gradients ===
+
+
+@pytest.mark.parametrize("kind", ["self", "cross", "additive", "multiplicative"])
+def test_gradients_equal_finite_differences(kind):
+    with float64():
+        x, memory = normal(2, 3, 6, dtype="float64"), normal(2, 3, 6, seed=1, dtype="float64")
+        target, visible = normal(2, 3, 6, seed=2, dtype="float64"), oracle.causal(3)[None]
+        valid = np.array([[1, 1, 0], [1, 1, 1]], bool)
+        if kind == "self":
+            layer = SelfAttention(2, 4, num_kv_heads=1, rotary={"base": 100.0})
+            run, used = lambda: layer(x, visible, np.arange(3)[None])[0], [layer]
+        elif kind == "cross":
+            used = [MemoryHeads(2, 4), CrossAttention(2, 4)]
+            run = lambda: used[1](x, *used[0](memory, valid), valid)[0]  # noqa: E731
+        else:
+            used = [Alignment(kind), layers.Dense(6, use_bias=False)]
+            run = lambda: used[0](x, used[1](memory), memory, visible)[0]  # noqa: E731
+        run()
+        check_gradients(lambda: tf.reduce_sum((run() - target) ** 2), [w for layer in used for w in layer.weights])
