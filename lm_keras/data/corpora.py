@@ -28,14 +28,20 @@ def describe(name):
     return f"{name:<16} {corpus.description} [{corpus.licence}] splits: {', '.join(corpus.splits)}; {place}"
 
 
+def classes(name):
+    """The names of the classes of a labelled corpus, in the order of its labels; () where texts have no labels."""
+    return _find(name).classes
+
+
 def load(name, split="train"):
-    """Returns the texts of one split of a named corpus, a list of str. Never uses the network.
+    """Returns the records of one split of a named corpus. Never uses the network.
 
     The splits of each set are in `CORPORA[name].splits`: the official ones where they exist
     (ptb; tinyshakespeare as in nanoGPT: first 90 % of the characters, last 10 %). Otherwise one
     text in ten is "validation", by `split_texts(texts, 0.1, seed=0)`; a novel is cut at 90 %.
-    wiki-excerpt, lee-news, tang-poems, ptb: one paragraph, item, poem, sentence a text.
-    tinyshakespeare, hongloumeng, shuihu: one text, newlines kept.
+    wiki-excerpt, lee-news, tang-poems, ptb: a list of str, one paragraph, item, poem, sentence a text.
+    tinyshakespeare, hongloumeng, shuihu: a list of one str, newlines kept.
+    mr, sms-spam: a list of `Labelled(text, label)`; the label is the place in `classes(name)`.
     Raises InputError for an unknown name or split, or a set that is not on this machine.
     """
     corpus = _find(name)
@@ -45,14 +51,15 @@ def load(name, split="train"):
         return part(wiki_paragraphs(cache_folder()), split)
     if corpus.embedded:
         return corpus.texts(gensim_file(corpus.embedded).read_text("utf-8"), split)
-    path = _locate(corpus, corpus.files[split])
-    if path is None:
+    files = corpus.files[split]
+    paths = [_locate(corpus, file) for file in ([files] if isinstance(files, str) else files)]
+    if None in paths:
         raise InputError(_how_to_get(corpus))
-    return corpus.texts(_read(path, corpus), split)
+    return corpus.texts(*(_read(path, corpus) for path in paths), split)
 
 
 def fetch(name):
-    """Returns the path of a named corpus, after downloading it into the cache if need be.
+    """Returns the path of a named corpus (see `locate`), after downloading it into the cache if need be.
 
     Downloads show a progress bar and are checked against a known sha256; nothing is kept of a failure.
     Raises InputError where there is no public address, or the download fails.
@@ -66,15 +73,14 @@ def fetch(name):
     import pooch
 
     pooch.get_logger().setLevel("WARNING")
-    (file,) = corpus.sha256
-    try:
-        path = pooch.retrieve(
-            corpus.url, "sha256:" + corpus.sha256[file], file, cache_folder() / corpus.folder, progressbar=True
-        )
-    except (OSError, ValueError) as error:  # requests' errors are OSErrors, a wrong sha256 a ValueError
-        reason = " ".join(str(error).split())[:300]
-        raise InputError(f"{name}: the download of {corpus.url} failed ({reason}); try again later") from error
-    return Path(path)
+    for file, sha256 in corpus.sha256.items():
+        url = corpus.url + file if corpus.url.endswith("/") else corpus.url
+        try:
+            pooch.retrieve(url, "sha256:" + sha256, file, cache_folder() / corpus.folder, progressbar=True)
+        except (OSError, ValueError) as error:  # requests' errors are OSErrors, a wrong sha256 a ValueError
+            reason = " ".join(str(error).split())[:300]
+            raise InputError(f"{name}: the download of {url} failed ({reason}); try again later") from error
+    return locate(name)
 
 
 def locate(name):
@@ -122,7 +128,7 @@ def _read(path, corpus):
             f"{path}: not the {corpus.name} that is expected (sha256 {found[:12]}..., not {expected[:12]}...);"
             f" get it again from {corpus.source}"
         )
-    return data.decode("utf-8-sig").replace("\r\n", "\n")
+    return data.decode(corpus.encoding).replace("\r\n", "\n")
 
 
 def _how_to_get(corpus):

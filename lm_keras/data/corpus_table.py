@@ -2,18 +2,27 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from lm_keras.data.split import cut_text, split_texts
 from lm_keras.data.wiki import DUMP
+
+
+class Labelled(NamedTuple):
+    """A record of a labelled set; `label` is the place in the set's `classes`."""
+
+    text: str
+    label: int
 
 
 @dataclass(frozen=True)
 class Corpus:
     """One named corpus.
 
-    `files`: split → file name, in the folder `folder` of $LM_KERAS_DATA or of the cache, plain or .gz;
+    `files`: split → file name (or names), in the folder `folder` of $LM_KERAS_DATA or of the cache, plain or .gz;
     `sha256` of each file uncompressed. `embedded`: the file inside gensim, for sets that need no download.
-    `texts`: from the content of the file and the split to the list of texts.
+    `texts`: from the contents of the files and the split to the list of texts, or of `Labelled` records of `classes`.
+    `url`: of the file, or of the folder of the files, with a "/" at its end.
     """
 
     name: str
@@ -21,12 +30,14 @@ class Corpus:
     licence: str
     source: str
     splits: tuple[str, ...]
-    texts: Callable[[str, str], list[str]]
+    texts: Callable[..., list]
     folder: str = ""
-    files: dict[str, str] = field(default_factory=dict)
+    files: dict[str, str | tuple[str, ...]] = field(default_factory=dict)
     sha256: dict[str, str] = field(default_factory=dict)
     url: str = ""
     embedded: str = ""
+    encoding: str = "utf-8-sig"
+    classes: tuple[str, ...] = ()
 
 
 # === From the content of a file to the texts of a split ===
@@ -54,6 +65,16 @@ def _shakespeare(content, split):
 def _novel(content, split):
     train, validation = cut_text(content)
     return [{"train": train, "validation": validation, "all": content}[split]]
+
+
+def _polarity(negative, positive, split):
+    sides = enumerate((negative, positive))
+    return part([Labelled(line, label) for label, side in sides for line in _lines(side, split)], split)
+
+
+def _sms(content, split):
+    records = (line.split("\t", 1) for line in _lines(content, split))
+    return part([Labelled(text, ("ham", "spam").index(label)) for label, text in records], split)
 
 
 def part(texts, split):
@@ -151,6 +172,35 @@ CORPORA = {
             texts=_poems,
             folder="tang-poems",
             **_one_file("tang.tsv", "d43ca4cec139ddc5c4263a222def2919b8bc4603010b36504a82a27ab371d2b4"),
+        ),
+        Corpus(
+            name="mr",
+            description="5,331 negative and 5,331 positive sentences of film reviews, labelled",
+            licence="research use (Pang & Lee 2005)",
+            source="https://github.com/yoonkim/CNN_sentence, or rt-polaritydata.tar.gz of the authors",
+            splits=_OURS,
+            texts=_polarity,
+            folder="mr",
+            files=dict.fromkeys(_OURS, ("rt-polarity.neg", "rt-polarity.pos")),
+            sha256={
+                "rt-polarity.neg": "4ace77d558c3714723843f1d65b60c01e3417b208180f0728808d76ad0eeeaca",
+                "rt-polarity.pos": "2da124ec187a9d5a29c9f04e91c540e02baed5af8868f550a26bd6fd4dbf8bf0",
+            },
+            url="https://raw.githubusercontent.com/yoonkim/CNN_sentence/master/",
+            encoding="cp1252",
+            classes=("negative", "positive"),
+        ),
+        Corpus(
+            name="sms-spam",
+            description="5,574 text messages, 747 of them spam, labelled",
+            licence="CC BY 4.0",
+            source="https://archive.ics.uci.edu/dataset/228/sms+spam+collection",
+            splits=_OURS,
+            texts=_sms,
+            folder="sms-spam",
+            url="https://raw.githubusercontent.com/justmarkham/DAT8/master/data/sms.tsv",
+            classes=("ham", "spam"),
+            **_one_file("SMSSpamCollection", "7d039a24a6083ed9ef0f806ebad56bbb976e3aeb8de05669173bfdc4996c239d"),
         ),
     )
 }

@@ -18,7 +18,7 @@ def lm_windows(texts, tokenizer, length, batch_size, contiguous=False, shuffle=T
     """Returns a tf.data.Dataset of `x, y`, int32 [B, T] each; y is x moved by one token.
 
     `texts`: an iterable of str, read once, or a path for `read_texts`. Their stream is
-    `eos text eos ... eos` (`bos text eos bos ...` with a begin mark of its own); the N tokens after the first are targets.
+    `eos text eos ... eos` (`bos text eos bos ...` with its own begin mark); the N after the first are targets.
 
     shuffle=True: the full windows, each once an epoch, in a new order every iteration, which `seed` and
       the number of the iteration decide; the last batch may have fewer rows, N % length targets are unused.

@@ -1,61 +1,58 @@
-"""Token-weighted evaluation."""
+"""Evaluation that weighs every token, every text the same, whatever the batches are."""
 
 import math
 
-import keras
 import tensorflow as tf
 
 from lm_keras.errors import InputError
 from lm_keras.training.carried_state import carry_state
+from lm_keras.training.objectives import objective
 
 
-def evaluate(model, dataset):
-    """Loss and accuracy of `model`'s logits over all `(x, y)` batches of `dataset` (or one (x, y) of arrays).
+def evaluate(model, dataset, loss=None):
+    """Measures `model`'s outputs over all `(x, y)` batches of `dataset` (or one (x, y) of arrays); x may be a dict.
 
-    Returns {"loss": mean nats a token, "perplexity": e^loss, "accuracy", "tokens"} and, when the dataset
-    knows its text (`lm_windows`), "bits_per_byte" of the original UTF-8 text. Contiguous windows are read
-    with the state carried from batch to batch. Raises InputError for a dataset without batches.
+    Language models: {"loss": mean nats a token, "perplexity": e^loss, "accuracy", "tokens"} and, when the dataset
+    knows its text (`lm_windows`), "bits_per_byte" of the original UTF-8 text. Contiguous windows are read with the
+    state carried from batch to batch. Classifiers of texts or tokens: "loss", "accuracy", "f1" (of class 1 of two,
+    else macro), "macro_f1" (the mean over the classes that occur), "examples"; tokens whose label is negative do
+    not count. Regression: "loss" (mean squared error), "mae", "r2". `answer_span`: "loss", "exact_match",
+    "start_accuracy", "end_accuracy". Which of them: the outputs tell, or `loss`, as in `fit`.
+    Raises InputError for a dataset without batches.
     """
     if isinstance(dataset, tuple):
         dataset = tf.data.Dataset.from_tensor_slices(dataset).batch(64)
     carried = getattr(dataset, "lm_contiguous", False)
-    net, sums = _network(model, dataset.lm_batch_size if carried else None)
+    net, sums, report = _network(model, dataset.lm_batch_size if carried else None, loss)
     if carried:
         net.reset_state()
-    totals = [0.0, 0.0, 0]
-    for x, y, *_ in dataset:
-        # float64 on the Python side: a float32 sum over millions of tokens loses digits.
-        totals = [total + float(part) for total, part in zip(totals, sums(x, y), strict=True)]
-    nats, correct, tokens = totals
-    if not tokens:
+    totals = {}
+    for x, y, *weights in dataset:
+        # In 64 bits on the Python side: a float32 sum over millions of tokens loses digits.
+        for name, part in sums(x, y, *weights).items():
+            part = part.numpy()
+            totals[name] = totals.get(name, 0) + part.astype("float64" if part.dtype.kind == "f" else "int64")
+    if not totals.get("count"):
         raise InputError("the dataset has no batch to evaluate; give more text or a smaller length")
-    loss = nats / tokens
-    result = {
-        "loss": loss,
-        "perplexity": math.exp(min(loss, 700)),
-        "accuracy": correct / tokens,
-        "tokens": int(tokens),
-    }
+    result = {name: value if isinstance(value, int) else float(value) for name, value in report(totals).items()}
     if getattr(dataset, "lm_num_bytes", None):
-        result["bits_per_byte"] = nats / math.log(2) / dataset.lm_num_bytes
+        result["bits_per_byte"] = result["loss"] * result["tokens"] / math.log(2) / dataset.lm_num_bytes
     return result
 
 
-def _network(model, batch_size):
+def _network(model, batch_size, loss):
     """The network to evaluate and its compiled sums, kept so that each epoch's validation does not trace again."""
     # Past Keras' __setattr__, which would take the network for a layer of the model. In mixed precision (`fit`)
-    # and outside of it the same layers are two functions.
+    # and outside of it the same layers are two functions. The loss is kept with them, so that its id stays its own.
     cache = vars(model).setdefault("_lm_evaluation", {})
-    key = batch_size, model.compute_dtype
+    key = batch_size, model.compute_dtype, id(loss)
     if key not in cache:
         net = model if batch_size is None else carry_state(model, batch_size)
+        aim = objective(model, loss)
 
         @tf.function(reduce_retracing=True)
-        def sums(x, y):
-            logits = tf.cast(net(x, training=False), tf.float32)
-            nats = keras.ops.sparse_categorical_crossentropy(y, logits, from_logits=True)
-            correct = tf.cast(tf.argmax(logits, -1, tf.int32) == tf.cast(y, tf.int32), tf.float32)
-            return tf.reduce_sum(nats), tf.reduce_sum(correct), tf.size(y)
+        def sums(x, y, weights=None):
+            return aim.sums(y, net(x, training=False), weights)
 
-        cache[key] = net, sums
-    return cache[key]
+        cache[key] = net, sums, aim.report, loss
+    return cache[key][:3]

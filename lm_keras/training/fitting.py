@@ -13,43 +13,46 @@ from lm_keras.files import locked
 from lm_keras.training.carried_state import carry_state
 from lm_keras.training.checkpoint import NAME, load_checkpoint
 from lm_keras.training.config import TrainingConfig
+from lm_keras.training.objectives import objective
 from lm_keras.training.optimizer import make_optimizer
 from lm_keras.training.run_log import RunLog
 from lm_keras.training.run_state import RunState, Saver
 
 
-def fit(model, train, validation=None, config=None, callbacks=()):
-    """Trains `model` (logits out) on `train`, a tf.data.Dataset of (x, y) of known cardinality or an (x, y) tuple.
+def fit(model, train, validation=None, config=None, callbacks=(), loss=None):
+    """Trains `model` on `train`, a tf.data.Dataset of (x, y) of known cardinality or a tuple (x, y); x may be a dict.
 
-    Cross-entropy from logits; after each epoch `evaluate` on `validation` adds val_loss, val_perplexity and
-    val_accuracy. With `config.output_dir` the run writes checkpoint.safetensors, metrics.csv, logs/ for
-    TensorBoard and learning_curve.png; killed at any moment, it goes on with `resume=True` to the same weights
-    as if undisturbed. With `early_stopping_patience` it stops after that many epochs without a better
-    val_loss and ends with the best weights. Contiguous windows carry their state from batch to batch.
+    `loss=None`: cross-entropy of the logits, in which tokens with a negative label do not count, or the mean squared
+    error where the output is one number a text; else what `compile` takes ("mse", a Keras loss, a dict of them).
+    After each epoch `evaluate` on `validation` adds its measures: val_loss, val_accuracy, val_perplexity or val_f1.
+    With `config.output_dir` the run writes checkpoint.safetensors, metrics.csv, logs/ for TensorBoard and
+    learning_curve.png; killed at any moment, it goes on with `resume=True` to the same weights as if undisturbed.
+    With `early_stopping_patience` it stops after that many epochs without a better val_loss and ends with the best
+    weights. Contiguous windows carry their state from batch to batch.
     Returns the Keras History of all epochs, those before a resume included. Raises InputError for bad input.
     """
     config = config or TrainingConfig()
     keras.utils.set_random_seed(config.seed)
     train = _dataset(train, config)
     validation = validation if validation is None else _dataset(validation, config, shuffle=False)
-    steps = _cardinality(train)
+    _cardinality(train)
     if validation is None and config.early_stopping_patience is not None:
         raise InputError("early_stopping_patience needs validation data; give fit a validation set")
     with contextlib.ExitStack() as stack:
         if config.output_dir:
             stack.enter_context(_claimed(Path(config.output_dir), config.resume))
         stack.enter_context(_computing_in(model, config.dtype))
-        return _fit(model, train, validation, config, callbacks, steps)
+        return _fit(model, train, validation, config, callbacks, loss)
 
 
-def _fit(model, train, validation, config, callbacks, steps):
+def _fit(model, train, validation, config, callbacks, loss):
     net = carry_state(model, train.lm_batch_size) if getattr(train, "lm_contiguous", False) else model
+    steps, aim = _cardinality(train), objective(model, loss)
     optimizer = make_optimizer(config, steps, model.trainable_variables)
-    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-    net.compile(optimizer, loss, jit_compile=config.jit_compile)
-    optimizer.build(net.trainable_variables)  # so that the checkpoint finds its variables
+    net.compile(optimizer, aim.loss, metrics=list(aim.metrics), jit_compile=config.jit_compile)
+    _build(net, aim, train.element_spec)
 
-    state = RunState(model, net, validation, config, steps)
+    state = RunState(model, net, validation, config, steps, loss)
     if config.resume and (Path(config.output_dir) / NAME).exists():
         state.restore(*load_checkpoint(config.output_dir, net, steps))
     log = RunLog(state, config, tokens_per_step=_tokens_per_step(train))
@@ -67,6 +70,18 @@ def _fit(model, train, validation, config, callbacks, steps):
     finally:
         log.close()
     return state.history()
+
+
+def _build(net, aim, spec):
+    """Makes the variables that Keras would make at the first batch, so that the checkpoint finds them."""
+    net.optimizer.build(net.trainable_variables)
+    if not aim.metrics and not isinstance(aim.loss, dict):
+        return
+    outputs = tf.nest.map_structure(lambda t: tf.zeros([size or 1 for size in t.shape], t.dtype), net.output)
+    y = tf.nest.map_structure(lambda t, out: tf.zeros(out.shape[: len(t.shape)], t.dtype), spec[1], outputs)
+    net.compute_loss(y=y, y_pred=outputs)
+    net.compute_metrics(None, y, outputs)
+    net.reset_metrics()
 
 
 def _legs(train, state, config, steps):
@@ -96,11 +111,13 @@ def _dataset(data, config, shuffle=True):
         return data
     if not isinstance(data, tuple) or len(data) != 2:
         raise InputError(f"training data is a {type(data).__name__}; give a tf.data.Dataset or an (x, y) tuple")
-    if len(data[0]) != len(data[1]):
-        raise InputError(f"x has {len(data[0])} rows and y has {len(data[1])}; give as many of both")
+    rows = [{len(array) for array in tf.nest.flatten(part)} for part in data]  # a part may be a dict of arrays
+    if len(rows[0] | rows[1]) != 1:
+        found = (" or ".join(map(str, sorted(part))) for part in rows)
+        raise InputError("x has {} rows and y has {}; give as many of both".format(*found))
     dataset = tf.data.Dataset.from_tensor_slices(data)
     if shuffle:
-        dataset = dataset.shuffle(len(data[0]), seed=config.seed)
+        dataset = dataset.shuffle(*rows[0], seed=config.seed)
     return dataset.batch(config.batch_size)
 
 

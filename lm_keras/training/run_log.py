@@ -10,7 +10,7 @@ import keras
 from lm_keras.files import replacing
 from lm_keras.training.plots import plot_learning_curve
 
-FIELDS = ("step", "epoch", "loss", "learning_rate", "val_loss", "val_perplexity", "val_accuracy")
+FIELDS = ("step", "epoch", "loss", "learning_rate")
 
 
 class RunLog(keras.callbacks.Callback):
@@ -19,6 +19,7 @@ class RunLog(keras.callbacks.Callback):
     def __init__(self, state, config, tokens_per_step=None):
         super().__init__()
         self.state, self.config, self.tokens_per_step = state, config, tokens_per_step
+        self.fields = (*FIELDS, *(f"val_{key}" for key in state.measures))
         self.folder = config.output_dir and Path(config.output_dir)
         self.rows, self._file, self._board = [], None, None
         if self.folder:
@@ -31,7 +32,7 @@ class RunLog(keras.callbacks.Callback):
         if self.config.resume and path.exists():  # rows past the checkpoint will be written again
             self.rows = [row for row in read_rows(path) if row["step"] <= self.state.step]
         with replacing(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, FIELDS)
+            writer = csv.DictWriter(file, self.fields)
             writer.writeheader()
             writer.writerows(self.rows)
         self._file = path.open("a", newline="", encoding="utf-8")
@@ -48,7 +49,7 @@ class RunLog(keras.callbacks.Callback):
         if self.folder:
             import tensorflow as tf
 
-            csv.DictWriter(self._file, FIELDS).writerow(row)
+            csv.DictWriter(self._file, self.fields).writerow(row)
             self._file.flush()
             with self._board.as_default(step=self.state.step):
                 for key, value in values.items():
@@ -76,18 +77,22 @@ class RunLog(keras.callbacks.Callback):
             self._add(epoch=epoch_of(self.state), loss=loss, learning_rate=rate)
 
     def on_epoch_end(self, epoch, logs=None):
-        validation = {key: logs[key] for key in FIELDS if key.startswith("val_") and key in logs}
+        validation = {key: logs[key] for key in self.fields[len(FIELDS) :] if key in logs}
         if validation:
             self._add(epoch=epoch + 1, **validation)
         if self.folder:
-            plot_learning_curve(self.rows, self.folder / "learning_curve.png")
+            measure = "perplexity" if "perplexity" in self.state.measures else "loss"
+            plot_learning_curve(self.rows, self.folder / "learning_curve.png", measure=measure)
         if not sys.stdout.isatty():
             print(self._line(epoch, logs), flush=True)
 
     def _line(self, epoch, logs):
         seconds = time.perf_counter() - self._started
+        second = self.state.measures[1:2]  # beside the loss, one measure is enough: perplexity, accuracy, ...
         shown = " · ".join(
-            f"{k} {logs[k]:.4g}" for k in ("loss", "perplexity", "val_loss", "val_perplexity") if k in logs
+            f"{k} {logs[k]:.4g}"
+            for k in ("loss", *second, "val_loss", *(f"val_{key}" for key in second))
+            if k in logs
         )
         line = f"epoch {epoch + 1}/{self.config.epochs} · {shown} · {seconds:.0f} s"
         if self.tokens_per_step:

@@ -7,14 +7,16 @@ import numpy as np
 
 from lm_keras.training.checkpoint import save_checkpoint
 from lm_keras.training.evaluation import evaluate
+from lm_keras.training.objectives import objective
 
 
 class RunState(keras.callbacks.Callback):
     """Counts steps, validates after each epoch, keeps the best weights, stops early."""
 
-    def __init__(self, model, net, validation, config, steps_per_epoch):
+    def __init__(self, model, net, validation, config, steps_per_epoch, loss=None):
         super().__init__()
         self.trained, self.net, self.validation, self.config = model, net, validation, config
+        self.loss, self.measures = loss, objective(model, loss).measures
         self.steps_per_epoch = steps_per_epoch
         self.step = 0  # updates done in the whole run
         self.epochs = []  # the logs of each finished epoch
@@ -65,10 +67,11 @@ class RunState(keras.callbacks.Callback):
         self.step += 1
 
     def on_epoch_end(self, epoch, logs=None):
-        logs["perplexity"] = math.exp(min(logs["loss"], 700))
+        if "perplexity" in self.measures:
+            logs["perplexity"] = math.exp(min(logs["loss"], 700))
         if self.validation is not None:
-            result = evaluate(self.trained, self.validation)
-            logs.update({f"val_{key}": result[key] for key in ("loss", "perplexity", "accuracy")})
+            result = evaluate(self.trained, self.validation, self.loss)
+            logs.update({f"val_{key}": result[key] for key in self.measures})
             self._watch(logs["val_loss"])
         self.epochs.append({key: float(value) for key, value in logs.items()})
         done = self.stopped or len(self.epochs) == self.config.epochs

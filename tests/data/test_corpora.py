@@ -22,6 +22,8 @@ CONTENT = {
     "hongloumeng": " 第一回　甄士隐\n    此开卷第一回也。\n" * 30,
     "shuihu": "\r\n话说大宋仁宗天子在位。\r\n" * 30,
     "tang-poems": "帝京篇\t太宗皇帝\t秦川雄帝宅。\n新樂府\t美撥亂\t白居易\t七德舞。\n題\t韓氏\t\n" * 10,
+    "mr": b"a good film \x97 of sorts . \n\nclich\xe9s .\n" * 10,  # Windows-1252, as the authors' files
+    "sms-spam": "ham\tsee you at 5\nspam\tWIN £100 now\n" * 10,
 }
 
 
@@ -46,9 +48,10 @@ def stand_ins(tmp_path, monkeypatch):
         corpus = CORPORA[name]
         folder = tmp_path / "data" / corpus.folder
         folder.mkdir(parents=True, exist_ok=True)
+        content = content if isinstance(content, bytes) else content.encode()
         for file in corpus.sha256:
-            (folder / f"{file}.gz").write_bytes(gzip.compress(content.encode()))
-        digest = hashlib.sha256(content.encode()).hexdigest()
+            (folder / f"{file}.gz").write_bytes(gzip.compress(content))
+        digest = hashlib.sha256(content).hexdigest()
         monkeypatch.setitem(CORPORA, name, replace(corpus, sha256=dict.fromkeys(corpus.sha256, digest)))
     monkeypatch.setenv("LM_KERAS_DATA", str(tmp_path / "data"))
     return tmp_path / "data"
@@ -56,12 +59,14 @@ def stand_ins(tmp_path, monkeypatch):
 
 def test_the_table():
     assert lk.data.available() == [
-        *("wiki-excerpt", "lee-news", "ptb", "tinyshakespeare", "hongloumeng", "shuihu", "tang-poems")
+        *("wiki-excerpt", "lee-news", "ptb", "tinyshakespeare", "hongloumeng", "shuihu", "tang-poems"),
+        *("mr", "sms-spam"),
     ]
     for corpus in CORPORA.values():
         assert corpus.description and corpus.licence and corpus.source
         assert corpus.embedded or (set(corpus.files) == set(corpus.splits))
-        assert set(corpus.files.values()) == set(corpus.sha256)
+        names = [[files] if isinstance(files, str) else files for files in corpus.files.values()]
+        assert {file for files in names for file in files} == set(corpus.sha256)
         assert all(len(digest) == 64 for digest in corpus.sha256.values())
 
 
@@ -145,6 +150,23 @@ def test_sets_in_a_data_folder(stand_ins):
     assert (len(load("tang-poems")), len(load("tang-poems", "validation"))) == (18, 2)
     assert locate("ptb") == fetch("ptb") == stand_ins / "ptb"
     assert locate("shuihu") == stand_ins / "hongloumeng" / "shuihu.txt.gz"
+
+
+def test_labelled_sets(stand_ins):
+    reviews, messages = load("mr", "all"), load("sms-spam", "all")
+    texts = ["a good film \u2014 of sorts .", "clichés ."] * 10
+    assert reviews == [(text, label) for label in (0, 1) for text in texts]
+    assert messages == [("see you at 5", 0), ("WIN £100 now", 1)] * 10
+    assert (reviews[0].text, reviews[-1].label) == (texts[0], 1)
+    assert [lk.data.classes(name) for name in ("mr", "sms-spam", "ptb")] == [
+        ("negative", "positive"),
+        ("ham", "spam"),
+        (),
+    ]
+    assert (len(load("mr")), len(load("mr", "validation"))) == (36, 4)
+    (stand_ins / "mr" / "rt-polarity.pos.gz").unlink()
+    with pytest.raises(InputError, match="mr is not on this machine"):
+        load("mr")
 
 
 def test_plain_files_and_the_cache_folder(stand_ins, monkeypatch):
@@ -232,6 +254,17 @@ def test_fetch_downloads_checks_and_keeps(server, monkeypatch, capfd):
     (folder / "shuihu.txt").unlink()
     assert fetch("shuihu") == path, "the second time nothing is downloaded"
     assert load("shuihu", "all") == [content.decode().replace("\r\n", "\n")]
+
+
+def test_fetch_of_a_set_of_two_files(server, monkeypatch):
+    folder, address = server
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    sha256 = {file: hashlib.sha256(file.encode()).hexdigest() for file in CORPORA["mr"].sha256}
+    monkeypatch.setitem(CORPORA, "mr", replace(CORPORA["mr"], url=address, sha256=sha256))
+    for file in sha256:
+        (folder / file).write_bytes(file.encode())
+    assert fetch("mr") == locate("mr") == corpora.cache_folder() / "mr"
+    assert load("mr", "all") == [("rt-polarity.neg", 0), ("rt-polarity.pos", 1)]
 
 
 def test_fetch_without_a_network(monkeypatch):

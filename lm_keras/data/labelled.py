@@ -1,0 +1,94 @@
+"""Texts with labels to the (x, y) batches that a classifier or a regression trains on."""
+
+from itertools import chain
+
+import numpy as np
+
+from lm_keras.data.order import shuffled_batches
+from lm_keras.errors import InputError
+
+
+def labelled(texts, labels, tokenizer, batch_size, max_length=None, shuffle=True, seed=0):
+    """Returns a tf.data.Dataset of `x, y`: token ids int32 [B, T] filled up with `tokenizer.pad_id`, and labels [B].
+
+    T is the longest of the batch; with `max_length` every batch is that wide and longer texts are cut. Whole
+    numbers are classes, int32; others are values for a regression, float32.
+    A tokenizer for encoders (one with `encode_pair`: WordPiece) gives x as {"token_ids", "segment_ids",
+    "padding_mask"}, int32 [B, T] each, with its marks; there a text may be a pair (first, second).
+    `shuffle`: a new order every iteration, which `seed` and the number of the iteration decide.
+    Set on the dataset: `lm_stream(step)`, all epochs without end from that batch on. Raises InputError for no
+    text, labels of another number, or sizes below 1.
+    """
+    import tensorflow as tf
+
+    for name, size in {"batch_size": batch_size, "max_length": 1 if max_length is None else max_length}.items():
+        if not isinstance(size, (int, np.integer)) or isinstance(size, bool) or size < 1:
+            raise InputError(f"{name} must be a whole number of at least 1, got {size!r}")
+    texts, labels = list(texts), _labels(labels)
+    if not texts or len(texts) != len(labels):
+        raise InputError(
+            f"got {len(texts)} texts and {len(labels)} labels; give one label for each, and at least one"
+        )
+    inputs, fill = _inputs(texts, tokenizer, max_length)
+    with tf.device("CPU"):
+        inputs, labels = {name: _ragged(rows) for name, rows in inputs.items()}, tf.constant(labels)
+
+    def batch(items):
+        x = {name: _dense(tf.gather(rows, items), fill[name], max_length) for name, rows in inputs.items()}
+        return x.get("ids", x), tf.gather(labels, items)
+
+    if shuffle:
+        order, stream = shuffled_batches(len(texts), int(batch_size), seed)
+    else:
+        order = tf.data.Dataset.range(len(texts)).batch(int(batch_size))
+        stream = lambda step: order.repeat().skip(step)  # noqa: E731
+    dataset = order.map(batch).prefetch(2)
+    dataset.lm_stream = lambda step: stream(step).map(batch).prefetch(2)
+    return dataset
+
+
+def _labels(labels):
+    try:
+        array = np.asarray(labels if hasattr(labels, "__len__") else list(labels))
+    except ValueError:  # rows of different lengths
+        array = np.zeros((0, 0))
+    if array.ndim != 1 or array.dtype.kind not in "iufb":
+        example = next(iter(labels), None)
+        raise InputError(
+            f"labels must be one number a text, got {example!r}; give the place of each in a list of names"
+        )
+    return array.astype("float32" if array.dtype.kind == "f" else "int32")
+
+
+def _inputs(texts, tokenizer, max_length):
+    """The rows of ids by the name of the input, and what each input is filled up with."""
+    pairs = hasattr(tokenizer, "encode_pair")
+    for text in texts:
+        parts = text if pairs and isinstance(text, (tuple, list)) and len(text) == 2 else (text,)
+        if not all(isinstance(part, str) for part in parts):
+            wanted = "a str, or a pair of them" if pairs else "a str"
+            raise InputError(f"every text must be {wanted}, got {type(text).__name__}: {str(text)[:40]!r}")
+    if not pairs:
+        return {"ids": [ids[:max_length] for ids in tokenizer.encode_batch(texts)]}, {"ids": tokenizer.pad_id}
+    both = [(text,) if isinstance(text, str) else text for text in texts]
+    ids, segments = zip(*(tokenizer.encode_pair(*parts, max_length=max_length) for parts in both), strict=True)
+    inputs = {"token_ids": ids, "segment_ids": segments, "padding_mask": [[1] * len(row) for row in ids]}
+    return inputs, {"token_ids": tokenizer.pad_id, "segment_ids": 0, "padding_mask": 0}
+
+
+def _ragged(rows):
+    import tensorflow as tf
+
+    lengths = np.fromiter(map(len, rows), np.int64, len(rows))
+    ids = np.fromiter(chain.from_iterable(rows), np.int32, lengths.sum())
+    return tf.RaggedTensor.from_row_lengths(ids, lengths)
+
+
+def _dense(ragged, fill, width):
+    """[B, (n)] -> [B, width], or as wide as the longest row; at least one column, also when all texts are empty."""
+    import tensorflow as tf
+
+    dense = ragged.to_tensor(fill, shape=(None, width))
+    if width is None:
+        dense = tf.pad(dense, [[0, 0], [0, tf.cast(tf.shape(dense)[1] == 0, tf.int32)]], constant_values=fill)
+    return dense

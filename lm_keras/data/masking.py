@@ -1,0 +1,184 @@
+"""Texts to rows with some tokens masked: what BERT learns words from."""
+
+import itertools
+import os
+
+import numpy as np
+
+from lm_keras.data.files import read_texts
+from lm_keras.errors import InputError
+
+MASKED, RANDOM = 0.8, 0.1  # of the chosen tokens: [MASK], any other token; the rest stays as it is
+
+
+def masked_lm(texts, tokenizer, length, batch_size, mask_rate=0.15, *, whole_word=False, shuffle=True, seed=0):
+    """Returns a tf.data.Dataset of `(inputs, labels, weights)` for `bert_pretrainer(encoder, next_sentence=False)`.
+
+    inputs: {"token_ids", "segment_ids" (zeros), "padding_mask" [B, T], "masked_positions" [B, M]}, labels:
+    {"masked_lm": [B, M]}, all int32; weights: {"masked_lm": float32 [B, M]}, 0 for a slot that is not used.
+    T is `length`, M is mask_rate * T, rounded. `Masking` says what is masked.
+
+    `texts`: an iterable of str or a path for `read_texts`: the stream `text [SEP] text [SEP] ...` is cut into rows
+    `[CLS] ... [SEP]`. Or token ids, an array or list of rows that hold their [CLS] and [SEP], at most `length` long.
+    shuffle=True: in each iteration another order and other masks, which `seed` and the number of the iteration
+      decide; the rows that do not fill a batch are left out. False: in order, all rows, the same masks every time.
+    Set on the dataset: `lm_stream(step)`, all epochs without end from that batch on.
+    Raises InputError for sizes below 1, a rate that is no share, no text, or a tokenizer without [MASK].
+    """
+    check_request(tokenizer, length, batch_size, mask_rate)
+    rows = padded(_rows(texts, tokenizer, length), tokenizer.pad_id, length)
+    segments = np.zeros_like(rows)
+
+    masks = Masking(tokenizer, length, mask_rate, whole_word)
+    return batches_of(lambda rng: (rows, segments, None), len(rows), masks, batch_size, shuffle, seed)
+
+
+class Masking:
+    """Chooses and changes tokens of rows [B, T]; made once a dataset, for it looks at the whole vocabulary."""
+
+    def __init__(self, tokenizer, length, mask_rate=0.15, whole_word=False):
+        self.mask_id, self.pad_id = tokenizer.mask_id, tokenizer.pad_id
+        self.mask_rate, self.whole_word = mask_rate, whole_word
+        self.length, self.slots = length, max(1, round(mask_rate * length))
+        special = [tokenizer.pad_id, tokenizer.unk_id, tokenizer.cls_id, tokenizer.sep_id, tokenizer.mask_id]
+        self.is_word = np.ones(tokenizer.vocab_size, bool)
+        self.is_word[special] = False
+        self.words = np.flatnonzero(self.is_word)
+        self.goes_on = np.array([token.startswith("##") for token in tokenizer.tokens])
+
+    def __call__(self, token_ids, rng):
+        """token_ids [B, T] -> (changed token_ids [B, T], positions, labels int32, weights float32 [B, M]).
+
+        Of each row's n tokens that are not special ([PAD], [UNK], [CLS], [SEP], [MASK]) round(mask_rate n) are
+        chosen, at least one; with `whole_word` all pieces of a word or none, and at most so many. 80 % of them become
+        [MASK], 10 % a token drawn from all but the special ones, 10 % stay (Devlin et al. 2019, section 3.1).
+        """
+        positions = np.zeros((len(token_ids), self.slots), np.int32)
+        weights = np.zeros(positions.shape, np.float32)
+        for row, places, weight in zip(token_ids, positions, weights, strict=True):
+            chosen = self._choose(row, rng)
+            places[: len(chosen)], weight[: len(chosen)] = chosen, 1
+        labels = np.take_along_axis(token_ids, positions, 1)
+        chance = rng.random(positions.shape)
+        new = np.where(chance < MASKED, self.mask_id, labels)
+        drawn = rng.choice(self.words, positions.shape)
+        new = np.where((chance >= MASKED) & (chance < MASKED + RANDOM), drawn, new)
+        changed, used = token_ids.copy(), weights > 0
+        changed[np.nonzero(used)[0], positions[used]] = new[used]
+        return changed, positions, np.where(used, labels, 0).astype(np.int32), weights
+
+    def _choose(self, row, rng):
+        """The places to guess in one row, in order."""
+        places = np.flatnonzero(self.is_word[row])
+        budget = min(self.slots, max(1, round(self.mask_rate * len(places)))) if len(places) else 0
+        if not self.whole_word:
+            return np.sort(rng.permutation(places)[:budget])
+        inside = self.goes_on[row[places]] & (np.diff(places, prepend=-1) == 1)
+        words = np.split(places, np.flatnonzero(~inside)[1:]) if len(places) else []
+        chosen = []
+        for i in rng.permutation(len(words)):
+            if len(chosen) + len(words[i]) <= budget:
+                chosen.extend(words[i])
+        return np.sort(np.array(chosen, int))
+
+
+def batches_of(epoch, num_rows, masks, batch_size, shuffle, seed, next_sentence=False):
+    """The dataset of `epoch(rng) -> (token_ids, segment_ids [N, T], next-sentence labels [N] or None)`, masked.
+
+    `dataset.lm_stream(step)`: all epochs without end, from that batch on, the same however often it is read.
+    """
+    import tensorflow as tf
+
+    num_batches = num_rows // batch_size if shuffle else -(-num_rows // batch_size)
+    if num_batches == 0:
+        raise InputError(
+            f"{num_rows} rows do not fill a batch of {batch_size}; give more text or a smaller batch_size"
+        )
+
+    def batches(number):
+        rng = np.random.default_rng([seed % 2**63, number if shuffle else 0])
+        parts = epoch(rng)
+        order = rng.permutation(num_rows) if shuffle else np.arange(num_rows)
+        for start in range(0, num_batches * batch_size, batch_size):
+            of = order[start : start + batch_size]
+            yield _batch(*(part if part is None else part[of] for part in parts), masks, rng)
+
+    def stream(step):
+        first, within = divmod(step, num_batches)
+        endless = itertools.chain.from_iterable(batches(number) for number in itertools.count(first))
+        return itertools.islice(endless, within, None)
+
+    def dataset(generator):
+        spec = _spec(batch_size if shuffle else None, masks, next_sentence)
+        return tf.data.Dataset.from_generator(generator, output_signature=spec)
+
+    epochs = itertools.count()
+    data = dataset(lambda: batches(next(epochs)))
+    data = data.apply(tf.data.experimental.assert_cardinality(num_batches)).prefetch(2)
+    data.lm_stream = lambda step: dataset(lambda: stream(step)).prefetch(2)
+    return data
+
+
+def _batch(token_ids, segment_ids, follows, masks, rng):
+    changed, positions, words, weights = masks(token_ids, rng)
+    mask = (token_ids != masks.pad_id).astype(np.int32)
+    inputs = {"token_ids": changed, "segment_ids": segment_ids, "padding_mask": mask, "masked_positions": positions}
+    if follows is None:
+        return inputs, {"masked_lm": words}, {"masked_lm": weights}
+    ones = np.ones(len(follows), np.float32)
+    return inputs, {"masked_lm": words, "next_sentence": follows}, {"masked_lm": weights, "next_sentence": ones}
+
+
+def _spec(size, masks, next_sentence):
+    """The shapes of a batch; a fixed `size` of it lets XLA compile once."""
+    import tensorflow as tf
+
+    def array(width, dtype="int32"):
+        return tf.TensorSpec((size, *width), dtype)
+
+    inputs = {name: array([masks.length]) for name in ("token_ids", "segment_ids", "padding_mask")}
+    inputs["masked_positions"] = array([masks.slots])
+    more = ["next_sentence"] if next_sentence else []
+    labels = {"masked_lm": array([masks.slots]), **{name: array([]) for name in more}}
+    weights = {"masked_lm": array([masks.slots], "float32"), **{name: array([], "float32") for name in more}}
+    return inputs, labels, weights
+
+
+def padded(rows, pad_id, length):
+    """Rows of ids as one array int32 [N, length]; InputError for a row that is longer, or no row."""
+    array = np.full((len(rows), length), pad_id, np.int32)
+    for line, row in zip(array, rows, strict=True):
+        if len(row) > length:
+            raise InputError(
+                f"a row holds {len(row)} ids, more than length={length}; cut it or give a greater length"
+            )
+        line[: len(row)] = row
+    return array
+
+
+def check_request(tokenizer, length, batch_size, mask_rate):
+    for name, size in {"length": length, "batch_size": batch_size}.items():
+        least = 3 if name == "length" else 1  # [CLS], a token, [SEP]
+        if not isinstance(size, (int, np.integer)) or isinstance(size, bool) or size < least:
+            raise InputError(f"{name} must be a whole number of at least {least}, got {size!r}")
+    if not 0 < mask_rate < 1:
+        raise InputError(f"mask_rate is a share between 0 and 1, got {mask_rate!r}")
+    if getattr(tokenizer, "mask_id", None) is None:
+        raise InputError(f"{type(tokenizer).__name__} has no [MASK] token; use a WordPieceTokenizer")
+
+
+def _rows(texts, tokenizer, length):
+    """The stream of the texts in rows [CLS] ... [SEP], or rows of ids as they are."""
+    if isinstance(texts, (str, os.PathLike)):
+        texts = read_texts(texts)
+    texts = list(texts)
+    if not texts:
+        raise InputError("there is no text to mask; give at least one text that is not empty")
+    if not isinstance(texts[0], str):
+        return texts
+    ids = tokenizer.encode_batch(texts)
+    stream = [token for row in ids for token in (*row, tokenizer.sep_id)][:-1]
+    if not any(ids):
+        raise InputError("there is no text to mask; give at least one text that is not empty")
+    pieces = [stream[start : start + length - 2] for start in range(0, len(stream), length - 2)]
+    return [[tokenizer.cls_id, *piece, tokenizer.sep_id] for piece in pieces]

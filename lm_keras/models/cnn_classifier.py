@@ -1,0 +1,107 @@
+"""Kim's convolutional text classifier: filters over a few words at a time, and the best answer of each."""
+
+import keras
+import numpy as np
+from keras import layers, ops
+
+from lm_keras.errors import InputError
+from lm_keras.models.built import BuiltModel
+from lm_keras.models.parts import check_embedding, check_sizes, initializers
+
+
+def build_cnn_classifier(
+    vocab_size,
+    *,
+    num_classes,
+    embedding_dim=128,
+    kernel_sizes=(3, 4, 5),
+    num_filters=100,
+    dropout=0.5,
+    embedding_matrix=None,
+    train_embeddings=True,
+    two_channel=False,
+    batch_norm=False,
+    max_norm=3.0,
+    seed=None,
+    name="cnn_classifier",
+):
+    """Convolutional text classifier (Kim 2014), ids int32 [B, T] -> logits [B, C]; id 0 is padding, wherever it is.
+
+    Kim's variants: random (no `embedding_matrix`); static (a float matrix [V, E], `train_embeddings=False`);
+    non-static (a matrix, trained); `two_channel=True`: a frozen and a trained copy of the matrix, each filter
+    applied to both and the results added. `num_filters` of each of the `kernel_sizes`; a filter sees every window
+    that touches the text, as if zero vectors stood around it, so padding changes nothing and short texts work.
+    `batch_norm` normalises the answers of each filter before the ReLU (Ioffe & Szegedy 2015). `max_norm`: the
+    largest l2 norm of a class's output weights (None: no limit). Raises InputError for impossible sizes.
+    """
+    arguments, embedding_matrix = _checked(locals())
+    embedding_dim = arguments["embedding_dim"]
+
+    # === Layers ===
+    init = initializers(None, seed)
+    if embedding_matrix is None:  # as in the paper's code
+        start = keras.random.uniform((vocab_size, embedding_dim), -0.25, 0.25, seed=init.seed())
+        embedding_matrix = ops.convert_to_numpy(start)
+    convs = [
+        layers.Conv1D(num_filters, size, use_bias=not batch_norm, kernel_initializer=init(), name=f"conv_{i}")
+        for i, size in enumerate(kernel_sizes)
+    ]
+    norms = [layers.BatchNormalization(name=f"norm_{i}") if batch_norm else None for i in range(len(convs))]
+    limit = keras.constraints.MaxNorm(max_norm, axis=0) if max_norm else None
+    drop = layers.Dropout(dropout, seed=init.seed(), name="dropout")
+    head = layers.Dense(num_classes, kernel_initializer=init(), kernel_constraint=limit, name="logits")
+
+    # === Functional model ===
+    ids = keras.Input((None,), dtype="int32", name="ids")
+    x = _embedding(embedding_matrix, train_embeddings, "embedding")(ids)  # (B, T, E)
+    if two_channel:  # the same filter on both and added is, by linearity, the filter on their sum
+        x += _embedding(embedding_matrix, False, "static_embedding")(ids)
+    best = [_max_over_time(x, ids != 0, conv, norm) for conv, norm in zip(convs, norms, strict=True)]
+    logits = head(drop(ops.concatenate(best, axis=-1)))  # (B, C)
+    return BuiltModel(ids, logits, builder="build_cnn_classifier", arguments=arguments, name=name)
+
+
+def _max_over_time(x, real, conv, norm):
+    """x (B, T, E) of words, where `real` (B, T) -> (B, F): the largest ReLU of each filter (Kim 2014, eq. 2 to 4)."""
+    (size,), real = conv.kernel_size, real[..., None]
+    edges = ((0, 0), (size - 1, size - 1), (0, 0))
+    answers = conv(ops.pad(ops.where(real, x, 0.0), edges))  # (B, T + size - 1, F)
+    touching = ops.max_pool(ops.pad(ops.cast(real, "float32"), edges), size, 1) > 0  # has the window a word?
+    if norm is not None:
+        answers = norm(answers, mask=touching[..., 0])  # padding is no part of the mean and variance
+    # After a ReLU nothing is below 0, so a 0 never hides an answer; a text without words gets zeros.
+    return ops.max(ops.where(touching, ops.relu(answers), 0.0), axis=1)
+
+
+def _embedding(matrix, trainable, name):
+    start = keras.initializers.Constant(matrix)
+    return layers.Embedding(*matrix.shape, embeddings_initializer=start, trainable=trainable, name=name)
+
+
+def _checked(arguments):
+    """The builder's `locals()` -> (the arguments its model saves, the embedding matrix as float32 [V, E] or None)."""
+    arguments = {key: value for key, value in arguments.items() if key != "name"}
+    matrix, sizes = arguments.pop("embedding_matrix"), arguments["kernel_sizes"]
+    if not isinstance(sizes, (list, tuple)) or not sizes:
+        raise InputError(f"kernel_sizes is {sizes!r}; give a list of words a filter sees, such as (3, 4, 5)")
+    arguments["kernel_sizes"] = list(sizes)
+    if matrix is not None:
+        matrix = np.asarray(matrix, "float32")
+        if matrix.ndim != 2:
+            raise InputError(
+                f"embedding_matrix has the shape {matrix.shape}; it needs one row a word and word vectors"
+            )
+        arguments["embedding_dim"] = matrix.shape[1]
+    names = ("vocab_size", "embedding_dim", "num_filters")
+    check_sizes(arguments["dropout"], **{name: arguments[name] for name in names})
+    for size in sizes:
+        check_sizes(kernel_sizes=size)
+    check_embedding(arguments["vocab_size"], arguments["embedding_dim"], False, matrix)
+    num_classes, max_norm = arguments["num_classes"], arguments["max_norm"]
+    if isinstance(num_classes, bool) or not isinstance(num_classes, int) or num_classes < 2:
+        raise InputError(f"num_classes is {num_classes!r}; it must be a whole number of at least 2")
+    if max_norm is not None and not max_norm > 0:
+        raise InputError(f"max_norm is {max_norm!r}; it must be above 0, or None for no limit")
+    if arguments["two_channel"] and not arguments["train_embeddings"]:
+        raise InputError("two_channel=True trains one of its two copies; leave train_embeddings=True")
+    return arguments, matrix

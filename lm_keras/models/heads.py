@@ -1,0 +1,100 @@
+"""Task heads: what turns an encoder into a classifier, a tagger, an answer finder or a regression.
+
+Each takes an encoder, a keras.Model of tokens -> {"sequence_output" [B, T, D], "pooled_output" [B, D]} (or the first
+of the two, or the tensor [B, T, D] alone), and gives a functional keras.Model over inputs like the encoder's. The
+encoder is one layer of it and is trained in place: `encoder.trainable = False` before `compile` freezes it. The heads
+that read tokens leave a pooler without gradients, of which Keras warns; `build_bert(..., pooler=False)` has none.
+"""
+
+import itertools
+
+import keras
+from keras import layers, ops
+
+from lm_keras.errors import InputError
+from lm_keras.models.parts import check_sizes
+
+POOLINGS = (None, "first", "mean")
+
+
+def sequence_classifier(encoder, num_classes, *, dropout=0.1, pooling=None, seed=None, name="sequence_classifier"):
+    """A class for each text: logits [B, C].
+
+    `pooling`, one vector a text: None is the encoder's pooled_output where it has one, else "first", the first
+    token's vector (document 003's classifier); "mean" of all tokens that are no padding. Then dropout and a dense
+    layer. Labels int [B], loss `SparseCategoricalCrossentropy(from_logits=True)`, the default of `fit`.
+    """
+    _check_classes(num_classes)
+    parts = _Encoded(encoder, dropout, seed)
+    return keras.Model(parts.inputs, parts.dense(num_classes, "logits")(parts.drop(parts.pooled(pooling))), name=name)
+
+
+def token_classifier(encoder, num_classes, *, dropout=0.1, seed=None, name="token_classifier"):
+    """A class for each token: logits [B, T, C]. Labels int [B, T]; negative ones (padding, marks) do not count."""
+    _check_classes(num_classes)
+    parts = _Encoded(encoder, dropout, seed)
+    return keras.Model(parts.inputs, parts.dense(num_classes, "token_logits")(parts.drop(parts.sequence)), name=name)
+
+
+def answer_span(encoder, *, dropout=0.0, seed=None, name="answer_span"):
+    """Where an answer starts and ends: {"start", "end"}, logits [B, T] over the tokens; padding is never chosen.
+
+    Labels {"start", "end"}: int [B] places (Devlin et al. 2019, section 4.2). The loss is the sum of both
+    cross-entropies.
+    """
+    parts = _Encoded(encoder, dropout, seed)
+    logits = parts.dense(2, "span")(parts.drop(parts.sequence))  # (B, T, 2)
+    if parts.mask is not None:
+        logits = ops.where(parts.mask[..., None], logits, -1e9)
+    return keras.Model(parts.inputs, {"start": logits[..., 0], "end": logits[..., 1]}, name=name)
+
+
+def regressor(encoder, *, dropout=0.1, pooling=None, seed=None, name="regressor"):
+    """A number for each text, [B]; labels float [B], mean squared error. `pooling`: see `sequence_classifier`."""
+    parts = _Encoded(encoder, dropout, seed)
+    value = parts.dense(1, "value")(parts.drop(parts.pooled(pooling)))  # (B, 1)
+    return keras.Model(parts.inputs, value[:, 0], name=name)
+
+
+class _Encoded:
+    """New inputs, the encoder's outputs for them, and the layers that the heads put on top."""
+
+    def __init__(self, encoder, dropout, seed):
+        check_sizes(dropout)
+        if not isinstance(encoder, keras.Model) or not hasattr(encoder, "input"):
+            raise InputError(f"a head goes on an encoder, a functional keras.Model, got {type(encoder).__name__}")
+        # Inputs of its own, so that the encoder is one layer of the new model.
+        self.inputs = keras.tree.map_structure(
+            lambda x: keras.Input(x.shape[1:], dtype=x.dtype, name=x.name), encoder.input
+        )
+        outputs = encoder(self.inputs)
+        outputs = outputs if isinstance(outputs, dict) else {"sequence_output": outputs}
+        self.sequence, self._pooled = outputs.get("sequence_output"), outputs.get("pooled_output")
+        if self.sequence is None or len(self.sequence.shape) != 3:
+            raise InputError(f"encoder {encoder.name} has no sequence_output [B, T, D]; give one as of build_bert")
+        mask = self.inputs.get("padding_mask") if isinstance(self.inputs, dict) else None
+        self.mask = None if mask is None else mask > 0
+        self._seeds = itertools.count(seed) if seed is not None else itertools.repeat(None)
+        self.drop = layers.Dropout(dropout, seed=next(self._seeds), name="head_dropout")
+
+    def dense(self, size, name):
+        start = keras.initializers.TruncatedNormal(0.0, 0.02, seed=next(self._seeds))  # as BERT's own layers
+        return layers.Dense(size, kernel_initializer=start, name=name)
+
+    def pooled(self, pooling):
+        """One vector a text, [B, D]."""
+        if pooling not in POOLINGS:
+            raise InputError(f'pooling is {pooling!r}; it must be None, "first" or "mean"')
+        if pooling is None and self._pooled is not None:
+            return self._pooled
+        if pooling != "mean":
+            return self.sequence[:, 0]
+        if self.mask is None:
+            return ops.mean(self.sequence, axis=1)
+        weight = ops.cast(self.mask, "float32")[..., None]
+        return ops.sum(self.sequence * weight, axis=1) / ops.maximum(ops.sum(weight, axis=1), 1.0)
+
+
+def _check_classes(num_classes):
+    if isinstance(num_classes, bool) or not isinstance(num_classes, int) or num_classes < 2:
+        raise InputError(f"num_classes is {num_classes!r}; it must be a whole number of at least 2")

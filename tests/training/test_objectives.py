@@ -1,0 +1,206 @@
+"""Losses and measures against their equations: cross-entropy, labels that do not count, F1, squared error."""
+
+import math
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from gradients import check_gradients, float64
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import lm_keras as lk
+from lm_keras.errors import InputError
+from lm_keras.training.objectives import LabelCrossEntropy, objective
+
+C = 3
+
+
+def scores_as_they_are(shape, name="logits"):
+    """A model whose outputs are its inputs, so that a test can say what it answers."""
+    x = keras.Input(shape, name="x")
+    return keras.Model(x, keras.layers.Activation("linear", name=name)(x))
+
+
+@pytest.fixture(scope="module")
+def texts():
+    return scores_as_they_are((C,))
+
+
+@pytest.fixture(scope="module")
+def pairs():
+    return scores_as_they_are((2,))
+
+
+@pytest.fixture(scope="module")
+def tokens():
+    return scores_as_they_are((None, C), "token_logits")
+
+
+@pytest.fixture(scope="module")
+def words():
+    return scores_as_they_are((None, C))
+
+
+@pytest.fixture(scope="module")
+def values():
+    return scores_as_they_are((1,))
+
+
+def scores(*shape, seed=0):
+    return np.random.default_rng(seed).normal(0, 2, shape).astype("float32")
+
+
+def nats(y, logits):
+    """-log softmax(z)_y of every label, float64."""
+    z = logits.astype("float64")
+    return np.log(np.exp(z).sum(-1)) - np.take_along_axis(z, np.maximum(y, 0)[..., None], -1)[..., 0]
+
+
+# === Cross-entropy ===
+def test_document_003s_example_is_0_22_nats_and_not_0_38():
+    y, p = 1, 0.8
+    loss = -(y * math.log(p) + (1 - y) * math.log(1 - p))
+    assert loss == pytest.approx(0.2231, abs=5e-5)
+    assert loss / math.log(2) == pytest.approx(0.3219, abs=5e-5)  # in bits
+    logits = np.array([[0.0, math.log(p / (1 - p))]], "float32")  # softmax: 0.2 and 0.8
+    assert float(LabelCrossEntropy()(np.array([1]), logits)) == pytest.approx(loss, rel=1e-5)
+    assert float(keras.losses.binary_crossentropy([1.0], [0.8])) == pytest.approx(loss, rel=1e-5)
+
+
+def test_cross_entropy_is_the_mean_over_the_labels_that_count():
+    logits = scores(4, 5, C)
+    y = np.random.default_rng(1).integers(0, C, (4, 5))
+    y[0, 2:], y[1] = -1, -100  # padding, a whole row of it
+    counted, every, loss = y >= 0, nats(y, logits), LabelCrossEntropy()
+    assert float(loss(y, logits)) == pytest.approx(every[counted].mean(), rel=1e-5)
+    for weight in (np.array([0.5, 1.0, 0.0, 2.0], "float32"), scores(4, 5, seed=2) ** 2):
+        w = np.broadcast_to(weight if weight.ndim == 2 else weight[:, None], y.shape) * counted
+        assert float(loss(y, logits, sample_weight=weight)) == pytest.approx((w * every).sum() / w.sum(), rel=1e-5)
+    assert float(loss(np.full((4, 5), -1), logits)) == 0
+    again = keras.losses.deserialize(keras.losses.serialize(loss))
+    assert float(again(y, logits)) == float(loss(y, logits))
+
+
+def test_labels_that_do_not_count_have_no_gradient():
+    logits, y = tf.Variable(scores(2, 4, C)), np.array([[0, 1, -1, -1], [2, -1, 0, 1]])
+    with tf.GradientTape() as tape:
+        loss = LabelCrossEntropy()(y, logits)
+    gradient = tape.gradient(loss, logits).numpy()
+    p = np.exp(logits.numpy())
+    expected = (p / p.sum(-1, keepdims=True) - np.eye(C)[np.maximum(y, 0)]) * (y >= 0)[..., None] / (y >= 0).sum()
+    np.testing.assert_allclose(gradient, expected, rtol=1e-4, atol=1e-6)
+    with float64():
+        weight = keras.Variable(logits.numpy().astype("float64"), dtype="float64")
+        check_gradients(lambda: LabelCrossEntropy()(y, weight.value), [weight])
+        check_gradients(lambda: keras.losses.MeanSquaredError()(np.ones((2, 4, C)), weight.value), [weight])
+
+
+# === evaluate ===
+def f1_by_counting(y, answers, label):
+    hits = sum(a == label == b for a, b in zip(y, answers, strict=True))
+    wrong = sum(a != b and label in (a, b) for a, b in zip(y, answers, strict=True))
+    precision, recall = (hits / max(list(side).count(label), 1) for side in (answers, y))
+    if hits:  # the harmonic mean of precision and recall, twice written
+        assert 2 * precision * recall / (precision + recall) == pytest.approx(2 * hits / (2 * hits + wrong))
+    return 2 * hits / (2 * hits + wrong) if hits or wrong else None
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.lists(st.tuples(st.integers(0, C - 1), st.integers(0, C - 1)), min_size=1, max_size=30), st.integers(1, 9))
+def test_accuracy_and_f1_of_texts(texts, pairs, rows, batch_size):
+    y, answers = (np.array(side) for side in zip(*rows, strict=True))
+    logits = np.eye(C, dtype="float32")[answers] * 3
+    result = lk.evaluate(texts, tf.data.Dataset.from_tensor_slices((logits, y)).batch(batch_size))
+    every = [f1 for label in range(C) if (f1 := f1_by_counting(y, answers, label)) is not None]
+    assert result["accuracy"] == np.mean(y == answers)
+    assert result["f1"] == result["macro_f1"] == pytest.approx(np.mean(every))
+    assert result["loss"] == pytest.approx(nats(y, logits).mean(), rel=1e-5)
+    assert result["examples"] == len(y)
+    # Two classes: F1 is that of class 1.
+    y, answers = np.minimum(y, 1), np.minimum(answers, 1)
+    result = lk.evaluate(pairs, (np.eye(2, dtype="float32")[answers], y))
+    assert result["f1"] == pytest.approx(f1_by_counting(y, answers, 1) or 0)
+
+
+def test_f1_equals_keras_metric_where_all_classes_occur(texts):
+    y, logits = np.arange(60) % C, scores(60, C)
+    metric = keras.metrics.F1Score("macro")
+    metric.update_state(np.eye(C)[y], np.eye(C)[logits.argmax(1)])
+    assert lk.evaluate(texts, (logits, y))["macro_f1"] == pytest.approx(float(metric.result()), rel=1e-6)
+
+
+def test_tokens_without_a_label_do_not_count(tokens, words):
+    logits, y = scores(4, 6, C), np.random.default_rng(3).integers(0, C, (4, 6))
+    y[1, 3:], y[2] = -1, -1
+    counted = y >= 0
+    dataset = tf.data.Dataset.from_tensor_slices((logits, y)).batch(3)
+    loss, accuracy = nats(y, logits)[counted].mean(), (logits.argmax(-1) == y)[counted].mean()
+    result = lk.evaluate(tokens, dataset)
+    assert result == pytest.approx({"loss": loss, "accuracy": accuracy, "examples": counted.sum()} | {
+        name: np.mean([f1_by_counting(y[counted], logits.argmax(-1)[counted], label) for label in range(C)])
+        for name in ("f1", "macro_f1")
+    }, rel=1e-5)  # fmt: skip
+    result = lk.evaluate(words, dataset)  # any other model [B, T, C] predicts words
+    expected = {"loss": loss, "perplexity": math.exp(loss), "accuracy": accuracy, "tokens": counted.sum()}
+    assert result == pytest.approx(expected, rel=1e-5)
+    # The same labels, kept out by weights of 0.
+    weighted = tf.data.Dataset.from_tensor_slices((logits, np.maximum(y, 0), counted.astype("float32"))).batch(3)
+    assert lk.evaluate(words, weighted) == pytest.approx(expected, rel=1e-5)
+
+
+def test_regression_measures(values):
+    y, x = 100 + scores(50, seed=4), 100 + scores(50, 1, seed=5)
+    errors = x[:, 0].astype("float64") - y
+    expected = {
+        "loss": np.mean(errors**2),
+        "mae": np.mean(np.abs(errors)),
+        "r2": 1 - np.sum(errors**2) / np.sum((y - y.astype("float64").mean()) ** 2),
+        "examples": 50,
+    }
+    for loss in (None, "mse", "mean_squared_error"):
+        dataset = tf.data.Dataset.from_tensor_slices((x, y)).batch(7)
+        assert lk.evaluate(values, dataset, loss) == pytest.approx(expected, rel=1e-5)
+    assert math.isnan(lk.evaluate(values, (x[:1], y[:1]))["r2"])  # a single value has no spread
+
+
+def test_any_loss_of_keras_and_weights(values):
+    y, x, w = scores(10, 1, seed=6), scores(10, 1, seed=7), np.arange(10, dtype="float32")
+    errors = np.abs(x - y)[:, 0]
+    for loss in ("mae", keras.losses.MeanAbsoluteError(), keras.losses.mean_absolute_error):
+        result = lk.evaluate(values, tf.data.Dataset.from_tensor_slices((x, y)).batch(4), loss)
+        assert result == pytest.approx({"loss": errors.mean(), "examples": 10}, rel=1e-5)
+    result = lk.evaluate(values, tf.data.Dataset.from_tensor_slices((x, y, w)).batch(10), "mae")
+    assert result["loss"] == pytest.approx((errors * w).mean(), rel=1e-5)
+
+
+# === fit ===
+def test_fit_takes_dicts_two_outputs_and_their_losses():
+    inputs = {name: keras.Input((2,), name=name) for name in "ab"}
+    x = keras.layers.Concatenate()(list(inputs.values()))
+    model = keras.Model(inputs, {"u": keras.layers.Dense(1, name="u")(x), "v": keras.layers.Dense(C, name="v")(x)})
+    x = {name: scores(8, 2, seed=i) for i, name in enumerate("ab")}
+    y = {"u": scores(8, 1, seed=8), "v": np.arange(8) % C}
+    with pytest.raises(InputError, match=r"2 outputs.*loss=\{"):
+        lk.fit(model, (x, y))
+    losses = {"u": "mse", "v": keras.losses.SparseCategoricalCrossentropy(from_logits=True)}
+    config = lk.TrainingConfig(epochs=3, batch_size=4, learning_rate=0.1, warmup_steps=0)
+    history = lk.fit(model, (x, y), (x, y), config, loss=losses).history
+    out = {name: part.numpy() for name, part in model(x).items()}
+    expected = np.mean((out["u"] - y["u"]) ** 2) + nats(y["v"], out["v"]).mean()
+    assert history["val_loss"][-1] == pytest.approx(expected, rel=1e-5)
+    assert history["val_loss"][-1] < history["val_loss"][0]
+    with pytest.raises(InputError, match="x has 5 or 8 rows"):
+        lk.fit(model, ({**x, "a": x["a"][:5]}, y), loss=losses)
+
+
+def test_objectives_are_told_from_the_outputs(texts, tokens, words, values):
+    lm = lk.models.build_lstm_lm(7, embedding_dim=2, hidden_dim=2, return_sequences=False)
+    measures = {model.name: objective(model).measures for model in (texts, tokens, words, values, lm)}
+    assert list(measures.values()) == [
+        *[("loss", "accuracy", "f1", "macro_f1")] * 2,
+        ("loss", "perplexity", "accuracy"),
+        ("loss", "mae", "r2"),
+        ("loss", "perplexity", "accuracy"),  # one word a window: [B, V], and yet no classifier
+    ]
