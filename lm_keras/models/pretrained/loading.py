@@ -1,0 +1,109 @@
+"""Reading a checkpoint: configuration, model, weights, tokenizer."""
+
+import contextlib
+from pathlib import Path
+
+import lm_keras.models
+from lm_keras.errors import InputError
+from lm_keras.files import read_json
+from lm_keras.models.causal_lm import CausalLM
+from lm_keras.models.parts import check_sizes
+from lm_keras.models.pretrained.bert_names import BERT
+from lm_keras.models.pretrained.checkpoint import Checkpoint
+from lm_keras.models.pretrained.gguf_file import open_gguf
+from lm_keras.models.pretrained.gpt2_names import GPT2
+from lm_keras.models.pretrained.llama_names import LLAMA
+from lm_keras.models.pretrained.tensors import no_pickle, open_tensors
+from lm_keras.models.pretrained.weights import fitting_names, load_weights, tensor_names
+
+FAMILIES = (GPT2, BERT, LLAMA)
+CONFIG = "config.json"
+
+
+def load_pretrained(path, *, tokenizer=True, dropout=None):
+    """Reads a GPT-2, BERT or Llama-type (Llama, Mistral, Qwen2) checkpoint, in float32.
+
+    `path`: a folder of config.json and model.safetensors (or model.safetensors.index.json and its files), as
+    transformers writes it, or a .gguf file of the llama or qwen2 architecture (needs the `gguf` package).
+    Returns a LanguageModel, for BERT the encoder. Its `tokenizer` is the one that comes with the checkpoint, with
+    the same ids; None where there is none or with `tokenizer=False`. `dropout` is for further training, None: the
+    checkpoint's own. Raises InputError when something is missing, damaged, or not built here.
+    """
+    path = Path(path)
+    checkpoint, read_tokenizer = (_open_folder if path.is_dir() else _open_file)(path)
+    family = _family(checkpoint)
+    with _naming(path):
+        model = _loaded(family, checkpoint, dropout)
+    words = read_tokenizer() if tokenizer else None
+    if isinstance(model, CausalLM):
+        from lm_keras.language_model import LanguageModel
+
+        return LanguageModel(model, words)
+    model.tokenizer = words
+    return model
+
+
+def _open_folder(folder):
+    from lm_keras.models.pretrained.tokenizer_files import folder_tokenizer
+
+    config = _config(folder)
+    shapes, read = open_tensors(folder)
+    return Checkpoint(folder, config, shapes, read), lambda: folder_tokenizer(folder, config)
+
+
+def _open_file(path):
+    from lm_keras.models.pretrained.tokenizer_files import gguf_tokenizer
+
+    if not path.exists():
+        raise InputError(f"{path} does not exist; give the folder of a checkpoint or a .gguf file")
+    with path.open("rb") as file:
+        start = file.read(4)
+    if start == b"GGUF":
+        checkpoint, fields = open_gguf(path)
+        return checkpoint, lambda: gguf_tokenizer(path, fields, checkpoint.config)
+    if start == b"PK\x03\x04" or start[:1] == b"\x80":
+        raise no_pickle(path)
+    raise InputError(f"{path} is no GGUF file; give one, or the folder that holds config.json and model.safetensors")
+
+
+def _config(folder):
+    if not (folder / CONFIG).exists():
+        raise InputError(f"{folder} has no {CONFIG}; give the folder of a whole checkpoint or a .gguf file")
+    config = read_json(folder / CONFIG)
+    if not isinstance(config, dict):
+        raise InputError(f"{folder / CONFIG} is no configuration; use another copy")
+    if "lm_keras" in config:
+        raise InputError(f"{folder} was saved by lm_keras; read it with LanguageModel.load")
+    return config
+
+
+def _family(checkpoint):
+    kind = checkpoint.config.get("model_type")
+    for family in FAMILIES:
+        if kind in family.model_types:
+            return family
+    known = ", ".join(name for family in FAMILIES for name in family.model_types)
+    raise InputError(f"{checkpoint.path} has model_type {kind!r}; known are {known}")
+
+
+def _loaded(family, checkpoint, dropout):
+    arguments = family.arguments(checkpoint.config, tensor_names(family, checkpoint))
+    if dropout is not None:
+        arguments["dropout"] = dropout
+    check_sizes(**{key: arguments[key] for key in ("vocab_size", "hidden_dim", "num_layers", "num_heads")})
+    names = fitting_names(family, checkpoint, arguments)
+    model = getattr(lm_keras.models, family.builder)(**arguments)
+    load_weights(model, family, checkpoint, names)
+    return model
+
+
+@contextlib.contextmanager
+def _naming(path):
+    """Puts the path before what is wrong; what a setting of a wrong type runs into is an InputError too."""
+    try:
+        yield
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from None
+    except (TypeError, ValueError) as error:
+        what = str(error).partition("\n")[0]
+        raise InputError(f"{path} has a configuration with impossible values ({what})") from None

@@ -1,0 +1,37 @@
+"""Writing a checkpoint that transformers reads."""
+
+from pathlib import Path
+
+from lm_keras.errors import InputError
+from lm_keras.files import write_json
+from lm_keras.models.built import BuiltModel
+from lm_keras.models.pretrained import tensors
+from lm_keras.models.pretrained.loading import CONFIG, FAMILIES
+from lm_keras.models.pretrained.tokenizer_writing import save_tokenizer
+from lm_keras.models.pretrained.weights import saved_tensors
+
+
+def save_pretrained(model, folder):
+    """Writes config.json and model.safetensors, float32, under Hugging Face's names, and the tokenizer's files.
+
+    `model`: a LanguageModel, or a model of `build_gpt2`, `build_llama` or `build_bert`; its tokenizer is
+    `model.tokenizer`, if it has one. Llamas with qkv_bias are written as Qwen2. Both `load_pretrained` and
+    transformers' AutoModel read the folder. Raises InputError for another model, and for a tokenizer of words or
+    characters.
+    """
+    tokenizer = getattr(model, "tokenizer", None)
+    model = model if isinstance(model, BuiltModel) else getattr(model, "model", None)
+    builder = model.recipe.builder if isinstance(model, BuiltModel) else None
+    family = next((family for family in FAMILIES if family.builder == builder), None)
+    if family is None:
+        known = ", ".join(family.builder for family in FAMILIES)
+        raise InputError(f"a model of {builder or 'another library'} has no such form; known are those of {known}")
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    config = family.config(model.recipe.arguments) | {"torch_dtype": "float32"}
+    if tokenizer is not None:
+        save_tokenizer(tokenizer, folder)
+        marks = ("pad",) if family.bare else ("bos", "eos", "pad")
+        config |= {f"{mark}_token_id": getattr(tokenizer, f"{mark}_id") for mark in marks}
+    tensors.write_tensors(folder / tensors.SINGLE, *saved_tensors(model, family))
+    write_json(folder / CONFIG, config)
