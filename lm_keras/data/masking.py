@@ -8,15 +8,18 @@ import numpy as np
 from lm_keras.data.files import read_texts
 from lm_keras.errors import InputError
 
-MASKED, RANDOM = 0.8, 0.1  # of the chosen tokens: [MASK], any other token; the rest stays as it is
+REPLACE = (0.8, 0.1)  # of the chosen tokens: [MASK], any other token; the rest stays as it is
 
 
-def masked_lm(texts, tokenizer, length, batch_size, mask_rate=0.15, *, whole_word=False, shuffle=True, seed=0):
+def masked_lm(
+    texts, tokenizer, length, batch_size, mask_rate=0.15, *, whole_word=False, replace=REPLACE, shuffle=True, seed=0
+):
     """Returns a tf.data.Dataset of `(inputs, labels, weights)` for `bert_pretrainer(encoder, next_sentence=False)`.
 
     inputs: {"token_ids", "segment_ids" (zeros), "padding_mask" [B, T], "masked_positions" [B, M]}, labels:
     {"masked_lm": [B, M]}, all int32; weights: {"masked_lm": float32 [B, M]}, 0 for a slot that is not used.
-    T is `length`, M is mask_rate * T, rounded. `Masking` says what is masked.
+    T is `length`, M is mask_rate * T, rounded. `Masking` says what is masked. To compare a loss with that of a model
+    without context, evaluate with replace=(1, 0): at a token that was kept, the answer is there to be read.
 
     `texts`: an iterable of str or a path for `read_texts`: the stream `text [SEP] text [SEP] ...` is cut into rows
     `[CLS] ... [SEP]`. Or token ids, an array or list of rows that hold their [CLS] and [SEP], at most `length` long.
@@ -25,20 +28,20 @@ def masked_lm(texts, tokenizer, length, batch_size, mask_rate=0.15, *, whole_wor
     Set on the dataset: `lm_stream(step)`, all epochs without end from that batch on.
     Raises InputError for sizes below 1, a rate that is no share, no text, or a tokenizer without [MASK].
     """
-    check_request(tokenizer, length, batch_size, mask_rate)
+    check_request(tokenizer, length, batch_size, mask_rate, replace)
     rows = padded(_rows(texts, tokenizer, length), tokenizer.pad_id, length)
     segments = np.zeros_like(rows)
 
-    masks = Masking(tokenizer, length, mask_rate, whole_word)
+    masks = Masking(tokenizer, length, mask_rate, whole_word, replace)
     return batches_of(lambda rng: (rows, segments, None), len(rows), masks, batch_size, shuffle, seed)
 
 
 class Masking:
     """Chooses and changes tokens of rows [B, T]; made once a dataset, for it looks at the whole vocabulary."""
 
-    def __init__(self, tokenizer, length, mask_rate=0.15, whole_word=False):
+    def __init__(self, tokenizer, length, mask_rate=0.15, whole_word=False, replace=REPLACE):
         self.mask_id, self.pad_id = tokenizer.mask_id, tokenizer.pad_id
-        self.mask_rate, self.whole_word = mask_rate, whole_word
+        self.mask_rate, self.whole_word, self.replace = mask_rate, whole_word, replace
         self.length, self.slots = length, max(1, round(mask_rate * length))
         special = [tokenizer.pad_id, tokenizer.unk_id, tokenizer.cls_id, tokenizer.sep_id, tokenizer.mask_id]
         self.is_word = np.ones(tokenizer.vocab_size, bool)
@@ -50,8 +53,8 @@ class Masking:
         """token_ids [B, T] -> (changed token_ids [B, T], positions, labels int32, weights float32 [B, M]).
 
         Of each row's n tokens that are not special ([PAD], [UNK], [CLS], [SEP], [MASK]) round(mask_rate n) are
-        chosen, at least one; with `whole_word` all pieces of a word or none, and at most so many. 80 % of them become
-        [MASK], 10 % a token drawn from all but the special ones, 10 % stay (Devlin et al. 2019, section 3.1).
+        chosen, at least one; with `whole_word` all pieces of a word or none, and at most so many. 80 % of these
+        become [MASK] (see `replace`), 10 % a token drawn from all but the special ones, 10 % stay (Devlin 2019, 3.1).
         """
         positions = np.zeros((len(token_ids), self.slots), np.int32)
         weights = np.zeros(positions.shape, np.float32)
@@ -59,10 +62,9 @@ class Masking:
             chosen = self._choose(row, rng)
             places[: len(chosen)], weight[: len(chosen)] = chosen, 1
         labels = np.take_along_axis(token_ids, positions, 1)
-        chance = rng.random(positions.shape)
-        new = np.where(chance < MASKED, self.mask_id, labels)
-        drawn = rng.choice(self.words, positions.shape)
-        new = np.where((chance >= MASKED) & (chance < MASKED + RANDOM), drawn, new)
+        chance, drawn = rng.random(positions.shape), rng.choice(self.words, positions.shape)
+        masked, random = self.replace
+        new = np.where(chance < masked, self.mask_id, np.where(chance < masked + random, drawn, labels))
         changed, used = token_ids.copy(), weights > 0
         changed[np.nonzero(used)[0], positions[used]] = new[used]
         return changed, positions, np.where(used, labels, 0).astype(np.int32), weights
@@ -156,13 +158,17 @@ def padded(rows, pad_id, length):
     return array
 
 
-def check_request(tokenizer, length, batch_size, mask_rate):
+def check_request(tokenizer, length, batch_size, mask_rate, replace):
     for name, size in {"length": length, "batch_size": batch_size}.items():
         least = 3 if name == "length" else 1  # [CLS], a token, [SEP]
         if not isinstance(size, (int, np.integer)) or isinstance(size, bool) or size < least:
             raise InputError(f"{name} must be a whole number of at least {least}, got {size!r}")
     if not 0 < mask_rate < 1:
         raise InputError(f"mask_rate is a share between 0 and 1, got {mask_rate!r}")
+    if len(replace) != 2 or min(replace) < 0 or sum(replace) > 1:
+        raise InputError(
+            f"replace is two shares, of [MASK] and of random tokens, at most 1 together; got {replace!r}"
+        )
     if getattr(tokenizer, "mask_id", None) is None:
         raise InputError(f"{type(tokenizer).__name__} has no [MASK] token; use a WordPieceTokenizer")
 

@@ -4,7 +4,7 @@ import itertools
 
 import numpy as np
 
-from lm_keras.data.masking import Masking, batches_of, check_request, padded
+from lm_keras.data.masking import REPLACE, Masking, batches_of, check_request, padded
 from lm_keras.errors import InputError
 
 
@@ -17,6 +17,7 @@ def sentence_pairs(
     *,
     language="en",
     whole_word=False,
+    replace=REPLACE,
     shuffle=True,
     seed=0,
 ):
@@ -33,7 +34,7 @@ def sentence_pairs(
       that do not fill a batch are left out. False: in order, all, the same every time.
     Raises InputError as `masked_lm` does, and for fewer than two documents.
     """
-    check_request(tokenizer, length, batch_size, mask_rate)
+    check_request(tokenizer, length, batch_size, mask_rate, replace)
     if length < 5:
         raise InputError(f"length must be at least 5 for a pair with its three marks, got {length}")
     documents = _encoded(documents, tokenizer, language)
@@ -49,7 +50,7 @@ def sentence_pairs(
         labels = np.array([label for *_, label in pairs], np.int32)
         return padded(rows, tokenizer.pad_id, length), padded(segments, 0, length), labels
 
-    masks = Masking(tokenizer, length, mask_rate, whole_word)
+    masks = Masking(tokenizer, length, mask_rate, whole_word, replace)
     return batches_of(epoch, len(spans), masks, batch_size, shuffle, seed, next_sentence=True)
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 from lm_keras.errors import InputError
 from lm_keras.files import write_json
 from lm_keras.text import bpe_files, bpe_graph, bpe_pipeline, bpe_training, codepoints, vocabulary
+from lm_keras.text.wordpiece_files import naming
 
 
 class BPETokenizer:
@@ -82,7 +83,8 @@ class BPETokenizer:
     def from_files(cls, encoder_json, vocab_bpe, **options):
         """Reads GPT-2's encoder.json and vocab.bpe (elsewhere called vocab.json and merges.txt)."""
         tokens, merges = bpe_files.read_pair(encoder_json, vocab_bpe)
-        return cls(tokens, merges=merges, **options)
+        with naming(vocab_bpe):
+            return cls(tokens, merges=merges, **options)
 
     @classmethod
     def from_tokenizer_json(cls, path, **options):
@@ -91,7 +93,8 @@ class BPETokenizer:
         The marks come from tokenizer_config.json beside it, if that is there; `options` take precedence over both.
         """
         tokens, found = bpe_files.read_tokenizer_json(path)
-        return cls(tokens, **(found | options))
+        with naming(path):
+            return cls(tokens, **(found | options))
 
     def encode(self, text):
         """Returns the ids of a text, without any mark at its ends."""

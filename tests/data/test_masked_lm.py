@@ -70,6 +70,15 @@ def test_rates_on_real_text(news, tokenizer):
     assert len(np.unique(drawn)) > 0.8 * 395 * (1 - np.exp(-len(drawn) / 395))  # from the whole vocabulary
 
 
+@pytest.mark.parametrize("replace, masked, kept", [((1, 0), 1, 0), ((0, 0), 0, 1), ((0, 1), 0, 1 / 395)])
+def test_all_chosen_tokens_can_fare_alike(news, tokenizer, replace, masked, kept):
+    x, y, w = arrays(lk.data.masked_lm(news[:9], tokenizer, LENGTH, 16, replace=replace, shuffle=False))
+    used = w["masked_lm"] > 0
+    now = np.take_along_axis(x["token_ids"], x["masked_positions"], 1)[used]
+    assert (now == tokenizer.mask_id).mean() == masked
+    assert (now == y["masked_lm"][used]).mean() == pytest.approx(kept, abs=0.02 if replace == (0, 1) else 0)
+
+
 def check_masking(masks, rows, rng, whole_word, tokenizer):
     changed, positions, labels, weights = masks(rows, rng)
     used = weights > 0
@@ -168,3 +177,6 @@ def test_bad_input(news, tokenizer):
     ):
         with pytest.raises(InputError, match=message):
             lk.data.masked_lm(*arguments)
+    for replace in ((0.9, 0.2), (-0.1, 0.5), (1,)):
+        with pytest.raises(InputError, match="replace is two shares"):
+            lk.data.masked_lm(news, tokenizer, 20, 4, replace=replace)

@@ -183,7 +183,10 @@ MEASURES = {
 def test_every_head_learns_a_batch_by_heart_and_saves(task, tmp_path):
     model, y = HEADS[task](quick_encoder(), dropout=0.0, seed=0), labels(task)
     config = lk.TrainingConfig(epochs=25, batch_size=4, learning_rate=0.1, warmup_steps=0)
-    history = lk.fit(model, (X, y), (X, y), config).history
+    seen = []
+    callback = keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: seen.append(logs["val_loss"]))
+    history = lk.fit(model, (X, y), (X, y), config, callbacks=[callback]).history
+    assert seen == history["val_loss"]  # a callback is told what the epoch was worth
     result = lk.evaluate(model, (X, y))
     assert set(result) == {"loss", "examples"} | MEASURES[task]
     assert result["examples"] == (LENGTHS.sum() if task == "token" else len(LENGTHS))

@@ -233,7 +233,6 @@ def test_gpt2s_own_ids():
         "Hello world": [15496, 995],
         "Hello, I'm a language model,": [15496, 11, 314, 1101, 257, 3303, 2746, 11],
         "The quick brown fox": [464, 2068, 7586, 21831],
-        "    indented\n\n": [220, 220, 220, 33793, 4714, 628],
     }
     assert {text: gpt2.encode(text) for text in known} == known
     batch = [*paragraphs()[:800], *LANGUAGES, *tricky_texts(2000), "a" * 10_000]
