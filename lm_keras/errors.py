@@ -1,5 +1,16 @@
 """The one exception for input that a user can put right."""
 
+import contextlib
+
 
 class InputError(ValueError):
     """Bad input: one line that says what was received and what to do; exit code 2 on the command line."""
+
+
+@contextlib.contextmanager
+def naming(path):
+    """Puts the path of the file before what is wrong with its content."""
+    try:
+        yield
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from error

@@ -8,6 +8,7 @@ import tempfile
 import numpy as np
 
 from lm_keras.data.files import read_texts
+from lm_keras.data.order import shuffled_batches
 from lm_keras.errors import InputError
 
 ENCODED = 1 << 18  # characters given to the tokenizer at a time
@@ -144,27 +145,13 @@ def _shuffled(ids, num_targets, length, batch_size, seed):
         raise InputError(
             f"{num_targets} tokens are fewer than one window of length={length}; give more text or a smaller length"
         )
-    num_batches = -(-num_full // batch_size)
-    epochs = itertools.count()
+    batches, stream = shuffled_batches(num_full, batch_size, seed)
 
-    def starts(epoch, batch):
-        # index_shuffle is a permutation that needs no memory; Dataset.shuffle(n) would hold n tensors
-        # (2 GB for 1 GB of text), and seeds of tf.data mix in tf.random.set_seed.
-        first = batch * batch_size
-        places = tf.range(first, tf.minimum(first + batch_size, num_full))
-        key = tf.stack([tf.constant(seed, tf.int64), epoch])
-        return tf.random.experimental.index_shuffle(places, key, tf.constant(num_full - 1, tf.int64)) * length
+    def windows(dataset):
+        return _gather(ids, dataset.map(lambda items: items * length), length)
 
-    def next_epoch(_):
-        epoch = tf.reshape(tf.numpy_function(lambda: np.int64(next(epochs)), [], tf.int64), [])
-        return tf.data.Dataset.range(num_batches).map(lambda batch: starts(epoch, batch))
-
-    def stream(step):
-        steps = tf.data.Dataset.range(step, np.iinfo(np.int64).max)
-        return _gather(ids, steps.map(lambda i: starts(i // num_batches, i % num_batches)), length).prefetch(2)
-
-    windows = _gather(ids, tf.data.Dataset.range(1).flat_map(next_epoch), length)
-    return windows.apply(tf.data.experimental.assert_cardinality(num_batches)), num_full * length, stream
+    dataset = windows(batches).apply(tf.data.experimental.assert_cardinality(-(-num_full // batch_size)))
+    return dataset, num_full * length, lambda step: windows(stream(step)).prefetch(2)
 
 
 def _gather(ids, starts, width, batch_size=None):

@@ -32,6 +32,7 @@ def build_bert(
     num_segments=2,
     dropout=0.1,
     norm_epsilon=1e-12,
+    initializer_range=0.02,
     pooler=True,
     seed=None,
     name="bert",
@@ -43,14 +44,14 @@ def build_bert(
     Tokens, learned positions and segments are added and normalised. A block is LayerNorm(x + Attention(x)), then
     LayerNorm(x + FeedForward(x)) with the exact GELU and `intermediate_dim` in between (None: four times the width).
     pooled_output, left out with `pooler=False`, is tanh(W h + b) of the first token, [CLS]. `dropout` acts on every
-    sublayer and on attention weights. Starting weights N(0, 0.02), cut at two deviations. Raises InputError for
-    impossible sizes.
+    sublayer and on attention weights. Starting weights N(0, initializer_range), cut at two deviations: the default is
+    for 768 numbers, a width of 128 learns much sooner from 0.08. Raises InputError for impossible sizes.
     """
     arguments = {key: value for key, value in locals().items() if key != "name"}
     _check(arguments)
 
     # === Layers ===
-    init = _Initial(seed)
+    init = _Initial(arguments["initializer_range"], seed)
     tokens = layers.ReversibleEmbedding(vocab_size, hidden_dim, embeddings_initializer=init(), name="tokens")
     places = layers.Embedding(max_length, hidden_dim, embeddings_initializer=init(), name="positions")
     segments = layers.Embedding(num_segments, hidden_dim, embeddings_initializer=init(), name="segments")
@@ -117,11 +118,12 @@ def _block(i, arguments, init):
 class _Initial:
     """Each call: an initializer of its own seed, BERT's truncated normal."""
 
-    def __init__(self, seed):
+    def __init__(self, deviation, seed):
+        self.deviation = deviation
         self._seeds = itertools.count(seed) if seed is not None else itertools.repeat(None)
 
     def __call__(self):
-        return keras.initializers.TruncatedNormal(0.0, 0.02, seed=self.seed())
+        return keras.initializers.TruncatedNormal(0.0, self.deviation, seed=self.seed())
 
     def seed(self):
         return next(self._seeds)
@@ -137,5 +139,6 @@ def _check(arguments):
             f"hidden_dim {arguments['hidden_dim']} must be a multiple of num_heads {arguments['num_heads']}; "
             "the heads share it"
         )
-    if not arguments["norm_epsilon"] > 0:
-        raise InputError(f"norm_epsilon is {arguments['norm_epsilon']!r}; it must be above 0")
+    for name in ("norm_epsilon", "initializer_range"):
+        if not arguments[name] > 0:
+            raise InputError(f"{name} is {arguments[name]!r}; it must be above 0")

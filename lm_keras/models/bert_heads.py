@@ -28,7 +28,7 @@ def bert_pretrainer(encoder, *, next_sentence=True, seed=None, name="bert_pretra
     hidden_dim = encoder.recipe.arguments["hidden_dim"]
 
     # === Layers ===
-    dense = layers.Dense(hidden_dim, "gelu", kernel_initializer=_normal(seeds), name="masked_lm_dense")
+    dense = layers.Dense(hidden_dim, "gelu", kernel_initializer=_normal(encoder, seeds), name="masked_lm_dense")
     norm = layers.LayerNormalization(epsilon=encoder.recipe.arguments["norm_epsilon"], name="masked_lm_norm")
     tokens, bias = encoder.get_layer("tokens"), Bias(name="masked_lm_bias")
 
@@ -39,7 +39,7 @@ def bert_pretrainer(encoder, *, next_sentence=True, seed=None, name="bert_pretra
     x = ops.take_along_axis(encoded["sequence_output"], places[..., None], axis=1)  # (B, M, D)
     outputs = {"masked_lm": bias(tokens(norm(dense(x)), reverse=True))}  # (B, M, V)
     if next_sentence:
-        follows = layers.Dense(2, kernel_initializer=_normal(seeds), name="next_sentence")
+        follows = layers.Dense(2, kernel_initializer=_normal(encoder, seeds), name="next_sentence")
         outputs["next_sentence"] = follows(encoded["pooled_output"])
     inputs = {**inputs, "masked_positions": places}
     return BuiltModel(inputs, outputs, builder="build_bert_pretrainer", arguments=arguments, name=name)
@@ -76,8 +76,9 @@ def _without_pooler(encoder):
     return BuiltModel(encoder.input, outputs, builder="build_bert", arguments=arguments, name=encoder.name)
 
 
-def _normal(seeds):
-    return keras.initializers.TruncatedNormal(0.0, 0.02, seed=next(seeds))
+def _normal(encoder, seeds):
+    deviation = encoder.recipe.arguments["initializer_range"]
+    return keras.initializers.TruncatedNormal(0.0, deviation, seed=next(seeds))
 
 
 def _check(encoder, next_sentence):

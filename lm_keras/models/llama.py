@@ -43,7 +43,9 @@ def build_llama(
     num_kv_heads = num_kv_heads or num_heads
     sizes = {"vocab_size": vocab_size, "max_length": max_length, "hidden_dim": hidden_dim, "num_layers": num_layers}
     check_sizes(dropout, **sizes, num_heads=num_heads, num_kv_heads=num_kv_heads)
-    head_dim = head_dim or _head_dim(hidden_dim, num_heads, num_kv_heads)
+    if num_heads % num_kv_heads:
+        raise InputError(f"num_heads {num_heads} is no multiple of num_kv_heads {num_kv_heads}; they share in groups")
+    head_dim = head_dim or _head_dim(hidden_dim, num_heads)
     intermediate_dim = intermediate_dim or -(-8 * hidden_dim // 96) * 32
     check_scaling(rope_scaling)
 
@@ -102,11 +104,9 @@ def _block(i, hidden_dim, intermediate_dim, heads, norm_epsilon, dropout, seeds)
     return block
 
 
-def _head_dim(hidden_dim, num_heads, num_kv_heads):
+def _head_dim(hidden_dim, num_heads):
     if hidden_dim % num_heads or hidden_dim // num_heads % 2:
         raise InputError(f"hidden_dim {hidden_dim} over num_heads {num_heads} must be an even whole number")
-    if num_heads % num_kv_heads:
-        raise InputError(f"num_heads {num_heads} is no multiple of num_kv_heads {num_kv_heads}; they share in groups")
     return hidden_dim // num_heads
 
 

@@ -1,11 +1,11 @@
 """The documents' LSTM language models: Embedding -> LSTM -> Dense, in all their forms."""
 
 import keras
-import numpy as np
 from keras import layers, ops
 
+from lm_keras.models.arguments import saved_arguments
 from lm_keras.models.causal_lm import CausalLM, Views
-from lm_keras.models.parts import check_embedding, check_sizes, initializers, logits_head, word_embedding
+from lm_keras.models.parts import check_sizes, initializers, logits_head, word_embedding
 
 
 def build_lstm_lm(
@@ -31,14 +31,9 @@ def build_lstm_lm(
     000, 002 and 004; `init_scale` draws every weight from U(-s, s) (Zaremba et al. 2014), Keras' defaults
     otherwise. Dropout acts on all but the recurrent connections. Raises InputError for impossible sizes.
     """
-    arguments = dict(locals())
-    arguments.pop("name")
-    if arguments.pop("embedding_matrix") is not None:
-        embedding_matrix = np.asarray(embedding_matrix, "float32")
-        arguments["embedding_dim"] = embedding_dim = embedding_matrix.shape[1]
-    sizes = {} if embedding_dim is None else {"embedding_dim": embedding_dim}
-    check_sizes(dropout, vocab_size=vocab_size, hidden_dim=hidden_dim, num_layers=num_layers, **sizes)
-    check_embedding(vocab_size, embedding_dim, tie_embeddings, embedding_matrix)
+    arguments, embedding_matrix = saved_arguments(locals())
+    embedding_dim = arguments["embedding_dim"]
+    check_sizes(dropout, vocab_size=vocab_size, hidden_dim=hidden_dim, num_layers=num_layers)
 
     # === Layers ===
     init = initializers(init_scale, seed)

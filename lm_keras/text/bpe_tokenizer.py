@@ -2,10 +2,9 @@
 
 from pathlib import Path
 
-from lm_keras.errors import InputError
+from lm_keras.errors import InputError, naming
 from lm_keras.files import write_json
 from lm_keras.text import bpe_files, bpe_graph, bpe_pipeline, bpe_training, codepoints, vocabulary
-from lm_keras.text.wordpiece_files import naming
 
 
 class BPETokenizer:

@@ -1,22 +1,12 @@
 """BERT's vocabularies in the two forms in which checkpoints hold them."""
 
-import contextlib
 from pathlib import Path
 
-from lm_keras.errors import InputError
+from lm_keras.errors import InputError, naming
 from lm_keras.files import read_json
 
 _CLEANING = {"clean_text": True, "handle_chinese_chars": True}
 _MODEL = {"unk_token": "[UNK]", "continuing_subword_prefix": "##", "max_input_chars_per_word": 100}
-
-
-@contextlib.contextmanager
-def naming(path):
-    """Puts the path of the file before what is wrong with its content."""
-    try:
-        yield
-    except InputError as error:
-        raise InputError(f"{path}: {error}") from error
 
 
 def read_vocabulary(path):

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from lm_keras.errors import InputError
+from lm_keras.errors import InputError, naming
 from lm_keras.files import write_json
 from lm_keras.text import codepoints, detokenize, vocabulary, wordpiece_files, wordpiece_graph, wordpiece_pairs
 from lm_keras.text.wordpiece_decoding import decoding_table
@@ -52,14 +52,14 @@ class WordPieceTokenizer:
     def from_files(cls, vocab_txt, lowercase=True, strip_accents=None):
         """Reads a BERT vocabulary: a UTF-8 file of one token a line, in the order of the ids."""
         tokens = wordpiece_files.read_vocabulary(vocab_txt)
-        with wordpiece_files.naming(vocab_txt):
+        with naming(vocab_txt):
             return cls(tokens, lowercase=lowercase, strip_accents=strip_accents)
 
     @classmethod
     def from_tokenizer_json(cls, path):
         """Reads the tokenizer.json of a BERT checkpoint; InputError for one that is built in another way."""
         tokens, lowercase, strip_accents = wordpiece_files.read_tokenizer_json(path)
-        with wordpiece_files.naming(path):
+        with naming(path):
             return cls(tokens, lowercase=lowercase, strip_accents=strip_accents)
 
     def encode(self, text):

@@ -251,6 +251,7 @@ def test_masked_words_alone_need_no_pooler():
         ({"num_segments": 1.5}, "num_segments is 1.5"),
         ({"dropout": 1}, "dropout is 1"),
         ({"norm_epsilon": 0}, "norm_epsilon is 0"),
+        ({"initializer_range": 0}, "initializer_range is 0"),
     ],
 )
 def test_impossible_sizes(changes, message):

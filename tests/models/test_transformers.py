@@ -174,6 +174,7 @@ def test_the_starting_weights_of_gpt2():
         (build_gpt2, {"max_length": 0}, "max_length is 0"),
         (build_llama, {"hidden_dim": 12, "num_heads": 4}, "even"),
         (build_llama, {"hidden_dim": 24, "num_heads": 4, "num_kv_heads": 3}, "num_kv_heads"),
+        (build_llama, {"hidden_dim": 24, "num_heads": 4, "num_kv_heads": 3, "head_dim": 6}, "num_kv_heads"),
         (build_llama, {"hidden_dim": 8, "num_heads": 2, "rope_scaling": {"rope_type": "yarn"}}, "rope_scaling"),
         (build_llama, {"hidden_dim": 8, "num_heads": 2, "rope_scaling": {"rope_type": "llama3"}}, "rope_scaling"),
     ],
