@@ -10,7 +10,7 @@ import itertools
 import json
 from pathlib import Path
 
-from lm_keras.commands import load_tensorflow
+from lm_keras.quiet import load_tensorflow
 
 load_tensorflow()
 
@@ -122,7 +122,7 @@ def batches(part, tokenizer, batch_size, seed=None):
 
 
 def classifier(folder, pretrained, seed, pooling, dropout=0.1):
-    trained = keras.models.load_model(folder / "encoder.keras")
+    trained = lk.models.load_model(folder / "encoder.keras")
     encoder = lk.models.build_bert(**{**trained.recipe.arguments, "dropout": dropout, "seed": seed})
     if pretrained:
         encoder.set_weights(trained.get_weights())

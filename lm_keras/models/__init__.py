@@ -39,6 +39,7 @@ __getattr__, __dir__, __all__ = attach(
         "build_rnn_lm": "lm_keras.models.rnn",
         "build_seq2seq_lstm": "lm_keras.models.seq2seq_lstm",
         "build_seq2seq_transformer": "lm_keras.models.seq2seq_transformer",
+        "load_model": "lm_keras.models.built",
         "load_pretrained": "lm_keras.models.pretrained.loading",
         "pretraining_losses": "lm_keras.models.bert_heads",
         "save_pretrained": "lm_keras.models.pretrained.saving",

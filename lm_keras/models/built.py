@@ -1,6 +1,7 @@
 """A functional model that saves as the call that built it."""
 
 import dataclasses
+import importlib
 
 import keras
 
@@ -36,3 +37,13 @@ class BuiltModel(keras.Model):
             raise KeyError(config["builder"])
         builder = getattr(lm_keras.models, config["builder"])
         return builder(**config["arguments"], name=config["name"])
+
+
+def load_model(path):
+    """The model of a .keras file, whatever builder or head of this library made it; not compiled, as `fit` takes it.
+
+    `keras.models.load_model` reads such files too, once the classes in them have been imported; this imports them.
+    """
+    for module in ("causal_lm", "seq2seq"):
+        importlib.import_module(f"lm_keras.models.{module}")
+    return keras.models.load_model(path, compile=False)

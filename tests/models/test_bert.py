@@ -1,5 +1,8 @@
 """BERT's encoder and its pre-training heads against their equations in NumPy."""
 
+import subprocess
+import sys
+
 import keras
 import numpy as np
 import pytest
@@ -127,6 +130,20 @@ def test_gradients():
 
     # Attention weights are float32 even here, which leaves differences of 1e-5 in a loss no digits.
     check_gradients(loss, model.trainable_weights, directions=1, step=1e-3, tolerance=1e-3)
+
+
+def test_a_fresh_process_loads_a_trained_classifier(tmp_path):
+    model = lk.models.sequence_classifier(build_bert(V, num_layers=1, **SMALL), 2)
+    x, y = some_inputs(), np.zeros(len(some_inputs()["token_ids"]), "int32")
+    lk.fit(model, (x, y), config=lk.TrainingConfig(epochs=1, batch_size=2))
+    model.save(tmp_path / "x.keras")
+    np.savez(tmp_path / "x.npz", **x)
+    code = (
+        "import sys, numpy as np, lm_keras as lk; model = lk.models.load_model(sys.argv[1] + '/x.keras');"
+        "np.save(sys.argv[1] + '/y.npy', model(dict(np.load(sys.argv[1] + '/x.npz'))))"
+    )
+    subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=True, capture_output=True)
+    np.testing.assert_allclose(np.load(tmp_path / "y.npy"), model(x), atol=1e-6)
 
 
 def test_keras_file_brings_back_the_encoder(encoder, tmp_path):
