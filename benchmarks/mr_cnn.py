@@ -85,12 +85,16 @@ def vocabulary(parts, vectors, pretrained):
 
 
 def matrix(tokenizer, vectors, seed):
-    """[V, E]: the pretrained vectors; words without one get random numbers of the same variance, as in the paper."""
-    reach = np.sqrt(3 * vectors.vectors.var())
-    table = np.random.default_rng(seed).uniform(-reach, reach, (tokenizer.vocab_size, vectors.vector_size))
+    """[V, E]: the pretrained vectors, all times one number, and random ones for words that have none.
+
+    That number makes the variance that of the random vectors of the builder: GloVe's are four times as large, and
+    Adam's steps, whose size does not depend on that of the vectors, would hardly move them in six epochs.
+    """
+    table = np.random.default_rng(seed).uniform(-0.25, 0.25, (tokenizer.vocab_size, vectors.vector_size))
+    scale = 0.25 / np.sqrt(3) / vectors.vectors.std()
     for i, word in enumerate(tokenizer.tokens):
         if word in vectors:
-            table[i] = vectors[word]
+            table[i] = scale * vectors[word]
     return table.astype("float32")
 
 
