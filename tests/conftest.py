@@ -1,9 +1,37 @@
-"""Two tiny trained language models, made once for all tests that need one."""
+"""What all tests share: two tiny trained language models, and an order that keeps two workers busy to the end."""
+
+import functools
+import gc
 
 import pytest
+from hypothesis import settings
 from small_models import train_lm
 
 import lm_keras as lk
+
+# Longest first, in CPU time: a worker that takes such a file last works on alone when the other has ended.
+LONGEST = (
+    *("test_notebooks", "test_families", "test_cli", "test_tokenizers", "test_resume", "test_seq2seq"),
+    *("test_builders", "test_exported_answers", "test_odd_requests", "test_export_check", "test_language_model"),
+)
+
+# A first example pays for tables and traced functions, and the machine may be busy: time is not what fails.
+settings.register_profile("patient", deadline=None)
+settings.load_profile("patient")
+
+
+def pytest_configure(config):
+    config.option.loadscopereorder = False  # xdist would put the files with the most tests first, not the longest
+    # A traced graph is millions of objects that stay: looking through them over and over took an eighth of the time.
+    gc.set_threshold(50_000, 20, 100)
+
+
+def pytest_collection_modifyitems(items):
+    def place(item):
+        name = item.path.stem
+        return LONGEST.index(name) if name in LONGEST else len(LONGEST)
+
+    items.sort(key=place)  # stable: within a file, and among the short files, the order stays
 
 
 @pytest.fixture(scope="session")
@@ -21,3 +49,10 @@ def word_lm(news):
 def char_lm(news):
     tokenizer = lk.text.CharTokenizer.train(news)
     return train_lm(tokenizer, news, 60, embedding_dim=16, hidden_dim=48)
+
+
+@pytest.fixture
+def loaded_once(monkeypatch):
+    """A run is read from its folder by the first command and shared with the later ones, traced functions too."""
+    load = functools.cache(lk.LanguageModel.load)
+    monkeypatch.setattr(lk.LanguageModel, "load", lambda folder: load(str(folder)))

@@ -77,7 +77,7 @@ def output(capsys, *arguments):
 
 
 # === What it does ===
-def test_evaluate_score_and_generate_print_what_the_library_gives(capsys):
+def test_evaluate_score_and_generate_print_what_the_library_gives(capsys, loaded_once):
     language_model = lk.LanguageModel.load("run")
     result = json.loads(output(capsys, "evaluate", "run", "--data", "news.txt", "--json"))
     again = json.loads(output(capsys, "evaluate", "run", "--data", "news.txt.gz", "--json"))
@@ -100,7 +100,7 @@ def test_evaluate_score_and_generate_print_what_the_library_gives(capsys):
     assert greedy == "The fire" + language_model.generate("The fire", 12, temperature=0)[0].text + "\n"
 
 
-def test_char_model_of_chinese_text_from_gzip_to_a_checked_export(place, capsys):
+def test_char_model_of_chinese_text_from_gzip_to_a_checked_export(place, capsys, loaded_once):
     with gzip.open("chinese.txt.gz", "wt", encoding="utf-8") as file:
         file.write(CHINESE * 30)
     arguments = train("chinese.txt.gz", "zh", "--language", "zh", "--valid", "chinese.txt", tokenizer="char")

@@ -27,7 +27,7 @@ def place(tmp_path_factory):
 
 
 @pytest.mark.parametrize("family", FAMILY_OPTIONS)
-def test_from_text_to_a_checked_export(family, place, capsys, monkeypatch):
+def test_from_text_to_a_checked_export(family, place, capsys, monkeypatch, loaded_once):
     monkeypatch.chdir(place)
     tokenizer = "bpe" if family in ("gpt2", "llama") else "word"
     words = ["--embedding-dim", "8"] if "embedding_dim" in FAMILY_OPTIONS[family] else []

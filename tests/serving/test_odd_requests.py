@@ -15,6 +15,7 @@ TEXTS = [
     *("今天天气很好", "\U0001f600 e\u0301 \u202e", b"\xff\xfe\xff", b"ok \xc3", b"\xed\xa0\x80", "a" * 500),
 ]
 LONG = "word and " * 11_112  # 100,008 characters
+LONG_PROMPT = LONG[:20_007]  # in words or characters hundreds of the pieces in which a prompt is read
 TOP_P = [0.0, 2.0, math.nan, -1.0, math.inf, 1.0, 1.0, 1.0, 1.0]
 TOP_K = [0, 0, 0, -5, LARGEST, SMALLEST, 0, 0, 0]
 TEMPERATURES = [1.0, 1.0, 1.0, math.nan, math.inf, -1.0, 1e-30, 1e30, -math.inf]
@@ -59,14 +60,14 @@ def answers(exported):
         "score nothing": score([]),
         "generate odd": generate(TEXTS, [8] * n),
         "generate random": generate(many, [4] * len(many)),
-        "generate long": generate([LONG], [4]),
+        "generate long": generate([LONG_PROMPT], [4]),
         "generate nothing": generate([], []),
         "no tokens": generate(["The"] * 3, [0, -5, SMALLEST]),
         "many tokens": generate(TEXTS, [10**9] * n),
         "most tokens": generate(TEXTS, [LARGEST] * n),
         "sample odd": sample(TEXTS, [8] * n, [1.0] * n, [0] * n, [1.0] * n, [7] * n),
         "sample random": sample(many, [4] * 300, [2.0] * 300, [50] * 300, [0.9] * 300, list(range(300))),
-        "sample long": sample([LONG], [4], [1.0], [0], [1.0], [0]),
+        "sample long": sample([LONG_PROMPT], [4], [1.0], [0], [1.0], [0]),
         "sample nothing": sample([], [], [], [], [], []),
         "sample options": sample(["The"] * 9, [12] * 9, *options),
         "greedy": generate(["The"], [12]),

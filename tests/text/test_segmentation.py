@@ -34,7 +34,7 @@ def test_words_are_those_of_nltk_on_each_sentence():
 
 def test_fast_tokenizer_equals_nltk_on_the_corpora():
     fast = Treebank()
-    for texts_ in (sentences(), paragraphs(), ["\n".join(paragraphs()[:500])]):
+    for texts_ in (sentences()[::3], paragraphs()[::3], ["\n".join(paragraphs()[:200])]):
         assert [fast(text) for text in texts_] == [nltk_words(text) for text in texts_]
 
 
