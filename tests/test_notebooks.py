@@ -78,8 +78,7 @@ def test_header_and_exercises(path):
 
 def test_there_are_notebooks():
     assert NOTEBOOKS
-    numbers = [path.name[:2] for path in NOTEBOOKS]
-    assert numbers[0] == "01" and len(set(numbers)) == len(numbers)
+    assert [path.name[:2] for path in NOTEBOOKS] == [f"{i:02d}" for i in range(1, len(NOTEBOOKS) + 1)]
 
 
 def test_failure_leaves_the_file_alone(tool, tmp_path, capsys):
