@@ -68,6 +68,11 @@ def _inputs(texts, tokenizer, max_length):
         if not all(isinstance(part, str) for part in parts):
             wanted = "a str, or a pair of them" if pairs else "a str"
             raise InputError(f"every text must be {wanted}, got {type(text).__name__}: {str(text)[:40]!r}")
+    if tokenizer.pad_id is None:
+        raise InputError(
+            f"this {type(tokenizer).__name__} has no padding token, which texts of different lengths need; "
+            "give a WordPieceTokenizer, a WordTokenizer or a CharTokenizer"
+        )
     if not pairs:
         return {"ids": [ids[:max_length] for ids in tokenizer.encode_batch(texts)]}, {"ids": tokenizer.pad_id}
     both = [(text,) if isinstance(text, str) else text for text in texts]

@@ -1,6 +1,7 @@
 """Texts to rows with some tokens masked: what BERT learns words from."""
 
 import itertools
+import numbers
 import os
 
 import numpy as np
@@ -163,9 +164,9 @@ def check_request(tokenizer, length, batch_size, mask_rate, replace):
         least = 3 if name == "length" else 1  # [CLS], a token, [SEP]
         if not isinstance(size, (int, np.integer)) or isinstance(size, bool) or size < least:
             raise InputError(f"{name} must be a whole number of at least {least}, got {size!r}")
-    if not 0 < mask_rate < 1:
+    if not isinstance(mask_rate, numbers.Real) or not 0 < mask_rate < 1:
         raise InputError(f"mask_rate is a share between 0 and 1, got {mask_rate!r}")
-    if len(replace) != 2 or min(replace) < 0 or sum(replace) > 1:
+    if not isinstance(replace, (tuple, list)) or len(replace) != 2 or min(replace) < 0 or sum(replace) > 1:
         raise InputError(
             f"replace is two shares, of [MASK] and of random tokens, at most 1 together; got {replace!r}"
         )

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from lm_keras.errors import InputError
 from lm_keras.models.parts import check_embedding, check_sizes
 
 
@@ -15,6 +16,10 @@ def saved_arguments(arguments):
     matrix = arguments.pop("embedding_matrix")
     if matrix is not None:
         matrix = np.asarray(matrix, "float32")
+        if matrix.ndim != 2:
+            raise InputError(
+                f"embedding_matrix has the shape {matrix.shape}; it needs one row a word and word vectors"
+            )
         arguments["embedding_dim"] = matrix.shape[1]
     if arguments["embedding_dim"] is not None:
         check_sizes(embedding_dim=arguments["embedding_dim"])

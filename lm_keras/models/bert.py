@@ -3,10 +3,11 @@
 import itertools
 
 import keras
-from keras import layers, ops
+from keras import layers
 
 from lm_keras.errors import InputError
 from lm_keras.layers.attention import SelfAttention
+from lm_keras.layers.positions import Positions
 from lm_keras.models.built import BuiltModel
 from lm_keras.models.parts import check_sizes
 
@@ -37,7 +38,7 @@ def build_bert(
     seed=None,
     name="bert",
 ):
-    """BERT's encoder (documents 001 and 003); every input int32 [B, T], T <= max_length.
+    """BERT's encoder (document 003); every input int32 [B, T], T <= max_length.
 
     {"token_ids", "segment_ids", "padding_mask"} -> {"sequence_output" [B, T, D], "pooled_output" [B, D]}.
     padding_mask is 1 at a token and 0 at padding, which no token sees: it changes nothing.
@@ -62,7 +63,7 @@ def build_bert(
     # === Functional model ===
     names = ("token_ids", "segment_ids", "padding_mask")
     inputs = {name: keras.Input((None,), dtype="int32", name=name) for name in names}
-    positions = ops.cumsum(ops.ones_like(inputs["token_ids"][:1, :]), axis=1) - 1  # (1, T)
+    positions = Positions(max_length, name="places")(inputs["token_ids"])  # (1, T)
     x = tokens(inputs["token_ids"]) + places(positions) + segments(inputs["segment_ids"])  # (B, T, D)
     x = drop(norm(x))
     visible = inputs["padding_mask"][:, None] > 0  # (B, 1, T): every token looks at all that are no padding
@@ -78,15 +79,18 @@ def build_bert(
 def attention_maps(encoder, inputs):
     """What each token of `inputs`, as the encoder takes them, looks at: a list of one [B, H, T, T] a layer.
 
-    encoder: a model of `build_bert`. Row i of a map are the weights of token i's attention; they sum to 1.
+    encoder: a model of `build_bert`, else InputError. Row i of a map are the weights of token i's attention; their
+    sum is 1.
     """
     found = [layer.output[1] for layer in encoder.layers if isinstance(layer, SelfAttention)]
+    if not found:
+        raise InputError(f"{encoder.name} has no self-attention; give an encoder of build_bert")
     maps = keras.Model(encoder.input, found)(inputs)
     return maps if isinstance(maps, list) else [maps]
 
 
 def _block(i, arguments, init):
-    """block(x [B, T, D], visible) -> x: document 001's two sublayers, each normalised after the sum."""
+    """block(x [B, T, D], visible) -> x: document 003's two sublayers, each normalised after the sum."""
     hidden_dim, dropout = arguments["hidden_dim"], arguments["dropout"]
     attention = SelfAttention(
         arguments["num_heads"],

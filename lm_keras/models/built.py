@@ -2,10 +2,12 @@
 
 import dataclasses
 import importlib
+import zipfile
 
 import keras
 
 import lm_keras.models
+from lm_keras.errors import InputError
 
 
 @dataclasses.dataclass(frozen=True)
@@ -21,7 +23,7 @@ class BuiltModel(keras.Model):
     """A functional `keras.Model` whose config is its builder's name and arguments, not a graph of layers.
 
     So a saved model stays readable, and `keras.models.load_model` calls the builder again and puts the
-    weights in.
+    weights in. Layers that were frozen come back frozen.
     """
 
     def __init__(self, inputs, outputs, *, builder, arguments, name=None):
@@ -29,21 +31,34 @@ class BuiltModel(keras.Model):
         self.recipe = Recipe(builder, arguments)
 
     def get_config(self):
-        return {"builder": self.recipe.builder, "arguments": self.recipe.arguments, "name": self.name}
+        frozen = [layer.name for layer in self.layers if not layer.trainable]
+        return {
+            "builder": self.recipe.builder,
+            "arguments": self.recipe.arguments,
+            "frozen": frozen,
+            "name": self.name,
+        }
 
     @classmethod
     def from_config(cls, config, custom_objects=None):
         if config["builder"] not in lm_keras.models.__all__ or not config["builder"].startswith("build_"):
-            raise KeyError(config["builder"])
+            name = config["builder"]
+            raise InputError(f"this lm_keras has no builder {name!r}; use the version that saved the model")
         builder = getattr(lm_keras.models, config["builder"])
-        return builder(**config["arguments"], name=config["name"])
+        model = builder(**config["arguments"], name=config["name"])
+        for name in config.get("frozen", ()):
+            model.get_layer(name).trainable = False
+        return model
 
 
 def load_model(path):
     """The model of a .keras file, whatever builder or head of this library made it; not compiled, as `fit` takes it.
 
     `keras.models.load_model` reads such files too, once the classes in them have been imported; this imports them.
+    Raises InputError for what is no .keras file.
     """
+    if not zipfile.is_zipfile(path):
+        raise InputError(f"{path} is no .keras file, or a damaged one; give one that `model.save` wrote")
     for module in ("causal_lm", "seq2seq"):
         importlib.import_module(f"lm_keras.models.{module}")
     return keras.models.load_model(path, compile=False)

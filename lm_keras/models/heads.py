@@ -63,6 +63,11 @@ class _Encoded:
         check_sizes(dropout)
         if not isinstance(encoder, keras.Model) or not hasattr(encoder, "input"):
             raise InputError(f"a head goes on an encoder, a functional keras.Model, got {type(encoder).__name__}")
+        if hasattr(encoder, "step"):
+            raise InputError(
+                f"{encoder.name} is a language model: it gives logits of words, a head goes on vectors of tokens, "
+                "as of build_bert"
+            )
         # Inputs of its own, so that the encoder is one layer of the new model.
         self.inputs = keras.tree.map_structure(
             lambda x: keras.Input(x.shape[1:], dtype=x.dtype, name=x.name), encoder.input

@@ -40,13 +40,14 @@ def build_llama(
     """
     arguments = dict(locals())
     arguments.pop("name")
-    num_kv_heads = num_kv_heads or num_heads
+    num_kv_heads = num_heads if num_kv_heads is None else num_kv_heads
     sizes = {"vocab_size": vocab_size, "max_length": max_length, "hidden_dim": hidden_dim, "num_layers": num_layers}
     check_sizes(dropout, **sizes, num_heads=num_heads, num_kv_heads=num_kv_heads)
     if num_heads % num_kv_heads:
         raise InputError(f"num_heads {num_heads} is no multiple of num_kv_heads {num_kv_heads}; they share in groups")
-    head_dim = head_dim or _head_dim(hidden_dim, num_heads)
-    intermediate_dim = intermediate_dim or -(-8 * hidden_dim // 96) * 32
+    head_dim = _head_dim(hidden_dim, num_heads, head_dim)
+    intermediate_dim = -(-8 * hidden_dim // 96) * 32 if intermediate_dim is None else intermediate_dim
+    check_sizes(intermediate_dim=intermediate_dim)
     check_scaling(rope_scaling)
 
     # === Layers ===
@@ -104,10 +105,15 @@ def _block(i, hidden_dim, intermediate_dim, heads, norm_epsilon, dropout, seeds)
     return block
 
 
-def _head_dim(hidden_dim, num_heads):
-    if hidden_dim % num_heads or hidden_dim // num_heads % 2:
-        raise InputError(f"hidden_dim {hidden_dim} over num_heads {num_heads} must be an even whole number")
-    return hidden_dim // num_heads
+def _head_dim(hidden_dim, num_heads, head_dim):
+    if head_dim is None:
+        if hidden_dim % num_heads or hidden_dim // num_heads % 2:
+            raise InputError(f"hidden_dim {hidden_dim} over num_heads {num_heads} must be an even whole number")
+        return hidden_dim // num_heads
+    check_sizes(head_dim=head_dim)
+    if head_dim % 2:
+        raise InputError(f"head_dim is {head_dim}; rotary positions turn pairs of numbers, so it must be even")
+    return head_dim
 
 
 def _normal(seeds):

@@ -12,6 +12,8 @@ def sentence_embeddings(encoder, texts, *, tokenizer=None, max_length=None, batc
     `encoder`: a model of `build_bert`, trained for this; `tokenizer`: a WordPieceTokenizer, None: the encoder's.
     A text is cut after `max_length` tokens; None: the encoder's. Raises InputError without tokenizer.
     """
+    if isinstance(texts, str):
+        raise InputError(f"texts is one str, {texts[:40]!r}; give a list of them")
     tokenizer = tokenizer or getattr(encoder, "tokenizer", None)
     if tokenizer is None:
         raise InputError("the encoder has no tokenizer; give one: sentence_embeddings(..., tokenizer=...)")

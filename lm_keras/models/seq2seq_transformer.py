@@ -37,8 +37,7 @@ def build_seq2seq_transformer(
     `max_length` is the room of `encode` for new tokens by default. `share_embeddings`: one matrix for source,
     target and output (section 3.4), which needs one vocabulary. Raises InputError for impossible sizes.
     """
-    arguments = dict(locals())
-    arguments.pop("name")
+    arguments = {key: value for key, value in locals().items() if key != "name"}
     target_vocab_size = source_vocab_size if target_vocab_size is None else target_vocab_size
     feed_forward_dim = 4 * hidden_dim if feed_forward_dim is None else feed_forward_dim
     check_sizes(dropout, vocab_size=source_vocab_size, hidden_dim=hidden_dim, num_layers=num_layers)
@@ -49,9 +48,8 @@ def build_seq2seq_transformer(
     seeds = itertools.count(seed) if seed is not None else itertools.repeat(None)
     sizes = (source_vocab_size, target_vocab_size, hidden_dim, dropout, share_embeddings, seeds)
     embed_source, embed_target, to_logits = _embeddings(*sizes)
-    encoder_block, decoder_block = transformer_blocks(
-        hidden_dim, num_heads, feed_forward_dim, dropout, pre_norm, seeds
-    )
+    sizes = (hidden_dim, num_heads, feed_forward_dim, dropout, pre_norm, seeds)
+    encoder_block, decoder_block = transformer_blocks(*sizes)
     encoder_blocks = [encoder_block(f"encoder_{i}") for i in range(num_layers)]
     decoder_blocks = [decoder_block(f"decoder_{i}") for i in range(num_layers)]
     encoder_norm, decoder_norm = (norm("encoder_norm"), norm("decoder_norm")) if pre_norm else (_same, _same)

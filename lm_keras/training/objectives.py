@@ -143,7 +143,12 @@ def _value_report(sums):
 
 
 def _span_sums(y, logits, weights=None):
-    (starts, start_nats, at), (ends, end_nats, to) = (_nats(y[name], logits[name], None) for name in ("start", "end"))
+    counted = (y["start"] >= 0) & (y["end"] >= 0)  # no answer, no measure
+    if weights is not None:
+        for weight in tf.nest.flatten(weights):
+            counted &= weight != 0
+    labels = {name: tf.where(counted, y[name], -1) for name in ("start", "end")}
+    (starts, start_nats, at), (ends, end_nats, to) = (_nats(labels[name], logits[name], None) for name in labels)
     hits = {"start": at == starts, "end": to == ends, "both": (at == starts) & (to == ends)}
     sums = {name: tf.math.count_nonzero(hit) for name, hit in hits.items()}
     return {**sums, "nats": tf.reduce_sum(start_nats) + tf.reduce_sum(end_nats), "count": tf.size(starts)}

@@ -133,6 +133,12 @@ def test_bad_input_is_an_input_error(tokenizer, texts, labels, size, says):
     assert "\n" not in str(error.value)
 
 
+def test_a_tokenizer_without_padding_is_an_input_error():
+    tokenizer = lk.text.BPETokenizer.train(TEXTS, vocab_size=260)
+    with pytest.raises(InputError, match="BPETokenizer has no padding token"):
+        labelled(TEXTS, LABELS, tokenizer, 2)
+
+
 def test_a_max_length_without_room_is_an_input_error(tokenizer, pieces):
     with pytest.raises(InputError, match="max_length"):
         labelled(TEXTS, LABELS, tokenizer, 2, max_length=0)

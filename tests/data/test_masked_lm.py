@@ -169,6 +169,7 @@ def test_bad_input(news, tokenizer):
         ((news, tokenizer, 2, 4), "length must be a whole number of at least 3, got 2"),
         ((news, tokenizer, 20, 0), "batch_size must be a whole number of at least 1, got 0"),
         ((news, tokenizer, 20, 4, 1.0), "mask_rate is a share between 0 and 1, got 1.0"),
+        ((news, tokenizer, 20, 4, "0.15"), "mask_rate is a share between 0 and 1, got '0.15'"),
         ((news, words, 20, 4), "WordTokenizer has no .MASK. token; use a WordPieceTokenizer"),
         (([], tokenizer, 20, 4), "there is no text to mask"),
         (([""], tokenizer, 20, 4), "there is no text to mask"),
@@ -177,6 +178,6 @@ def test_bad_input(news, tokenizer):
     ):
         with pytest.raises(InputError, match=message):
             lk.data.masked_lm(*arguments)
-    for replace in ((0.9, 0.2), (-0.1, 0.5), (1,)):
+    for replace in ((0.9, 0.2), (-0.1, 0.5), (1,), None):
         with pytest.raises(InputError, match="replace is two shares"):
             lk.data.masked_lm(news, tokenizer, 20, 4, replace=replace)

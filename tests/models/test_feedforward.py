@@ -234,6 +234,7 @@ def test_dropout_acts_in_training_alone():
         ({"dropout": 1.0}, "dropout"),
         ({"embedding_dim": None, "tie_embeddings": True}, "tie_embeddings"),
         ({"embedding_matrix": np.zeros((V + 1, 5))}, "embedding_matrix"),
+        ({"embedding_matrix": np.zeros(V)}, "embedding_matrix has the shape"),
     ],
 )
 def test_impossible_sizes_are_input_errors(arguments, name):

@@ -240,6 +240,10 @@ def test_bert_with_a_head_saves_and_comes_back(tmp_path, bert):
         (lambda bert: sequence_classifier(bert, 2, dropout=1.0), "dropout is 1.0"),
         (lambda bert: regressor(bert, pooling="max"), "pooling is 'max'"),
         (lambda bert: regressor("bert"), "got str"),
+        (
+            lambda _: sequence_classifier(lk.models.build_rnn_lm(9, embedding_dim=4, hidden_dim=4), 2),
+            "language model",
+        ),
         (lambda bert: token_classifier(sequence_classifier(bert, 2), 2), "no sequence_output"),
     ],
 )

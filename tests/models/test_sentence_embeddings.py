@@ -39,3 +39,5 @@ def test_another_tokenizer_or_none(encoder):
     with pytest.raises(lk.InputError, match="no tokenizer"):
         lk.models.sentence_embeddings(model, TEXTS)
     assert lk.models.sentence_embeddings(model, TEXTS, tokenizer=encoder.tokenizer).shape == (4, 8)
+    with pytest.raises(lk.InputError, match="texts is one str"):
+        lk.models.sentence_embeddings(encoder, TEXTS[0])

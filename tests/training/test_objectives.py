@@ -204,3 +204,22 @@ def test_objectives_are_told_from_the_outputs(texts, tokens, words, values):
         ("loss", "mae", "r2"),
         ("loss", "perplexity", "accuracy"),  # one word a window: [B, V], and yet no classifier
     ]
+
+
+def test_a_span_without_a_label_counts_nowhere():
+    logits = {name: np.eye(4, dtype="float32")[[1, 2, 3, 0]] * 9 for name in ("start", "end")}
+    y = {"start": np.array([1, -1, 0, 0]), "end": np.array([1, 2, -1, 3])}
+    sums = objective(_spans()).sums
+    counted = {name: int(value) for name, value in sums(_tensors(y), logits).items() if name != "nats"}
+    assert counted == {"start": 2, "end": 1, "both": 1, "count": 2}
+    first = {name: int(value) for name, value in sums(_tensors(y), logits, np.array([1.0, 1, 1, 0])).items()}
+    assert (first["count"], first["both"]) == (1, 1)
+
+
+def _spans():
+    x = keras.Input((4,))
+    return keras.Model(x, {"start": x + 0, "end": x + 1})
+
+
+def _tensors(y):
+    return {name: tf.constant(values, tf.int32) for name, values in y.items()}
