@@ -1,4 +1,4 @@
-"""`lm-keras`: train · evaluate · score · generate · export · check · data."""
+"""`lm-keras`: train · evaluate · score · generate · export · check · serve-config · data."""
 
 import argparse
 import os
@@ -41,6 +41,14 @@ def number(kind, least, most=None):
     return parse
 
 
+def version_of(text):
+    """An argparse type: NAME=VERSION as (name, version)."""
+    name, _, version = text.rpartition("=")
+    if not name or not (version.isascii() and version.isdecimal()):
+        raise argparse.ArgumentTypeError(f"{text!r} is not NAME=VERSION, such as lm=2")
+    return name, int(version)
+
+
 def parser():
     top = Parser(prog="lm-keras", description="Train, evaluate, use and export language models.")
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND", parser_class=Parser)
@@ -75,6 +83,16 @@ def parser():
     export.add_argument("target", help="e.g. saved_models/name; the next free version is made below it")
     check = commands.add_parser("check", help="prove that an export serves; exit 0, or a list of what is wrong")
     check.add_argument("version", help="version folder, e.g. saved_models/name/1")
+
+    config = commands.add_parser("serve-config", help="write what TF Serving is started with for a folder of exports")
+    config.add_argument("folder", help="saved_models/, or another folder of exports")
+    for label, help in {
+        "stable": "default: the newest but one, or the only one",
+        "canary": "default: the newest",
+    }.items():
+        config.add_argument(f"--{label}", action="append", default=[], type=version_of, metavar="NAME=N", help=help)
+    config.add_argument("--image", default="tensorflow/serving:latest", help="Docker image")
+    config.add_argument("--max-batch-size", type=number(int, 1), default=64, metavar="N")
 
     data = commands.add_parser("data", help="known data sets").add_subparsers(dest="action", required=True)
     data.add_parser("list", help="names, licences and where they are")
@@ -152,7 +170,7 @@ def main(arguments=None):
     try:
         from lm_keras import commands  # after --help and wrong usage have been answered
 
-        code = getattr(commands, options.command)(options) or 0
+        code = getattr(commands, options.command.replace("-", "_"))(options) or 0
         sys.stdout.flush()  # a closed pipe is noticed here, not while Python ends
         return code
     except InputError as error:

@@ -71,6 +71,14 @@ def check(options):
     return 1 if problems else 0
 
 
+def serve_config(options):
+    from lm_keras.serving.configuration import serve_config
+
+    labels = {"stable": dict(options.stable), "canary": dict(options.canary)}
+    for file in serve_config(options.folder, **labels, image=options.image, max_batch_size=options.max_batch_size):
+        print(file)
+
+
 def data(options):
     from lm_keras import data
 

@@ -7,6 +7,7 @@ __getattr__, __dir__, __all__ = attach(
     names={
         "export": "lm_keras.serving.exporting",
         "check": "lm_keras.serving.checking",
+        "serve_config": "lm_keras.serving.configuration",
         "query": "lm_keras.serving.session",
     },
 )

@@ -1,0 +1,114 @@
+"""What a TF Serving program is started with for a folder of exports."""
+
+import json
+import os
+from pathlib import Path
+
+from lm_keras.errors import InputError
+from lm_keras.files import write_text
+
+IMAGE = "tensorflow/serving:latest"
+LABELS = ("stable", "canary")
+
+
+def serve_config(folder, *, stable=None, canary=None, image=IMAGE, max_batch_size=64):
+    """Writes models.config, batching_parameters.txt, monitoring.config and compose.yaml to `folder`; returns them.
+
+    folder: that of the exports, `folder/<name>/<version>/`. Of each model the version labelled "stable" and the one
+    labelled "canary" are loaded: the newest is the canary and the one before it stable; a single one is stable.
+    `stable` and `canary`, {name: version}, say otherwise; a version that is both is stable only. A client asks for
+    /v1/models/<name>/labels/stable. Raises InputError where there is no export, or not that version.
+    """
+    folder = Path(folder)
+    chosen = {"stable": dict(stable or {}), "canary": dict(canary or {})}
+    models = {name: _labelled(name, versions, chosen) for name, versions in _exports(folder).items()}
+    for label, names in chosen.items():
+        if unknown := sorted(set(names) - set(models)):
+            raise InputError(f"there is no export {folder / unknown[0]} to be {label}; there is {', '.join(models)}")
+    files = {
+        "models.config": _models(models),
+        "batching_parameters.txt": _batching(max_batch_size),
+        "monitoring.config": 'prometheus_config { enable: true path: "/monitoring/prometheus/metrics" }\n',
+        "compose.yaml": _compose(image),
+    }
+    for name, text in files.items():
+        write_text(folder / name, text)
+    return [str(folder / name) for name in files]
+
+
+def _exports(folder):
+    """{name: its versions, in order} of all models below `folder`."""
+    found = {}
+    for model in sorted(folder.iterdir()) if folder.is_dir() else ():
+        versions = sorted(int(path.parent.name) for path in model.glob("[0-9]*/saved_model.pb") if _is_version(path))
+        if versions:
+            found[model.name] = versions
+    if not found:
+        raise InputError(f"there is no export in {folder}; `lm-keras export RUN {folder}/NAME` makes one")
+    return found
+
+
+def _is_version(path):
+    return path.parent.name.isascii() and path.parent.name.isdecimal()
+
+
+def _labelled(name, versions, chosen):
+    """{label: version} of one model."""
+    labels = {"stable": versions[-2], "canary": versions[-1]} if len(versions) > 1 else {"stable": versions[0]}
+    for label in LABELS:
+        if name in chosen[label]:
+            labels[label] = chosen[label][name]
+            if labels[label] not in versions:
+                known = ", ".join(map(str, versions))
+                raise InputError(f"{name} has no version {labels[label]} to be {label}; it has {known}")
+    if labels.get("canary") == labels["stable"]:
+        del labels["canary"]
+    return labels
+
+
+def _models(models):
+    lines = ["model_config_list {"]
+    for name, labels in models.items():
+        lines += ["  config {", f"    name: {_quoted(name)}", f"    base_path: {_quoted('/models/' + name)}"]
+        lines += ['    model_platform: "tensorflow"', "    model_version_policy {", "      specific {"]
+        lines += [f"        versions: {version}" for version in sorted(set(labels.values()))] + ["      }", "    }"]
+        lines += [f'    version_labels {{ key: "{label}" value: {version} }}' for label, version in labels.items()]
+        lines += ["  }"]
+    return "\n".join([*lines, "}"]) + "\n"
+
+
+def _quoted(text):
+    """A string of a text proto: bytes of UTF-8, those that are not plain in octal."""
+    plain = (chr(byte) if 31 < byte < 127 and byte not in b'"\\' else f"\\{byte:03o}" for byte in os.fsencode(text))
+    return f'"{"".join(plain)}"'
+
+
+def _batching(max_batch_size):
+    threads = os.cpu_count() or 1
+    return (
+        f"max_batch_size {{ value: {max_batch_size} }}\n"
+        "batch_timeout_micros { value: 2000 }\n"
+        f"num_batch_threads {{ value: {threads} }}\n"
+        f"max_enqueued_batches {{ value: {25 * threads} }}\n"
+    )
+
+
+def _compose(image):
+    # A label may name a version only once it is loaded, unless the server is told to wait for it.
+    return f"""services:
+  serving:
+    image: {json.dumps(image)}
+    command:
+      - --model_config_file=/models/models.config
+      - --model_config_file_poll_wait_seconds=30
+      - --allow_version_labels_for_unavailable_models=true
+      - --enable_batching=true
+      - --batching_parameters_file=/models/batching_parameters.txt
+      - --monitoring_config_file=/models/monitoring.config
+    ports:
+      - "8500:8500"  # gRPC
+      - "8501:8501"  # REST
+    volumes:
+      - .:/models:ro
+    restart: unless-stopped
+"""
