@@ -1,8 +1,32 @@
-"""Tiny trained language models for the tests."""
+"""Tiny models for the tests: a trained language model, and every builder with small arguments."""
+
+import dataclasses
+import functools
+from collections.abc import Callable
 
 import keras
+import numpy as np
+from keras import ops
 
 import lm_keras as lk
+from lm_keras.models import BUILDERS
+
+VOCAB, WIDTH, CLASSES = 11, 8, 3
+CAUSAL = {**BUILDERS, "rnn_skip": "build_rnn_lm"}
+STACK = {"embedding_dim": 6, "hidden_dim": WIDTH, "num_layers": 2}
+TRANSFORMER = {"max_length": 24, "hidden_dim": WIDTH, "num_layers": 2, "num_heads": 2}
+# Small arguments of each family; a new family joins the contract by adding its line.
+SMALL = {
+    "attention_rnn": {"max_length": 24, "embedding_dim": 6, "hidden_dim": 12, "num_layers": 2},
+    "cnn": STACK,
+    "feedforward": {"context_length": 4, "embedding_dim": 6, "hidden_dims": (8, 9)},
+    "gpt2": TRANSFORMER,
+    "llama": {**TRANSFORMER, "hidden_dim": 16, "num_heads": 4, "num_kv_heads": 2},
+    "gru": STACK,
+    "lstm": STACK,
+    "rnn": STACK,
+    "rnn_skip": {**STACK, "skip": 2},
+}
 
 
 def train_lm(tokenizer, texts, steps, **sizes):
@@ -12,3 +36,108 @@ def train_lm(tokenizer, texts, steps, **sizes):
     model.compile(keras.optimizers.Adam(0.01), keras.losses.SparseCategoricalCrossentropy(from_logits=True))
     model.fit(windows.repeat(), epochs=1, steps_per_epoch=steps, verbose=0)
     return lk.LanguageModel(model, tokenizer)
+
+
+# === batch, length, seed -> inputs without padding, and labels ===
+
+
+def bert_examples(batch, length, seed=0, *, vocab_size, hidden_dim):
+    """Two segments, and labels that both outputs can take: normalised vectors, and numbers that a tanh reaches."""
+    rng = np.random.default_rng(seed)
+    inputs = {
+        "token_ids": rng.integers(1, vocab_size, (batch, length)).astype("int32"),
+        "segment_ids": np.tile(np.arange(length, dtype="int32") * 2 // length, (batch, 1)),
+        "padding_mask": np.ones((batch, length), "int32"),
+    }
+    vectors = rng.normal(size=(batch, length, hidden_dim))
+    vectors = (vectors - vectors.mean(-1, keepdims=True)) / vectors.std(-1, keepdims=True)
+    labels = {"sequence_output": vectors, "pooled_output": rng.uniform(-0.8, 0.8, (batch, hidden_dim))}
+    return inputs, {name: values.astype("float32") for name, values in labels.items()}
+
+
+def text_examples(batch, length, seed=0, *, vocab_size, num_classes):
+    rng = np.random.default_rng(seed)
+    ids = rng.integers(1, vocab_size, (batch, length)).astype("int32")
+    return ids, (np.arange(batch) % num_classes).astype("int32")
+
+
+def pair_examples(batch, length, seed=0, *, vocab_size):
+    """The source is two words longer than the target."""
+    rng = np.random.default_rng(seed)
+    source, target, labels = (
+        rng.integers(0, vocab_size, (batch, width)).astype("int32") for width in (length + 2, length, length)
+    )
+    return {"source_ids": source, "target_ids": target}, labels
+
+
+# === Other builders ===
+
+
+@dataclasses.dataclass(frozen=True)
+class Other:
+    """A builder of something else than a causal language model, with small arguments."""
+
+    builder: str
+    arguments: dict
+    examples: Callable  # batch, length, seed -> inputs, labels
+    shapes: Callable  # batch, length -> the shape of each output, in the order of their names
+    pad: int
+    loss: object = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+
+
+PAIR = {"source_vocab_size": VOCAB, "num_layers": 1, "hidden_dim": WIDTH}
+PAIRS = {
+    "examples": functools.partial(pair_examples, vocab_size=VOCAB),
+    "shapes": lambda batch, length: [(batch, length, VOCAB)],
+    "pad": -1,
+}
+OTHERS = {
+    "bert": Other(
+        "build_bert",
+        {**TRANSFORMER, "vocab_size": VOCAB, "num_layers": 1, "initializer_range": 0.3},
+        functools.partial(bert_examples, vocab_size=VOCAB, hidden_dim=WIDTH),
+        lambda batch, length: [(batch, WIDTH), (batch, length, WIDTH)],  # pooled_output, sequence_output
+        pad=0,
+        loss={"sequence_output": "mse", "pooled_output": "mse"},
+    ),
+    "cnn_classifier": Other(
+        "build_cnn_classifier",
+        {"vocab_size": VOCAB, "num_classes": CLASSES, "embedding_dim": 6, "kernel_sizes": (2, 3), "num_filters": 5},
+        functools.partial(text_examples, vocab_size=VOCAB, num_classes=CLASSES),
+        lambda batch, length: [(batch, CLASSES)],
+        pad=0,
+    ),
+    "seq2seq_lstm": Other("build_seq2seq_lstm", {**PAIR, "embedding_dim": 6}, **PAIRS),
+    "seq2seq_transformer": Other("build_seq2seq_transformer", {**PAIR, "num_heads": 2}, **PAIRS),
+}
+
+
+# === Builders of both tables ===
+
+
+def build(family, **changes):
+    """With dropout, which no test may see that does not train."""
+    if family in OTHERS:
+        builder, arguments = OTHERS[family].builder, OTHERS[family].arguments
+    else:
+        builder, arguments = CAUSAL[family], {"vocab_size": VOCAB, **SMALL[family]}
+    return getattr(lk.models, builder)(**{**arguments, "dropout": 0.2, "seed": 0, **changes})
+
+
+shared = functools.cache(build)  # one untrained model a family; no test changes its weights
+
+
+def ids(batch, length, seed=0):
+    return np.random.default_rng(seed).integers(0, VOCAB, (batch, length)).astype("int32")
+
+
+def inputs_of(family, batch, length, seed=0):
+    return OTHERS[family].examples(batch, length, seed)[0] if family in OTHERS else ids(batch, length, seed)
+
+
+def array(tensor):
+    return ops.convert_to_numpy(tensor)
+
+
+def answers(model, inputs):
+    return [array(output) for output in keras.tree.flatten(model(inputs))]

@@ -1,65 +1,55 @@
-"""What every family of language models keeps to: one set of tests over all builders."""
+"""What every builder keeps to: one set of tests over all language models, and one over the other models."""
+
+import functools
+import tempfile
 
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from keras import ops
+from small_models import CAUSAL, OTHERS, VOCAB, answers, array, build, ids, inputs_of, shared
 
 import lm_keras as lk
-from lm_keras.models import BUILDERS
 
-VOCAB = 11
-# Small arguments of each family; a new family joins the contract by adding its line.
-SMALL = {
-    "attention_rnn": {
-        "max_length": 24,
-        "embedding_dim": 6,
-        "hidden_dim": 12,
-        "num_layers": 2,
-        "dropout": 0.2,
-        "seed": 0,
-    },
-    "cnn": {"embedding_dim": 6, "hidden_dim": 8, "num_layers": 2, "dropout": 0.2, "seed": 0},
-    "feedforward": {"context_length": 4, "embedding_dim": 6, "hidden_dims": (8, 9), "dropout": 0.2, "seed": 0},
-    "gpt2": {"max_length": 24, "hidden_dim": 8, "num_layers": 2, "num_heads": 2, "dropout": 0.2, "seed": 0},
-    "llama": {
-        "max_length": 24,
-        "hidden_dim": 16,
-        "num_layers": 2,
-        "num_heads": 4,
-        "num_kv_heads": 2,
-        "dropout": 0.2,
-        "seed": 0,
-    },
-    "gru": {"embedding_dim": 6, "hidden_dim": 8, "num_layers": 2, "dropout": 0.2, "seed": 0},
-    "lstm": {"embedding_dim": 6, "hidden_dim": 8, "num_layers": 2, "dropout": 0.2, "seed": 0},
-    "rnn": {"embedding_dim": 6, "hidden_dim": 8, "num_layers": 2, "dropout": 0.2, "seed": 0},
-}
 EQUAL = {"rtol": 1e-5, "atol": 1e-6}
+CROSS_ENTROPY = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
 
 
-def build(family, **changes):
-    return getattr(lk.models, BUILDERS[family])(VOCAB, **{**SMALL[family], **changes})
-
-
-def ids(batch, length, seed=0):
-    return np.random.default_rng(seed).integers(0, VOCAB, (batch, length)).astype("int32")
-
-
-def array(tensor):
-    return ops.convert_to_numpy(tensor)
-
-
-@pytest.fixture(scope="module", params=sorted(BUILDERS))
+@pytest.fixture(scope="module", params=sorted(CAUSAL))
 def family(request):
     return request.param
 
 
 @pytest.fixture(scope="module")
 def model(family):
-    """One untrained model a family; no test changes its weights."""
-    return build(family)
+    return shared(family)
+
+
+@pytest.fixture(scope="module", params=sorted(OTHERS))
+def other(request):
+    return request.param
+
+
+@pytest.fixture(params=sorted([*CAUSAL, *OTHERS]))
+def any_family(request):
+    return request.param
+
+
+@functools.cache
+def reloaded(family):
+    """The shared model as it comes back from a .keras file that was written while its first layer was frozen."""
+    model = shared(family)
+    return saved_frozen(model, next(layer for layer in model.layers if layer.trainable_weights))
+
+
+def saved_frozen(model, part):
+    """(model, what was frozen) -> the model of a file written meanwhile, and the trainable weights, config then."""
+    part.trainable = False
+    with tempfile.TemporaryDirectory() as folder:
+        model.save(f"{folder}/x.keras")
+        kept = [weight.path for weight in model.trainable_weights], model.get_config()
+        part.trainable = True
+        return lk.models.load_model(f"{folder}/x.keras"), *kept
 
 
 @pytest.mark.parametrize("batch, length", [(1, 1), (3, 7), (2, 20)])
@@ -132,11 +122,8 @@ def test_both_views_hold_the_same_weights(model):
     assert {id(v) for v in model.weights} == {id(v) for v in model.step_model.weights}
 
 
-def test_keras_file_brings_back_both_views(model, tmp_path):
-    model.save(tmp_path / "x.keras")
-    loaded = keras.models.load_model(tmp_path / "x.keras")
-    x = ids(2, 5)
-    np.testing.assert_array_equal(array(loaded(x)), array(model(x)))
+def test_keras_file_brings_back_both_views(family, model):
+    (loaded, *_), x = reloaded(family), ids(2, 5)
     logits, state = loaded.step(x[:, :2], loaded.initial_state(2))
     rest, _ = loaded.step(x[:, 2:], state)
     np.testing.assert_allclose(np.concatenate([array(logits), array(rest)], 1), array(model(x)), **EQUAL)
@@ -158,14 +145,14 @@ def test_language_model_folder_brings_back_the_model(model, tmp_path):
 
 def test_one_fit_step_lowers_the_loss_and_a_batch_can_be_learnt_by_heart(family):
     model, x, y = build(family, dropout=0.0), ids(2, 6), ids(2, 6, seed=1)
-    model.compile(keras.optimizers.Adam(0.03), keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    model.compile(keras.optimizers.Adam(0.03), CROSS_ENTROPY)
     # A text that begins with one word twice cannot be learnt without absolute positions: both see the same mix.
     x[:, 0] = (x[:, 1] + 1) % VOCAB
     batch = tf.data.Dataset.from_tensors((x, y))
-    losses = [model.evaluate(batch, verbose=0)]
+    losses = [CROSS_ENTROPY(y, model(x))]
     for steps in (1, 119):
         model.fit(batch.repeat(steps), shuffle=False, verbose=0)
-        losses.append(model.evaluate(batch, verbose=0))
+        losses.append(CROSS_ENTROPY(y, model(x)))
     assert losses[1] < losses[0] and losses[2] < 0.05
     np.testing.assert_array_equal(array(model(x)).argmax(-1), y)
     np.testing.assert_array_equal(array(model.step(x, model.initial_state(2))[0]).argmax(-1), y)
@@ -185,4 +172,78 @@ def test_the_summary_and_the_json_name_the_family(model, family):
     model.summary(print_fn=lambda line, **_: lines.append(line))
     assert model.name in "".join(lines)
     # A GRU saves as the call of build_rnn_lm that made it.
-    assert model.get_config()["builder"] == {"gru": "build_rnn_lm"}.get(family, BUILDERS[family])
+    assert model.get_config()["builder"] == {"gru": "build_rnn_lm"}.get(family, CAUSAL[family])
+
+
+# === Other builders too ===
+
+
+def test_keras_file_brings_back_config_and_outputs(any_family):
+    model, (loaded, _, config), x = shared(any_family), reloaded(any_family), inputs_of(any_family, 2, 5)
+    assert loaded.get_config() == config
+    assert type(loaded) is type(model)
+    for a, b in zip(answers(loaded, x), answers(model, x), strict=True):
+        np.testing.assert_array_equal(a, b)
+    assert len({weight.path for weight in loaded.weights}) == len(loaded.weights) > 0
+
+
+def test_a_frozen_layer_comes_back_frozen(any_family):
+    loaded, trainable, _ = reloaded(any_family)
+    assert 0 < len(trainable) < len(loaded.weights)
+    assert [weight.path for weight in loaded.trainable_weights] == trainable
+
+
+def test_a_frozen_model_comes_back_frozen(model):
+    loaded, trainable, _ = saved_frozen(model, model)
+    assert loaded.trainable_weights == trainable == []
+    assert len(model.trainable_weights) == len(model.weights)
+
+
+def test_the_seed_decides_the_weights(any_family):
+    again, another = build(any_family), build(any_family, seed=1)
+    for mine, same, different in zip(shared(any_family).weights, again.weights, another.weights, strict=True):
+        np.testing.assert_array_equal(array(same), array(mine))
+        if len(mine.shape) > 1 and not mine.path.endswith("bias"):  # biases and gains start at one value
+            assert np.abs(array(different) - array(mine)).max() > 1e-3, mine.path
+
+
+@pytest.mark.parametrize("batch, length", [(1, 1), (3, 7)])
+def test_outputs_have_their_shapes(other, batch, length):
+    found = answers(shared(other), inputs_of(other, batch, length))
+    assert [output.shape for output in found] == OTHERS[other].shapes(batch, length)
+    assert {output.dtype for output in found} == {np.dtype("float32")}
+
+
+def filled(inputs, places, fill):
+    return keras.tree.map_structure(lambda x: np.pad(x, ((0, 0), (0, places)), constant_values=fill), inputs)
+
+
+def test_padding_changes_nothing(other):
+    model, lengths = shared(other), (1, 4, 6)
+    rows = [inputs_of(other, 1, length, seed=length) for length in lengths]
+
+    def together(fill):
+        """All rows, each filled up to two places more than the longest needs."""
+        parts = [filled(row, 8 - length, fill) for length, row in zip(lengths, rows, strict=True)]
+        return answers(model, keras.tree.map_structure(lambda *x: np.concatenate(x), *parts))
+
+    padded, with_a_word = together(OTHERS[other].pad), together(1)
+    for i, (length, row) in enumerate(zip(lengths, rows, strict=True)):
+        for batch, alone in zip(padded, answers(model, row), strict=True):
+            real = batch[i : i + 1, :length] if alone.ndim == 3 else batch[i : i + 1]
+            np.testing.assert_allclose(real, alone, **EQUAL)
+    assert all(np.abs((a - b)[0, 0]).max() > 1e-4 for a, b in zip(padded, with_a_word, strict=True))
+
+
+def test_one_fit_step_changes_every_weight_and_a_batch_is_learnt_by_heart(other):
+    model, (x, y) = build(other, dropout=0.0), OTHERS[other].examples(3, 5)
+    model.compile(keras.optimizers.Adam(0.03), OTHERS[other].loss)
+    batch, before = tf.data.Dataset.from_tensors((x, y)), model.get_weights()
+    losses = [float(model.compute_loss(x, y, model(x)))]
+    for steps in (1, 119):
+        model.fit(batch.repeat(steps), shuffle=False, verbose=0)
+        losses.append(float(model.compute_loss(x, y, model(x))))
+        if steps == 1:
+            same = [w.path for w, old in zip(model.weights, before, strict=True) if np.array_equal(array(w), old)]
+            assert same == []
+    assert losses[1] < losses[0] and losses[2] < 0.02 * losses[0]
