@@ -33,6 +33,16 @@ def tiny_lm(family, tokenizer, scale=1.0, **sizes):
     return lk.LanguageModel(model, tokenizer)
 
 
+def known(ids, window):
+    """What a model knows when it has read them all: it forgets its older half when its window is full."""
+    kept = []
+    for token in ids:
+        if len(kept) == window:
+            kept = kept[-(-window // 2) :]
+        kept.append(token)
+    return kept
+
+
 def log_probs(model, ids):
     """Log-probabilities [.., T, V] by one pass of the whole model over ids [.., T], in float64."""
     logits = model.predict_on_batch(np.atleast_2d(np.array(ids, "int32")))

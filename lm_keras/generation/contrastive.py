@@ -27,10 +27,10 @@ def contrastive_search(model, ids, max_new_tokens, top_k, alpha, *, banned, eos_
 
     Each new word is the one of the `top_k` likeliest, V^k, with the highest
         (1 - alpha) p(v | x) - alpha max_j cos(h_v, h_xj),
-    h the input of the output layer and j over the tokens before; of a prompt longer than the model's memory, those
-    that are still known at its end (`generation.context`). A row ends at an `eos_id`, which is not chosen
-    before place `min_new_tokens`. Returns tokens int32 [B, n], -1 after a row's end, and their log-probabilities
-    [B, n] under the model.
+    h the input of the output layer and j over the tokens before; of a prompt longer than the model's memory, its
+    last token and those that are known before it (`generation.context`). A row ends at an `eos_id` (one or several),
+    which is not chosen before place `min_new_tokens`. Returns tokens int32 [B, n], -1 after a row's end, and their
+    log-probabilities [B, n] under the model.
     """
     words, batch = model.vocab_size, tf.shape(ids)[0]
     walk, ends, k = sliding(WithHidden(model)), end_marks(eos_id, words), tf.minimum(top_k, words)

@@ -5,7 +5,7 @@ import itertools
 import keras
 import numpy as np
 import pytest
-from small_models import log_probs, log_softmax, tiny_lm
+from small_models import known, log_probs, log_softmax, tiny_lm
 
 import lm_keras as lk
 from lm_keras.models import BUILDERS
@@ -63,14 +63,14 @@ def test_beams_equal_brute_force_over_all_texts(lm, length_penalty):
 
 
 # === Contrastive search ===
-def hidden_and_log_probs(model):
+def hidden_and_log_probs(model, width):
     """(rows of ids) -> what goes into the output layer of the whole model, of length 1; log-probabilities."""
     made = model.outputs[0]._keras_history
     hidden = made.operation._inbound_nodes[made.node_index].input_tensors[0]
     assert hidden.shape[-1] != model.vocab_size
     both = keras.Model(model.inputs, [hidden, model.outputs[0]])
 
-    def run(rows, width=16):  # later tokens change nothing before them
+    def run(rows):  # later tokens change nothing before them
         padded = np.array([[*row, *[0] * (width - len(row))] for row in rows], "int32")
         h, logits = (part[:, : len(rows[0])].astype("float64") for part in both.predict_on_batch(padded))
         return h / np.linalg.norm(h, axis=-1, keepdims=True), log_softmax(logits)
@@ -78,35 +78,44 @@ def hidden_and_log_probs(model):
     return run
 
 
-def contrastive(lm, run, prompt, count, top_k, alpha):
-    """Su et al. 2022, eq. 5, with the whole model for every candidate."""
-    ids, new = ids_of(lm, prompt), []
-    banned = [lm.tokenizer.pad_id, lm.tokenizer.unk_id]
-    log_p = run([ids] * top_k)[1][0, -1]
+def contrastive(lm, prompt, count, top_k, alpha, window=None):
+    """Su et al. 2022, eq. 5, with the whole model for every candidate; what is forgotten is no longer looked at."""
+    run, ids, new, best = hidden_and_log_probs(lm.model, window or 16), ids_of(lm, prompt), [], 0
+    cut = (lambda row: known(row, window)) if window else list
+    history = [*run([cut(ids[:-1])])[0][0]] if len(ids) > 1 else []
+    hidden, after = run([cut(ids)])
     for _ in range(count):
-        allowed = log_p.copy()
-        allowed[banned] = -np.inf
-        candidates = np.argsort(-allowed, kind="stable")[:top_k]
-        hidden, after = run([[*ids, v] for v in candidates])
+        history.append(hidden[best, -1])
+        log_p = after[best, -1].copy()
+        log_p[[lm.tokenizer.pad_id, lm.tokenizer.unk_id]] = -np.inf
+        candidates = np.argsort(-log_p, kind="stable")[:top_k]
+        hidden, after = run([cut([*ids, v]) for v in candidates])
         scores = [
-            (1 - alpha) * np.exp(log_p[v]) - alpha * max(h[-1] @ before for before in h[:-1])
+            (1 - alpha) * np.exp(log_p[v]) - alpha * max(h[-1] @ before for before in history)
             for v, h in zip(candidates, hidden, strict=True)
         ]
         best = int(np.argmax(scores))
         if candidates[best] == lm.tokenizer.eos_id:
             break
-        new.append((int(candidates[best]), log_p[candidates[best]]))
         ids.append(int(candidates[best]))
-        log_p = after[best, -1]
+        new.append((ids[-1], log_p[ids[-1]]))
     return new
 
 
-def test_contrastive_search_equals_its_equation(lm):
-    made, run = lm.generate(PROMPTS, 5, top_k=4, penalty_alpha=0.6), hidden_and_log_probs(lm.model)
-    for prompt, one in zip(PROMPTS, made, strict=True):
-        expected = contrastive(lm, run, prompt, 5, 4, 0.6)
+def same(lm, prompts, made, **options):
+    for prompt, one in zip(prompts, made, strict=True):
+        expected = contrastive(lm, prompt, 5, 4, 0.6, **options)
         assert one.token_ids == [token for token, _ in expected]
         assert one.log_probs == pytest.approx([log_p for _, log_p in expected], abs=EXACT)
+
+
+def test_contrastive_search_equals_its_equation(lm):
+    same(lm, PROMPTS, lm.generate(PROMPTS, 5, top_k=4, penalty_alpha=0.6))
+
+
+def test_contrastive_search_beyond_the_window(tokenizer):
+    lm, prompts = tiny_lm("gpt2", tokenizer, max_length=6), [*PROMPTS, "a b c d e", "a b d e " * 4]
+    same(lm, prompts, lm.generate(prompts, 5, top_k=4, penalty_alpha=0.6), window=6)
 
 
 # === Choice ===

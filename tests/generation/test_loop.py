@@ -112,7 +112,8 @@ def test_pieces_equal_one_run(model, pieces, penalty):
     whole, whole_log_probs, *_ = run(model, PROMPTS, [9, 5, 9], 9, penalty=penalty)
     parts, end, position = [], None, 0
     for count in pieces:
-        tokens, log_probs, end, _ = run(model, PROMPTS, [9, 5, 9], count, penalty=penalty, start=end, position=position)
+        made = run(model, PROMPTS, [9, 5, 9], count, penalty=penalty, start=end, position=position)
+        tokens, log_probs, end, _ = made
         parts.append((tokens.numpy(), log_probs.numpy()))
         position += count
     tokens, log_probs = (np.concatenate(part, 1) for part in zip(*parts, strict=True))
