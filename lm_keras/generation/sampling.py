@@ -40,9 +40,11 @@ def sample(logits, temperature, top_k, top_p, seed, position, token, min_p=None)
         # Relative to the best word, so that a temperature near 0 gives 0 / t for it and no overflow.
         warmth = tf.clip_by_value(tf.where(hot, temperature, 1.0), 1e-4, 1e4)
         scaled = (logits - tf.reduce_max(logits, -1, keepdims=True)) / warmth[:, None]
-        size = tf.shape(logits)[-1]
-        scaled, order = tf.math.top_k(scaled, size)
-        kept = tf.range(size)[None] < tf.where(top_k > 0, top_k, size)[:, None]
+        words = tf.shape(logits)[-1]
+        wanted = tf.where((top_k > 0) & (top_k < words), top_k, words)
+        # To sort the whole vocabulary costs more than a small model's step: only as many as some row may keep.
+        scaled, order = tf.math.top_k(scaled, tf.reduce_max(tf.where(hot, wanted, 1)))
+        kept = tf.range(tf.shape(scaled)[1])[None] < wanted[:, None]
         p = tf.nn.softmax(tf.where(kept, scaled, -float("inf")))
         p = tf.where(tf.cumsum(p, -1, exclusive=True) < tf.where(top_p > 0, top_p, 1e-9)[:, None], p, 0.0)
         if min_p is not None:  # the best word has 0 and stays
