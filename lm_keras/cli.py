@@ -65,18 +65,7 @@ def parser():
     for command in (evaluate, score):
         command.add_argument("--json", action="store_true", help="print one JSON object")
 
-    generate = commands.add_parser("generate", help="continue a prompt")
-    generate.add_argument("run", help="run folder")
-    generate.add_argument("--prompt", required=True)
-    generate.add_argument("--max-new-tokens", type=number(int, 0), default=50, metavar="N")
-    generate.add_argument("--temperature", type=number(float, 0), default=1.0, metavar="X", help="0 is greedy")
-    generate.add_argument("--top-k", type=number(int, 0), default=0, metavar="N", help="0 keeps all words")
-    generate.add_argument("--top-p", type=number(float, 1e-9, 1), default=1.0, metavar="X")
-    generate.add_argument("--num-beams", type=number(int, 1), default=1, metavar="N", help="beam search with N > 1")
-    generate.add_argument("--repetition-penalty", type=number(float, 1e-3), default=1.0, metavar="X")
-    generate.add_argument("--stop", action="append", metavar="TEXT", help="end before this text (may be repeated)")
-    generate.add_argument("--seed", type=number(int, -(2**63), 2**63 - 1), default=0, metavar="N")
-    generate.add_argument("--stream", action="store_true", help="print the text while it is made")
+    _add_generate(commands.add_parser("generate", help="continue a prompt"))
 
     export = commands.add_parser("export", help="write a SavedModel for TF Serving; prints the version folder")
     export.add_argument("run", help="run folder")
@@ -98,6 +87,28 @@ def parser():
     data.add_parser("list", help="names, licences and where they are")
     data.add_parser("fetch", help="download a set").add_argument("name")
     return top
+
+
+def _add_generate(generate):
+    generate.add_argument("run", help="run folder")
+    generate.add_argument("--prompt", required=True)
+    add = generate.add_argument
+    add("--max-new-tokens", type=number(int, 0), default=50, metavar="N")
+    add("--min-new-tokens", type=number(int, 0), default=0, metavar="N", help="no end mark before")
+    add("--temperature", type=number(float, 0), default=1.0, metavar="X", help="0 is greedy")
+    add("--top-k", type=number(int, 0), default=0, metavar="N", help="0 keeps all words")
+    add("--top-p", type=number(float, 1e-9, 1), default=1.0, metavar="X")
+    add("--min-p", type=number(float, 0, 1), default=0.0, metavar="X", help="least share of the best word's p")
+    add("--num-beams", type=number(int, 1), default=1, metavar="N", help="beam search with N > 1")
+    add("--length-penalty", type=float, default=0.0, metavar="X", help="beam scores: log p / length^X")
+    add("--penalty-alpha", type=number(float, 0, 1), default=0.0, metavar="X", help="contrastive, with --top-k")
+    add("--repetition-penalty", type=number(float, 1e-3), default=1.0, metavar="X")
+    add("--num-return-sequences", type=number(int, 1), default=1, metavar="N", help="texts, one after another")
+    add("--stop", action="append", metavar="TEXT", help="end before this text (may be repeated)")
+    add("--stop-token", action="append", metavar="WORD", help="end at this word of the vocabulary (may be repeated)")
+    add("--choices", nargs="+", metavar="TEXT", help="no new text: which of these follows, with its probability")
+    add("--seed", type=number(int, -(2**63), 2**63 - 1), default=0, metavar="N")
+    add("--stream", action="store_true", help="print the text while it is made")
 
 
 def _add_train(train):

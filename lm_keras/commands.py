@@ -37,19 +37,28 @@ def _print(result, as_json):
 
 def generate(options):
     language_model = _load(options.run)
-    names = ("max_new_tokens", "temperature", "top_k", "top_p", "repetition_penalty", "stop", "seed")
-    chosen = {name: getattr(options, name) for name in names}
-    if options.stream and options.num_beams > 1:
-        raise InputError("--stream does not go with --num-beams: a search knows its text at the end")
-    if options.stream:
+    names = ("max_new_tokens", "min_new_tokens", "temperature", "top_k", "top_p", "min_p", "repetition_penalty")
+    chosen = {name: getattr(options, name) for name in (*names, "stop", "seed")} | {"stop_tokens": options.stop_token}
+    at_the_end = ("num_beams", "length_penalty", "penalty_alpha", "num_return_sequences")
+    if options.choices:
+        for choice in language_model.choose(options.prompt, options.choices)[0]:
+            print(f"{choice.probability:.4f} {choice.answer}")
+    elif options.stream:
+        if options.num_beams > 1 or options.penalty_alpha > 0:
+            raise InputError(
+                "--stream does not go with --num-beams or --penalty-alpha: a search knows its text at the end"
+            )
+        if options.num_return_sequences > 1:
+            raise InputError("--stream does not go with --num-return-sequences: it prints one text")
         pieces = language_model.stream(options.prompt, **chosen)
         print(options.prompt, end="", flush=True)
         for piece in pieces:
             print(piece, end="", flush=True)
         print()
     else:
-        (made,) = language_model.generate(options.prompt, num_beams=options.num_beams, **chosen)
-        print(options.prompt + made.text)
+        chosen |= {name: getattr(options, name) for name in at_the_end}
+        for made in language_model.generate(options.prompt, **chosen):
+            print(options.prompt + made.text)
 
 
 def export(options):

@@ -3,16 +3,20 @@
 import tensorflow as tf
 
 from lm_keras.generation.context import any_batch, sliding
+from lm_keras.generation.loop import end_marks
 
 
-def beam_search(model, token, state, max_new_tokens, num_beams, *, banned, eos_id, length_penalty=0.0):
+def beam_search(
+    model, token, state, max_new_tokens, num_beams, *, banned, eos_id, length_penalty=0.0, min_new_tokens=0
+):  # fmt: skip
     """The `num_beams` continuations of highest log-probability that a beam of that width finds.
 
-    `token` int32 [B] is the last token of each prompt, `state` what came before it. A beam that has met
-    `eos_id` is frozen: it keeps its place and its score, log p of its tokens and the end mark, and competes
-    with the others. Scores are divided by (number of tokens, end mark included) ** `length_penalty`
-    (Wu et al. 2016 use a like form). Returns, best first, tokens int32 [B, K, n] (-1 after the end), the
-    log-probability of each token [B, K, n] and scores [B, K].
+    `token` int32 [B] is the last token of each prompt, `state` what came before it. A beam that has met an
+    `eos_id` (one or several; not before place `min_new_tokens`) is frozen: it keeps its place and its score, log p
+    of its tokens and the end mark, and competes with the others. Scores are divided by (number of tokens, end mark
+    included) ** `length_penalty` (Wu et al. 2016 use a like form). Returns, best first, tokens int32 [B, K, n]
+    (-1 after the end), the log-probability of each token [B, K, n] and scores [B, K]; where there are fewer than K
+    texts, the rest have no token and the score -inf.
     """
     model = sliding(model)
     batch, beams, words = tf.shape(token)[0], num_beams, model.vocab_size
@@ -20,7 +24,7 @@ def beam_search(model, token, state, max_new_tokens, num_beams, *, banned, eos_i
     state = [tf.repeat(part, beams, axis=0) for part in state]
     total = tf.tile([[0.0] + [-float("inf")] * (beams - 1)], [batch, 1])  # at first all beams are one
     length = tf.zeros([batch, beams])  # tokens and end mark
-    frozen = tf.zeros([batch, beams], tf.bool)
+    frozen, ends = tf.zeros([batch, beams], tf.bool), end_marks(eos_id, words)
     tokens = tf.zeros([batch, beams, 0], tf.int32)
     log_probs = tf.zeros([batch, beams, 0])
     stay = tf.one_hot(0, words, 0.0, -float("inf"))  # a frozen beam has one continuation: itself
@@ -31,7 +35,8 @@ def beam_search(model, token, state, max_new_tokens, num_beams, *, banned, eos_i
     def body(i, token, total, length, frozen, tokens, log_probs, *state):
         logits, state = model.step(tf.where(tf.reshape(frozen, [-1]), -1, token)[:, None], list(state))
         step = tf.nn.log_softmax(tf.cast(logits[:, -1], tf.float32))
-        step = tf.reshape(tf.where(tf.math.is_inf(banned), -float("inf"), step), [batch, beams, words])
+        never = tf.math.is_inf(banned) | (ends & (i < min_new_tokens))
+        step = tf.reshape(tf.where(never, -float("inf"), step), [batch, beams, words])
         step = tf.where(frozen[:, :, None], stay, step)
         candidates = total[:, :, None] + step  # (B, K, V)
         longer = length + tf.where(frozen, 0.0, 1.0)
@@ -44,8 +49,8 @@ def beam_search(model, token, state, max_new_tokens, num_beams, *, banned, eos_i
 
         was_frozen = of_parent(frozen)
         new_total = tf.gather(tf.reshape(candidates, [batch, beams * words]), place, batch_dims=1)
-        ended = (word == eos_id) & ~was_frozen
-        word = tf.where(was_frozen | ended, -1, word)
+        ended = tf.gather(ends, word) & ~was_frozen
+        word = tf.where(was_frozen | ended | tf.math.is_inf(new_total), -1, word)
         gain = tf.where(word >= 0, new_total - of_parent(total), 0.0)
         tokens = tf.concat([of_parent(tokens), word[:, :, None]], -1)
         log_probs = tf.concat([of_parent(log_probs), gain[:, :, None]], -1)
@@ -65,4 +70,6 @@ def beam_search(model, token, state, max_new_tokens, num_beams, *, banned, eos_i
         ],
     )  # fmt: skip
     scores, order = tf.math.top_k(normalized(total, length), beams)
-    return tf.gather(tokens, order, batch_dims=1), tf.gather(log_probs, order, batch_dims=1), scores
+    tokens, log_probs = (tf.gather(history, order, batch_dims=1) for history in (tokens, log_probs))
+    none = tf.math.is_inf(scores)[:, :, None]
+    return tf.where(none, -1, tokens), tf.where(none, 0.0, log_probs), scores

@@ -3,11 +3,25 @@
 import numpy as np
 import tensorflow as tf
 
-from lm_keras.generation import beam, loop, scoring
+from lm_keras.generation import beam, contrastive, loop, scoring
 from lm_keras.generation.context import sliding, state_spec
 
 IDS = tf.TensorSpec([None, None], tf.int32)
 ROWS = tf.TensorSpec([None], tf.int32)
+COUNT, NUMBER = (tf.TensorSpec([], dtype) for dtype in (tf.int32, tf.float32))
+
+
+class Functions:
+    """The compiled functions of one model and tokenizer: `functions(make, *options)` makes each at its first use."""
+
+    def __init__(self, model, tokenizer):
+        self.model, self.tokenizer, self.made = model, tokenizer, {}
+
+    def __call__(self, make, *options):
+        key = (make, *options)
+        if key not in self.made:
+            self.made[key] = make(self.model, self.tokenizer, *options)
+        return self.made[key]
 
 
 def banned_marks(tokenizer):
@@ -22,48 +36,73 @@ def score(model, tokenizer):
 
 
 def prefill(model, tokenizer):
-    count = tf.TensorSpec([], tf.int32)
-    return tf.function(lambda ids, count: loop.prefill(model, ids, count), input_signature=[IDS, count])
+    """(ids [P, T], count, which [B]) -> last token and state before it of the prompts `which`."""
+
+    @tf.function(input_signature=[IDS, COUNT, ROWS])
+    def read(ids, count, which):
+        state = loop.prefill(model, ids, count)
+        return tf.gather(ids[:, -1], which), [tf.gather(part, which) for part in state]
+
+    return read
 
 
 def search(model, tokenizer, num_beams):
     banned = tf.constant(banned_marks(tokenizer))
 
-    @tf.function(input_signature=[ROWS, state_spec(sliding(model)), tf.TensorSpec([], tf.int32)])
-    def best(token, state, max_new_tokens):
+    @tf.function(input_signature=[ROWS, state_spec(sliding(model)), COUNT, COUNT, ROWS, NUMBER])
+    def best(token, state, max_new_tokens, min_new_tokens, ends, length_penalty):
         return beam.beam_search(
-            model, token, state, max_new_tokens, num_beams, banned=banned, eos_id=tokenizer.eos_id
+            model, token, state, max_new_tokens, num_beams, banned=banned, eos_id=ends,
+            length_penalty=length_penalty, min_new_tokens=min_new_tokens,
+        )  # fmt: skip
+
+    return best
+
+
+def contrast(model, tokenizer):
+    banned = tf.constant(banned_marks(tokenizer))
+
+    @tf.function(input_signature=[IDS, COUNT, COUNT, ROWS, COUNT, NUMBER])
+    def best(ids, max_new_tokens, min_new_tokens, ends, top_k, alpha):
+        return contrastive.contrastive_search(
+            model, ids, max_new_tokens, top_k, alpha, banned=banned, eos_id=ends, min_new_tokens=min_new_tokens
         )
 
     return best
 
 
 def decode(model, tokenizer, greedy, penalized):
-    def rows(dtype):
-        return tf.TensorSpec([None], dtype)
+    """The decoding loop; `options` has what is the same in all calls for these rows, as tensors."""
+    kinds = dict.fromkeys(("temperature", "top_p", "min_p"), tf.float32) | {"top_k": tf.int32, "seed": tf.int64}
+    spec = {name: tf.TensorSpec([None], kind) for name, kind in kinds.items()}
+    spec |= {"ends": ROWS, "penalty": NUMBER, "min_new_tokens": COUNT, "num_top": COUNT}
+    banned, seen_spec = banned_marks(tokenizer), tf.TensorSpec([None, None], tf.bool)
 
-    scalar, banned = tf.TensorSpec([], tf.int32), banned_marks(tokenizer)
-
-    @tf.function(
-        input_signature=[
-            ROWS,
-            state_spec(sliding(model)),
-            ROWS,
-            tf.TensorSpec([None, None], tf.bool),
-            scalar,
-            scalar,
-            rows(tf.float32),
-            rows(tf.int32),
-            rows(tf.float32),
-            rows(tf.int64),
-            tf.TensorSpec([], tf.float32),
-        ]
-    )
-    def step(token, state, remaining, seen, count, position, temperature, top_k, top_p, seed, penalty):
-        choose = loop.chooser(None if greedy else temperature, top_k, top_p, seed, penalty if penalized else None)
+    @tf.function(input_signature=[ROWS, state_spec(sliding(model)), ROWS, seen_spec, COUNT, COUNT, spec])
+    def step(token, state, remaining, seen, count, position, options):
+        choose = loop.chooser(
+            None if greedy else options["temperature"], options["top_k"], options["top_p"], options["seed"],
+            options["penalty"] if penalized else None, options["min_p"],
+        )  # fmt: skip
         return loop.decode(
-            model, token, state, remaining, count, banned=banned, eos_id=tokenizer.eos_id, choose=choose,
+            model, token, state, remaining, count, banned=banned, eos_id=options["ends"], choose=choose,
             position=position, seen=seen if penalized else None,
+            min_new_tokens=options["min_new_tokens"], num_top=options["num_top"],
         )  # fmt: skip
 
     return step
+
+
+def follow(model, tokenizer):
+    """Log-probabilities [B, n] of given tokens [B, n] (-1 at the end), and the likeliest words at each place."""
+
+    @tf.function(input_signature=[ROWS, state_spec(sliding(model)), IDS, COUNT])
+    def given(token, state, tokens, num_top):
+        length = tf.reduce_sum(tf.cast(tokens >= 0, tf.int32), -1)
+        _, log_probs, _, top = loop.decode(
+            model, token, state, length, tf.shape(tokens)[1], banned=0.0, eos_id=-1, num_top=num_top,
+            choose=lambda logits, position, token, seen: tf.maximum(tf.gather(tokens, position, axis=1), 0),
+        )  # fmt: skip
+        return log_probs, top
+
+    return given

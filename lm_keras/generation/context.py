@@ -49,10 +49,15 @@ class SlidingModel:
 
     def read(self, ids, state):
         """The state after left-padded prompts ids [B, T] from the initial state."""
+        ids, *memory = self.known(ids)
+        return [*memory, *read(self.model, ids, state[2:])]
+
+    def known(self, ids):
+        """What is still known of left-padded prompts ids [B, T] when they have been read; `recent`; `filled`."""
         ids = in_window(ids, self.window)
         missing = tf.maximum(self.window - tf.shape(ids)[1], 0)
         recent = tf.pad(ids, [[0, 0], [missing, 0]], constant_values=-1)
-        return [recent, tf.reduce_sum(tf.cast(ids >= 0, tf.int32), 1), *read(self.model, ids, state[2:])]
+        return ids, recent, tf.reduce_sum(tf.cast(ids >= 0, tf.int32), 1)
 
 
 def read_again(model, recent, rows, state):

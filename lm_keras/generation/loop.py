@@ -22,51 +22,64 @@ def prefill(model, ids, max_new_tokens):
     return walk.read(ids[:, :-1], state) if walk is not model else read(model, ids[:, :-1], state)
 
 
-def decode(model, token, state, remaining, num_steps, *, banned, eos_id, choose, position=0, seen=None):
+def decode(
+    model, token, state, remaining, num_steps, *, banned, eos_id, choose, position=0, seen=None,
+    min_new_tokens=0, num_top=0,
+):  # fmt: skip
     """Up to `num_steps` new tokens a row, after `token` int32 [B] in `state`.
 
-    `remaining` int32 [B] is how many tokens each row may still have; a row ends there or at `eos_id`.
-    `banned` [V] is added to the logits (-inf: never chosen); `choose(logits, position, token, seen)` gives
-    int32 [B]; `seen` bool [B, V], when given, gets each new token. Returns tokens int32 [B, n] (-1 after a
-    row's end), their log-probabilities [B, n] under the model itself, and where the loop stands: token,
-    state, remaining, seen.
+    `remaining` int32 [B] is how many tokens each row may still have; a row ends there or at an `eos_id` (one or
+    several), which is not chosen before place `min_new_tokens`. `banned` [V] is added to the logits (-inf: never
+    chosen); `choose(logits, position, token, seen)` gives int32 [B]; `seen` bool [B, V], when given, gets each
+    new token. Returns tokens int32 [B, n] (-1 after a row's end), their log-probabilities [B, n] under the model
+    itself, where the loop stands (token, state, remaining, seen), and the `num_top` likeliest words at each place:
+    (log-probabilities, ids), both [B, n, num_top].
     """
     model = sliding(model)
-    track = seen is not None
+    ends, track = end_marks(eos_id, model.vocab_size), seen is not None
     seen = seen if track else tf.zeros([tf.shape(token)[0], 0], tf.bool)
 
-    def body(i, token, remaining, seen, tokens, log_probs, *state):
+    def body(i, token, remaining, seen, *loop):
+        arrays, state = loop[:4], loop[4:]
         alive = remaining > 0
         logits, state = model.step(tf.where(alive, token, -1)[:, None], list(state))
         logits = tf.cast(logits[:, -1], tf.float32)  # (B, V)
-        new = choose(logits + banned, position + i, token, seen)
-        log_prob = -tf.nn.sparse_softmax_cross_entropy_with_logits(new, logits)
-        ended = new == eos_id
+        early = ends & (position + i < min_new_tokens)
+        new = choose(tf.where(early, -float("inf"), logits + banned), position + i, token, seen)
+        log_p = tf.nn.log_softmax(logits)
+        log_prob, ended = tf.gather(log_p, new, batch_dims=1), tf.gather(ends, new)
         new = tf.where(alive & ~ended, new, -1)
         if track:
             seen |= tf.one_hot(new, tf.shape(logits)[-1], True, False)
-        tokens = tokens.write(i + 1, new)
-        log_probs = log_probs.write(i + 1, tf.where(new >= 0, log_prob, 0.0))
+        made = (new, tf.where(new >= 0, log_prob, 0.0), *tf.math.top_k(log_p, num_top))
+        arrays = [array.write(i + 1, entry) for array, entry in zip(arrays, made, strict=True)]
         remaining = tf.where(new >= 0, remaining - 1, 0)
-        return i + 1, new, remaining, seen, tokens, log_probs, *state
+        return i + 1, new, remaining, seen, *arrays, *state
 
+    row, several = tf.zeros_like(token), tf.zeros([tf.shape(token)[0], num_top], tf.int32)
     arrays = [
         # Entry 0 is cut off again: an array without any entry could not be stacked.
-        tf.TensorArray(t, 1, dynamic_size=True, element_shape=[None]).write(0, tf.zeros_like(token, t))
-        for t in (tf.int32, tf.float32)
+        tf.TensorArray(t, 1, dynamic_size=True, element_shape=[None] * len(x.shape)).write(0, tf.cast(x, t))
+        for x, t in ((row, tf.int32), (row, tf.float32), (several, tf.float32), (several, tf.int32))
     ]
     rows, scalar = tf.TensorShape([None]), tf.TensorShape([])
-    _, token, remaining, seen, tokens, log_probs, *state = tf.while_loop(
+    _, token, remaining, seen, *after = tf.while_loop(
         lambda i, token, remaining, *_: (i < num_steps) & tf.reduce_any(remaining > 0),
         body,
         [tf.constant(0), token, remaining, seen, *arrays, *state],
-        shape_invariants=[scalar, rows, rows, tf.TensorShape([None, None]), scalar, scalar, *any_batch(state)],
+        shape_invariants=[scalar, rows, rows, tf.TensorShape([None, None]), *[scalar] * 4, *any_batch(state)],
     )
-    tokens, log_probs = (tf.transpose(array.stack()[1:]) for array in (tokens, log_probs))  # (B, n)
-    return tokens, log_probs, (token, state, remaining, seen)
+    tokens, log_probs, *top = (array.stack()[1:] for array in after[:4])
+    where = token, after[4:], remaining, seen
+    return tf.transpose(tokens), tf.transpose(log_probs), where, [tf.transpose(part, [1, 0, 2]) for part in top]
 
 
-def chooser(temperature, top_k, top_p, seed, penalty=None):
+def end_marks(eos_id, vocab_size):
+    """Which words end a text, bool [V]; `eos_id` is one id or several."""
+    return tf.reduce_any(tf.one_hot(tf.reshape(eos_id, [-1]), vocab_size, True, False), 0)
+
+
+def chooser(temperature, top_k, top_p, seed, penalty=None, min_p=None):
     """The `choose` function of `decode` for options [B] each; `temperature=None` is greedy for all rows."""
 
     def choose(logits, position, token, seen):
@@ -74,6 +87,6 @@ def chooser(temperature, top_k, top_p, seed, penalty=None):
             logits = penalize(logits, seen, penalty)
         if temperature is None:
             return tf.argmax(logits, -1, tf.int32)
-        return sample(logits, temperature, top_k, top_p, seed, position, token)
+        return sample(logits, temperature, top_k, top_p, seed, position, token, min_p)
 
     return choose

@@ -24,13 +24,14 @@ def uniform(seed, position, token):
     return tf.cast(tf.cast(x, tf.int64), tf.float32) * 2.0**-24
 
 
-def sample(logits, temperature, top_k, top_p, seed, position, token):
+def sample(logits, temperature, top_k, top_p, seed, position, token, min_p=None):
     """Next tokens int32 [B] from logits [B, V]; all options are [B], `position` is the index of the new token,
     `token` [B] the one before.
 
     Temperature, then top-k (Fan et al. 2018; 0 keeps all), then top-p (Holtzman et al. 2020; the smallest set
-    of words that holds at least p), then a draw by the inverse of the cumulative distribution. A temperature
-    of 0 or less (or NaN) is greedy. Ties keep the smaller id.
+    of words that holds at least p), then min-p (Nguyen et al. 2024; words of at least min_p times the best word's
+    probability; None keeps all), then a draw by the inverse of the cumulative distribution. A temperature of 0
+    or less (or NaN) is greedy. Ties keep the smaller id.
     """
     greedy = tf.argmax(logits, -1, tf.int32)
     hot = temperature > 0
@@ -39,11 +40,15 @@ def sample(logits, temperature, top_k, top_p, seed, position, token):
         # Relative to the best word, so that a temperature near 0 gives 0 / t for it and no overflow.
         warmth = tf.clip_by_value(tf.where(hot, temperature, 1.0), 1e-4, 1e4)
         scaled = (logits - tf.reduce_max(logits, -1, keepdims=True)) / warmth[:, None]
-        size = tf.shape(logits)[-1]
-        scaled, order = tf.math.top_k(scaled, size)
-        kept = tf.range(size)[None] < tf.where(top_k > 0, top_k, size)[:, None]
+        words = tf.shape(logits)[-1]
+        wanted = tf.where((top_k > 0) & (top_k < words), top_k, words)
+        # To sort the whole vocabulary costs more than a small model's step: only as many as some row may keep.
+        scaled, order = tf.math.top_k(scaled, tf.reduce_max(tf.where(hot, wanted, 1)))
+        kept = tf.range(tf.shape(scaled)[1])[None] < wanted[:, None]
         p = tf.nn.softmax(tf.where(kept, scaled, -float("inf")))
         p = tf.where(tf.cumsum(p, -1, exclusive=True) < tf.where(top_p > 0, top_p, 1e-9)[:, None], p, 0.0)
+        if min_p is not None:  # the best word has 0 and stays
+            p = tf.where(scaled >= tf.math.log(min_p)[:, None], p, 0.0)
         cumulative = tf.cumsum(p, -1)
         mark = uniform(seed, position, token)[:, None] * cumulative[:, -1:]
         index = tf.reduce_sum(tf.cast(cumulative <= mark, tf.int32), -1)

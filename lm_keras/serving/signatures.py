@@ -31,7 +31,7 @@ def make_signatures(language_model, max_new_tokens_limit):
         ids = align_right(marked(prompt, end=False))
         last = ids[:, -1]
         remaining = tf.clip_by_value(max_new_tokens, 0, max_new_tokens_limit)
-        tokens, log_probs, _ = decode(
+        tokens, log_probs, *_ = decode(
             model,
             last,
             prefill(model, ids, tf.reduce_max(tf.concat([remaining, [0]], 0))),

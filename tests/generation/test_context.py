@@ -44,7 +44,7 @@ def test_prompts_and_decoding_beyond_the_window(model, lengths):
     ids = loop.pad_left(prompts)
     state = tf.function(prefill)(model, ids, 15)
     run = tf.function(lambda *args: decode(model, *args, banned=BANNED, eos_id=-5, choose=greedy))
-    tokens, log_probs, _ = run(ids[:, -1], state, tf.fill([4], 15), 15)
+    tokens, log_probs, *_ = run(ids[:, -1], state, tf.fill([4], 15), 15)
     for prompt, row, scores in zip(prompts, tokens.numpy(), log_probs.numpy(), strict=True):
         text = list(prompt)
         for token, score in zip(row, scores, strict=True):

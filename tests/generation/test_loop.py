@@ -69,7 +69,7 @@ def rows(tokens, log_probs):
 
 @pytest.mark.parametrize("penalty", [None, 1.5, 0.7])
 def test_greedy_equals_a_plain_loop_over_the_whole_model(model, penalty):
-    tokens, log_probs, _ = run(model, PROMPTS, [12] * 3, 12, penalty=penalty)
+    tokens, log_probs, *_ = run(model, PROMPTS, [12] * 3, 12, penalty=penalty)
     assert tokens.shape == (3, 12)
     for prompt, (row, row_log_probs) in zip(PROMPTS, rows(tokens, log_probs), strict=True):
         expected, expected_log_probs = plain_loop(model, prompt, 12, penalty=penalty or 1.0)
@@ -78,7 +78,7 @@ def test_greedy_equals_a_plain_loop_over_the_whole_model(model, penalty):
 
 
 def test_each_row_has_its_own_number_of_tokens(model):
-    tokens, log_probs, _ = run(model, PROMPTS, [3, 0, 7], 20)
+    tokens, log_probs, *_ = run(model, PROMPTS, [3, 0, 7], 20)
     assert tokens.shape == (3, 7)  # and no step is done for nothing
     for prompt, (row, _), count in zip(PROMPTS, rows(tokens, log_probs), [3, 0, 7], strict=True):
         assert row == plain_loop(model, prompt, count)[0]
@@ -86,7 +86,7 @@ def test_each_row_has_its_own_number_of_tokens(model):
 
 
 def test_the_end_mark_stops_its_row_and_no_other(model):
-    free, _, _ = run(model, PROMPTS, [10] * 3, 10, penalty=1.5)
+    free, *_ = run(model, PROMPTS, [10] * 3, 10, penalty=1.5)
     free = free.numpy().tolist()
 
     def length(row, mark):
@@ -94,7 +94,7 @@ def test_the_end_mark_stops_its_row_and_no_other(model):
 
     # A word that each row has after some others, or not at all, and not all rows at once.
     end = next(t for t in range(2, V) if 1 <= min(n := [length(row, t) for row in free]) < max(n))
-    tokens, log_probs, (_, _, remaining, _) = run(model, PROMPTS, [10] * 3, 10, eos_id=end, penalty=1.5)
+    tokens, log_probs, (_, _, remaining, _), _ = run(model, PROMPTS, [10] * 3, 10, eos_id=end, penalty=1.5)
     lengths = []
     for prompt, (row, row_log_probs) in zip(PROMPTS, rows(tokens, log_probs), strict=True):
         expected, expected_log_probs = plain_loop(model, prompt, 10, eos_id=end, penalty=1.5)
@@ -109,10 +109,11 @@ def test_the_end_mark_stops_its_row_and_no_other(model):
 @pytest.mark.parametrize("penalty", [None, 1.5])
 @pytest.mark.parametrize("pieces", [[1, 1, 7], [4, 5]])
 def test_pieces_equal_one_run(model, pieces, penalty):
-    whole, whole_log_probs, _ = run(model, PROMPTS, [9, 5, 9], 9, penalty=penalty)
+    whole, whole_log_probs, *_ = run(model, PROMPTS, [9, 5, 9], 9, penalty=penalty)
     parts, end, position = [], None, 0
     for count in pieces:
-        tokens, log_probs, end = run(model, PROMPTS, [9, 5, 9], count, penalty=penalty, start=end, position=position)
+        made = run(model, PROMPTS, [9, 5, 9], count, penalty=penalty, start=end, position=position)
+        tokens, log_probs, end, _ = made
         parts.append((tokens.numpy(), log_probs.numpy()))
         position += count
     tokens, log_probs = (np.concatenate(part, 1) for part in zip(*parts, strict=True))
@@ -127,7 +128,7 @@ def test_sampled_pieces_equal_one_run_because_the_position_counts(model):
         token, state, remaining, out, position = ids[:, -1], prefill(model, ids, 12), fill([3], 12), [], 0
         choose = loop.chooser(fill([3], 2.0), fill([3], 0), fill([3], 1.0), tf.constant([1, 2, 3], tf.int64))
         for count in counts:
-            tokens, _, (token, state, remaining, _) = decode(
+            tokens, _, (token, state, remaining, _), _ = decode(
                 model, token, state, remaining, count, banned=BANNED, eos_id=EOS, choose=choose, position=position
             )
             out.append(tokens.numpy())
@@ -141,13 +142,13 @@ def test_sampled_pieces_equal_one_run_because_the_position_counts(model):
 
 def test_no_steps_give_no_tokens(model):
     for remaining, count in (([5] * 3, 0), ([0] * 3, 5)):
-        tokens, log_probs, _ = run(model, PROMPTS, remaining, count)
+        tokens, log_probs, *_ = run(model, PROMPTS, remaining, count)
         assert tokens.shape == log_probs.shape == (3, 0)
 
 
 def test_a_prompt_longer_than_one_piece_of_the_prefill(model):
     long = np.random.default_rng(0).integers(3, V, 2 * context.PIECE + 11).tolist()
-    tokens, log_probs, _ = run(model, [long, [2, 4]], [3, 3], 3)
+    tokens, log_probs, *_ = run(model, [long, [2, 4]], [3, 3], 3)
     for prompt, (row, row_log_probs) in zip([long, [2, 4]], rows(tokens, log_probs), strict=True):
         expected, expected_log_probs = plain_loop(model, prompt, 3)
         assert row == expected

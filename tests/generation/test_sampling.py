@@ -13,17 +13,18 @@ N = 6000  # draws
 LOGITS = np.array([0.3, 2.0, -1.0, 1.2, 0.0, 1.9, -3.0, 0.31], "float32")
 
 
-def draws(logits=LOGITS, temperature=1.0, top_k=0, top_p=1.0, seeds=None):
+def draws(logits=LOGITS, temperature=1.0, top_k=0, top_p=1.0, seeds=None, min_p=None):
     seeds = np.arange(N) if seeds is None else np.asarray(seeds)
     n = len(seeds)
     return sample(
         tf.tile(tf.constant(logits, tf.float32)[None], [n, 1]), tf.fill([n], float(temperature)),
         tf.fill([n], top_k), tf.fill([n], float(top_p)), tf.constant(seeds, tf.int64), 0, tf.fill([n], 5),
+        None if min_p is None else tf.fill([n], float(min_p)),
     ).numpy()  # fmt: skip
 
 
-def oracle(logits, temperature=1.0, top_k=0, top_p=1.0):
-    """The probabilities that are drawn from: temperature, then top-k, then the smallest set that holds top_p."""
+def oracle(logits, temperature=1.0, top_k=0, top_p=1.0, min_p=0.0):
+    """What is drawn from: temperature, then top-k, then the smallest set that holds top_p, then min_p."""
     scaled = np.asarray(logits, "float64") / temperature
     order = np.argsort(-scaled, kind="stable")
     p = np.zeros(len(scaled))
@@ -36,15 +37,17 @@ def oracle(logits, temperature=1.0, top_k=0, top_p=1.0):
             p[order[i:]] = 0
             break
         total += p[token]
+    p[p < min_p * p.max()] = 0
     return p / p.sum()
 
 
 @pytest.mark.parametrize("temperature", [0.5, 1.0, 2.0])
 @pytest.mark.parametrize("top_k", [0, 1, 3, 8, 100])
-@pytest.mark.parametrize("top_p", [0.05, 0.5, 0.9, 1.0])
-def test_frequencies_and_kept_words_follow_the_oracle(temperature, top_k, top_p):
-    p = oracle(LOGITS, temperature, top_k, top_p)
-    counts = np.bincount(draws(temperature=temperature, top_k=top_k, top_p=top_p), minlength=len(LOGITS))
+@pytest.mark.parametrize("top_p, min_p", [(0.05, None), (0.5, 0.0), (0.9, 0.3), (1.0, None), (1.0, 0.1), (1.0, 1.0)])
+def test_frequencies_and_kept_words_follow_the_oracle(temperature, top_k, top_p, min_p):
+    p = oracle(LOGITS, temperature, top_k, top_p, min_p or 0.0)
+    drawn = draws(temperature=temperature, top_k=top_k, top_p=top_p, min_p=min_p)
+    counts = np.bincount(drawn, minlength=len(LOGITS))
     assert not counts[p == 0].any()
     assert (counts[p > 0.002] > 0).all()
     likely = p * N >= 5
@@ -66,11 +69,12 @@ def test_equal_words_are_kept_in_the_order_of_their_ids():
     temperature=st.floats(0.1, 5),
     top_k=st.integers(0, 14),
     top_p=st.floats(0.01, 1),
+    min_p=st.floats(0, 1),
 )
-def test_no_word_outside_the_kept_set_is_drawn(logits, temperature, top_k, top_p):
-    drawn = draws(logits, temperature, top_k, top_p, seeds=range(200))
-    # A word whose probability before it is within rounding of top_p may be in or out.
-    allowed = oracle(np.float32(logits), temperature, top_k, min(top_p + 1e-5, 1))
+def test_no_word_outside_the_kept_set_is_drawn(logits, temperature, top_k, top_p, min_p):
+    drawn = draws(logits, temperature, top_k, top_p, range(200), min_p)
+    # A word whose probability before it is within rounding of top_p may be in or out, and so at min_p.
+    allowed = oracle(np.float32(logits), temperature, top_k, min(top_p + 1e-5, 1), min_p * (1 - 1e-5))
     assert (allowed[drawn] > 0).all()
 
 

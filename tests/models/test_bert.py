@@ -165,18 +165,6 @@ def test_more_tokens_than_places_are_refused(encoder, jit_compile):
         attention_maps(lk.models.build_cnn_classifier(9, num_classes=2), inputs)
 
 
-def test_keras_file_brings_back_the_encoder(encoder, tmp_path):
-    encoder.save(tmp_path / "x.keras")
-    loaded = keras.models.load_model(tmp_path / "x.keras")
-    assert loaded.get_config() == encoder.get_config()
-    for name, out in encoder(some_inputs()).items():
-        np.testing.assert_array_equal(loaded(some_inputs())[name], out)
-    for mine, theirs in zip(
-        attention_maps(encoder, some_inputs()), attention_maps(loaded, some_inputs()), strict=True
-    ):
-        np.testing.assert_array_equal(mine, theirs)
-
-
 def test_seed_decides_the_weights_and_dropout_acts_in_training():
     first, second = (build_bert(V, num_layers=2, **SMALL) for _ in range(2))
     for a, b in zip(first.weights, second.weights, strict=True):

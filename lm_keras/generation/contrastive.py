@@ -1,0 +1,100 @@
+"""Contrastive search over any model's step view: a likely word whose hidden vector is like none before it."""
+
+import keras
+import tensorflow as tf
+
+from lm_keras.generation.context import PIECE, any_batch, sliding
+from lm_keras.generation.loop import end_marks
+
+
+class WithHidden:
+    """A step view that gives what goes into its output layer: `step` -> ((logits, hidden [B, t, H]), state)."""
+
+    def __init__(self, model):
+        self.model, self.step_model, self.initial_state = model, model.step_model, model.initial_state
+        self.context_length, self.vocab_size = model.context_length, model.vocab_size
+        made = model.step_model.outputs[0]._keras_history
+        hidden = made.operation._inbound_nodes[made.node_index].input_tensors[0]
+        self.both = keras.Model(model.step_model.inputs, [hidden, *model.step_model.outputs])
+
+    def step(self, ids, state):
+        hidden, logits, *new_state = self.both([tf.convert_to_tensor(ids, tf.int32), *state])
+        return (logits, hidden), [tf.cast(new, old.dtype) for new, old in zip(new_state, state, strict=True)]
+
+
+def contrastive_search(model, ids, max_new_tokens, top_k, alpha, *, banned, eos_id, min_new_tokens=0):
+    """Contrastive search (Su et al. 2022, eq. 5) after left-padded prompts ids int32 [B, T].
+
+    Each new word is the one of the `top_k` likeliest, V^k, with the highest
+        (1 - alpha) p(v | x) - alpha max_j cos(h_v, h_xj),
+    h the input of the output layer and j over the tokens before; of a prompt longer than the model's memory, its
+    last token and those that are known before it (`generation.context`). A row ends at an `eos_id` (one or several),
+    which is not chosen before place `min_new_tokens`. Returns tokens int32 [B, n], -1 after a row's end, and their
+    log-probabilities [B, n] under the model.
+    """
+    words, batch = model.vocab_size, tf.shape(ids)[0]
+    walk, ends, k = sliding(WithHidden(model)), end_marks(eos_id, words), tf.minimum(top_k, words)
+    logits, history, valid, state = read_prompt(walk, ids, max_new_tokens)
+
+    def body(i, alive, logits, history, valid, tokens, log_probs, *state):
+        log_p = tf.nn.log_softmax(logits)
+        never = tf.math.is_inf(banned) | (ends & (i < min_new_tokens))
+        chosen, candidates = tf.math.top_k(tf.where(never, -float("inf"), log_p), k)  # (B, k)
+        step_ids = tf.reshape(tf.where(alive[:, None], candidates, -1), [-1, 1])
+        (after, hidden), state = walk.step(step_ids, [tf.repeat(part, k, axis=0) for part in state])
+        hidden = tf.reshape(unit(hidden), [batch, k, hidden.shape[-1]])
+        alike = tf.where(valid[:, None], tf.matmul(hidden, history, transpose_b=True), -1.0)  # (B, k, n)
+        gain = (1 - alpha) * tf.exp(chosen) - alpha * tf.reduce_max(alike, -1)
+        best = tf.argmax(tf.where(tf.math.is_inf(chosen), -float("inf"), gain), -1, tf.int32)
+        new = tf.gather(candidates, best, batch_dims=1)
+        going = alive & ~tf.gather(ends, new)
+        tokens = tf.concat([tokens, tf.where(going, new, -1)[:, None]], 1)
+        log_prob = tf.where(going, tf.gather(chosen, best, batch_dims=1), 0.0)
+        log_probs = tf.concat([log_probs, log_prob[:, None]], 1)
+        history = tf.concat([history, tf.gather(hidden, best, batch_dims=1)[:, None]], 1)
+        row = tf.range(batch) * k + best
+        logits, *state = (tf.gather(part, row) for part in (tf.cast(after[:, -1], tf.float32), *state))
+        return i + 1, going, logits, history, tf.concat([valid, going[:, None]], 1), tokens, log_probs, *state
+
+    grid = tf.TensorShape([None, None])
+    _, _, _, _, _, tokens, log_probs, *_ = tf.while_loop(
+        lambda i, alive, *_: (i < max_new_tokens) & tf.reduce_any(alive),
+        body,
+        [tf.constant(0), tf.fill([batch], True), logits, history, valid,
+         tf.zeros([batch, 0], tf.int32), tf.zeros([batch, 0]), *state],
+        shape_invariants=[
+            tf.TensorShape([]), tf.TensorShape([None]), tf.TensorShape([None, words]),
+            tf.TensorShape([None, None, history.shape[-1]]), *[grid] * 3, *any_batch(state)
+        ],
+    )  # fmt: skip
+    return tokens, log_probs
+
+
+def read_prompt(walk, ids, max_new_tokens):
+    """Logits [B, V] after ids [B, T], hidden vectors [B, n, H] of length 1, which of them are of tokens, state."""
+    state, known = walk.initial_state(tf.shape(ids)[0], tf.shape(ids)[1] + max_new_tokens), ids[:, :-1]
+    inner, memory = walk, []
+    if not isinstance(walk, WithHidden):
+        inner = walk.model
+        known, *memory = walk.known(known)
+    until, width = tf.shape(known)[1], inner.both.outputs[0].shape[-1]
+
+    def body(start, history, *state):
+        end = tf.minimum(start + PIECE, until)
+        (_, hidden), state = inner.step(known[:, start:end], list(state))
+        return end, tf.concat([history, unit(hidden)], 1), *state
+
+    state = state[len(memory) :]
+    _, history, *state = tf.while_loop(
+        lambda start, *_: start < until,
+        body,
+        [tf.constant(0), tf.zeros([tf.shape(ids)[0], 0, width]), *state],
+        shape_invariants=[tf.TensorShape([]), tf.TensorShape([None, None, width]), *any_batch(state)],
+    )
+    (logits, hidden), state = walk.step(ids[:, -1:], [*memory, *state])
+    history, valid = tf.concat([history, unit(hidden)], 1), tf.concat([known, ids[:, -1:]], 1) >= 0
+    return tf.cast(logits[:, -1], tf.float32), history, valid, state
+
+
+def unit(vectors):
+    return tf.math.l2_normalize(tf.cast(vectors, tf.float32), -1)
