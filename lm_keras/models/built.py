@@ -23,7 +23,7 @@ class BuiltModel(keras.Model):
     """A functional `keras.Model` whose config is its builder's name and arguments, not a graph of layers.
 
     So a saved model stays readable, and `keras.models.load_model` calls the builder again and puts the
-    weights in. Layers that were frozen come back frozen.
+    weights in. Layers that were frozen come back frozen, the others not.
     """
 
     def __init__(self, inputs, outputs, *, builder, arguments, name=None):
@@ -46,8 +46,9 @@ class BuiltModel(keras.Model):
             raise InputError(f"this lm_keras has no builder {name!r}; use the version that saved the model")
         builder = getattr(lm_keras.models, config["builder"])
         model = builder(**config["arguments"], name=config["name"])
-        for name in config.get("frozen", ()):
-            model.get_layer(name).trainable = False
+        for layer in model.layers if "frozen" in config else ():
+            if layer.trainable == (layer.name in config["frozen"]):
+                layer.trainable = not layer.trainable
         return model
 
 

@@ -1,8 +1,5 @@
 """BERT's encoder and its pre-training heads against their equations in NumPy."""
 
-import subprocess
-import sys
-
 import keras
 import numpy as np
 import pytest
@@ -130,27 +127,6 @@ def test_gradients():
         return sum(losses[name](y[name], out, weights[name]) for name, out in model(x).items())
 
     check_gradients(loss, model.trainable_weights, directions=1)
-
-
-def test_a_fresh_process_loads_a_trained_classifier(tmp_path):
-    model = lk.models.sequence_classifier(build_bert(V, num_layers=1, **SMALL), 2)
-    x, y = some_inputs(), np.zeros(len(some_inputs()["token_ids"]), "int32")
-    lk.fit(model, (x, y), config=lk.TrainingConfig(epochs=1, batch_size=2))
-    model.save(tmp_path / "x.keras")
-    np.savez(tmp_path / "x.npz", **x)
-    code = (
-        "import sys, numpy as np, lm_keras as lk; model = lk.models.load_model(sys.argv[1] + '/x.keras');"
-        "np.save(sys.argv[1] + '/y.npy', model(dict(np.load(sys.argv[1] + '/x.npz'))))"
-    )
-    subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=True, capture_output=True)
-    np.testing.assert_allclose(np.load(tmp_path / "y.npy"), model(x), atol=1e-6)
-
-
-def test_a_file_that_is_none_is_an_input_error(tmp_path):
-    (tmp_path / "x.keras").write_text("no model")
-    for path in (tmp_path / "x.keras", tmp_path, tmp_path / "missing.keras"):
-        with pytest.raises(InputError, match="is no .keras file"):
-            lk.models.load_model(path)
 
 
 @pytest.mark.parametrize("jit_compile", [False, True])
