@@ -189,7 +189,7 @@ def test_a_learnt_reversal_is_decoded_as_it_was_learnt(kind):
     begin, banned = tf.fill([12], BEGIN), tf.zeros([TARGET])
     state = model.encode(inputs["source_ids"], length=8)
     options = {"banned": banned, "eos_id": END}
-    tokens, log_probs, _ = decode(
+    tokens, log_probs, *_ = decode(
         model, begin, state, tf.fill([12], 7), 7, **options, choose=chooser(None, 0, 1.0, 0)
     )
     said = np.full((12, 6), -1)
