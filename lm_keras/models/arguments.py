@@ -23,5 +23,5 @@ def saved_arguments(arguments):
         arguments["embedding_dim"] = matrix.shape[1]
     if arguments["embedding_dim"] is not None:
         check_sizes(embedding_dim=arguments["embedding_dim"])
-    check_embedding(arguments["vocab_size"], arguments["embedding_dim"], arguments["tie_embeddings"], matrix)
+    check_embedding(arguments["vocab_size"], arguments["embedding_dim"], arguments.get("tie_embeddings"), matrix)
     return arguments, matrix

@@ -1,12 +1,12 @@
 """Kim's convolutional text classifier: filters over a few words at a time, and the best answer of each."""
 
 import keras
-import numpy as np
 from keras import layers, ops
 
 from lm_keras.errors import InputError
+from lm_keras.models.arguments import saved_arguments
 from lm_keras.models.built import BuiltModel
-from lm_keras.models.parts import check_embedding, check_sizes, initializers
+from lm_keras.models.parts import check_sizes, initializers
 
 
 def build_cnn_classifier(
@@ -80,23 +80,15 @@ def _embedding(matrix, trainable, name):
 
 def _checked(arguments):
     """The builder's `locals()` -> (the arguments its model saves, the embedding matrix as float32 [V, E] or None)."""
-    arguments = {key: value for key, value in arguments.items() if key != "name"}
-    matrix, sizes = arguments.pop("embedding_matrix"), arguments["kernel_sizes"]
+    arguments, matrix = saved_arguments(arguments)
+    sizes = arguments["kernel_sizes"]
     if not isinstance(sizes, (list, tuple)) or not sizes:
         raise InputError(f"kernel_sizes is {sizes!r}; give a list of words a filter sees, such as (3, 4, 5)")
     arguments["kernel_sizes"] = list(sizes)
-    if matrix is not None:
-        matrix = np.asarray(matrix, "float32")
-        if matrix.ndim != 2:
-            raise InputError(
-                f"embedding_matrix has the shape {matrix.shape}; it needs one row a word and word vectors"
-            )
-        arguments["embedding_dim"] = matrix.shape[1]
     names = ("vocab_size", "embedding_dim", "num_filters")
     check_sizes(arguments["dropout"], **{name: arguments[name] for name in names})
     for size in sizes:
         check_sizes(kernel_sizes=size)
-    check_embedding(arguments["vocab_size"], arguments["embedding_dim"], False, matrix)
     num_classes, max_norm = arguments["num_classes"], arguments["max_norm"]
     if isinstance(num_classes, bool) or not isinstance(num_classes, int) or num_classes < 2:
         raise InputError(f"num_classes is {num_classes!r}; it must be a whole number of at least 2")
