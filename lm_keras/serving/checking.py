@@ -1,5 +1,7 @@
 """The export check: what can be proven about a SavedModel without the server binary."""
 
+import contextlib
+import json
 import math
 from pathlib import Path
 
@@ -104,10 +106,23 @@ def _differences(call, answer):
             wrong.append(f"{call['signature']}: output {name} has {rows} rows, not {len(values)}")
             continue
         for got, want in zip(answer[name], values, strict=True):
-            same = math.isclose(got, want, rel_tol=1e-4, abs_tol=1e-4) if isinstance(want, float) else got == want
-            if not same:
+            if not _same(got, want):
                 wrong.append(f"{call['signature']}: {name} is {got!r}, the language model gives {want!r}")
     return wrong
+
+
+def _same(got, want):
+    """Equal; numbers within 1e-4, also in lists and in text that is JSON."""
+    if isinstance(want, float) and isinstance(got, (int, float)):
+        return math.isclose(got, want, rel_tol=1e-4, abs_tol=1e-4)
+    if isinstance(want, (list, dict)) and isinstance(got, type(want)) and len(got) == len(want):
+        if isinstance(want, list):
+            return all(map(_same, got, want))
+        return got.keys() == want.keys() and all(_same(got[key], want[key]) for key in want)
+    if isinstance(want, str) and want.startswith("[{") and isinstance(got, str) and got != want:
+        with contextlib.suppress(ValueError):
+            return _same(json.loads(got), json.loads(want))
+    return got == want
 
 
 def _wrong_size(version, parameter_bytes):
