@@ -26,6 +26,9 @@ def export(model, target, *, max_new_tokens_limit=256, num_beams=4, model_card=N
     model shows of itself and `model_card`, a dict of "training_data", "metrics", "licence" and what else JSON holds.
     Raises InputError when the version exists or a tokenizer cannot run in a graph.
     """
+    for name, size in {"max_new_tokens_limit": max_new_tokens_limit, "num_beams": num_beams}.items():
+        if not isinstance(size, int) or isinstance(size, bool) or size < 1:
+            raise InputError(f"{name} is {size!r}; it must be a whole number of at least 1")
     told = checked_told(model_card)
     serve = _how_to_serve(model)
     version = _version_folder(Path(target))
