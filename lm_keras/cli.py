@@ -68,7 +68,7 @@ def parser():
     _add_generate(commands.add_parser("generate", help="continue a prompt"))
 
     export = commands.add_parser("export", help="write a SavedModel for TF Serving; prints the version folder")
-    export.add_argument("run", help="run folder")
+    export.add_argument("run", help="run folder, or one of lm_keras.tasks.save")
     export.add_argument("target", help="e.g. saved_models/name; the next free version is made below it")
     export.add_argument("--max-new-tokens-limit", type=number(int, 1), default=256, metavar="N", help="cap of a text")
     export.add_argument("--num-beams", type=number(int, 1), default=4, metavar="N", help="width of `beam`")

@@ -70,15 +70,18 @@ def generate(options):
 
 
 def export(options):
-    language_model = _load(options.run)
+    if (Path(options.run) / "task.json").exists():
+        load_tensorflow()
+        from lm_keras import tasks
+
+        model = tasks.load(options.run)
+    else:
+        model = _load(options.run)
     from lm_keras import export
 
     sizes = {name: getattr(options, name) for name in ("max_new_tokens_limit", "num_beams")}
-    print(
-        export(
-            language_model, options.target, **sizes, model_card=told_by(options.run) | {"licence": options.licence}
-        )
-    )
+    card = told_by(options.run) | {"licence": options.licence}
+    print(export(model, options.target, **sizes, model_card=card))
 
 
 def check(options):

@@ -13,5 +13,7 @@ __getattr__, __dir__, __all__ = attach(
         "TextEmbedder": "lm_keras.tasks.embedding",
         "TextTagger": "lm_keras.tasks.tagging",
         "TextToText": "lm_keras.tasks.text_to_text",
+        "load": "lm_keras.tasks.folder",
+        "save": "lm_keras.tasks.folder",
     },
 )

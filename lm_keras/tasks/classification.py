@@ -28,8 +28,9 @@ class TextClassifier:
     def __init__(self, model, tokenizer, classes, *, max_length=None):
         if isinstance(model.output, (dict, list, tuple)):
             raise InputError(f"{model.name} has {len(model.output)} outputs; a classifier has one, logits [B, C]")
-        self.model, self.tokenizer = model, tokenizer
+        self.model, self.tokenizer, self.tokenizers = model, tokenizer, {"tokenizer": tokenizer}
         self.classes = checked_classes(model, model.output, 2, classes)
+        self.options = {"classes": self.classes, "max_length": max_length}
         self._inputs = ModelInputs(model, tokenizer, max_length)
         self._compiled = tf.function(self._scores, input_signature=[IDS])
 
@@ -72,7 +73,7 @@ class TextClassifier:
 
         return Served(
             signatures={"classify": classify},
-            tokenizers={"tokenizer": self.tokenizer},
+            tokenizers=self.tokenizers,
             examples={"classify": {"text": example_texts(self.tokenizer)}},
             answer=answer,
             facts={"classes": self.classes, "max_length": self._inputs.max_length},

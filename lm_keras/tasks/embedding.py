@@ -21,6 +21,7 @@ class TextEmbedder:
         self.model, self.tokenizer = model, tokenizer or getattr(model, "tokenizer", None)
         if self.tokenizer is None:
             raise InputError(f"{model.name} has no tokenizer; give one: TextEmbedder(model, tokenizer)")
+        self.tokenizers, self.options = {"tokenizer": self.tokenizer}, {"max_length": max_length}
         if not isinstance(model.output, dict) or "sequence_output" not in model.output:
             raise InputError(f"{model.name} gives no sequence_output [B, T, D]; give an encoder as of build_bert")
         self._inputs = ModelInputs(model, self.tokenizer, max_length)
@@ -48,7 +49,7 @@ class TextEmbedder:
 
         return Served(
             signatures={"embed": embed},
-            tokenizers={"tokenizer": self.tokenizer},
+            tokenizers=self.tokenizers,
             examples={"embed": {"text": example_texts(self.tokenizer)}},
             answer=lambda signature, inputs: {"vector": self.embed(inputs["text"]).tolist()},
             facts={"max_length": self._inputs.max_length},

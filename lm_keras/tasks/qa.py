@@ -41,8 +41,13 @@ class QuestionAnswerer:
         }.items():
             if not isinstance(size, int) or size < 1:
                 raise InputError(f"{name} is {size!r}; it must be a whole number of at least 1")
-        self.model, self.tokenizer = model, tokenizer
+        self.model, self.tokenizer, self.tokenizers = model, tokenizer, {"tokenizer": tokenizer}
         self.max_question_tokens, self.max_answer_tokens = max_question_tokens, max_answer_tokens
+        self.options = {
+            "max_length": max_length,
+            "max_question_tokens": max_question_tokens,
+            "max_answer_tokens": max_answer_tokens,
+        }
         self._inputs = ModelInputs(model, tokenizer, max_length)
         if not self._inputs.bert:
             raise InputError(f"{model.name} does not read BERT's inputs, which tell question and context apart")
@@ -126,7 +131,7 @@ class QuestionAnswerer:
         short, long, *_ = example_texts(self.tokenizer, (4, 40))
         return Served(
             signatures={"answer": answer},
-            tokenizers={"tokenizer": self.tokenizer},
+            tokenizers=self.tokenizers,
             examples={"answer": {"question": [short, short, ""], "context": [long, short, long]}},
             answer=answers,
             facts={"max_length": self._inputs.max_length, "max_answer_tokens": self.max_answer_tokens},

@@ -23,8 +23,9 @@ class TextTagger:
     def __init__(self, model, tokenizer, classes, *, max_length=None):
         if isinstance(model.output, (dict, list, tuple)):
             raise InputError(f"{model.name} has {len(model.output)} outputs; a tagger has one, logits [B, T, C]")
-        self.model, self.tokenizer = model, tokenizer
+        self.model, self.tokenizer, self.tokenizers = model, tokenizer, {"tokenizer": tokenizer}
         self.classes = checked_classes(model, model.output, 3, classes)
+        self.options = {"classes": self.classes, "max_length": max_length}
         self._inputs = ModelInputs(model, tokenizer, max_length)
         self._compiled = tf.function(self._tags, input_signature=[WORDS])
 
@@ -80,7 +81,7 @@ class TextTagger:
 
         return Served(
             signatures={"tag": tag},
-            tokenizers={"tokenizer": self.tokenizer},
+            tokenizers=self.tokenizers,
             examples={"tag": {"text": example_texts(self.tokenizer)}},
             answer=answer,
             facts={"classes": self.classes, "max_length": self._inputs.max_length},

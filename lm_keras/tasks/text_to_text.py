@@ -14,9 +14,8 @@ from lm_keras.serving.served import Served, example_texts
 class TextToText:
     """A `Seq2SeqLM` with the tokenizers of its source and of its target (None: the same one).
 
-    A source is its ids without marks; the target starts with the begin mark and ends at the end mark, as in
-    `data.text_pairs`. `lk.export` writes `generate`, `sample` and `beam` on `source`. InputError when the parts do
-    not fit.
+    A source is its ids without marks; a target w1 w2 was trained as <begin> w1 w2 with the labels w1 w2 <end>.
+    `lk.export` writes `generate`, `sample` and `beam` on `source`. InputError when the parts do not fit.
     """
 
     def __init__(self, model, source_tokenizer, target_tokenizer=None):
@@ -31,6 +30,8 @@ class TextToText:
             if tokenizer.vocab_size != size:
                 raise InputError(f"the model {side} {size} words and that tokenizer has {tokenizer.vocab_size}")
         self.model, self.source_tokenizer, self.target_tokenizer = model, source_tokenizer, target_tokenizer
+        self.tokenizers = {"source_tokenizer": source_tokenizer, "target_tokenizer": target_tokenizer}
+        self.options = {}
         self._functions = Functions(model, target_tokenizer, source_tokenizer)
 
     def generate(
@@ -69,7 +70,7 @@ class TextToText:
         )
         return Served(
             signatures=write,
-            tokenizers={"source_tokenizer": self.source_tokenizer, "target_tokenizer": self.target_tokenizer},
+            tokenizers=self.tokenizers,
             examples=completion_examples(texts, "source"),
             answer=lambda signature, inputs: completion_answers(self, "source", num_beams, signature, inputs),
             facts={"max_new_tokens_limit": max_new_tokens_limit, "num_beams": num_beams},

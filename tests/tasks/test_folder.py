@@ -1,0 +1,67 @@
+"""A text model is saved, read in, and exported from its folder."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+from small_tasks import MAKE
+
+import lm_keras as lk
+from lm_keras import tasks
+from lm_keras.cli import main
+
+USE = {
+    "cnn_classifier": lambda bundle, texts: bundle.classify(texts),
+    "tagger": lambda bundle, texts: bundle.tag(texts),
+    "answers": lambda bundle, texts: bundle.answer(texts, texts[::-1]),
+    "embedder": lambda bundle, texts: bundle.embed(texts).tolist(),
+    "seq2seq_lstm": lambda bundle, texts: bundle.generate(texts, max_new_tokens=5),
+}
+
+
+def numbers_apart(result):
+    """A result as JSON text without its numbers, and its numbers."""
+    text, numbers = json.dumps(result, default=str), []
+    return json.dumps(json.loads(text, parse_float=lambda n: numbers.append(float(n)))), numbers
+
+
+@pytest.mark.parametrize("name", USE)
+def test_what_was_saved_answers_the_same(name, task, passages, tmp_path):
+    tasks.save(task(name), tmp_path / name)
+    loaded = tasks.load(tmp_path / name)
+    assert type(loaded) is type(task(name)) and loaded.options == task(name).options
+    (before, a), (after, b) = (numbers_apart(USE[name](model, passages)) for model in (task(name), loaded))
+    assert before == after
+    np.testing.assert_allclose(a, b, atol=1e-5)
+
+
+def test_the_command_line_exports_a_folder(task, tmp_path, capsys):
+    tasks.save(task("embedder"), tmp_path / "embedder")
+    assert main(["export", str(tmp_path / "embedder"), str(tmp_path / "saved")]) == 0
+    version = capsys.readouterr().out.strip()
+    assert lk.check(version) == []
+
+
+def test_a_folder_that_is_none_or_damaged_is_one_line(task, tmp_path):
+    folder = tmp_path / "saved"
+    with pytest.raises(lk.InputError, match="tasks.save"):
+        tasks.load(folder)
+    tasks.save(task("cnn_classifier"), folder)
+    for file, content, said in [
+        ("task.json", '{"task": "os.system"}', "no text model of this version"),
+        ("task.json", "{", "damaged"),
+        ("model.keras", "", "no .keras file"),
+        ("tokenizer/tokenizer.json", "[]", "tokenizer"),
+    ]:
+        broken = shutil.copytree(folder, tmp_path / "broken", dirs_exist_ok=True)
+        (broken / file).write_text(content)
+        with pytest.raises(lk.InputError, match=said):
+            tasks.load(broken)
+
+
+def test_every_kind_can_be_saved():
+    from lm_keras.tasks.folder import KINDS
+
+    assert set(KINDS) == {name for name in tasks.__all__ if name.startswith(("Text", "Question"))}
+    assert len(MAKE) >= len(KINDS)
