@@ -3,6 +3,7 @@
 import json
 
 import pytest
+from served_requests import beginnings, completions, requests
 
 import lm_keras as lk
 from lm_keras.cli import main
@@ -62,7 +63,17 @@ def test_from_text_to_a_checked_export(family, place, capsys, monkeypatch, loade
         *("generate", family, "--prompt", "The fire", "--max-new-tokens", str(2 * LENGTH), "--seed", "1", "--stream")
     )
     assert run("export", family, f"saved/{family}").strip() == f"saved/{family}/1"
-    assert "ready to serve" in run("check", f"saved/{family}/1")
+    assert lk.check(f"saved/{family}/1", requests(asked(lk.LanguageModel.load(family)))) == []
+
+
+def asked(language_model):
+    """{signature: (inputs, outputs)} with the answers of the model in Python."""
+    texts = beginnings(lk.data.load("lee-news")[-300:])
+    scores = language_model.score(texts)
+    outputs = {name: [getattr(s, name) for s in scores] for name in ("log_prob", "num_tokens", "perplexity")}
+    made = completions(language_model, "prompt", texts, 4)
+    assert len(set(made["sample"][1]["completion"])) > 10  # else equality would say little
+    return {"score": ({"text": texts}, outputs), **made}
 
 
 def test_the_command_line_knows_every_family_and_its_options():
