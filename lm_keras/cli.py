@@ -126,7 +126,7 @@ def _add_query(query):
     add = query.add_argument
     add("--signature", default="serving_default", metavar="NAME", help="what to ask for, e.g. generate")
     text = "repeat a name for more rows; without any: show versions and signatures"
-    add("--input", action="append", default=[], type=input_of, metavar="NAME=VALUE", help=text)
+    add("--input", action="append", type=input_of, metavar="NAME=VALUE", help=text)
     which = query.add_mutually_exclusive_group()
     which.add_argument("--version", type=number(int, 0, 2**63 - 1), metavar="N", help="default: the newest")
     which.add_argument("--label", metavar="L", help="version label, e.g. stable")

@@ -164,8 +164,8 @@ class Client:
 
 
 def _checked_scheme(url):
-    with contextlib.suppress(ValueError, AttributeError):  # a port that is no number; no string
-        parts = urlsplit(url)
+    with contextlib.suppress(ValueError):  # a port that is no number
+        parts = urlsplit(url if isinstance(url, str) else "")
         more = parts.query or parts.fragment or (parts.scheme.startswith("grpc") and parts.path.strip("/"))
         host = parts.hostname and (parts.port or True)
         if parts.scheme in SCHEMES and host and not more and "/v1/" not in parts.path + "/":

@@ -67,7 +67,7 @@ def _typed(name, value, dtype, rank):
             return bool(value)
     elif isinstance(value, numbers.Real) and not isinstance(value, bool):
         if dtype.startswith("float"):
-            if not np.isfinite(value) or abs(value) <= np.finfo(dtype).max:
+            if not np.isfinite(value) or abs(value) <= float(np.finfo(dtype).max):
                 return float(value)
         elif isinstance(value, numbers.Integral) and np.iinfo(dtype).min <= value <= np.iinfo(dtype).max:
             return int(value)

@@ -99,3 +99,32 @@ def double(word_version, tmp_path_factory):
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment) as process:
         yield Double(process)
         process.stdin.close()
+
+
+@pytest.fixture(scope="module", params=["rest", "grpc"])
+def url(request, double):
+    return double.urls[request.param == "grpc"]
+
+
+@pytest.fixture(scope="module")
+def tasks(url):
+    from lm_keras.serving import Client
+
+    with Client(url, "tasks") as client:
+        yield client
+
+
+@pytest.fixture
+def switch(double):
+    """The double's switch, off again after the test."""
+    double.switch()
+    yield double.switch
+    double.switch()
+
+
+@pytest.fixture
+def hasty(monkeypatch):
+    """Short pauses between tries."""
+    from lm_keras.serving import failures
+
+    monkeypatch.setattr(failures, "FIRST_WAIT", 0.01)

@@ -2,6 +2,7 @@
 
 import json
 import re
+import sys
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import unquote
@@ -34,7 +35,7 @@ def start(models, faults):
 
         def _answer(self, body):
             if self.path == "/double":  # not the server's: the tests' switch
-                told = {"requests": faults.requests}
+                told = {"requests": faults.requests, "modules": sorted({name.split(".")[0] for name in sys.modules})}
                 faults.set(**json.loads(body))
                 return self._send(200, json.dumps(told).encode())
             try:
