@@ -110,7 +110,7 @@ def _value(value, dtype):
     elif dtype.is_floating and number:
         if isinstance(value, int) and abs(value) >= 2 ** (24 if dtype == tf.float32 else 53):
             raise wrong(f"Cannot convert JSON value: {value} to float without loss of precision.")
-        if np.isfinite(value) and abs(value) > dtype.max:
+        if np.isfinite(value) and abs(value) > float(dtype.max):
             raise wrong(f"Cannot convert JSON value: {value} to float without loss of precision.")
         return value
     elif dtype.is_integer and number and isinstance(value, int) and dtype.min <= value <= dtype.max:

@@ -9,7 +9,7 @@ import psutil
 from lm_keras.serving import Client
 
 THREADS, REQUESTS, KINDS = 8, 200, 30
-GROWTH = 4 * 2**20  # bytes: 2.8 KB a request from the first hundred to the last
+GROWTH = 3 * 2**20  # bytes from the first hundred to the last: 2 KB a request; 0.6 MB were measured
 
 
 def request(client, i, prompts):
@@ -44,7 +44,7 @@ def test_many_threads_get_the_answers_of_one_and_memory_stays(double, sentences)
         assert list(pool.map(work, range(THREADS))) == [0] * THREADS
     for client in clients:
         client.close()
-    last = THREADS * REQUESTS
-    print({n: round(rss / 2**20, 1) for n, rss in memory.items()})
-    # From the middle on too: what is given back at the beginning could hide what grows.
-    assert max(memory[last] - memory[100], memory[last] - memory[last // 2]) < GROWTH, memory
+    assert len(memory) == THREADS * REQUESTS // 100
+    # Every rise counts: memory that is given back once would hide what grows.
+    rises = [max(0, after - before) for before, after in itertools.pairwise(memory.values())]
+    assert sum(rises) < GROWTH, memory
