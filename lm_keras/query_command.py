@@ -40,8 +40,9 @@ def _inputs(signatures, options):
         if name not in defaults:
             raise InputError(f"{options.signature} needs {name} ({known[name].dtype}): --input {name}=...")
         inputs[name] = [defaults[name]]
-    if "prompt" in inputs and len(inputs.get("seed", ())) == 1:
-        inputs["seed"] = row_seeds(inputs["prompt"], inputs["seed"][0])
+    texts = inputs.get("prompt") or inputs.get("source")
+    if texts and len(inputs.get("seed", ())) == 1:
+        inputs["seed"] = row_seeds(texts, inputs["seed"][0])
     return {name: values[0] if len(values) == 1 else values for name, values in inputs.items()}
 
 

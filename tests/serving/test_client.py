@@ -51,6 +51,19 @@ def test_samples_are_the_language_models_and_repeats_differ(word, word_model, pr
     assert again == [made[-1]]
 
 
+def test_beams_are_the_language_models(word, word_model):
+    prompts = ["The", "A man"]
+    expected = word_model.generate(prompts, 6, num_beams=4, num_return_sequences=4, length_penalty=0.5)
+    for i, made in enumerate(word.beam(prompts, max_new_tokens=6, length_penalty=0.5)):
+        best, *_ = group = expected[4 * i : 4 * i + 4]
+        assert made.completions == [one.text for one in group] and made.text == best.text
+        assert made.scores == pytest.approx([one.score for one in group], rel=1e-4)
+        assert (made.num_new_tokens, made.log_prob) == (
+            len(best.token_ids),
+            pytest.approx(sum(best.log_probs), rel=1e-4),
+        )
+
+
 def test_both_protocols_give_the_numbers_of_the_session(double, word_version, prompts):
     answers = []
     for url in double.urls:
