@@ -1,4 +1,4 @@
-"""What a client gives back, a named tuple for each kind of answer."""
+"""Answers to requests, a named tuple for each kind; those of `lm_keras.tasks` and of the client are the same."""
 
 from typing import NamedTuple
 
@@ -30,7 +30,7 @@ class Beams(NamedTuple):
 
 
 class Classification(NamedTuple):
-    """The likeliest label, its probability, and those of all labels (a dict)."""
+    """The likeliest class, its probability, and the probability of each class by name."""
 
     label: str
     score: float
@@ -38,7 +38,7 @@ class Classification(NamedTuple):
 
 
 class Span(NamedTuple):
-    """A labelled piece of a text: `text` stands at characters `start` to `end` (exclusive)."""
+    """`text[start:end]` of that label, in characters; the score is the mean probability of its words' tags."""
 
     start: int
     end: int
@@ -48,7 +48,7 @@ class Span(NamedTuple):
 
 
 class Answer(NamedTuple):
-    """A piece of the context that answers a question, its score, and its characters `start` to `end`."""
+    """`context[start:end]`, in characters, and its probability, that of its first token times that of its last."""
 
     text: str
     score: float
