@@ -1,4 +1,4 @@
-"""`lm-keras`: train · evaluate · score · generate · export · check · serve-config · data."""
+"""`lm-keras`: train · evaluate · score · generate · export · check · serve-config · query · data."""
 
 import argparse
 import os
@@ -49,6 +49,14 @@ def version_of(text):
     return name, int(version)
 
 
+def input_of(text):
+    """An argparse type: NAME=VALUE as (name, value)."""
+    name, equals, value = text.partition("=")
+    if not name or not equals:
+        raise argparse.ArgumentTypeError(f"{text!r} is not NAME=VALUE, such as prompt='The fire'")
+    return name, value
+
+
 def parser():
     top = Parser(prog="lm-keras", description="Train, evaluate, use and export language models.")
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND", parser_class=Parser)
@@ -86,6 +94,7 @@ def parser():
     config.add_argument("--image", default="tensorflow/serving:latest", help="Docker image")
     config.add_argument("--max-batch-size", type=number(int, 1), default=64, metavar="N")
 
+    _add_query(commands.add_parser("query", help="ask a model that TF Serving serves"))
     data = commands.add_parser("data", help="known data sets").add_subparsers(dest="action", required=True)
     data.add_parser("list", help="names, licences and where they are")
     data.add_parser("fetch", help="download a set").add_argument("name")
@@ -112,6 +121,21 @@ def _add_generate(generate):
     add("--choices", nargs="+", metavar="TEXT", help="no new text: which of these follows, with its probability")
     add("--seed", type=number(int, -(2**63), 2**63 - 1), default=0, metavar="N")
     add("--stream", action="store_true", help="print the text while it is made")
+
+
+def _add_query(query):
+    query.add_argument("url", help="the server, e.g. http://localhost:8501 (REST) or grpc://localhost:8500")
+    query.add_argument("name", help="the model's name there")
+    add = query.add_argument
+    add("--signature", default="serving_default", metavar="NAME", help="what to ask for, e.g. generate")
+    text = "repeat a name for more rows; without any: show versions and signatures"
+    add("--input", action="append", type=input_of, metavar="NAME=VALUE", help=text)
+    which = query.add_mutually_exclusive_group()
+    which.add_argument("--version", type=number(int, 0, 2**63 - 1), metavar="N", help="default: the newest")
+    which.add_argument("--label", metavar="L", help="version label, e.g. stable")
+    add("--timeout", type=number(float, 1e-3, 1e5), default=60.0, metavar="X", help="seconds a request may take")
+    add("--retries", type=number(int, 0), default=3, metavar="N", help="tries more while the server is unavailable")
+    add("--json", action="store_true", help="print one JSON object")
 
 
 def _add_train(train):

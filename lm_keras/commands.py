@@ -5,6 +5,7 @@ import types
 from pathlib import Path
 
 from lm_keras.errors import InputError
+from lm_keras.query_command import query  # noqa: F401
 from lm_keras.quiet import load_tensorflow
 from lm_keras.train_command import (  # noqa: F401
     DEFAULT_UNIT,

@@ -9,5 +9,7 @@ __getattr__, __dir__, __all__ = attach(
         "check": "lm_keras.serving.checking",
         "serve_config": "lm_keras.serving.configuration",
         "query": "lm_keras.serving.session",
+        "Client": "lm_keras.serving.client",
+        "ServingError": "lm_keras.serving.failures",
     },
 )

@@ -1,21 +1,12 @@
 """Which class a text is of."""
 
-from typing import NamedTuple
-
 import tensorflow as tf
 
 from lm_keras.errors import InputError
 from lm_keras.generation.options import as_texts
+from lm_keras.serving.results import Classification
 from lm_keras.serving.served import Served, example_texts, rows
 from lm_keras.tasks.model_inputs import IDS, ModelInputs, checked_classes, in_batches, ragged
-
-
-class Classification(NamedTuple):
-    """The likeliest class, its probability, and the probability of each class by name."""
-
-    label: str
-    score: float
-    scores: dict
 
 
 class TextClassifier:

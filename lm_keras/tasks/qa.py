@@ -1,26 +1,16 @@
 """The answer to a question, as it stands in a text."""
 
-from typing import NamedTuple
-
 import tensorflow as tf
 
 from lm_keras.errors import InputError
 from lm_keras.generation.options import as_texts
+from lm_keras.serving.results import Answer
 from lm_keras.serving.served import Served, example_texts, rows, utf8
 from lm_keras.tasks.model_inputs import IDS, ModelInputs, in_batches, ragged
 from lm_keras.tasks.windows import WORDS, in_windows, tf_words_of, windows, words_of
 from lm_keras.text.codepoints import valid
 
 NEVER = -1e30
-
-
-class Answer(NamedTuple):
-    """`context[start:end]` and its probability, that of its first token times that of its last."""
-
-    text: str
-    score: float
-    start: int
-    end: int
 
 
 class QuestionAnswerer:

@@ -1,22 +1,13 @@
 """From tags of words to spans of text: BIO, BIOES and plain tags, in Python and, as JSON, in the graph."""
 
 import json
-from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
 
+from lm_keras.serving.results import Span
+
 STARTS, ENDS = "BSU", "ESLU"  # BIO: B- starts; BIOES and BILOU: S-, U- are a span alone, E-, L- end one
-
-
-class Span(NamedTuple):
-    """`text[start:end]` of that label; the score is the mean probability of its words' tags."""
-
-    start: int
-    end: int
-    label: str
-    score: float
-    text: str
 
 
 def parts(tag):

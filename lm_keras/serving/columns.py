@@ -1,0 +1,87 @@
+"""The inputs of a request: one column of equally many values an input, of the type that the signature names."""
+
+import collections
+import numbers
+
+import numpy as np
+
+from lm_keras.errors import InputError
+
+
+def as_columns(inputs, tensors):
+    """`{name: value or values}` as ({name: list}, number of rows); a single value stands in every row.
+
+    `tensors` are the signature's inputs, a Tensor each. Strings stay str or bytes, numbers become int and float.
+    """
+    lists = {name: as_list(value) for name, value in inputs.items()}
+    lengths = {name: len(values) for name, values in lists.items() if values is not None}
+    if len(set(lengths.values())) > 1:
+        told = ", ".join(f"{name} {length}" for name, length in lengths.items())
+        raise InputError(f"the inputs have different numbers of rows ({told}); give one value for all, or as many")
+    rows = next(iter(lengths.values()), 1)
+    columns = {}
+    for name, values in lists.items():
+        dtype, shape = tensors[name]
+        if shape == []:
+            raise InputError(f"{name} of this model is one value for all rows, which this client does not send")
+        rank = None if shape is None else len(shape) - 1
+        if values is None:
+            columns[name] = [_typed(name, inputs[name], dtype, rank)] * rows
+        else:
+            columns[name] = [_typed(name, value, dtype, rank) for value in values]
+    return columns, rows
+
+
+def as_list(value):
+    """A list of the values, or None for a single value."""
+    if isinstance(value, np.ndarray):
+        value = value.tolist()
+    if isinstance(value, (str, bytes)) or not hasattr(value, "__iter__"):
+        return None
+    return list(value)
+
+
+def row_seeds(prompts, seed):
+    """A seed a row: the k-th repeat of a prompt takes seed + k, as in `LanguageModel.generate`."""
+    repeats, seeds = collections.Counter(), []
+    for prompt in prompts:
+        seeds.append(seed + repeats[prompt])
+        repeats[prompt] += 1
+    return seeds
+
+
+def _typed(name, value, dtype, rank):
+    """A value of the wanted type, or with `rank` > 0 a list of such; None: of any rank."""
+    values = as_list(value)
+    if values is not None and rank != 0:
+        return [_typed(name, each, dtype, rank and rank - 1) for each in values]
+    if values is not None or rank:
+        pass
+    elif dtype == "string":
+        if isinstance(value, str):
+            return _text(value)
+        if isinstance(value, bytes):
+            return value
+    elif dtype == "bool":
+        if isinstance(value, (bool, np.bool_)):
+            return bool(value)
+    elif isinstance(value, numbers.Real) and not isinstance(value, bool):
+        if dtype.startswith("float"):
+            if not np.isfinite(value) or abs(value) <= float(np.finfo(dtype).max):
+                return float(value)
+        elif isinstance(value, numbers.Integral) and np.iinfo(dtype).min <= value <= np.iinfo(dtype).max:
+            return int(value)
+    raise InputError(f"{name} is {value!r}; the model takes {dtype}{' lists' if rank else ''} there")
+
+
+def _text(value):
+    """The text, or bytes where it is no text: a command line keeps bytes that are not UTF-8 as lone surrogates."""
+    try:
+        value.encode()
+        return value
+    except UnicodeEncodeError:
+        return value.encode("utf-8", "surrogateescape" if _escaped(value) else "replace")
+
+
+def _escaped(value):
+    return all("\udc80" <= c <= "\udcff" for c in value if "\ud800" <= c <= "\udfff")

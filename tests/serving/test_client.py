@@ -1,0 +1,136 @@
+"""The client's answers, by REST and by gRPC, are the model's. The server is a double: see double.py."""
+
+import numpy as np
+import pytest
+
+from lm_keras import InputError
+from lm_keras.serving import Client, query
+from lm_keras.serving.results import Answer, Beams, Completion, Span, Tensor, TextScore
+
+
+@pytest.fixture(scope="module")
+def word(url):
+    with Client(url, "word", batch_size=32) as client:
+        yield client
+
+
+@pytest.fixture(scope="module")
+def prompts(sentences):
+    """70 beginnings of sentences; some of them twice."""
+    return [" ".join(sentence.split()[: 1 + i % 5]) for i, sentence in enumerate(sentences[:66])] + ["The"] * 4
+
+
+def test_scores_are_the_language_models(word, word_model, sentences, switch):
+    word.metadata(), switch()
+    made, expected = word.score(sentences[:70]), word_model.score(sentences[:70])
+    assert switch() in (3, 4)  # 70 rows by 32, and the signatures once
+    assert [score.num_tokens for score in made] == [score.num_tokens for score in expected]
+    for name in ("log_prob", "perplexity"):
+        assert [getattr(s, name) for s in made] == pytest.approx([getattr(s, name) for s in expected], rel=1e-4)
+    assert word.score(sentences[0]) == [made[0]] and isinstance(made[0], TextScore)
+
+
+def test_greedy_texts_are_the_language_models(word, word_model, prompts):
+    made = word.generate(prompts, max_new_tokens=10)
+    expected = word_model.generate(prompts, max_new_tokens=10, temperature=0)
+    assert [one.text for one in made] == [one.text for one in expected]
+    assert [one.num_new_tokens for one in made] == [len(one.token_ids) for one in expected]
+    assert [one.log_prob for one in made] == pytest.approx(
+        [sum(one.log_probs) for one in expected], rel=1e-4, abs=1e-5
+    )
+    lengths = [one.num_new_tokens for one in word.generate(["The", "A man"], max_new_tokens=[0, 2])]
+    assert lengths[0] == 0 and lengths[1] <= 2
+
+
+def test_samples_are_the_language_models_and_repeats_differ(word, word_model, prompts):
+    options = {"max_new_tokens": 8, "temperature": 0.9, "top_k": 40, "top_p": 0.95, "seed": 7}
+    made, expected = word.sample(prompts, **options), word_model.generate(prompts, **options)
+    assert [one.text for one in made] == [one.text for one in expected]
+    assert len({one.text for one in made[-4:]}) == 4  # of one prompt
+    again = word.sample("The", 8, 0.9, 40, 0.95, seed=[7 + prompts[:-4].count("The") + 3])
+    assert again == [made[-1]]
+
+
+def test_beams_are_the_language_models(word, word_model):
+    prompts = ["The", "A man"]
+    expected = word_model.generate(prompts, 6, num_beams=4, num_return_sequences=4, length_penalty=0.5)
+    for i, made in enumerate(word.beam(prompts, max_new_tokens=6, length_penalty=0.5)):
+        best, *_ = group = expected[4 * i : 4 * i + 4]
+        assert made.completions == [one.text for one in group] and made.text == best.text
+        assert made.scores == pytest.approx([one.score for one in group], rel=1e-4)
+        assert (made.num_new_tokens, made.log_prob) == (
+            len(best.token_ids),
+            pytest.approx(sum(best.log_probs), rel=1e-4),
+        )
+
+
+def test_both_protocols_give_the_numbers_of_the_session(double, word_version, prompts):
+    answers = []
+    for url in double.urls:
+        with Client(url, "word") as client:
+            answers.append(client.predict("generate", prompt=prompts[:20], max_new_tokens=[5, 9] * 10))
+    call = {"signature": "generate", "inputs": {"prompt": prompts[:20], "max_new_tokens": [5, 9] * 10}}
+    assert answers[0] == answers[1] == query(word_version, [call])["results"][0]
+
+
+def test_every_kind_of_task(tasks):
+    assert tasks.generate(["ä", "b"], 3) == [Completion("ä>3", 3, -1.0), Completion("b>3", 3, -1.0)]
+    assert tasks.beam("x", 3, length_penalty=0.5) == [Beams("x>3", 3, -1.0, ["x>3", "x"], [0.5, -0.5])]
+    made = tasks.sample(["p", "q", "p"], [1, 2, 3], temperature=0.5, top_p=0.75, min_p=0.25, top_k=9, seed=4)
+    assert [one.text for one in made] == [f"{p}|0.50|0.75|0.25|9|{seed}>{n}" for p, seed, n in
+                                          (("p", 4, 1), ("q", 4, 2), ("p", 5, 3))]  # fmt: skip
+    long, short = tasks.classify(["abcdefghijklmn", "abc"])
+    assert (long.label, short.label) == ("long", "short") and list(long.scores) == ["long", "short"]
+    assert long.score == max(long.scores.values()) and sum(short.scores.values()) == pytest.approx(1, abs=1e-6)
+    assert tasks.tag(["Größe!", ""]) == [[Span(0, 4, "A", 0.5, "Größ"), Span(5, 6, "B", 1.0, "!")], []]
+    half = float(np.float32(0.3))
+    assert tasks.answer(["who", "why"], "because") == [Answer("bec", half, 0, 3)] * 2
+    assert tasks.answer("who", ["because", "so"]) == [Answer("bec", half, 0, 3), Answer("so", np.float32(0.2), 0, 2)]
+
+
+def test_vectors_are_arrays(tasks):
+    vectors = tasks.embed(["a", "abc"])
+    assert vectors.dtype == np.float32
+    np.testing.assert_array_equal(vectors, np.float32([[np.float32(1) / 3, -1, 1e20], [1, -3, np.float32(3) * 1e20]]))
+    assert tasks.embed([]).shape == (0, 3)
+
+
+def test_no_row_is_no_request(tasks, switch):
+    tasks.metadata(), switch()
+    assert tasks.generate([]) == tasks.tag(()) == [] and tasks.predict("embed", text=[]) == {"vector": []}
+    assert switch() <= 1
+
+
+def test_types_and_odd_values_come_back(tasks):
+    raw = [b"\xff\x00", "text", "a\x00\udcff"]  # the last as Python reads such a byte from a command line
+    made = tasks.predict(
+        "types", x=np.array([1.5, -2, 0.1]), n=[1, -(2**40), 3], yes=[False, True, np.True_], raw=raw
+    )
+    assert made["x"] == [1.5, -np.inf, np.inf] and made["n"] == [2, -(2**41), 6]
+    assert made["yes"] == [True, False, False] and made["raw_bytes"] == [b"\xff\x00", b"text", b"a\x00\xff"]
+    assert made["half"] == [1 / 3, -(2**40) / 3, 1.0]
+    (nan,) = tasks.predict("types", x=float("nan"), n=0, yes=False, raw="")["x"]
+    assert nan != nan
+    assert tasks.predict("same", x=[[1, 2], [3, 4.5]]) == {"y": [[1, 2], [3, 4.5]]}  # one input, one output
+
+
+def test_versions_and_labels(url):
+    for options, number in (({}, 2), ({"version": 1}, 1), ({"label": "stable"}, 1), ({"label": "canary"}, 2)):
+        with Client(url, "two", **options) as client:
+            assert client.predict("serving_default", text=["a", "b"]) == {"version": [number] * 2}
+            assert ("new" in client.metadata()) == (number == 2)
+    assert [tuple(one) for one in Client(url, "two").status()] == [(2, "AVAILABLE", ""), (1, "AVAILABLE", "")]
+    assert [one.version for one in Client(url, "two", version=1).status()] == [1]
+
+
+def test_metadata_tells_types_and_shapes(tasks):
+    parts = tasks.metadata()["same"]
+    assert parts == {"inputs": {"x": Tensor("float32", [None, 2])}, "outputs": {"y": Tensor("float32", [None, 2])}}
+    types = {name: tensor.dtype for name, tensor in tasks.metadata()["types"]["outputs"].items()}
+    assert types == {"x": "float32", "n": "int64", "yes": "bool", "raw_bytes": "string", "half": "float64"}
+
+
+def test_an_option_that_an_export_does_not_know(word):
+    assert word.sample("The", 1, min_p=0.0)
+    with pytest.raises(InputError, match="sample of word takes .*got .*min_p"):
+        word.sample("The", 1, min_p=0.5)
