@@ -6,6 +6,9 @@ import math
 
 from lm_keras.errors import InputError
 
+# Inputs that may be left out, with the values that the client's methods have for them.
+DEFAULTS = {"max_new_tokens": 50, "temperature": 1.0, "top_k": 0, "top_p": 1.0, "length_penalty": 0.0, "seed": 0}
+
 
 def query(options):
     """Prints the answer, or without any input what the server has under that name."""
@@ -25,10 +28,8 @@ def query(options):
 
 def _inputs(signatures, options):
     """`{name: values}` of the given inputs, typed as the signature says, and of those with a default."""
-    from lm_keras.serving.client import NEUTRAL
     from lm_keras.serving.columns import row_seeds
 
-    defaults = {"max_new_tokens": 50, "seed": 0} | NEUTRAL  # as in the typed methods of the client
     if options.signature not in signatures:
         raise InputError(f"{options.name} has no signature {options.signature!r}; it has {_listed(signatures)}")
     known, inputs = signatures[options.signature]["inputs"], {}
@@ -37,9 +38,9 @@ def _inputs(signatures, options):
             raise InputError(f"{options.signature} has no input {name!r}; it takes {_listed(known)}")
         inputs.setdefault(name, []).append(_typed(name, text, known[name].dtype))
     for name in known.keys() - inputs.keys():
-        if name not in defaults:
+        if name not in DEFAULTS:
             raise InputError(f"{options.signature} needs {name} ({known[name].dtype}): --input {name}=...")
-        inputs[name] = [defaults[name]]
+        inputs[name] = [DEFAULTS[name]]
     texts = inputs.get("prompt") or inputs.get("source")
     if texts and len(inputs.get("seed", ())) == 1:
         inputs["seed"] = row_seeds(texts, inputs["seed"][0])

@@ -13,8 +13,6 @@ from lm_keras.serving.columns import as_columns, as_list, row_seeds
 from lm_keras.serving.failures import ServingError, retried
 from lm_keras.serving.results import Answer, Beams, Classification, Completion, Span, TextScore
 
-# Options that change nothing at these values: they may be left out where a signature does not know them.
-NEUTRAL = {"temperature": 1.0, "top_k": 0, "top_p": 1.0, "min_p": 0.0, "length_penalty": 0.0}
 SCHEMES = ("http", "https", "grpc", "grpcs")
 EXAMPLE = "give e.g. http://localhost:8501 (REST) or grpc://localhost:8500"
 
@@ -80,14 +78,14 @@ class Client:
         """A Completion a prompt (of a sequence-to-sequence model: a source text), each word the likeliest one."""
         return self._completions("generate", prompts, max_new_tokens=max_new_tokens)
 
-    def sample(self, prompts, max_new_tokens=50, temperature=1.0, top_k=0, top_p=1.0, min_p=0.0, seed=0):
+    def sample(self, prompts, max_new_tokens=50, temperature=1.0, top_k=0, top_p=1.0, seed=0):
         """A Completion a prompt, sampled; the k-th repeat of a prompt takes seed + k, as in `LanguageModel.generate`.
 
         A list of seeds is taken as it is, a seed a prompt.
         """
         prompts = [prompts] if as_list(prompts) is None else as_list(prompts)
         seed = row_seeds(prompts, seed) if _whole(seed, -np.inf) else seed
-        options = {"temperature": temperature, "top_k": top_k, "top_p": top_p, "min_p": min_p, "seed": seed}
+        options = {"temperature": temperature, "top_k": top_k, "top_p": top_p, "seed": seed}
         return self._completions("sample", prompts, max_new_tokens=max_new_tokens, **options)
 
     def beam(self, prompts, max_new_tokens=50, length_penalty=0.0):
@@ -129,11 +127,8 @@ class Client:
 
     def _completions(self, signature, prompts, kind=Completion, more=(), **options):
         known = self._signature(signature)["inputs"]
-        inputs = {"source" if "source" in known else "prompt": prompts}
-        for name, value in options.items():
-            unused = name not in known and name in NEUTRAL and np.array_equal(value, NEUTRAL[name])
-            inputs |= {} if unused else {name: value}
-        return self._rows(kind, signature, ("completion", "num_new_tokens", "log_prob", *more), **inputs)
+        options["source" if "source" in known else "prompt"] = prompts
+        return self._rows(kind, signature, ("completion", "num_new_tokens", "log_prob", *more), **options)
 
     def _rows(self, kind, signature, outputs, **inputs):
         answer = self.predict(signature, **inputs)

@@ -28,8 +28,8 @@ def beam(source, max_new_tokens, length_penalty):
     return made
 
 
-def sample(prompt, max_new_tokens, temperature, top_k, top_p, min_p, seed):
-    given = [tf.strings.as_string(x, 2) for x in (temperature, top_p, min_p)] + list(
+def sample(prompt, max_new_tokens, temperature, top_k, top_p, seed):
+    given = [tf.strings.as_string(x, 2) for x in (temperature, top_p)] + list(
         map(tf.strings.as_string, (top_k, seed))
     )
     return completed(tf.strings.join([prompt, *given], "|"), max_new_tokens)
@@ -75,7 +75,7 @@ SIGNATURES = {
     "beam": (beam, rows(("source", tf.string), ("max_new_tokens", tf.int32), ("length_penalty", tf.float32))),
     "sample": (sample, rows(
         ("prompt", tf.string), ("max_new_tokens", tf.int32), ("temperature", tf.float32), ("top_k", tf.int32),
-        ("top_p", tf.float32), ("min_p", tf.float32), ("seed", tf.int32))),
+        ("top_p", tf.float32), ("seed", tf.int32))),
     "classify": (classify, rows(("text", tf.string))),
     "tag": (tag, rows(("text", tf.string))),
     "answer": (answer, rows(("question", tf.string), ("context", tf.string))),

@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 
-from lm_keras import InputError
 from lm_keras.serving import Client, query
 from lm_keras.serving.results import Answer, Beams, Completion, Span, Tensor, TextScore
 
@@ -76,8 +75,8 @@ def test_both_protocols_give_the_numbers_of_the_session(double, word_version, pr
 def test_every_kind_of_task(tasks):
     assert tasks.generate(["ä", "b"], 3) == [Completion("ä>3", 3, -1.0), Completion("b>3", 3, -1.0)]
     assert tasks.beam("x", 3, length_penalty=0.5) == [Beams("x>3", 3, -1.0, ["x>3", "x"], [0.5, -0.5])]
-    made = tasks.sample(["p", "q", "p"], [1, 2, 3], temperature=0.5, top_p=0.75, min_p=0.25, top_k=9, seed=4)
-    assert [one.text for one in made] == [f"{p}|0.50|0.75|0.25|9|{seed}>{n}" for p, seed, n in
+    made = tasks.sample(["p", "q", "p"], [1, 2, 3], temperature=0.5, top_p=0.75, top_k=9, seed=4)
+    assert [one.text for one in made] == [f"{p}|0.50|0.75|9|{seed}>{n}" for p, seed, n in
                                           (("p", 4, 1), ("q", 4, 2), ("p", 5, 3))]  # fmt: skip
     long, short = tasks.classify(["abcdefghijklmn", "abc"])
     assert (long.label, short.label) == ("long", "short") and list(long.scores) == ["long", "short"]
@@ -128,9 +127,3 @@ def test_metadata_tells_types_and_shapes(tasks):
     assert parts == {"inputs": {"x": Tensor("float32", [None, 2])}, "outputs": {"y": Tensor("float32", [None, 2])}}
     types = {name: tensor.dtype for name, tensor in tasks.metadata()["types"]["outputs"].items()}
     assert types == {"x": "float32", "n": "int64", "yes": "bool", "raw_bytes": "string", "half": "float64"}
-
-
-def test_an_option_that_an_export_does_not_know(word):
-    assert word.sample("The", 1, min_p=0.0)
-    with pytest.raises(InputError, match="sample of word takes .*got .*min_p"):
-        word.sample("The", 1, min_p=0.5)
