@@ -127,8 +127,8 @@ class Client:
 
     def _completions(self, signature, prompts, kind=Completion, more=(), **options):
         known = self._signature(signature)["inputs"]
-        options["source" if "source" in known else "prompt"] = prompts
-        return self._rows(kind, signature, ("completion", "num_new_tokens", "log_prob", *more), **options)
+        inputs = {"source" if "source" in known else "prompt": prompts, **options}
+        return self._rows(kind, signature, ("completion", "num_new_tokens", "log_prob", *more), **inputs)
 
     def _rows(self, kind, signature, outputs, **inputs):
         answer = self.predict(signature, **inputs)

@@ -28,7 +28,7 @@ def test_a_completion_is_the_language_models(ask, word_model):
 def test_options_have_the_defaults_of_the_client(ask):
     sample = ("tasks", "--signature", "sample", "--input", "prompt=p", "--input", "prompt=p", "--json")
     made = json.loads(ask(*sample, "--input", "temperature=0.5"))
-    assert made["completion"] == [f"p|0.50|1.00|0.00|0|{seed}>50" for seed in (0, 1)]
+    assert made["completion"] == [f"p|0.50|1.00|0|{seed}>50" for seed in (0, 1)]
     assert json.loads(ask(*sample, "--input", "seed=7"))["completion"][1].endswith("|8>50")
 
 
