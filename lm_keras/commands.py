@@ -6,7 +6,15 @@ from pathlib import Path
 
 from lm_keras.errors import InputError
 from lm_keras.quiet import load_tensorflow
-from lm_keras.train_command import DEFAULT_UNIT, RUN, evaluation_windows, load_texts, read_run, train  # noqa: F401
+from lm_keras.train_command import (  # noqa: F401
+    DEFAULT_UNIT,
+    RUN,
+    evaluation_windows,
+    load_texts,
+    read_run,
+    told_by,
+    train,
+)
 
 
 def evaluate(options):
@@ -65,7 +73,12 @@ def export(options):
     language_model = _load(options.run)
     from lm_keras import export
 
-    print(export(language_model, options.target))
+    sizes = {name: getattr(options, name) for name in ("max_new_tokens_limit", "num_beams")}
+    print(
+        export(
+            language_model, options.target, **sizes, model_card=told_by(options.run) | {"licence": options.licence}
+        )
+    )
 
 
 def check(options):

@@ -9,6 +9,7 @@ from lm_keras.files import read_json, write_json
 from lm_keras.quiet import load_tensorflow
 
 RUN = "run.json"  # the options a run was started with
+RESULT = "result.json"  # what `evaluate` says of it on the validation text when it has ended
 TOKENIZERS = {"char": ("CharTokenizer", None), "word": ("WordTokenizer", 10_000), "bpe": ("BPETokenizer", 10_000)}
 DEFAULT_UNIT = {"char": "chunk", "word": "line", "bpe": "line", "wordpiece": "line"}
 FEW_CHUNKS = 40  # of about 64 KB
@@ -50,6 +51,7 @@ def train(options):
     fit(model, windows, held_out, config)
     LanguageModel(model, tokenizer).save(folder)
     result = evaluate(model, held_out)
+    write_json(folder / RESULT, {"validation": result})
     print(f"{folder}: validation perplexity {result['perplexity']:.2f} over {result['tokens']:,} tokens")
 
 
@@ -79,6 +81,17 @@ def read_run(path):
     if not isinstance(settings, dict):
         raise InputError(f"{path} holds no settings of a run; the file is damaged")
     return settings
+
+
+def told_by(folder):
+    """What a run knows for a model card: the data it was trained on, and its result; {} where it is no run."""
+    folder, told = Path(folder), {}
+    if (folder / RUN).exists():
+        settings = read_run(folder / RUN)
+        told["training_data"] = {name: settings.get(name) for name in ("data", "valid")}
+    if (folder / RESULT).exists():
+        told["metrics"] = read_json(folder / RESULT)
+    return told
 
 
 def load_texts(source, unit, split, splits):

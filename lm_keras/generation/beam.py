@@ -14,9 +14,10 @@ def beam_search(
     `token` int32 [B] is the last token of each prompt, `state` what came before it. A beam that has met an
     `eos_id` (one or several; not before place `min_new_tokens`) is frozen: it keeps its place and its score, log p
     of its tokens and the end mark, and competes with the others. Scores are divided by (number of tokens, end mark
-    included) ** `length_penalty` (Wu et al. 2016 use a like form). Returns, best first, tokens int32 [B, K, n]
-    (-1 after the end), the log-probability of each token [B, K, n] and scores [B, K]; where there are fewer than K
-    texts, the rest have no token and the score -inf.
+    included) ** `length_penalty` (Wu et al. 2016 use a like form). `max_new_tokens` and `length_penalty` are one
+    number, or one a prompt [B]. Returns, best first, tokens int32 [B, K, n] (-1 after the end), the log-probability
+    of each token [B, K, n] and scores [B, K]; where there are fewer than K texts, the rest have no token and the
+    score -inf.
     """
     model = sliding(model)
     batch, beams, words = tf.shape(token)[0], num_beams, model.vocab_size
@@ -28,11 +29,14 @@ def beam_search(
     tokens = tf.zeros([batch, beams, 0], tf.int32)
     log_probs = tf.zeros([batch, beams, 0])
     stay = tf.one_hot(0, words, 0.0, -float("inf"))  # a frozen beam has one continuation: itself
+    most = tf.broadcast_to(max_new_tokens, [batch])
+    power = tf.reshape(tf.broadcast_to(tf.cast(length_penalty, tf.float32), [batch]), [-1, 1])
 
-    def normalized(total, length):
-        return total / tf.maximum(length, 1.0) ** length_penalty
+    def normalized(total, length, power=power):
+        return total / tf.maximum(length, 1.0) ** power
 
     def body(i, token, total, length, frozen, tokens, log_probs, *state):
+        frozen |= (i >= most)[:, None]
         logits, state = model.step(tf.where(tf.reshape(frozen, [-1]), -1, token)[:, None], list(state))
         step = tf.nn.log_softmax(tf.cast(logits[:, -1], tf.float32))
         never = tf.math.is_inf(banned) | (ends & (i < min_new_tokens))
@@ -40,7 +44,7 @@ def beam_search(
         step = tf.where(frozen[:, :, None], stay, step)
         candidates = total[:, :, None] + step  # (B, K, V)
         longer = length + tf.where(frozen, 0.0, 1.0)
-        ranked = tf.reshape(normalized(candidates, longer[:, :, None]), [batch, beams * words])
+        ranked = tf.reshape(normalized(candidates, longer[:, :, None], power[:, :, None]), [batch, beams * words])
         _, place = tf.math.top_k(ranked, beams)
         parent, word = place // words, place % words
 
@@ -62,7 +66,7 @@ def beam_search(
     scalar, rows, grid = tf.TensorShape([]), tf.TensorShape([None]), tf.TensorShape([None, beams])
     history = tf.TensorShape([None, beams, None])
     _, _, total, length, _, tokens, log_probs, *_ = tf.while_loop(
-        lambda i, token, total, length, frozen, *_: (i < max_new_tokens) & ~tf.reduce_all(frozen),
+        lambda i, token, total, length, frozen, *_: tf.reduce_any((i < most)[:, None] & ~frozen),
         body,
         [tf.constant(0), token, total, length, frozen, tokens, log_probs, *state],
         shape_invariants=[

@@ -12,10 +12,13 @@ COUNT, NUMBER = (tf.TensorSpec([], dtype) for dtype in (tf.int32, tf.float32))
 
 
 class Functions:
-    """The compiled functions of one model and tokenizer: `functions(make, *options)` makes each at its first use."""
+    """The compiled functions of one model and tokenizer: `functions(make, *options)` makes each at its first use.
 
-    def __init__(self, model, tokenizer):
-        self.model, self.tokenizer, self.made = model, tokenizer, {}
+    With a `source_tokenizer` the model is one of sequence to sequence, and a prompt is its source.
+    """
+
+    def __init__(self, model, tokenizer, source_tokenizer=None):
+        self.model, self.tokenizer, self.source_tokenizer, self.made = model, tokenizer, source_tokenizer, {}
 
     def __call__(self, make, *options):
         key = (make, *options)
@@ -41,6 +44,17 @@ def prefill(model, tokenizer):
     @tf.function(input_signature=[IDS, COUNT, ROWS])
     def read(ids, count, which):
         state = loop.prefill(model, ids, count)
+        return tf.gather(ids[:, -1], which), [tf.gather(part, which) for part in state]
+
+    return read
+
+
+def read_source(model, tokenizer):
+    """(sources and the begin mark [P, S + 1], count, which [B]) -> begin mark and state of the sources `which`."""
+
+    @tf.function(input_signature=[IDS, COUNT, ROWS])
+    def read(ids, count, which):
+        state = loop.encode_source(model, ids[:, :-1], count)
         return tf.gather(ids[:, -1], which), [tf.gather(part, which) for part in state]
 
     return read

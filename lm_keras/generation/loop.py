@@ -22,6 +22,12 @@ def prefill(model, ids, max_new_tokens):
     return walk.read(ids[:, :-1], state) if walk is not model else read(model, ids[:, :-1], state)
 
 
+def encode_source(model, ids, max_new_tokens):
+    """The state of a `Seq2SeqLM` before the begin mark, for sources int32 [B, S] (-1: no token)."""
+    ids = tf.pad(ids, [[0, 0], [0, tf.cast(tf.shape(ids)[1] == 0, tf.int32)]], constant_values=-1)
+    return model.encode(ids, max_new_tokens + 1)
+
+
 def decode(
     model, token, state, remaining, num_steps, *, banned, eos_id, choose, position=0, seen=None,
     min_new_tokens=0, num_top=0,

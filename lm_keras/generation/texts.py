@@ -51,14 +51,17 @@ def generate(functions, prompts, options):
 
 
 def prompt_ids(functions, prompt):
-    return [functions.tokenizer.bos_id, *functions.tokenizer.encode(prompt)]
+    """The begin mark and the prompt; or a source, and the begin mark of what is to be written."""
+    begin, source = functions.tokenizer.bos_id, functions.source_tokenizer
+    return [begin, *functions.tokenizer.encode(prompt)] if source is None else [*source.encode(prompt), begin]
 
 
 def read(functions, rows, max_new_tokens):
     """Last token [B] and the state before it of each row of ids; equal rows are read once."""
     place = {row: i for i, row in enumerate(dict.fromkeys(map(tuple, rows)))}
     which = tf.constant([place[tuple(row)] for row in rows], tf.int32)
-    return functions(compiled.prefill)(pad_left(list(place)), max_new_tokens, which)
+    reader = compiled.prefill if functions.source_tokenizer is None else compiled.read_source
+    return functions(reader)(pad_left(list(place)), max_new_tokens, which)
 
 
 def sampled(functions, rows, seeds, options):
@@ -129,7 +132,7 @@ def steps(functions, rows, seeds, options, piece=None):
     penalized = options.repetition_penalty != 1.0
     step = functions(compiled.decode, options.temperature <= 0, penalized)
     seen = np.zeros([size, functions.model.vocab_size if penalized else 0], bool)
-    if penalized:
+    if penalized and functions.source_tokenizer is None:
         for mark, row in zip(seen, rows, strict=True):
             mark[row[1:]] = True  # not the begin mark: it is the end mark too
     chances = {

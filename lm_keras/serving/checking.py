@@ -1,5 +1,7 @@
 """The export check: what can be proven about a SavedModel without the server binary."""
 
+import contextlib
+import json
 import math
 from pathlib import Path
 
@@ -10,13 +12,15 @@ from lm_keras.serving.session import query
 DTYPES = ("float32", "int32", "int64", "bool", "string")
 
 
-def check(version):
+def check(version, requests=()):
     """Returns what is wrong with an exported version folder, one line each; an empty list means it serves.
 
     (1) Every signature runs in a fresh process in a TF1 Session with XLA off and keras and lm_keras blocked;
     (2) every op is a core op that the server has; (3) inputs and outputs are dense, [B, ...] and of served
     types; (4) the warm-up records replay; (5) the variables take at most 1.05 x the parameters; (6) the
-    answers equal the LanguageModel's, in a batch and row by row. Raises InputError for a folder that is none.
+    answers equal those that the model gave in Python, in a batch and row by row, and all text is UTF-8.
+    `requests`: further ones, {"signature", "inputs", "outputs"}, each {name: list}; an output that is not given may
+    be anything. Raises InputError for a folder that is none.
     """
     version = Path(version)
     if not (version / "saved_model.pb").is_file():
@@ -33,12 +37,12 @@ def check(version):
         return ["the warm-up file holds no request"]
     rows = [_row(call, i) for call in expected for i in range(len(next(iter(call["inputs"].values()))))]
     try:
-        report = query(version, [*expected, *rows, *warmup])
+        report = query(version, [*expected, *rows, *requests, *warmup])
     except RuntimeError as error:
         return [str(error)]
     answers = iter(report["results"])
     problems = [*_wrong_ops(report["ops"]), *_wrong_signatures(report["signatures"])]
-    for call in [*expected, *rows]:
+    for call in [*expected, *rows, *requests]:
         problems += _differences(call, next(answers))
     for call, answer in zip(warmup, answers, strict=True):
         if "error" in answer:
@@ -97,17 +101,34 @@ def _wrong_signatures(signatures):
 def _differences(call, answer):
     if "error" in answer:
         return [f"{call['signature']} fails: {answer['error']}"]
-    wrong = []
+    wrong = [f"{call['signature']}: {name} is not UTF-8" for name, rows in answer.items() if _holds_bytes(rows)]
     for name, values in call["outputs"].items():
         rows = len(answer.get(name, ()))
         if rows != len(values):
             wrong.append(f"{call['signature']}: output {name} has {rows} rows, not {len(values)}")
             continue
         for got, want in zip(answer[name], values, strict=True):
-            same = math.isclose(got, want, rel_tol=1e-4, abs_tol=1e-4) if isinstance(want, float) else got == want
-            if not same:
+            if not _same(got, want):
                 wrong.append(f"{call['signature']}: {name} is {got!r}, the language model gives {want!r}")
     return wrong
+
+
+def _holds_bytes(value):
+    return isinstance(value, bytes) or (isinstance(value, list) and any(map(_holds_bytes, value)))
+
+
+def _same(got, want):
+    """Equal; numbers within 1e-4, also in lists and in text that is JSON."""
+    if isinstance(want, float) and isinstance(got, (int, float)):
+        return math.isclose(got, want, rel_tol=1e-4, abs_tol=1e-4)
+    if isinstance(want, (list, dict)) and isinstance(got, type(want)) and len(got) == len(want):
+        if isinstance(want, list):
+            return all(map(_same, got, want))
+        return got.keys() == want.keys() and all(_same(got[key], want[key]) for key in want)
+    if isinstance(want, str) and want.startswith("[{") and isinstance(got, str) and got != want:
+        with contextlib.suppress(ValueError):
+            return _same(json.loads(got), json.loads(want))
+    return got == want
 
 
 def _wrong_size(version, parameter_bytes):

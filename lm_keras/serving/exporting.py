@@ -1,65 +1,77 @@
-"""A language model as one SavedModel: text in, text out."""
+"""A text model as one SavedModel: text in, text out."""
 
 import contextlib
+import functools
 import os
 import shutil
 from pathlib import Path
 
-import numpy as np
 import tensorflow as tf
 
-import lm_keras
 from lm_keras.errors import InputError
 from lm_keras.files import write_json
-from lm_keras.serving.signatures import make_signatures
+from lm_keras.serving.language_model import serve_language_model
+from lm_keras.serving.model_card import card_of, checked_told
 from lm_keras.serving.warmup import FILE as WARMUP
 from lm_keras.serving.warmup import write_warmup
 
 
-def export(language_model, target, max_new_tokens_limit=256):
-    """Writes `target/<next free version>` and returns its path; tokenizer, decoding and detokenizer are inside.
+def export(model, target, *, max_new_tokens_limit=256, num_beams=4, model_card=None):
+    """Writes `target/<next free version>` and returns its path; tokenizer, model and detokenizer are inside.
 
-    Signatures: `score` (also `serving_default`), `generate`, `sample`, inputs and outputs as in docs/serving.md.
+    `model`: a LanguageModel, or a text model of `lm_keras.tasks`. Signatures, their inputs and outputs are in
+    docs/serving.md; where text is written, `max_new_tokens_limit` caps it and `num_beams` is the width of `beam`.
     A target that ends in a number is that version itself. The version appears under its name only when it is
-    whole. `assets.extra/` gets warm-up requests, the answers expected for them, and a model card. Raises
-    InputError when the version exists or the tokenizer cannot run in a graph.
+    whole. `assets.extra/` gets warm-up requests, the answers expected for them, and the model card: what the
+    model shows of itself and `model_card`, a dict of "training_data", "metrics", "licence" and what else JSON holds.
+    Raises InputError when the version exists or a tokenizer cannot run in a graph.
     """
-    if getattr(language_model, "tokenizer", None) is None:
-        what = type(language_model).__name__
-        raise InputError(f"a {what} without tokenizer cannot be exported; give a LanguageModel(model, tokenizer)")
-    target = Path(target)
-    version = _version_folder(target)
-    language_model.tokenizer.tf_encode(tf.constant([""]))  # its InputError would be lost while a graph is traced
-    signatures = make_signatures(language_model, max_new_tokens_limit)
+    for name, size in {"max_new_tokens_limit": max_new_tokens_limit, "num_beams": num_beams}.items():
+        if not isinstance(size, int) or isinstance(size, bool) or size < 1:
+            raise InputError(f"{name} is {size!r}; it must be a whole number of at least 1")
+    told = checked_told(model_card)
+    serve = _how_to_serve(model)
+    version = _version_folder(Path(target))
+    served = serve(max_new_tokens_limit=max_new_tokens_limit, num_beams=num_beams)
+    for tokenizer in served.tokenizers.values():  # its InputError would be lost while a graph is traced
+        tokenizer.tf_encode(tf.constant([""]))
     module = tf.Module()
     # The raw variables: tracking the Keras model itself would write every weight twice.
-    module.weights = [weight.value for weight in language_model.model.weights]
-    module.tables = language_model.tokenizer.tf_resources()
-    module.signatures_ = list(signatures.values())
+    module.weights = [weight.value for weight in model.model.weights]
+    module.tables = [tokenizer.tf_resources() for tokenizer in served.tokenizers.values()]
+    module.signatures_ = list(served.signatures.values())
     with _renamed_when_whole(version) as folder:
         with _quiet():
-            tf.saved_model.save(module, str(folder), {"serving_default": signatures["score"], **signatures})
+            default = next(iter(served.signatures.values()))
+            tf.saved_model.save(module, str(folder), {"serving_default": default, **served.signatures})
         extra = folder / "assets.extra"
         extra.mkdir(exist_ok=True)
-        calls = list(_example_calls(language_model))
-        write_warmup(folder / WARMUP, version.parent.name, calls)
-        write_json(extra / "expected.json", [_expected(language_model, call) for call in calls])
-        write_json(extra / "model_card.json", model_card(language_model, max_new_tokens_limit))
+        calls = [{"signature": name, "inputs": inputs} for name, inputs in served.examples.items()]
+        expected = [{**call, "outputs": served.answer(**call)} for call in calls]
+        expected.append(_first_row({**expected[0], "signature": "serving_default"}))
+        write_warmup(folder / WARMUP, version.parent.name, expected)
+        write_json(extra / "expected.json", expected)
+        write_json(extra / "model_card.json", card_of(model, served, told))
     return str(version)
 
 
-def model_card(language_model, max_new_tokens_limit):
-    model, tokenizer = language_model.model, language_model.tokenizer
-    return {
-        "lm_keras": lm_keras.__version__,
-        "builder": model.views.builder,
-        "arguments": model.views.arguments,
-        "parameters": int(sum(np.prod(w.shape) for w in model.weights)),
-        "parameter_bytes": int(sum(np.prod(w.shape) * 4 for w in model.weights)),
-        "tokenizer": type(tokenizer).__name__,
-        "vocab_size": tokenizer.vocab_size,
-        "max_new_tokens_limit": max_new_tokens_limit,
-    }
+def _how_to_serve(model):
+    """A function of export's options that gives the `Served` of a text model."""
+    if hasattr(model, "served"):
+        return model.served
+    if getattr(model, "tokenizer", None) is None or not hasattr(model, "score"):
+        raise InputError(
+            f"a {type(model).__name__} without tokenizer cannot be exported; give a LanguageModel(model, tokenizer) "
+            "or one of lm_keras.tasks, such as TextClassifier(model, tokenizer, classes)"
+        )
+    return functools.partial(serve_language_model, model)
+
+
+def _first_row(call):
+    def first(values):
+        return {name: rows[:1] for name, rows in values.items()}
+
+    return {**call, "inputs": first(call["inputs"]), "outputs": first(call["outputs"])}
 
 
 def _version_folder(target):
@@ -110,42 +122,3 @@ def _renamed_when_whole(version):
             with contextlib.suppress(OSError):  # not there, or another export's by now
                 parent.rmdir()
         raise
-
-
-def _example_calls(language_model):
-    """A request or two for each signature, of different lengths, from the tokenizer's own words."""
-    tokenizer = language_model.tokenizer
-    common = [i for i, token in enumerate(tokenizer.tokens) if not token.startswith("<")][:12]
-    texts = [tokenizer.decode(common[:n]) for n in (3, 12, 1)] + [""]
-    size = len(texts)
-    counts = np.array([8, 0, 3, 16], np.int32)
-    yield {"signature": "score", "inputs": {"text": texts}}
-    yield {"signature": "serving_default", "inputs": {"text": texts[:1]}}
-    yield {"signature": "generate", "inputs": {"prompt": texts, "max_new_tokens": counts}}
-    options = {
-        "temperature": np.array([1.0, 0.7, 0.0, 1.3], np.float32),
-        "top_k": np.array([0, 5, 0, 20], np.int32),
-        "top_p": np.array([1.0, 1.0, 0.9, 0.8], np.float32),
-        "seed": np.arange(size, dtype=np.int32),
-    }
-    yield {"signature": "sample", "inputs": {"prompt": texts, "max_new_tokens": counts, **options}}
-
-
-def _expected(language_model, call):
-    """The call with the answer of the LanguageModel itself, row by row."""
-    inputs = {name: np.asarray(values).tolist() for name, values in call["inputs"].items()}
-    if "text" in inputs:
-        scores = language_model.score(inputs["text"])
-        outputs = {name: [getattr(s, name) for s in scores] for name in ("log_prob", "num_tokens", "perplexity")}
-        return {"signature": call["signature"], "inputs": inputs, "outputs": outputs}
-    outputs = {"completion": [], "num_new_tokens": [], "log_prob": []}
-    for row in zip(*inputs.values(), strict=True):
-        options = dict(zip(inputs, row, strict=True))
-        prompt = options.pop("prompt")
-        if call["signature"] == "generate":
-            options["temperature"] = 0
-        (made,) = language_model.generate(prompt, **options)
-        outputs["completion"].append(made.text)
-        outputs["num_new_tokens"].append(len(made.token_ids))
-        outputs["log_prob"].append(sum(made.log_probs))
-    return {"signature": call["signature"], "inputs": inputs, "outputs": outputs}

@@ -91,14 +91,13 @@ def answer(session, signatures, call):
         return {"error": f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"}
 
 
-def _text(values):
-    def text(value):
-        try:
-            return value.decode("utf-8") if isinstance(value, bytes) else value
-        except UnicodeDecodeError:
-            return value
-
-    return [text(value) for value in values]
+def _text(value):
+    if isinstance(value, list):
+        return [_text(part) for part in value]
+    try:
+        return value.decode("utf-8") if isinstance(value, bytes) else value
+    except UnicodeDecodeError:
+        return value
 
 
 def _describe(tf, signatures):

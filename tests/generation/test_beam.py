@@ -79,3 +79,16 @@ def test_no_new_token(model):
     tokens, log_probs, scores = search(model, [1, 3], 3, max_new_tokens=0)
     assert tokens.shape == log_probs.shape == (2, 3, 0)
     assert scores[0, 0] == 0
+
+
+def test_each_prompt_has_its_own_limit_and_penalty(model):
+    prompt, limits, penalties = [1, 3, 4], [2, 4], [1.0, 0.0]
+    together = search(model, prompt, 6, tf.constant(penalties), tf.constant(limits))
+    for row in range(2):
+        alone = search(model, prompt, 6, penalties[row], limits[row])
+        tokens, log_probs, scores = (part[row].numpy() for part in together)
+        n = alone[0].shape[2]
+        np.testing.assert_array_equal(tokens[:, :n], alone[0][row])
+        assert (tokens[:, n:] == -1).all() and not log_probs[:, n:].any()
+        np.testing.assert_allclose(log_probs[:, :n], alone[1][row], atol=1e-5)
+        np.testing.assert_allclose(scores, alone[2][row], atol=1e-5)

@@ -100,11 +100,12 @@ def test_what_a_folder_of_an_export_tells(exported):
     model, tokenizer = language_model.model, language_model.tokenizer
     size = sum(np.asarray(weight).nbytes for weight in model.weights)
     assert card["lm_keras"] == lk.__version__
-    assert (card["builder"], card["arguments"]["hidden_dim"]) == ("build_lstm_lm", 32)
+    assert (card["builder"], card["sizes"]["hidden_dim"]) == ("build_lstm_lm", 32)
     assert (card["parameters"], card["parameter_bytes"]) == (model.count_params(), size)
-    assert (card["tokenizer"], card["vocab_size"]) == (type(tokenizer).__name__, tokenizer.vocab_size)
-    assert card["max_new_tokens_limit"] == 256
-    rebuilt = getattr(lk.models, card["builder"])(**card["arguments"])
+    told = card["tokenizer"]
+    assert (told["kind"], told["vocab_size"]) == (type(tokenizer).__name__, tokenizer.vocab_size)
+    assert (card["family"], card["training_data"], card["max_new_tokens_limit"]) == ("lstm", None, 256)
+    rebuilt = getattr(lk.models, card["builder"])(**card["sizes"])
     assert rebuilt.count_params() == card["parameters"]
 
     reader = tf.train.load_checkpoint(str(Path(version, "variables", "variables")))

@@ -43,7 +43,7 @@ def test_round_trip(tmp_path):
 def test_an_export_warms_up_each_signature(exported):
     _, version = exported
     calls = list(read_warmup(Path(version, FILE)))
-    assert {call["signature"] for call in calls} == {"serving_default", "score", "generate", "sample"}
+    assert {call["signature"] for call in calls} == {"serving_default", "score", "generate", "sample", "beam"}
     assert {len(next(iter(call["inputs"].values()))) for call in calls} >= {1, 4}  # sizes of batches
 
 

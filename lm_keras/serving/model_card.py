@@ -1,0 +1,60 @@
+"""What is known about an exported model, for those who find only the export."""
+
+import json
+import math
+
+import lm_keras
+from lm_keras.errors import InputError
+from lm_keras.models import BUILDERS
+
+TOLD = ("training_data", "metrics", "licence")  # what only those who trained the model know
+
+
+def card_of(bundle, served, told):
+    """A dict for assets.extra/model_card.json: family, sizes, tokenizers, training data, metrics, licence, limits.
+
+    `told` has what cannot be read off the model, `TOLD` and whatever else JSON can hold; what is not told is null.
+    Builder and sizes of a head on an encoder are the encoder's.
+    """
+    model = bundle.model
+    recipe = _recipe(model)
+    builder, sizes = (recipe.builder, recipe.arguments) if recipe else (None, {})
+    families = {name: family for family, name in BUILDERS.items()}
+    return {
+        **dict.fromkeys(TOLD),
+        **told,
+        "lm_keras": lm_keras.__version__,
+        "model": model.name,
+        "family": families.get(builder, (builder or model.name).removeprefix("build_")),
+        "builder": builder,
+        "sizes": sizes,
+        "parameters": sum(math.prod(w.shape) for w in model.weights),
+        "parameter_bytes": sum(math.prod(w.shape) * w.value.dtype.size for w in model.weights),
+        **{name: _tokenizer(tokenizer) for name, tokenizer in served.tokenizers.items()},
+        "signatures": list(served.signatures),
+        **served.facts,
+    }
+
+
+def checked_told(told):
+    """`told` as a dict; InputError unless JSON can hold it."""
+    try:
+        json.dumps(told, allow_nan=False)
+        return dict(told or {})
+    except (TypeError, ValueError):
+        raise InputError(f"model_card is {told!r}; give a dict for JSON, such as {{'licence': ...}}") from None
+
+
+def _recipe(model):
+    """How the model was built, or the encoder in it."""
+    parts = (model, *model.layers)
+    return next((part.recipe for part in parts if hasattr(part, "recipe")), None)
+
+
+def _tokenizer(tokenizer):
+    return {
+        "kind": type(tokenizer).__name__,
+        "vocab_size": tokenizer.vocab_size,
+        "language": tokenizer.language,
+        "lowercase": tokenizer.lowercase,
+    }

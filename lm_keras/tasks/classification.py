@@ -1,0 +1,79 @@
+"""Which class a text is of."""
+
+from typing import NamedTuple
+
+import tensorflow as tf
+
+from lm_keras.errors import InputError
+from lm_keras.generation.options import as_texts
+from lm_keras.serving.served import Served, example_texts, rows
+from lm_keras.tasks.model_inputs import IDS, ModelInputs, checked_classes, in_batches, ragged
+
+
+class Classification(NamedTuple):
+    """The likeliest class, its probability, and the probability of each class by name."""
+
+    label: str
+    score: float
+    scores: dict
+
+
+class TextClassifier:
+    """A classifier, keras.Model of ids [B, T] or BERT's inputs -> logits [B, C], its tokenizer and its class names.
+
+    `classes`: the names in the order of the labels. A text is cut after `max_length` tokens (None: the encoder's
+    length, or nothing is cut). `lk.export` writes the signature `classify`. InputError when the parts do not fit.
+    """
+
+    def __init__(self, model, tokenizer, classes, *, max_length=None):
+        if isinstance(model.output, (dict, list, tuple)):
+            raise InputError(f"{model.name} has {len(model.output)} outputs; a classifier has one, logits [B, C]")
+        self.model, self.tokenizer = model, tokenizer
+        self.classes = checked_classes(model, model.output, 2, classes)
+        self._inputs = ModelInputs(model, tokenizer, max_length)
+        self._compiled = tf.function(self._scores, input_signature=[IDS])
+
+    def classify(self, texts):
+        """A Classification of each text (a list of strings, or one string)."""
+
+        def run(some):
+            scores = self._compiled(ragged(some)).numpy()
+            best = zip(scores.argmax(1).tolist(), scores.tolist(), strict=True)
+            return [Classification(self.classes[i], row[i], self._named(row)) for i, row in best]
+
+        return in_batches(self.tokenizer.encode_batch(as_texts(texts)), run)
+
+    def _named(self, row):
+        return dict(zip(self.classes, row, strict=True))
+
+    def _scores(self, ids):
+        """Probabilities [B, C] of texts given as token ids, ragged [B, (n)]."""
+        inputs = self._inputs(ids[:, : self._inputs.room()])
+        return tf.nn.softmax(tf.cast(self.model(inputs, training=False), tf.float32))
+
+    def served(self, **_):
+        """What `export` writes: `classify`, text -> label, score, scores [B, C], classes [B, C]."""
+
+        @tf.function(input_signature=[rows("text", tf.string)])
+        def classify(text):
+            scores, names = self._scores(self.tokenizer.tf_encode(text)), tf.constant(self.classes)
+            return {
+                "label": tf.gather(names, tf.argmax(scores, -1)),
+                "score": tf.reduce_max(scores, -1),
+                "scores": scores,
+                "classes": tf.tile(names[None], [tf.shape(scores)[0], 1]),
+            }
+
+        def answer(signature, inputs):
+            found = self.classify(inputs["text"])
+            outputs = {"label": [c.label for c in found], "score": [c.score for c in found]}
+            outputs["scores"] = [list(c.scores.values()) for c in found]
+            return {**outputs, "classes": [self.classes] * len(found)}
+
+        return Served(
+            signatures={"classify": classify},
+            tokenizers={"tokenizer": self.tokenizer},
+            examples={"classify": {"text": example_texts(self.tokenizer)}},
+            answer=answer,
+            facts={"classes": self.classes, "max_length": self._inputs.max_length},
+        )

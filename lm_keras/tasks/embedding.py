@@ -1,0 +1,55 @@
+"""One vector for a text."""
+
+import numpy as np
+import tensorflow as tf
+
+from lm_keras.errors import InputError
+from lm_keras.generation.options import as_texts
+from lm_keras.serving.served import Served, example_texts, rows
+from lm_keras.tasks.model_inputs import IDS, ModelInputs, in_batches, ragged
+
+
+class TextEmbedder:
+    """An encoder of `build_bert` and its tokenizer: each text becomes a vector of length 1.
+
+    The mean of the vectors of a text's tokens, marks included (Reimers & Gurevych 2019, section 3), so the scalar
+    product of two is their cosine; `models.sentence_embeddings` is the same. `tokenizer` None: the encoder's own. A
+    text is cut after `max_length` tokens (None: the encoder's). `lk.export` writes the signature `embed`.
+    """
+
+    def __init__(self, model, tokenizer=None, *, max_length=None):
+        self.model, self.tokenizer = model, tokenizer or getattr(model, "tokenizer", None)
+        if self.tokenizer is None:
+            raise InputError(f"{model.name} has no tokenizer; give one: TextEmbedder(model, tokenizer)")
+        if not isinstance(model.output, dict) or "sequence_output" not in model.output:
+            raise InputError(f"{model.name} gives no sequence_output [B, T, D]; give an encoder as of build_bert")
+        self._inputs = ModelInputs(model, self.tokenizer, max_length)
+        self._compiled = tf.function(self._vectors, input_signature=[IDS])
+
+    def embed(self, texts):
+        """Float32 [N, D], a row for each text."""
+        found = in_batches(
+            self.tokenizer.encode_batch(as_texts(texts)), lambda some: self._compiled(ragged(some)).numpy()
+        )
+        return np.array(found, "float32").reshape(len(found), self.model.output["sequence_output"].shape[-1])
+
+    def _vectors(self, ids):
+        inputs = self._inputs(ids[:, : self._inputs.room()])
+        states = tf.cast(self.model(inputs, training=False)["sequence_output"], tf.float32)
+        total = tf.reduce_sum(states * tf.cast(inputs["padding_mask"], tf.float32)[..., None], 1)
+        return tf.math.l2_normalize(total, -1)  # of the mean it is the same
+
+    def served(self, **_):
+        """What `export` writes: `embed`, text -> vector [B, D]."""
+
+        @tf.function(input_signature=[rows("text", tf.string)])
+        def embed(text):
+            return {"vector": self._vectors(self.tokenizer.tf_encode(text))}
+
+        return Served(
+            signatures={"embed": embed},
+            tokenizers={"tokenizer": self.tokenizer},
+            examples={"embed": {"text": example_texts(self.tokenizer)}},
+            answer=lambda signature, inputs: {"vector": self.embed(inputs["text"]).tolist()},
+            facts={"max_length": self._inputs.max_length},
+        )

@@ -1,0 +1,87 @@
+"""Names, places and other spans in a text: a class for each word."""
+
+import tensorflow as tf
+
+from lm_keras.errors import InputError
+from lm_keras.generation.options import as_texts
+from lm_keras.serving.served import Served, example_texts, rows, utf8
+from lm_keras.tasks.model_inputs import ModelInputs, checked_classes, in_batches
+from lm_keras.tasks.spans import as_json, spans, tf_spans
+from lm_keras.tasks.windows import WORDS, in_windows, tf_words_of, windows, words_of
+from lm_keras.text.codepoints import valid
+
+
+class TextTagger:
+    """A tagger, keras.Model of tokens -> logits [B, T, C] (`token_classifier`), its tokenizer and its tags.
+
+    `classes`: the tags in the order of the labels, such as "O", "B-PER", "I-PER". A text is cut into words
+    (`text.word_places`), a word's tag is that of its first token, and words of one label that follow each other are a
+    span (`tasks.spans`). A text longer than `max_length` tokens (None: the encoder's) is read in windows that overlap
+    by half; a word is told from the window that has it in its middle. `lk.export` writes the signature `tag`.
+    """
+
+    def __init__(self, model, tokenizer, classes, *, max_length=None):
+        if isinstance(model.output, (dict, list, tuple)):
+            raise InputError(f"{model.name} has {len(model.output)} outputs; a tagger has one, logits [B, T, C]")
+        self.model, self.tokenizer = model, tokenizer
+        self.classes = checked_classes(model, model.output, 3, classes)
+        self._inputs = ModelInputs(model, tokenizer, max_length)
+        self._compiled = tf.function(self._tags, input_signature=[WORDS])
+
+    def tag(self, texts):
+        """The Spans of each text, a list of lists."""
+
+        def run(some):
+            words, places = words_of(self.tokenizer, some)
+            tags, scores = (part.numpy().tolist() for part in self._compiled(words))
+            found, at = [], 0
+            for text, row in zip(some, places, strict=True):
+                mine = slice(at, at + len(row))
+                names = [self.classes[i] if i >= 0 else "O" for i in tags[mine]]
+                found.append(spans(text, row, names, scores[mine]))
+                at += len(row)
+            return found
+
+        return in_batches([valid(text) for text in as_texts(texts)], run)
+
+    def _tags(self, words):
+        """The tag of each word, int32 [W] (-1: it has no token), and its probability."""
+        ids = words.of_texts()
+        lengths = tf.cast(ids.row_lengths(), tf.int32)
+        room = self._inputs.room()
+        found = windows(lengths, tf.fill(tf.shape(lengths), room))
+        logits = self.model(self._inputs(in_windows(ids, found)), training=False)
+        p = tf.nn.softmax(tf.cast(logits, tf.float32))  # (M, T, C)
+
+        row = tf.cast(ids.value_rowids(), tf.int32)
+        place = tf.range(tf.size(row)) - tf.cast(tf.gather(ids.row_splits, row), tf.int32)  # in its text
+        middle = (place - room // 4) // max(room // 2, 1)
+        window = tf.gather(found.first, row) + tf.clip_by_value(middle, 0, tf.gather(found.count, row) - 1)
+        place += int(self._inputs.bert) - tf.gather(found.start, window)  # after [CLS]
+
+        has = words.tokens.row_lengths() > 0
+        first = tf.where(has, words.tokens.row_splits[:-1], 0)
+        where = tf.concat([tf.stack([window, place], 1), [[0, 0]]], 0)  # never empty
+        p = tf.gather_nd(tf.pad(p, [[0, 1], [0, 1], [0, 0]]), tf.gather(where, first))  # (W, C)
+        return tf.where(has, tf.argmax(p, -1, tf.int32), -1), tf.reduce_max(p, -1)
+
+    def served(self, **_):
+        """What `export` writes: `tag`, text -> spans, the JSON text of a list of Spans."""
+
+        @tf.function(input_signature=[rows("text", tf.string)])
+        def tag(text):
+            text = utf8(text)
+            words, starts, ends = tf_words_of(self.tokenizer, text)
+            tags, scores = self._tags(words)
+            return {"spans": tf_spans(text, self.classes, words.splits, starts, ends, tags, scores)}
+
+        def answer(signature, inputs):
+            return {"spans": [as_json(found) for found in self.tag(inputs["text"])]}
+
+        return Served(
+            signatures={"tag": tag},
+            tokenizers={"tokenizer": self.tokenizer},
+            examples={"tag": {"text": example_texts(self.tokenizer)}},
+            answer=answer,
+            facts={"classes": self.classes, "max_length": self._inputs.max_length},
+        )

@@ -1,0 +1,76 @@
+"""A text made from another one: translation, summaries, answers in free words."""
+
+import tensorflow as tf
+
+from lm_keras.errors import InputError
+from lm_keras.generation import texts as written
+from lm_keras.generation.compiled import Functions
+from lm_keras.generation.loop import encode_source
+from lm_keras.generation.options import Options, as_texts, stop_ids
+from lm_keras.serving.completions import completion_answers, completion_examples, completion_signatures
+from lm_keras.serving.served import Served, example_texts
+
+
+class TextToText:
+    """A `Seq2SeqLM` with the tokenizers of its source and of its target (None: the same one).
+
+    A source is its ids without marks; the target starts with the begin mark and ends at the end mark, as in
+    `data.text_pairs`. `lk.export` writes `generate`, `sample` and `beam` on `source`. InputError when the parts do
+    not fit.
+    """
+
+    def __init__(self, model, source_tokenizer, target_tokenizer=None):
+        target_tokenizer = target_tokenizer or source_tokenizer
+        if not hasattr(model, "encode"):
+            raise InputError(f"{model.name} encodes no source; give a model of build_seq2seq_lstm or _transformer")
+        arguments = model.recipe.arguments
+        for side, size, tokenizer in (
+            ("reads", arguments["source_vocab_size"], source_tokenizer),
+            ("writes", model.vocab_size, target_tokenizer),
+        ):
+            if tokenizer.vocab_size != size:
+                raise InputError(f"the model {side} {size} words and that tokenizer has {tokenizer.vocab_size}")
+        self.model, self.source_tokenizer, self.target_tokenizer = model, source_tokenizer, target_tokenizer
+        self._functions = Functions(model, target_tokenizer, source_tokenizer)
+
+    def generate(
+        self, sources, max_new_tokens=50, temperature=0.0, top_k=0, top_p=1.0, num_beams=1, repetition_penalty=1.0,
+        stop=None, seed=0, *, min_p=0.0, min_new_tokens=0, stop_tokens=None, num_return_sequences=1,
+        length_penalty=0.0, top_logprobs=0,
+    ):  # fmt: skip
+        """The target of each source (a string or a list of strings), a Generation each; greedy by default.
+
+        Options as in `LanguageModel.generate`; the repetition penalty counts the words of the target alone.
+        """
+        options = Options(
+            max_new_tokens, temperature, top_k, top_p, num_beams, repetition_penalty, stop, seed, min_p,
+            min_new_tokens, stop_tokens, num_return_sequences, length_penalty, top_logprobs=top_logprobs,
+        )  # fmt: skip
+        return written.generate(self._functions, as_texts(sources), options)
+
+    def stream(self, source, **options):
+        """Yields the text of `generate(source, ...)` piece by piece, never half a character or part of a stop."""
+        options = Options(**{"temperature": 0.0, **options})
+        (source,) = as_texts([source])
+        stop_ids(self.target_tokenizer, options.stop_tokens)
+        return written.stream(self._functions, source, options)
+
+    def served(self, *, max_new_tokens_limit, num_beams):
+        """What `export` writes: `generate`, `sample` and `beam` on source."""
+
+        def start(source, count):
+            ids = self.source_tokenizer.tf_encode(source)
+            begin = tf.fill([tf.size(source)], self.target_tokenizer.bos_id)
+            return begin, encode_source(self.model, ids.to_tensor(-1), count)
+
+        texts = example_texts(self.source_tokenizer)
+        write = completion_signatures(
+            self.model, self.target_tokenizer, start, "source", max_new_tokens_limit, num_beams
+        )
+        return Served(
+            signatures=write,
+            tokenizers={"source_tokenizer": self.source_tokenizer, "target_tokenizer": self.target_tokenizer},
+            examples=completion_examples(texts, "source"),
+            answer=lambda signature, inputs: completion_answers(self, "source", num_beams, signature, inputs),
+            facts={"max_new_tokens_limit": max_new_tokens_limit, "num_beams": num_beams},
+        )

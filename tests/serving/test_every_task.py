@@ -1,0 +1,64 @@
+"""What a server answers equals what the text model of each task answers, in every batch; no bytes break it."""
+
+import json
+from pathlib import Path
+
+import pytest
+from served_requests import beginnings, completions, requests
+from small_tasks import MAKE
+
+import lm_keras as lk
+from lm_keras.tasks.spans import as_json
+
+
+def classes(bundle, texts):
+    found = bundle.classify(texts)
+    scores = [list(one.scores.values()) for one in found]
+    outputs = {"label": [one.label for one in found], "score": [one.score for one in found], "scores": scores}
+    return {"classify": ({"text": texts}, outputs | {"classes": [bundle.classes] * len(texts)})}
+
+
+def tags(bundle, texts):
+    return {"tag": ({"text": texts}, {"spans": [as_json(found) for found in bundle.tag(texts)]})}
+
+
+def answers(bundle, texts):
+    questions = texts[::-1]
+    rows = bundle.answer(questions, texts)
+    outputs = {"answer": [a.text for a in rows], "score": [a.score for a in rows]}
+    places = {"start": [a.start for a in rows], "end": [a.end for a in rows]}
+    return {"answer": ({"question": questions, "context": texts}, outputs | places)}
+
+
+ASKED = {
+    "cnn_classifier": classes,
+    "bert_classifier": classes,
+    "tagger": tags,
+    "answers": answers,
+    "embedder": lambda bundle, texts: {"embed": ({"text": texts}, {"vector": bundle.embed(texts).tolist()})},
+    "seq2seq_lstm": lambda bundle, texts: completions(bundle, "source", texts, 4),
+    "seq2seq_transformer": lambda bundle, texts: completions(bundle, "source", texts, 4),
+}
+
+
+@pytest.mark.parametrize("name", MAKE)
+def test_an_export_answers_as_the_model_does(name, news, sentences, tmp_path):
+    bundle = MAKE[name](news[:60])
+    told = {"training_data": "none: random weights", "licence": "Apache-2.0", "metrics": {"accuracy": 0.25}}
+    version = lk.export(bundle, tmp_path / name, model_card=told)
+    asked = ASKED[name](bundle, [*beginnings(sentences)[:-1], " ".join(news[0].split()[:90])])
+    for _, outputs in asked.values():
+        assert len(set(map(str, zip(*outputs.values(), strict=True)))) > 10  # else equality would say little
+    assert lk.check(version, requests(asked)) == []
+    card = json.loads(Path(version, "assets.extra", "model_card.json").read_text())
+    assert told.items() <= card.items() and card["signatures"] == list(asked)
+    assert card["family"] in ("bert", name) and card["sizes"]["hidden_dim" if "cnn" not in name else "num_filters"]
+
+
+def test_a_model_by_itself_is_no_text_model(news, tmp_path):
+    model = MAKE["cnn_classifier"](news[:5]).model
+    with pytest.raises(lk.InputError, match="TextClassifier"):
+        lk.export(model, tmp_path / "x")
+    with pytest.raises(lk.InputError, match="for JSON"):
+        lk.export(MAKE["cnn_classifier"](news[:5]), tmp_path / "x", model_card={"a": {1, 2}})
+    assert not (tmp_path / "x").exists()

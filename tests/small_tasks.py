@@ -1,0 +1,60 @@
+"""Small text models of every task with large random weights, so that their answers differ from text to text."""
+
+import numpy as np
+
+import lm_keras as lk
+from lm_keras import tasks
+
+TAGS = ["O", "B-PER", "I-PER", "B-LOC", "I-LOC"]
+MAX_LENGTH = 32
+
+
+def word_pieces(texts):
+    return lk.text.WordPieceTokenizer.train(texts, vocab_size=500, lowercase=True)
+
+
+def encoder(tokenizer, seed=0):
+    sizes = {"max_length": MAX_LENGTH, "hidden_dim": 16, "num_layers": 1, "num_heads": 2}
+    return lk.models.build_bert(tokenizer.vocab_size, **sizes, initializer_range=0.5, seed=seed)
+
+
+def lively(model, scale=1.0):
+    """The same model; its last layer, which heads start near 0, gets large weights."""
+    last = model.layers[-1] if model.layers[-1].weights else model.get_layer("span")
+    rng = np.random.default_rng(0)
+    last.set_weights([rng.normal(0, scale, w.shape).astype("float32") for w in last.get_weights()])
+    return model
+
+
+def text_to_text(tokenizer, kind="lstm"):
+    sizes = {"hidden_dim": 16, "num_layers": 1, "seed": 1}
+    if kind == "lstm":
+        sizes |= {"embedding_dim": 8, "init_scale": 1.0}
+    model = getattr(lk.models, f"build_seq2seq_{kind}")(tokenizer.vocab_size, **sizes)
+    if kind == "transformer":
+        model.set_weights([3 * weights for weights in model.get_weights()])
+    return tasks.TextToText(model, tokenizer)
+
+
+def cnn_classifier(texts):
+    tokenizer = lk.text.WordTokenizer.train(texts, vocab_size=300)
+    sizes = {"num_classes": 4, "embedding_dim": 8, "kernel_sizes": (2, 3), "num_filters": 6, "seed": 0}
+    model = lively(lk.models.build_cnn_classifier(tokenizer.vocab_size, **sizes), 5.0)
+    return tasks.TextClassifier(model, tokenizer, ["sport", "war", "weather", "wealth"])
+
+
+MAKE = {
+    "cnn_classifier": cnn_classifier,
+    "bert_classifier": lambda texts: tasks.TextClassifier(
+        lively(lk.models.sequence_classifier(encoder(p := word_pieces(texts)), 3)), p, ["a", "b", "c"]
+    ),
+    "tagger": lambda texts: tasks.TextTagger(
+        lively(lk.models.token_classifier(encoder(p := word_pieces(texts)), len(TAGS))), p, TAGS
+    ),
+    "answers": lambda texts: tasks.QuestionAnswerer(
+        lively(lk.models.answer_span(encoder(p := word_pieces(texts)))), p, max_answer_tokens=6
+    ),
+    "embedder": lambda texts: tasks.TextEmbedder(encoder(p := word_pieces(texts)), p),
+    "seq2seq_lstm": lambda texts: text_to_text(lk.text.WordTokenizer.train(texts, vocab_size=300)),
+    "seq2seq_transformer": lambda texts: text_to_text(lk.text.CharTokenizer.train(texts), "transformer"),
+}
