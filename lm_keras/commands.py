@@ -71,8 +71,10 @@ def generate(options):
 
 def export(options):
     language_model = _load(options.run)
-    from lm_keras import export
+    from lm_keras import export, quantize
 
+    if options.quantize:
+        language_model = quantize(language_model, options.quantize)
     sizes = {name: getattr(options, name) for name in ("max_new_tokens_limit", "num_beams")}
     print(
         export(
