@@ -21,7 +21,8 @@ class Functions:
         self.model, self.tokenizer, self.source_tokenizer, self.made = model, tokenizer, source_tokenizer, {}
 
     def __call__(self, make, *options):
-        key = (make, *options)
+        # What was traced before `model.quantize` still holds the weights of then.
+        key = (make, getattr(self.model, "times_quantized", 0), *options)
         if key not in self.made:
             self.made[key] = make(self.model, self.tokenizer, *options)
         return self.made[key]
