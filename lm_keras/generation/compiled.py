@@ -58,7 +58,7 @@ def prefill(model, tokenizer):
 def read_source(model, tokenizer):
     """(sources and the begin mark [P, S + 1], count, which [B]) -> begin mark and state of the sources `which`."""
 
-    @tf.function(input_signature=[IDS, COUNT, ROWS])
+    @function(input_signature=[IDS, COUNT, ROWS])
     def read(ids, count, which):
         state = loop.encode_source(model, ids[:, :-1], count)
         return tf.gather(ids[:, -1], which), [tf.gather(part, which) for part in state]

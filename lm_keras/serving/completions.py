@@ -5,7 +5,7 @@ import math
 import tensorflow as tf
 
 from lm_keras.generation.beam import beam_search
-from lm_keras.generation.compiled import banned_marks
+from lm_keras.generation.compiled import banned_marks, function
 from lm_keras.generation.loop import chooser, decode
 from lm_keras.serving.served import rows, utf8
 
@@ -59,9 +59,9 @@ def completion_signatures(model, tokenizer, start, given, limit, num_beams):
     text, count = rows(given, tf.string), rows("max_new_tokens", tf.int32)
     chances = [rows("temperature", tf.float32), rows("top_k", tf.int32), rows("top_p", tf.float32)]
     return {
-        "generate": tf.function(generate, input_signature=[text, count]),
-        "sample": tf.function(sample, input_signature=[text, count, *chances, rows("seed", tf.int32)]),
-        "beam": tf.function(beam, input_signature=[text, count, rows("length_penalty", tf.float32)]),
+        "generate": function(generate, input_signature=[text, count]),
+        "sample": function(sample, input_signature=[text, count, *chances, rows("seed", tf.int32)]),
+        "beam": function(beam, input_signature=[text, count, rows("length_penalty", tf.float32)]),
     }
 
 

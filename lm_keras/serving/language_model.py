@@ -4,6 +4,7 @@ import functools
 
 import tensorflow as tf
 
+from lm_keras.generation.compiled import function
 from lm_keras.generation.loop import prefill
 from lm_keras.generation.scoring import score_ids
 from lm_keras.serving.completions import completion_answers, completion_examples, completion_signatures
@@ -20,7 +21,7 @@ def serve_language_model(language_model, max_new_tokens_limit, num_beams):
         begin, ended = (tf.fill([ids.nrows(), 1], mark) for mark in (tokenizer.bos_id, tokenizer.eos_id))
         return tf.concat([begin, ids, ended][: 3 if end else 2], axis=1)
 
-    @tf.function(input_signature=[rows("text", tf.string)])
+    @function(input_signature=[rows("text", tf.string)])
     def score(text):
         log_prob, num_tokens = score_ids(model, marked(text, end=True).to_tensor(-1))
         mean = -log_prob / tf.cast(num_tokens, tf.float32)

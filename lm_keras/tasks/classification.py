@@ -3,6 +3,7 @@
 import tensorflow as tf
 
 from lm_keras.errors import InputError
+from lm_keras.generation.compiled import function
 from lm_keras.generation.options import as_texts
 from lm_keras.serving.results import Classification
 from lm_keras.serving.served import Served, example_texts, rows
@@ -23,7 +24,7 @@ class TextClassifier:
         self.classes = checked_classes(model, model.output, 2, classes)
         self.options = {"classes": self.classes, "max_length": max_length}
         self._inputs = ModelInputs(model, tokenizer, max_length)
-        self._compiled = tf.function(self._scores, input_signature=[IDS])
+        self._compiled = function(self._scores, input_signature=[IDS])
 
     def classify(self, texts):
         """A Classification of each text (a list of strings, or one string)."""
@@ -46,7 +47,7 @@ class TextClassifier:
     def served(self, **_):
         """What `export` writes: `classify`, text -> label, score, scores [B, C], classes [B, C]."""
 
-        @tf.function(input_signature=[rows("text", tf.string)])
+        @function(input_signature=[rows("text", tf.string)])
         def classify(text):
             scores, names = self._scores(self.tokenizer.tf_encode(text)), tf.constant(self.classes)
             return {

@@ -4,6 +4,7 @@ import numpy as np
 import tensorflow as tf
 
 from lm_keras.errors import InputError
+from lm_keras.generation.compiled import function
 from lm_keras.generation.options import as_texts
 from lm_keras.serving.served import Served, example_texts, rows
 from lm_keras.tasks.model_inputs import IDS, ModelInputs, in_batches, ragged
@@ -25,7 +26,7 @@ class TextEmbedder:
         if not isinstance(model.output, dict) or "sequence_output" not in model.output:
             raise InputError(f"{model.name} gives no sequence_output [B, T, D]; give an encoder as of build_bert")
         self._inputs = ModelInputs(model, self.tokenizer, max_length)
-        self._compiled = tf.function(self._vectors, input_signature=[IDS])
+        self._compiled = function(self._vectors, input_signature=[IDS])
 
     def embed(self, texts):
         """Float32 [N, D], a row for each text."""
@@ -43,7 +44,7 @@ class TextEmbedder:
     def served(self, **_):
         """What `export` writes: `embed`, text -> vector [B, D]."""
 
-        @tf.function(input_signature=[rows("text", tf.string)])
+        @function(input_signature=[rows("text", tf.string)])
         def embed(text):
             return {"vector": self._vectors(self.tokenizer.tf_encode(text))}
 

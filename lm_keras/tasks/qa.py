@@ -3,6 +3,7 @@
 import tensorflow as tf
 
 from lm_keras.errors import InputError
+from lm_keras.generation.compiled import function
 from lm_keras.generation.options import as_texts
 from lm_keras.serving.results import Answer
 from lm_keras.serving.served import Served, example_texts, rows, utf8
@@ -41,7 +42,7 @@ class QuestionAnswerer:
         self._inputs = ModelInputs(model, tokenizer, max_length)
         if not self._inputs.bert:
             raise InputError(f"{model.name} does not read BERT's inputs, which tell question and context apart")
-        self._compiled = tf.function(self._best, input_signature=[IDS, WORDS])
+        self._compiled = function(self._best, input_signature=[IDS, WORDS])
 
     def answer(self, questions, contexts):
         """An Answer to each question from its context; empty, with the score 0, where the context has no word."""
@@ -97,7 +98,7 @@ class QuestionAnswerer:
     def served(self, **_):
         """What `export` writes: `answer`, question and context -> answer, score, start, end in characters."""
 
-        @tf.function(input_signature=[rows("question", tf.string), rows("context", tf.string)])
+        @function(input_signature=[rows("question", tf.string), rows("context", tf.string)])
         def answer(question, context):
             context = utf8(context)
             words, starts, ends = tf_words_of(self.tokenizer, context)

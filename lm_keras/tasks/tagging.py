@@ -3,6 +3,7 @@
 import tensorflow as tf
 
 from lm_keras.errors import InputError
+from lm_keras.generation.compiled import function
 from lm_keras.generation.options import as_texts
 from lm_keras.serving.served import Served, example_texts, rows, utf8
 from lm_keras.tasks.model_inputs import ModelInputs, checked_classes, in_batches
@@ -27,7 +28,7 @@ class TextTagger:
         self.classes = checked_classes(model, model.output, 3, classes)
         self.options = {"classes": self.classes, "max_length": max_length}
         self._inputs = ModelInputs(model, tokenizer, max_length)
-        self._compiled = tf.function(self._tags, input_signature=[WORDS])
+        self._compiled = function(self._tags, input_signature=[WORDS])
 
     def tag(self, texts):
         """The Spans of each text, a list of lists."""
@@ -69,7 +70,7 @@ class TextTagger:
     def served(self, **_):
         """What `export` writes: `tag`, text -> spans, the JSON text of a list of Spans."""
 
-        @tf.function(input_signature=[rows("text", tf.string)])
+        @function(input_signature=[rows("text", tf.string)])
         def tag(text):
             text = utf8(text)
             words, starts, ends = tf_words_of(self.tokenizer, text)
