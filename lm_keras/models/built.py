@@ -30,6 +30,7 @@ class BuiltModel(keras.Model):
     def __init__(self, inputs, outputs, *, builder, arguments, name=None):
         super().__init__(inputs=inputs, outputs=outputs, name=name)
         self.recipe = Recipe(builder, arguments)
+        self.policy = keras.config.dtype_policy().name  # what its layers were built to compute in
         self.num_parameters = self.count_params()  # quantized weights are packed, and have scales
         self.times_quantized = 0  # functions traced before are of weights that are no more
 
@@ -49,6 +50,7 @@ class BuiltModel(keras.Model):
             "arguments": self.recipe.arguments,
             "frozen": frozen,
             "quantized": quantization_of(self),
+            "dtype": self.policy,
             "name": self.name,
         }
 
@@ -58,7 +60,12 @@ class BuiltModel(keras.Model):
             name = config["builder"]
             raise InputError(f"this lm_keras has no builder {name!r}; use the version that saved the model")
         builder = getattr(lm_keras.models, config["builder"])
-        model = builder(**config["arguments"], name=config["name"])
+        before = keras.config.dtype_policy()
+        try:
+            keras.config.set_dtype_policy(config.get("dtype", before))
+            model = builder(**config["arguments"], name=config["name"])
+        finally:
+            keras.config.set_dtype_policy(before)
         for layer in model.layers if "frozen" in config else ():
             if layer.trainable == (layer.name in config["frozen"]):
                 layer.trainable = not layer.trainable

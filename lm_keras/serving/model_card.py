@@ -21,9 +21,7 @@ def card_of(bundle, served, told):
     recipe = _recipe(model)
     builder, sizes = (recipe.builder, recipe.arguments) if recipe else (None, {})
     families = {name: family for family, name in BUILDERS.items()}
-    return {
-        **dict.fromkeys(TOLD),
-        **told,
+    shown = {
         "lm_keras": lm_keras.__version__,
         "model": model.name,
         "family": families.get(builder, (builder or model.name).removeprefix("build_")),
@@ -36,6 +34,9 @@ def card_of(bundle, served, told):
         "signatures": list(served.signatures),
         **served.facts,
     }
+    if known := sorted(shown.keys() & told.keys()):
+        raise InputError(f"model_card tells {known[0]!r}, which the model shows itself; leave it out")
+    return {**dict.fromkeys(TOLD), **told, **shown}
 
 
 def checked_told(told):
