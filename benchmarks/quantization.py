@@ -30,6 +30,7 @@ def main():
     parser.add_argument("--split", default="test")
     parser.add_argument("--texts", type=int, default=200)
     parser.add_argument("--joined", action="store_true")
+    parser.add_argument("--prompts", type=int, default=16)
     parser.add_argument("--new-tokens", type=int, default=64)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--in-process", action="store_true")
@@ -46,7 +47,7 @@ def main():
     library = Path(tf.__file__).with_name("libtensorflow_cc.so.2")
     ctypes.CDLL(str(library))._ZN10tensorflow21DisableXlaCompilationEv()
     texts = lk.data.load(options.data, options.split)[: options.texts]
-    prompts = [" ".join(text.split()[:5]) for text in texts[:16]]
+    prompts = [" ".join(text.split()[:5]) for text in texts[: options.prompts]]
     texts = ["\n".join(texts)] if options.joined else texts
     with tempfile.TemporaryDirectory() as folder:
         make = Local if options.in_process else Served
