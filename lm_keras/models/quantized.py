@@ -49,6 +49,8 @@ def weight_only(mode):
     if mode not in MODES:
         raise InputError(f"mode is {mode!r}; it must be one of {', '.join(MODES)}")
     kinds = keras.quantizers
+    if not hasattr(kinds, "Int8QuantizationConfig"):
+        raise InputError(f"quantization needs Keras 3.15, which needs Python 3.11; this is Keras {keras.__version__}")
     if mode == "int8":
         return kinds.Int8QuantizationConfig(activation_quantizer=None)
     return kinds.Int4QuantizationConfig(block_size=128)
