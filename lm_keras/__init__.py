@@ -20,6 +20,7 @@ __getattr__, __dir__, __all__ = attach(
         "fit": "lm_keras.training.fitting",
         "evaluate": "lm_keras.training.evaluation",
         "LanguageModel": "lm_keras.language_model",
+        "quantize": "lm_keras.quantization",
         "export": "lm_keras.serving.exporting",
         "check": "lm_keras.serving.checking",
         "InputError": "lm_keras.errors",

@@ -78,8 +78,11 @@ def parser():
     export = commands.add_parser("export", help="write a SavedModel for TF Serving; prints the version folder")
     export.add_argument("run", help="run folder, or one of lm_keras.tasks.save")
     export.add_argument("target", help="e.g. saved_models/name; the next free version is made below it")
-    export.add_argument("--max-new-tokens-limit", type=number(int, 1), default=256, metavar="N", help="cap of a text")
-    export.add_argument("--num-beams", type=number(int, 1), default=4, metavar="N", help="width of `beam`")
+    export.add_argument(
+        "--max-new-tokens-limit", type=number(int, 1), metavar="N", help="cap of a text (default: 256)"
+    )
+    export.add_argument("--num-beams", type=number(int, 2, 1000), metavar="N", help="width of `beam` (default: 4)")
+    export.add_argument("--quantize", choices=("int8", "int4"), help="weights of 8 or 4 bits")
     export.add_argument("--licence", metavar="NAME", help="for the model card, e.g. Apache-2.0")
     check = commands.add_parser("check", help="prove that an export serves; exit 0, or a list of what is wrong")
     check.add_argument("version", help="version folder, e.g. saved_models/name/1")

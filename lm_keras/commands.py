@@ -78,8 +78,10 @@ def export(options):
         model = tasks.load(options.run)
     else:
         model = _load(options.run)
-    from lm_keras import export
+    from lm_keras import export, quantize
 
+    if options.quantize:
+        model = quantize(model, options.quantize)
     sizes = {name: getattr(options, name) for name in ("max_new_tokens_limit", "num_beams")}
     card = told_by(options.run) | {"licence": options.licence}
     print(export(model, options.target, **sizes, model_card=card))

@@ -1,6 +1,7 @@
 """`lm-keras train`: options and text to a run folder."""
 
 import itertools
+import math
 from pathlib import Path
 
 from lm_keras.errors import InputError
@@ -51,7 +52,8 @@ def train(options):
     fit(model, windows, held_out, config)
     LanguageModel(model, tokenizer).save(folder)
     result = evaluate(model, held_out)
-    write_json(folder / RESULT, {"validation": result})
+    finite = {name: value if math.isfinite(value) else None for name, value in result.items()}  # JSON has no other
+    write_json(folder / RESULT, {"validation": finite})
     print(f"{folder}: validation perplexity {result['perplexity']:.2f} over {result['tokens']:,} tokens")
 
 

@@ -2,6 +2,7 @@
 
 import functools
 import gc
+import os
 
 import pytest
 from hypothesis import settings
@@ -24,6 +25,8 @@ def pytest_configure(config):
     config.option.loadscopereorder = False  # xdist would put the files with the most tests first, not the longest
     # A traced graph is millions of objects that stay: looking through them over and over took an eighth of the time.
     gc.set_threshold(50_000, 20, 100)
+    if "PYTEST_XDIST_WORKER" in os.environ:  # a worker a core: a second thread, here and in processes started by
+        os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "1")  # the tests, would wait for the other worker's
 
 
 def pytest_collection_modifyitems(items):

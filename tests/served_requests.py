@@ -1,4 +1,4 @@
-"""Requests to exports, with the answers of the same model in Python: in batches of 1, 7 and 64, in any order.
+"""Requests to exports, with the answers of the same model in Python: in batches of 1, 7, 64 and 0.
 
 LM_KERAS_FULL=1 asks 200 texts and 10,000 strings of random bytes at every signature, else a few.
 """
@@ -81,5 +81,9 @@ def requests(asked):
     return [
         request
         for signature, (inputs, outputs) in asked.items()
-        for request in (*batched(signature, inputs, outputs), *noise(signature, inputs))
+        for request in (
+            *batched(signature, inputs, outputs),
+            *noise(signature, inputs),
+            {"signature": signature, "inputs": dict.fromkeys(inputs, []), "outputs": dict.fromkeys(outputs, [])},
+        )
     ]

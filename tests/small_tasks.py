@@ -1,5 +1,8 @@
 """Small text models of every task with large random weights, so that their answers differ from text to text."""
 
+import contextlib
+
+import keras
 import numpy as np
 
 import lm_keras as lk
@@ -7,6 +10,17 @@ from lm_keras import tasks
 
 TAGS = ["O", "B-PER", "I-PER", "B-LOC", "I-LOC"]
 MAX_LENGTH = 32
+
+
+@contextlib.contextmanager
+def policy(name):
+    """What is built inside computes in that precision."""
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(name)
+    try:
+        yield
+    finally:
+        keras.config.set_dtype_policy(before)
 
 
 def word_pieces(texts):

@@ -107,10 +107,11 @@ def test_char_model_of_chinese_text_from_gzip_to_a_checked_export(place, capsys,
     assert "validation perplexity" in output(capsys, *arguments)
     assert json.loads(output(capsys, "evaluate", "zh", "--data", "chinese.txt", "--json"))["tokens"] > 800
     assert output(capsys, "generate", "zh", "--prompt", "今天", "--max-new-tokens", 5).startswith("今天")
-    assert output(capsys, "export", "zh", "saved/zh", "--licence", "CC0-1.0", "--num-beams", 2) == "saved/zh/1\n"
+    options = ("--licence", "CC0-1.0", "--num-beams", 2, "--quantize", "int8")
+    assert output(capsys, "export", "zh", "saved/zh", *options) == "saved/zh/1\n"
     card = json.loads(Path("saved/zh/1/assets.extra/model_card.json").read_text())
     assert (card["licence"], card["num_beams"], card["training_data"]["data"]) == ("CC0-1.0", 2, "chinese.txt.gz")
-    assert card["metrics"]["validation"]["perplexity"] > 1
+    assert card["metrics"]["validation"]["perplexity"] > 1 and card["quantization"] == ["Int8QuantizationConfig"]
     assert output(capsys, "check", "saved/zh/1") == "saved/zh/1: ready to serve\n"
     before = contents("saved")
     assert main(["export", "zh", "saved/zh/1"]) == 2

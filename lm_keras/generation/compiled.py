@@ -1,5 +1,7 @@
 """Scoring and decoding as TensorFlow functions, traced once for all batch sizes and lengths."""
 
+import functools
+
 import numpy as np
 import tensorflow as tf
 
@@ -9,6 +11,9 @@ from lm_keras.generation.context import sliding, state_spec
 IDS = tf.TensorSpec([None, None], tf.int32)
 ROWS = tf.TensorSpec([None], tf.int32)
 COUNT, NUMBER = (tf.TensorSpec([], dtype) for dtype in (tf.int32, tf.float32))
+# Nothing here branches in Python on a tensor, and to let AutoGraph rewrite each function that is called on the way
+# doubles the time of a first call.
+function = functools.partial(tf.function, autograph=False)
 
 
 class Functions:
@@ -21,7 +26,8 @@ class Functions:
         self.model, self.tokenizer, self.source_tokenizer, self.made = model, tokenizer, source_tokenizer, {}
 
     def __call__(self, make, *options):
-        key = (make, *options)
+        # What was traced before `model.quantize` still holds the weights of then.
+        key = (make, getattr(self.model, "times_quantized", 0), *options)
         if key not in self.made:
             self.made[key] = make(self.model, self.tokenizer, *options)
         return self.made[key]
@@ -35,13 +41,13 @@ def banned_marks(tokenizer):
 
 
 def score(model, tokenizer):
-    return tf.function(lambda ids: scoring.score_ids(model, ids), input_signature=[IDS])
+    return function(lambda ids: scoring.score_ids(model, ids), input_signature=[IDS])
 
 
 def prefill(model, tokenizer):
     """(ids [P, T], count, which [B]) -> last token and state before it of the prompts `which`."""
 
-    @tf.function(input_signature=[IDS, COUNT, ROWS])
+    @function(input_signature=[IDS, COUNT, ROWS])
     def read(ids, count, which):
         state = loop.prefill(model, ids, count)
         return tf.gather(ids[:, -1], which), [tf.gather(part, which) for part in state]
@@ -52,7 +58,7 @@ def prefill(model, tokenizer):
 def read_source(model, tokenizer):
     """(sources and the begin mark [P, S + 1], count, which [B]) -> begin mark and state of the sources `which`."""
 
-    @tf.function(input_signature=[IDS, COUNT, ROWS])
+    @function(input_signature=[IDS, COUNT, ROWS])
     def read(ids, count, which):
         state = loop.encode_source(model, ids[:, :-1], count)
         return tf.gather(ids[:, -1], which), [tf.gather(part, which) for part in state]
@@ -63,7 +69,7 @@ def read_source(model, tokenizer):
 def search(model, tokenizer, num_beams):
     banned = tf.constant(banned_marks(tokenizer))
 
-    @tf.function(input_signature=[ROWS, state_spec(sliding(model)), COUNT, COUNT, ROWS, NUMBER])
+    @function(input_signature=[ROWS, state_spec(sliding(model)), COUNT, COUNT, ROWS, NUMBER])
     def best(token, state, max_new_tokens, min_new_tokens, ends, length_penalty):
         return beam.beam_search(
             model, token, state, max_new_tokens, num_beams, banned=banned, eos_id=ends,
@@ -76,7 +82,7 @@ def search(model, tokenizer, num_beams):
 def contrast(model, tokenizer):
     banned = tf.constant(banned_marks(tokenizer))
 
-    @tf.function(input_signature=[IDS, COUNT, COUNT, ROWS, COUNT, NUMBER])
+    @function(input_signature=[IDS, COUNT, COUNT, ROWS, COUNT, NUMBER])
     def best(ids, max_new_tokens, min_new_tokens, ends, top_k, alpha):
         return contrastive.contrastive_search(
             model, ids, max_new_tokens, top_k, alpha, banned=banned, eos_id=ends, min_new_tokens=min_new_tokens
@@ -92,7 +98,7 @@ def decode(model, tokenizer, greedy, penalized):
     spec |= {"ends": ROWS, "penalty": NUMBER, "min_new_tokens": COUNT, "num_top": COUNT}
     banned, seen_spec = banned_marks(tokenizer), tf.TensorSpec([None, None], tf.bool)
 
-    @tf.function(input_signature=[ROWS, state_spec(sliding(model)), ROWS, seen_spec, COUNT, COUNT, spec])
+    @function(input_signature=[ROWS, state_spec(sliding(model)), ROWS, seen_spec, COUNT, COUNT, spec])
     def step(token, state, remaining, seen, count, position, options):
         choose = loop.chooser(
             None if greedy else options["temperature"], options["top_k"], options["top_p"], options["seed"],
@@ -110,7 +116,7 @@ def decode(model, tokenizer, greedy, penalized):
 def follow(model, tokenizer):
     """Log-probabilities [B, n] of given tokens [B, n] (-1 at the end), and the likeliest words at each place."""
 
-    @tf.function(input_signature=[ROWS, state_spec(sliding(model)), IDS, COUNT])
+    @function(input_signature=[ROWS, state_spec(sliding(model)), IDS, COUNT])
     def given(token, state, tokens, num_top):
         length = tf.reduce_sum(tf.cast(tokens >= 0, tf.int32), -1)
         _, log_probs, _, top = loop.decode(

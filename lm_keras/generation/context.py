@@ -109,4 +109,9 @@ def any_batch(state):
 def state_spec(model):
     if isinstance(model, SlidingModel):
         return model.state_spec
-    return [tf.TensorSpec([None, *part.shape[1:]], part.dtype) for part in model.step_model.inputs[1:]]
+    # In mixed precision too, a state keeps float32 from step to step.
+    kinds = [part.dtype if "int" in part.dtype else "float32" for part in model.step_model.inputs[1:]]
+    return [
+        tf.TensorSpec([None, *part.shape[1:]], kind)
+        for part, kind in zip(model.step_model.inputs[1:], kinds, strict=True)
+    ]

@@ -119,6 +119,8 @@ def stop_ids(tokenizer, stop_tokens):
 
 
 def as_texts(texts):
+    if isinstance(texts, bytes) or not hasattr(texts, "__iter__"):
+        raise InputError(f"texts is {texts!r}; give a string or a list of strings")
     texts = [texts] if isinstance(texts, str) else list(texts)
     for text in texts:
         if not isinstance(text, str):

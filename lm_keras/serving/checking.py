@@ -53,7 +53,7 @@ def check(version, requests=()):
 
 
 def _recorded(extra):
-    """The calls with the language model's answers, and the size of its parameters; InputError when damaged."""
+    """The calls with the model's answers in Python, and the size of its parameters; InputError when damaged."""
     expected, card = read_json(extra / "expected.json"), read_json(extra / "model_card.json")
     try:
         sizes = {len(v) for call in expected for side in ("inputs", "outputs") for v in call[side].values()}
@@ -109,7 +109,7 @@ def _differences(call, answer):
             continue
         for got, want in zip(answer[name], values, strict=True):
             if not _same(got, want):
-                wrong.append(f"{call['signature']}: {name} is {got!r}, the language model gives {want!r}")
+                wrong.append(f"{call['signature']}: {name} is {got!r}, the model in Python gives {want!r}")
     return wrong
 
 

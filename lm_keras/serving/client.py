@@ -20,11 +20,11 @@ EXAMPLE = "give e.g. http://localhost:8501 (REST) or grpc://localhost:8500"
 class Client:
     """Asks a model of a server by REST (http, https) or gRPC (grpc, grpcs): `Client("grpc://localhost:8500", "lm")`.
 
-    The newest version answers, or that of `version` (a number) or `label` ("stable"). `timeout`: seconds a request
-    may take; `retries`: how often a request is sent again while the server is unavailable or too busy; `batch_size`:
-    rows a request. A text or option may be one value or a list, a value a row; answers come in the order of the
-    rows. Raises InputError for input the model does not take and ServingError for what the server says.
-    Threads may share a client.
+    The newest version answers, or that of `version` (a number) or `label` ("stable"). `timeout`: seconds a gRPC
+    request may take, or a REST server may be silent; `retries`: how often a request is sent again while the server is
+    unavailable or too busy; `batch_size`: rows a request. A text or option may be one value or a list, a value a row;
+    answers come in the order of the rows. Raises InputError for input the model does not take and ServingError for
+    what the server says. Threads may share a client.
     """
 
     def __init__(self, url, model, *, version=None, label=None, timeout=60.0, retries=3, batch_size=64):
@@ -83,7 +83,8 @@ class Client:
 
         A list of seeds is taken as it is, a seed a prompt.
         """
-        prompts = [prompts] if as_list(prompts) is None else as_list(prompts)
+        listed = as_list(prompts)
+        prompts = [prompts] if listed is None else listed
         seed = row_seeds(prompts, seed) if _whole(seed, -np.inf) else seed
         options = {"temperature": temperature, "top_k": top_k, "top_p": top_p, "seed": seed}
         return self._completions("sample", prompts, max_new_tokens=max_new_tokens, **options)

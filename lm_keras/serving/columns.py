@@ -45,8 +45,9 @@ def row_seeds(prompts, seed):
     """A seed a row: the k-th repeat of a prompt takes seed + k, as in `LanguageModel.generate`."""
     repeats, seeds = collections.Counter(), []
     for prompt in prompts:
-        seeds.append(seed + repeats[prompt])
-        repeats[prompt] += 1
+        text = prompt if isinstance(prompt, (str, bytes)) else None  # another value is refused when it is typed
+        seeds.append(seed + repeats[text])
+        repeats[text] += 1
     return seeds
 
 

@@ -7,7 +7,7 @@ import tensorflow as tf
 from lm_keras.generation.beam import beam_search
 from lm_keras.generation.compiled import banned_marks
 from lm_keras.generation.loop import chooser, decode
-from lm_keras.serving.served import rows, utf8
+from lm_keras.serving.served import signature, utf8
 
 NO_TEXT = -3.4028234663852886e38  # a score for "there is no such text": JSON has no infinity
 
@@ -56,12 +56,12 @@ def completion_signatures(model, tokenizer, start, given, limit, num_beams):
         texts = tf.reshape(texts, [-1, num_beams])
         return {**best, "completions": texts, "scores": tf.maximum(scores, NO_TEXT)}
 
-    text, count = rows(given, tf.string), rows("max_new_tokens", tf.int32)
-    chances = [rows("temperature", tf.float32), rows("top_k", tf.int32), rows("top_p", tf.float32)]
+    text = [(given, tf.string), ("max_new_tokens", tf.int32)]
+    chances = [("temperature", tf.float32), ("top_k", tf.int32), ("top_p", tf.float32), ("seed", tf.int32)]
     return {
-        "generate": tf.function(generate, input_signature=[text, count]),
-        "sample": tf.function(sample, input_signature=[text, count, *chances, rows("seed", tf.int32)]),
-        "beam": tf.function(beam, input_signature=[text, count, rows("length_penalty", tf.float32)]),
+        "generate": signature(generate, *text),
+        "sample": signature(sample, *text, *chances),
+        "beam": signature(beam, *text, ("length_penalty", tf.float32)),
     }
 
 
@@ -77,15 +77,15 @@ def completion_examples(texts, given):
     }
 
 
-def completion_answers(bundle, given, num_beams, signature, inputs):
-    """What `bundle.generate` answers to the inputs of one of the signatures, row by row: {output: list}."""
+def completion_answers(bundle, given, num_beams, name, inputs):
+    """What `bundle.generate` answers to the inputs of the signature of that name, row by row: {output: list}."""
     outputs = []
     for row in zip(*inputs.values(), strict=True):
         options = dict(zip(inputs, row, strict=True))
         text = options.pop(given)
-        if signature == "generate":
+        if name == "generate":
             options["temperature"] = 0
-        if signature == "beam":
+        if name == "beam":
             options |= {"num_beams": num_beams, "num_return_sequences": num_beams}
         made = bundle.generate(text, **options)
         outputs.append(
@@ -95,7 +95,7 @@ def completion_answers(bundle, given, num_beams, signature, inputs):
                 "log_prob": math.fsum(made[0].log_probs),
             }
         )
-        if signature == "beam":
+        if name == "beam":
             scores = [max(one.score, NO_TEXT) for one in made]
             outputs[-1] |= {"completions": [one.text for one in made], "scores": scores}
-    return {name: [row[name] for row in outputs] for name in outputs[0]}
+    return {output: [row[output] for row in outputs] for output in outputs[0]}

@@ -2,6 +2,7 @@
 
 import contextlib
 import functools
+import inspect
 import os
 import shutil
 from pathlib import Path
@@ -16,23 +17,23 @@ from lm_keras.serving.warmup import FILE as WARMUP
 from lm_keras.serving.warmup import write_warmup
 
 
-def export(model, target, *, max_new_tokens_limit=256, num_beams=4, model_card=None):
+def export(model, target, *, max_new_tokens_limit=None, num_beams=None, model_card=None):
     """Writes `target/<next free version>` and returns its path; tokenizer, model and detokenizer are inside.
 
     `model`: a LanguageModel, or a text model of `lm_keras.tasks`. Signatures, their inputs and outputs are in
-    docs/serving.md; where text is written, `max_new_tokens_limit` caps it and `num_beams` is the width of `beam`.
-    A target that ends in a number is that version itself. The version appears under its name only when it is
+    docs/serving.md; where text is written, `max_new_tokens_limit` (256) caps it and `num_beams` (4) is the width of
+    `beam`. A target that ends in a number is that version itself. The version appears under its name only when it is
     whole. `assets.extra/` gets warm-up requests, the answers expected for them, and the model card: what the
     model shows of itself and `model_card`, a dict of "training_data", "metrics", "licence" and what else JSON holds.
     Raises InputError when the version exists or a tokenizer cannot run in a graph.
     """
-    for name, size in {"max_new_tokens_limit": max_new_tokens_limit, "num_beams": num_beams}.items():
-        if not isinstance(size, int) or isinstance(size, bool) or size < 1:
-            raise InputError(f"{name} is {size!r}; it must be a whole number of at least 1")
+    sizes = _sizes(max_new_tokens_limit=(max_new_tokens_limit, 1, 2**31 - 1), num_beams=(num_beams, 2, 1000))
     told = checked_told(model_card)
     serve = _how_to_serve(model)
+    if sizes and "num_beams" not in inspect.signature(serve).parameters:
+        raise InputError(f"a {type(model).__name__} writes no text; leave out {', '.join(sizes)}")
     version = _version_folder(Path(target))
-    served = serve(max_new_tokens_limit=max_new_tokens_limit, num_beams=num_beams)
+    served = serve(**sizes)
     for tokenizer in served.tokenizers.values():  # its InputError would be lost while a graph is traced
         tokenizer.tf_encode(tf.constant([""]))
     module = tf.Module()
@@ -47,12 +48,20 @@ def export(model, target, *, max_new_tokens_limit=256, num_beams=4, model_card=N
         extra = folder / "assets.extra"
         extra.mkdir(exist_ok=True)
         calls = [{"signature": name, "inputs": inputs} for name, inputs in served.examples.items()]
-        expected = [{**call, "outputs": served.answer(**call)} for call in calls]
+        expected = [{**call, "outputs": served.answer(call["signature"], call["inputs"])} for call in calls]
         expected.append(_first_row({**expected[0], "signature": "serving_default"}))
         write_warmup(folder / WARMUP, version.parent.name, expected)
         write_json(extra / "expected.json", expected)
         write_json(extra / "model_card.json", card_of(model, served, told))
     return str(version)
+
+
+def _sizes(**given):
+    """{name: size} of those that are given; InputError outside of the least and the most."""
+    for name, (size, least, most) in given.items():
+        if size is not None and (not isinstance(size, int) or isinstance(size, bool) or not least <= size <= most):
+            raise InputError(f"{name} is {size!r}; it must be a whole number of at least {least} and at most {most}")
+    return {name: size for name, (size, *_) in given.items() if size is not None}
 
 
 def _how_to_serve(model):

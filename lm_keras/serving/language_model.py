@@ -7,10 +7,10 @@ import tensorflow as tf
 from lm_keras.generation.loop import prefill
 from lm_keras.generation.scoring import score_ids
 from lm_keras.serving.completions import completion_answers, completion_examples, completion_signatures
-from lm_keras.serving.served import Served, align_right, example_texts, rows
+from lm_keras.serving.served import Served, align_right, example_texts, signature
 
 
-def serve_language_model(language_model, max_new_tokens_limit, num_beams):
+def serve_language_model(language_model, *, max_new_tokens_limit=256, num_beams=4):
     """The `Served` of a LanguageModel; a row's result depends on its inputs alone, bad UTF-8 is read as U+FFFD."""
     model, tokenizer = language_model.model, language_model.tokenizer
 
@@ -20,7 +20,6 @@ def serve_language_model(language_model, max_new_tokens_limit, num_beams):
         begin, ended = (tf.fill([ids.nrows(), 1], mark) for mark in (tokenizer.bos_id, tokenizer.eos_id))
         return tf.concat([begin, ids, ended][: 3 if end else 2], axis=1)
 
-    @tf.function(input_signature=[rows("text", tf.string)])
     def score(text):
         log_prob, num_tokens = score_ids(model, marked(text, end=True).to_tensor(-1))
         mean = -log_prob / tf.cast(num_tokens, tf.float32)
@@ -30,16 +29,18 @@ def serve_language_model(language_model, max_new_tokens_limit, num_beams):
         ids = align_right(marked(prompt, end=False))
         return ids[:, -1], prefill(model, ids, count)
 
-    def answer(signature, inputs):
-        if signature == "score":
+    def answer(name, inputs):
+        if name == "score":
             scores = language_model.score(inputs["text"])
-            return {name: [getattr(s, name) for s in scores] for name in ("log_prob", "num_tokens", "perplexity")}
-        return completion_answers(language_model, "prompt", num_beams, signature, inputs)
+            return {
+                output: [getattr(s, output) for s in scores] for output in ("log_prob", "num_tokens", "perplexity")
+            }
+        return completion_answers(language_model, "prompt", num_beams, name, inputs)
 
     texts = example_texts(tokenizer)
     write = functools.partial(completion_signatures, limit=max_new_tokens_limit, num_beams=num_beams)
     return Served(
-        signatures={"score": score, **write(model, tokenizer, start, "prompt")},
+        signatures={"score": signature(score, ("text", tf.string)), **write(model, tokenizer, start, "prompt")},
         tokenizers={"tokenizer": tokenizer},
         examples={"score": {"text": texts}, **completion_examples(texts, "prompt")},
         answer=answer,

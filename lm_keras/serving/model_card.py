@@ -6,6 +6,7 @@ import math
 import lm_keras
 from lm_keras.errors import InputError
 from lm_keras.models import BUILDERS
+from lm_keras.models.quantized import quantization_of
 
 TOLD = ("training_data", "metrics", "licence")  # what only those who trained the model know
 
@@ -20,20 +21,22 @@ def card_of(bundle, served, told):
     recipe = _recipe(model)
     builder, sizes = (recipe.builder, recipe.arguments) if recipe else (None, {})
     families = {name: family for family, name in BUILDERS.items()}
-    return {
-        **dict.fromkeys(TOLD),
-        **told,
+    shown = {
         "lm_keras": lm_keras.__version__,
         "model": model.name,
         "family": families.get(builder, (builder or model.name).removeprefix("build_")),
         "builder": builder,
         "sizes": sizes,
-        "parameters": sum(math.prod(w.shape) for w in model.weights),
+        "parameters": getattr(model, "num_parameters", None) or sum(math.prod(w.shape) for w in model.weights),
         "parameter_bytes": sum(math.prod(w.shape) * w.value.dtype.size for w in model.weights),
+        "quantization": sorted({group["config"]["class_name"] for group in quantization_of(model)}),
         **{name: _tokenizer(tokenizer) for name, tokenizer in served.tokenizers.items()},
         "signatures": list(served.signatures),
         **served.facts,
     }
+    if known := sorted(shown.keys() & told.keys()):
+        raise InputError(f"model_card tells {known[0]!r}, which the model shows itself; leave it out")
+    return {**dict.fromkeys(TOLD), **told, **shown}
 
 
 def checked_told(told):

@@ -4,6 +4,7 @@ Source: TF Serving's "RESTful API" page, and its rules of JSON and tensors.
 """
 
 import base64
+import contextlib
 import json
 import threading
 from urllib.parse import quote, urlsplit
@@ -31,35 +32,48 @@ class Rest:
             raise InputError("a REST client needs requests: pip install 'lm_keras[serving]'") from None
         self._requests, self._timeout = requests, timeout
         self._local = threading.local()  # a Session is not promised to be safe among threads
+        self._sessions = []
         self._url, self._loopback = url, urlsplit(url).hostname in ("localhost", "127.0.0.1", "::1")
         where = f"/versions/{version}" if version is not None else f"/labels/{quote(label, safe='')}" if label else ""
         self._path = f"{url}/v1/models/{quote(model, safe='')}{where}"
 
     def status(self):
-        return [
-            VersionStatus(int(one["version"]), one["state"], one.get("status", {}).get("error_message", ""))
-            for one in self._json("GET", "")["model_version_status"]
-        ]
+        with self._understood():
+            return [
+                VersionStatus(int(one["version"]), one["state"], one.get("status", {}).get("error_message", ""))
+                for one in self._json("GET", "")["model_version_status"]
+            ]
 
     def signatures(self):
-        found = self._json("GET", "/metadata")["metadata"]["signature_def"]["signature_def"]
-        return {
-            name: {part: {key: _tensor(info) for key, info in each[part].items()} for part in ("inputs", "outputs")}
-            for name, each in found.items()
-            if not name.startswith("__")
-        }
+        sides = ("inputs", "outputs")
+        with self._understood():
+            found = self._json("GET", "/metadata")["metadata"]["signature_def"]["signature_def"]
+            return {
+                name: {side: {key: _tensor(info) for key, info in each[side].items()} for side in sides}
+                for name, each in found.items()
+                if not name.startswith("__")
+            }
 
     def predict(self, name, columns, signature):
         """`{output: nested list}` of a request in column form; `signature` is that of `signatures()`."""
-        answer = self._json("POST", ":predict", {"signature_name": name, "inputs": columns})["outputs"]
-        if len(signature["outputs"]) == 1:  # then the server leaves out its name
-            (only,) = signature["outputs"]
-            answer = {only: answer}
-        return {name: _unpacked(values) if name.endswith("_bytes") else values for name, values in answer.items()}
+        with self._understood():
+            answer = self._json("POST", ":predict", {"signature_name": name, "inputs": columns})["outputs"]
+            if len(signature["outputs"]) == 1:  # then the server leaves out its name
+                (only,) = signature["outputs"]
+                answer = {only: answer}
+            return {key: _unpacked(values) if key.endswith("_bytes") else values for key, values in answer.items()}
+
+    @contextlib.contextmanager
+    def _understood(self):
+        """JSON of another kind than TF Serving's is a ServingError."""
+        try:
+            yield
+        except (KeyError, TypeError, AttributeError, ValueError) as error:
+            told = f"{self._url}: not an answer of TF Serving's ({type(error).__name__}: {error})"
+            raise ServingError("UNKNOWN", told) from None
 
     def close(self):
-        session = getattr(self._local, "session", None)
-        if session is not None:
+        for session in self._sessions:
             session.close()
 
     def _json(self, method, path, body=None):
@@ -89,6 +103,7 @@ class Rest:
         session = getattr(self._local, "session", None)
         if session is None:
             session = self._local.session = self._requests.Session()
+            self._sessions.append(session)
             session.headers["Content-Type"] = "application/json"
             session.trust_env = not self._loopback  # no proxy of the environment leads to this machine
         return session

@@ -5,6 +5,8 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
+from lm_keras.generation.compiled import function
+
 
 @dataclasses.dataclass(frozen=True)
 class Served:
@@ -23,9 +25,22 @@ class Served:
     facts: dict = dataclasses.field(default_factory=dict)
 
 
-def rows(name, dtype):
-    """The spec of an input: one value a row."""
-    return tf.TensorSpec([None], dtype, name)
+def signature(make, *inputs):
+    """A tf.function for a SavedModel: `make(*tensors [B])` -> {output: tensor [B, ...]}, of inputs (name, dtype).
+
+    A request without any row gets outputs without any: `make` sees at least one row.
+    """
+
+    def answer(*tensors):
+        size = tf.size(tensors[0])
+        one = tf.cast(size == 0, tf.int32)[None]
+        made = make(*(tf.concat([tensor, tf.fill(one, EMPTY[tensor.dtype])], 0) for tensor in tensors))
+        return {name: tensor[:size] for name, tensor in made.items()}
+
+    return function(answer, input_signature=[tf.TensorSpec([None], dtype, name) for name, dtype in inputs])
+
+
+EMPTY = {tf.string: "", tf.int32: 0, tf.float32: 0.0}
 
 
 def utf8(text):

@@ -2,10 +2,10 @@
 
 import tensorflow as tf
 
-from lm_keras.errors import InputError
+from lm_keras.generation.compiled import function
 from lm_keras.generation.options import as_texts
 from lm_keras.serving.results import Classification
-from lm_keras.serving.served import Served, example_texts, rows
+from lm_keras.serving.served import Served, example_texts, signature
 from lm_keras.tasks.model_inputs import IDS, ModelInputs, checked_classes, in_batches, ragged
 
 
@@ -17,13 +17,11 @@ class TextClassifier:
     """
 
     def __init__(self, model, tokenizer, classes, *, max_length=None):
-        if isinstance(model.output, (dict, list, tuple)):
-            raise InputError(f"{model.name} has {len(model.output)} outputs; a classifier has one, logits [B, C]")
         self.model, self.tokenizer, self.tokenizers = model, tokenizer, {"tokenizer": tokenizer}
-        self.classes = checked_classes(model, model.output, 2, classes)
+        self.classes = checked_classes(model, 2, classes)
         self.options = {"classes": self.classes, "max_length": max_length}
         self._inputs = ModelInputs(model, tokenizer, max_length)
-        self._compiled = tf.function(self._scores, input_signature=[IDS])
+        self._compiled = function(self._scores, input_signature=[IDS])
 
     def classify(self, texts):
         """A Classification of each text (a list of strings, or one string)."""
@@ -40,13 +38,11 @@ class TextClassifier:
 
     def _scores(self, ids):
         """Probabilities [B, C] of texts given as token ids, ragged [B, (n)]."""
-        inputs = self._inputs(ids[:, : self._inputs.room()])
-        return tf.nn.softmax(tf.cast(self.model(inputs, training=False), tf.float32))
+        return tf.nn.softmax(tf.cast(self.model(self._inputs(ids), training=False), tf.float32))
 
-    def served(self, **_):
+    def served(self):
         """What `export` writes: `classify`, text -> label, score, scores [B, C], classes [B, C]."""
 
-        @tf.function(input_signature=[rows("text", tf.string)])
         def classify(text):
             scores, names = self._scores(self.tokenizer.tf_encode(text)), tf.constant(self.classes)
             return {
@@ -56,14 +52,14 @@ class TextClassifier:
                 "classes": tf.tile(names[None], [tf.shape(scores)[0], 1]),
             }
 
-        def answer(signature, inputs):
+        def answer(name, inputs):
             found = self.classify(inputs["text"])
             outputs = {"label": [c.label for c in found], "score": [c.score for c in found]}
             outputs["scores"] = [list(c.scores.values()) for c in found]
             return {**outputs, "classes": [self.classes] * len(found)}
 
         return Served(
-            signatures={"classify": classify},
+            signatures={"classify": signature(classify, ("text", tf.string))},
             tokenizers=self.tokenizers,
             examples={"classify": {"text": example_texts(self.tokenizer)}},
             answer=answer,

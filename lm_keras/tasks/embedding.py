@@ -4,9 +4,10 @@ import numpy as np
 import tensorflow as tf
 
 from lm_keras.errors import InputError
+from lm_keras.generation.compiled import function
 from lm_keras.generation.options import as_texts
-from lm_keras.serving.served import Served, example_texts, rows
-from lm_keras.tasks.model_inputs import IDS, ModelInputs, in_batches, ragged
+from lm_keras.serving.served import Served, example_texts, signature
+from lm_keras.tasks.model_inputs import IDS, ModelInputs, in_batches, output_of, ragged
 
 
 class TextEmbedder:
@@ -18,14 +19,17 @@ class TextEmbedder:
     """
 
     def __init__(self, model, tokenizer=None, *, max_length=None):
+        output = output_of(model)
         self.model, self.tokenizer = model, tokenizer or getattr(model, "tokenizer", None)
         if self.tokenizer is None:
             raise InputError(f"{model.name} has no tokenizer; give one: TextEmbedder(model, tokenizer)")
         self.tokenizers, self.options = {"tokenizer": self.tokenizer}, {"max_length": max_length}
-        if not isinstance(model.output, dict) or "sequence_output" not in model.output:
+        if not isinstance(output, dict) or "sequence_output" not in output:
             raise InputError(f"{model.name} gives no sequence_output [B, T, D]; give an encoder as of build_bert")
         self._inputs = ModelInputs(model, self.tokenizer, max_length)
-        self._compiled = tf.function(self._vectors, input_signature=[IDS])
+        if not self._inputs.bert:
+            raise InputError(f"{model.name} does not read BERT's inputs, which tell tokens and padding apart")
+        self._compiled = function(self._vectors, input_signature=[IDS])
 
     def embed(self, texts):
         """Float32 [N, D], a row for each text."""
@@ -35,22 +39,21 @@ class TextEmbedder:
         return np.array(found, "float32").reshape(len(found), self.model.output["sequence_output"].shape[-1])
 
     def _vectors(self, ids):
-        inputs = self._inputs(ids[:, : self._inputs.room()])
+        inputs = self._inputs(ids)
         states = tf.cast(self.model(inputs, training=False)["sequence_output"], tf.float32)
         total = tf.reduce_sum(states * tf.cast(inputs["padding_mask"], tf.float32)[..., None], 1)
         return tf.math.l2_normalize(total, -1)  # of the mean it is the same
 
-    def served(self, **_):
+    def served(self):
         """What `export` writes: `embed`, text -> vector [B, D]."""
 
-        @tf.function(input_signature=[rows("text", tf.string)])
         def embed(text):
             return {"vector": self._vectors(self.tokenizer.tf_encode(text))}
 
         return Served(
-            signatures={"embed": embed},
+            signatures={"embed": signature(embed, ("text", tf.string))},
             tokenizers=self.tokenizers,
             examples={"embed": {"text": example_texts(self.tokenizer)}},
-            answer=lambda signature, inputs: {"vector": self.embed(inputs["text"]).tolist()},
+            answer=lambda name, inputs: {"vector": self.embed(inputs["text"]).tolist()},
             facts={"max_length": self._inputs.max_length},
         )

@@ -1,10 +1,11 @@
 """A text model as a folder: task.json, model.keras and its tokenizers."""
 
 import importlib
+import tempfile
 from pathlib import Path
 
 from lm_keras.errors import InputError, naming
-from lm_keras.files import read_json, replacing, write_json
+from lm_keras.files import read_json, write_json
 from lm_keras.models import load_model
 from lm_keras.text import load_tokenizer
 
@@ -19,16 +20,28 @@ KINDS = {
 
 
 def save(text_model, folder):
-    """Writes a text model of this package to `folder`; `load` and `lm-keras export` read it."""
+    """Writes a text model of this package to `folder`; `load` and `lm-keras export` read it.
+
+    One that is there stays whole until the new one has been written; a kill in between leaves a folder that `load`
+    refuses, never parts of two.
+    """
+    if type(text_model).__name__ not in KINDS:
+        raise InputError(f"tasks.save takes {', '.join(KINDS)}, not a {type(text_model).__name__}")
     folder = Path(folder)
-    for name, tokenizer in text_model.tokenizers.items():
-        tokenizer.save(folder / name)
-    with replacing(folder / MODEL) as temporary:
-        named = temporary.with_name(temporary.name + ".keras")  # Keras tells the format by the name
-        text_model.model.save(named)
-        named.replace(temporary)
-    content = {"task": type(text_model).__name__, "options": text_model.options}
-    write_json(folder / TASK, content | {"tokenizers": list(text_model.tokenizers)})
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".", suffix=".tmp", dir=folder) as made:
+        made = Path(made)
+        for name, tokenizer in text_model.tokenizers.items():
+            tokenizer.save(made / name)
+        text_model.model.save(made / MODEL)
+        content = {"task": type(text_model).__name__, "options": text_model.options}
+        write_json(made / TASK, content | {"tokenizers": list(text_model.tokenizers)})
+        (folder / TASK).unlink(missing_ok=True)
+        for name in text_model.tokenizers:
+            (folder / name).mkdir(exist_ok=True)
+            (made / name / "tokenizer.json").replace(folder / name / "tokenizer.json")
+        for name in (MODEL, TASK):
+            (made / name).replace(folder / name)
 
 
 def load(folder):
@@ -37,11 +50,24 @@ def load(folder):
     if not (folder / TASK).is_file():
         raise InputError(f"{folder} has no {TASK}; give a folder that `lm_keras.tasks.save` wrote")
     content = read_json(folder / TASK)
+    damaged = f"{folder / TASK} describes no text model of this version; save it again"
     try:
-        kind, options, names = content["task"], dict(content["options"]), list(content["tokenizers"])
-        module = importlib.import_module(f"lm_keras.tasks.{KINDS[kind]}")
+        kind, options, names = (
+            content["task"],
+            dict(content["options"]),
+            [str(name) for name in content["tokenizers"]],
+        )
+        bundle = getattr(importlib.import_module(f"lm_keras.tasks.{KINDS[kind]}"), kind)
     except (KeyError, TypeError, ValueError):
-        raise InputError(f"{folder / TASK} describes no text model of this version; save it again") from None
+        raise InputError(damaged) from None
     tokenizers = [load_tokenizer(folder / name) for name in names]
+    try:
+        model = load_model(folder / MODEL)
+    except (TypeError, ValueError) as error:  # a layer of the user's own, or code that a file may not hold
+        told = " ".join(str(error).split())[:200]
+        raise InputError(f"{folder / MODEL} needs classes that are not registered here: {told}") from None
     with naming(folder):
-        return getattr(module, kind)(load_model(folder / MODEL), *tokenizers, **options)
+        try:
+            return bundle(model, *tokenizers, **options)
+        except TypeError:
+            raise InputError(damaged) from None

@@ -1,13 +1,16 @@
 """From token ids to what an encoder or classifier reads, the same in Python and in an exported graph."""
 
+import numbers
 from itertools import chain
 
+import keras
 import numpy as np
 import tensorflow as tf
 
 from lm_keras.errors import InputError
+from lm_keras.layers.positions import Positions
 
-BATCH = 64  # texts that go through a model at once
+BATCH = 64  # texts, or windows of texts, that go through a model at once
 IDS = tf.RaggedTensorSpec([None, None], tf.int32)
 BERT = {"token_ids", "segment_ids", "padding_mask"}
 
@@ -16,37 +19,35 @@ class ModelInputs:
     """`inputs(ids)` or `inputs(first, second)`, ragged int32 [B, (n)] without marks -> the inputs of `model`.
 
     A model of BERT's three inputs gets [CLS] first [SEP] second [SEP]; another one the ids, filled up with the
-    tokenizer's padding: to the longest row, or to `max_length` if that is given, as `data.labelled` does.
-    `max_length` None: the encoder's, or no limit. InputError when model and tokenizer do not fit.
+    tokenizer's padding: to the longest row, or to `max_length` if that is given, as `data.labelled` does. A single
+    text is cut where it is too long. `max_length` None: the model's own, or no limit. InputError when model and
+    tokenizer do not fit, when padding changes what the model says, or when it gives probabilities, not logits.
     """
 
     def __init__(self, model, tokenizer, max_length):
-        names = set(model.input) if isinstance(model.input, dict) else None
+        given = input_of(model)
+        names = set(given) if isinstance(given, dict) else None
         self.bert, self.tokenizer = names == BERT, tokenizer
-        if names is not None and not self.bert:
-            raise InputError(
-                f"{model.name} reads {', '.join(sorted(names))}; a text model reads ids or BERT's inputs"
-            )
+        if not self.bert and not isinstance(given, keras.KerasTensor):
+            told = f"reads {', '.join(sorted(names))}" if names else f"has {len(given)} inputs"
+            raise InputError(f"{model.name} {told}; a text model reads ids [B, T] or BERT's inputs")
         kind = type(tokenizer).__name__
         if self.bert and not hasattr(tokenizer, "encode_pair"):
             raise InputError(f"{model.name} reads BERT's inputs, a {kind} makes none; give a WordPieceTokenizer")
         if tokenizer.pad_id is None:
             raise InputError(f"this {kind} has no padding token, which texts of different lengths need")
-        recipe = next((part.recipe for part in (model, *model.layers) if hasattr(part, "recipe")), None)
-        known = recipe.arguments if recipe else {}
-        if known.get("vocab_size", tokenizer.vocab_size) != tokenizer.vocab_size:
-            raise InputError(
-                f"{model.name} knows {known['vocab_size']} tokens and the tokenizer has {tokenizer.vocab_size}; "
-                "give the tokenizer it was trained with"
-            )
-        most = known.get("max_length")
-        if max_length is not None and (
-            not isinstance(max_length, int) or not 8 <= max_length <= (most or max_length)
-        ):
+        most = _checked_limits(model, tokenizer)
+        static = None if self.bert else given.shape[1]
+        whole = isinstance(max_length, numbers.Integral) and not isinstance(max_length, bool)
+        least = 8 if self.bert else 1
+        if max_length is not None and (not whole or not least <= max_length <= (most or max_length)):
             limit = f" and at most the encoder's {most}" if most else ""
-            raise InputError(f"max_length is {max_length!r}; give a whole number of at least 8{limit}")
-        self.fixed = None if self.bert else max_length
-        self.max_length = max_length or most
+            raise InputError(f"max_length is {max_length!r}; give a whole number of at least {least}{limit}")
+        if static is not None and max_length not in (None, static):
+            raise InputError(f"max_length is {max_length}, and {model.name} reads exactly {static} tokens")
+        self.fixed = None if self.bert else static or max_length
+        self.max_length = static or max_length or most
+        _check_answers(model, self)
 
     def room(self, parts=1):
         """How many tokens of text fit beside the marks; a very large number where there is no limit."""
@@ -54,11 +55,13 @@ class ModelInputs:
 
     def __call__(self, first, second=None):
         pad, size = self.tokenizer.pad_id, first.nrows()
+        if second is None:
+            first = first[:, : self.room()]
         if not self.bert:
-            return _one_column(first[:, : self.room()].to_tensor(pad, shape=(None, self.fixed)), pad)
+            return _one_column(first.to_tensor(pad, shape=(None, self.fixed)), pad)
         cls, sep = (tf.fill([size, 1], mark) for mark in (self.tokenizer.cls_id, self.tokenizer.sep_id))
         ids = tf.concat([cls, first, sep] + ([] if second is None else [second, sep]), axis=1)
-        dense, length = _one_column(ids.to_tensor(pad), pad), tf.cast(ids.row_lengths(), tf.int32)[:, None]
+        dense, length = ids.to_tensor(pad), tf.cast(ids.row_lengths(), tf.int32)[:, None]
         place, border = tf.range(tf.shape(dense)[1])[None], tf.cast(first.row_lengths(), tf.int32)[:, None] + 2
         mask = place < length
         segments = mask & (place >= border)
@@ -69,8 +72,55 @@ class ModelInputs:
         }
 
 
+def _checked_limits(model, tokenizer):
+    """The most tokens the model reads, or None; InputError when its words are not the tokenizer's."""
+    known = [part.recipe.arguments for part in (model, *model.layers) if hasattr(part, "recipe")]
+    for size in (arguments.get("vocab_size", tokenizer.vocab_size) for arguments in known):
+        if size != tokenizer.vocab_size:
+            raise InputError(
+                f"{model.name} knows {size} tokens and the tokenizer has {tokenizer.vocab_size}; "
+                "give the tokenizer it was trained with"
+            )
+    limits = [layer.max_length for layer in model._flatten_layers() if isinstance(layer, Positions)]
+    return min(limits, default=None)
+
+
+def _check_answers(model, inputs):
+    """One text alone and beside a longer one: what a model that looks at padding answers differently."""
+    if inputs.room() < 4:
+        return
+    short = [i % inputs.tokenizer.vocab_size for i in (7, 11)]
+    both = [ragged([short]), ragged([short, 2 * short])]
+    alone, beside = (keras.tree.flatten(model(inputs(ids), training=False)) for ids in both)
+    for a, b in zip(alone, beside, strict=True):
+        a, b = (np.asarray(keras.ops.cast(part[:1], "float32")) for part in (a, b))
+        if a.ndim > 1 and a.shape[1] < b.shape[1]:
+            b = b[:, : a.shape[1]]
+        if not np.allclose(a, b, rtol=0.05, atol=0.05, equal_nan=True):
+            raise InputError(
+                f"{model.name} answers differently to a text beside a longer one: it looks at padding; let it mask "
+                f"padding (id {inputs.tokenizer.pad_id}), or give max_length, to which every text is filled up"
+            )
+        if a.ndim > 1 and a.shape[-1] > 1 and (a >= 0).all() and np.allclose(a.sum(-1), 1, atol=1e-3):
+            raise InputError(f"{model.name} gives probabilities; give a model of logits, without softmax at its end")
+
+
+def input_of(model):
+    """The inputs of a functional model: a tensor, or a dict or list of them; InputError of another model."""
+    if not isinstance(model, keras.Model) or not getattr(model, "inputs", None):
+        what = type(model).__name__
+        raise InputError(f"a text model is made of a functional keras.Model, built with keras.Input, not of a {what}")
+    return model.inputs[0] if isinstance(model, keras.Sequential) else model.input
+
+
+def output_of(model):
+    """The outputs of a functional model, as `input_of`."""
+    input_of(model)
+    return model.outputs[0] if isinstance(model, keras.Sequential) else model.output
+
+
 def _one_column(dense, fill):
-    """At least one column, also when there is no row or all texts are empty."""
+    """At least one column, also when all texts are empty."""
     return tf.pad(dense, [[0, 0], [0, tf.cast(tf.shape(dense)[1] == 0, tf.int32)]], constant_values=fill)
 
 
@@ -90,13 +140,17 @@ def in_batches(rows, run, length=len):
     return results
 
 
-def checked_classes(model, output, rank, classes):
-    """The names of an output's classes as a list; InputError unless there is a different one for each."""
-    classes = list(classes)
+def checked_classes(model, rank, classes):
+    """The names of the classes of a model's one output as a list; InputError unless there is a different one each."""
+    output, axes = output_of(model), "[B, C]" if rank == 2 else "[B, T, C]"
+    if not isinstance(output, keras.KerasTensor):
+        raise InputError(f"{model.name} has {len(output)} outputs; give a model of one, logits {axes}")
     if len(output.shape) != rank:
-        axes = "[B, C]" if rank == 2 else "[B, T, C]"
         raise InputError(f"{model.name} gives {tuple(output.shape)}; its output must be logits {axes}")
-    if len(set(classes)) != len(classes) or not all(isinstance(name, str) for name in classes):
+    if isinstance(classes, str) or not all(isinstance(name, str) for name in classes):
+        raise InputError(f"classes is {classes!r}; give a list with a string for each class")
+    classes = list(classes)
+    if len(set(classes)) != len(classes):
         raise InputError(f"classes is {classes!r}; give a different string for each class")
     if output.shape[-1] != len(classes):
         raise InputError(f"{model.name} tells {output.shape[-1]} classes apart and {len(classes)} names were given")

@@ -3,11 +3,12 @@
 import tensorflow as tf
 
 from lm_keras.errors import InputError
+from lm_keras.generation.compiled import function
 from lm_keras.generation.options import as_texts
 from lm_keras.serving.results import Answer
-from lm_keras.serving.served import Served, example_texts, rows, utf8
-from lm_keras.tasks.model_inputs import IDS, ModelInputs, in_batches, ragged
-from lm_keras.tasks.windows import WORDS, in_windows, tf_words_of, windows, words_of
+from lm_keras.serving.served import Served, example_texts, signature, utf8
+from lm_keras.tasks.model_inputs import IDS, ModelInputs, in_batches, output_of, ragged
+from lm_keras.tasks.windows import WORDS, by_pieces, tf_words_of, tokens_of, windows, words_of
 from lm_keras.text.codepoints import valid
 
 NEVER = -1e30
@@ -16,32 +17,28 @@ NEVER = -1e30
 class QuestionAnswerer:
     """A model of `answer_span` on BERT, {"start", "end"} logits [B, T], and its WordPieceTokenizer.
 
-    The answer is the likeliest span of whole words of the context with at most `max_answer_tokens` tokens (Devlin et
-    al. 2019, section 4.2). A context for which the encoder (or `max_length`) is too short is read in windows that
-    overlap by half, each after the question, of which at most `max_question_tokens` are kept (and never more than
-    half the room); the best of all windows is the answer. `lk.export` writes the signature `answer`.
+    The answer is the span of whole words of the context with at most `max_answer_tokens` tokens whose first and last
+    token are the likeliest ends (Devlin et al. 2019, section 4.2). A context for which the encoder (or `max_length`)
+    is too short is read in windows that overlap by half, each after the question, of which at most
+    `max_question_tokens` are kept (and never more than half the room); the best of all windows is the answer.
+    `lk.export` writes the signature `answer`.
     """
 
     def __init__(self, model, tokenizer, *, max_length=None, max_question_tokens=64, max_answer_tokens=30):
-        if not isinstance(model.output, dict) or set(model.output) != {"start", "end"}:
+        output = output_of(model)
+        if not isinstance(output, dict) or set(output) != {"start", "end"}:
             raise InputError(f"{model.name} does not give the logits start and end; give a model of `answer_span`")
-        for name, size in {
-            "max_question_tokens": max_question_tokens,
-            "max_answer_tokens": max_answer_tokens,
-        }.items():
-            if not isinstance(size, int) or size < 1:
+        sizes = {"max_question_tokens": max_question_tokens, "max_answer_tokens": max_answer_tokens}
+        for name, size in sizes.items():
+            if not isinstance(size, int) or isinstance(size, bool) or not 1 <= size < 2**31:
                 raise InputError(f"{name} is {size!r}; it must be a whole number of at least 1")
         self.model, self.tokenizer, self.tokenizers = model, tokenizer, {"tokenizer": tokenizer}
         self.max_question_tokens, self.max_answer_tokens = max_question_tokens, max_answer_tokens
-        self.options = {
-            "max_length": max_length,
-            "max_question_tokens": max_question_tokens,
-            "max_answer_tokens": max_answer_tokens,
-        }
+        self.options = {"max_length": max_length, **sizes}
         self._inputs = ModelInputs(model, tokenizer, max_length)
         if not self._inputs.bert:
             raise InputError(f"{model.name} does not read BERT's inputs, which tell question and context apart")
-        self._compiled = tf.function(self._best, input_signature=[IDS, WORDS])
+        self._compiled = function(self._best, input_signature=[IDS, WORDS])
 
     def answer(self, questions, contexts):
         """An Answer to each question from its context; empty, with the score 0, where the context has no word."""
@@ -67,37 +64,51 @@ class QuestionAnswerer:
         questions = questions[:, : min(self.max_question_tokens, self._inputs.room(2) // 2)]
         asked, ids = tf.cast(questions.row_lengths(), tf.int32), words.of_texts()
         found = windows(tf.cast(ids.row_lengths(), tf.int32), self._inputs.room(2) - asked)
-        inputs = self._inputs(tf.gather(questions, found.row), in_windows(ids, found))
-        logits = self.model(inputs, training=False)
+        word = tf.cast(words.tokens.value_rowids(), tf.int32)  # of each token
+        changes = word[1:] != word[:-1]
+        whole = tf.concat([[True], changes], 0)[: tf.size(word)], tf.concat([changes, [True]], 0)[-tf.size(word) :]
 
-        # Of each window the best pair of places, first and last token of the answer.
-        offset = tf.gather(asked, found.row)[:, None] + 2  # of the context's first token
-        place = tf.range(tf.shape(inputs["token_ids"])[1])[None]
-        context = (place >= offset) & (place < offset + (found.end - found.start)[:, None])
-        log_p = (tf.nn.log_softmax(tf.cast(logits[name], tf.float32)) for name in ("start", "end"))
-        start, end = (tf.where(context, part, NEVER) for part in log_p)  # (M, T)
-        ahead = place[0, :, None] + tf.range(self.max_answer_tokens)[None]  # (T, A): each place and those after it
-        ends = tf.gather(tf.pad(end, [[0, 0], [0, self.max_answer_tokens]], constant_values=NEVER), ahead, axis=1)
-        pairs = tf.reshape(start[:, :, None] + ends, [tf.size(found.row), -1])
-        pair = tf.argmax(pairs, -1, tf.int32)
-        score = tf.reduce_max(pairs, -1)
+        def best_pairs(some):
+            """Of some windows the first and last token of the best span, among all tokens, and its log p."""
+            places = tokens_of(ids, some)
+            context = places.with_flat_values(tf.gather(ids.flat_values, places.flat_values))
+            logits = self.model(self._inputs(tf.gather(questions, some.row), context), training=False)
+            width, offset = tf.shape(logits["start"])[1], tf.gather(asked, some.row)[:, None] + 2
+            place = tf.range(width)[None] - offset  # in the context
+            inside = (place >= 0) & (place < (some.end - some.start)[:, None])
+            token = tf.gather(tf.cast(ids.row_splits, tf.int32), some.row)[:, None] + some.start[:, None] + place
+
+            def scores(name, borders):
+                """log p where a word starts or ends in the context."""
+                fits = inside & tf.gather(tf.concat([borders, [False]], 0), tf.where(inside, token, 0))
+                return tf.where(fits, tf.nn.log_softmax(tf.cast(logits[name], tf.float32)), NEVER)
+
+            start, end = scores("start", whole[0]), scores("end", whole[1])  # (M, T)
+            ahead = tf.range(tf.minimum(self.max_answer_tokens, width))  # (A): an answer's last token after its first
+            ends = tf.gather(
+                tf.pad(end, [[0, 0], [0, width]], constant_values=NEVER),
+                tf.range(width)[:, None] + ahead,
+                axis=1,
+            )
+            pairs = tf.reshape(start[:, :, None] + ends, [tf.size(some.row), -1])
+            pair = tf.argmax(pairs, -1, tf.int32)
+            first = token[:, 0] + pair // tf.size(ahead)
+            return first, first + pair % tf.size(ahead), tf.reduce_max(pairs, -1)
+
+        kinds = (tf.int32, tf.int32, tf.float32)
+        first, last, score = by_pieces(best_pairs, found, [tf.TensorSpec([None], kind) for kind in kinds])
 
         # Of each row the best window.
         per_row = tf.RaggedTensor.from_row_lengths(score, tf.cast(found.count, tf.int64), validate=False)
         best = found.first + tf.argmax(per_row.to_tensor(2 * NEVER), -1, tf.int32)
-        score, pair = tf.gather(score, best), tf.gather(pair, best)
-        base = tf.cast(ids.row_splits[:-1], tf.int32) + tf.gather(found.start, best) - asked - 2
-        first = base + pair // self.max_answer_tokens  # among all tokens
-        tokens = tf.stack([first, first + pair % self.max_answer_tokens])
-        none = score <= NEVER
-        word = tf.concat([tf.cast(words.tokens.value_rowids(), tf.int32), [-1]], 0)  # never empty
-        first, last = tf.unstack(tf.gather(word, tf.where(none, tf.size(word) - 1, tokens)))
+        first, last, score = (tf.gather(part, best) for part in (first, last, score))
+        none, word = score <= NEVER, tf.concat([word, [-1]], 0)  # never empty
+        first, last = (tf.gather(word, tf.where(none, tf.size(word) - 1, token)) for token in (first, last))
         return first, last, tf.where(none, 0.0, tf.exp(score))
 
-    def served(self, **_):
+    def served(self):
         """What `export` writes: `answer`, question and context -> answer, score, start, end in characters."""
 
-        @tf.function(input_signature=[rows("question", tf.string), rows("context", tf.string)])
         def answer(question, context):
             context = utf8(context)
             words, starts, ends = tf_words_of(self.tokenizer, context)
@@ -109,7 +120,7 @@ class QuestionAnswerer:
             text = tf.strings.substr(context, start, end - start, unit="UTF8_CHAR")
             return {"answer": text, "score": score, "start": start, "end": end}
 
-        def answers(signature, inputs):
+        def answers(name, inputs):
             found = self.answer(inputs["question"], inputs["context"])
             return {
                 "answer": [a.text for a in found],
@@ -120,7 +131,7 @@ class QuestionAnswerer:
 
         short, long, *_ = example_texts(self.tokenizer, (4, 40))
         return Served(
-            signatures={"answer": answer},
+            signatures={"answer": signature(answer, ("question", tf.string), ("context", tf.string))},
             tokenizers=self.tokenizers,
             examples={"answer": {"question": [short, short, ""], "context": [long, short, long]}},
             answer=answers,

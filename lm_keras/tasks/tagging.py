@@ -3,11 +3,12 @@
 import tensorflow as tf
 
 from lm_keras.errors import InputError
+from lm_keras.generation.compiled import function
 from lm_keras.generation.options import as_texts
-from lm_keras.serving.served import Served, example_texts, rows, utf8
+from lm_keras.serving.served import Served, example_texts, signature, utf8
 from lm_keras.tasks.model_inputs import ModelInputs, checked_classes, in_batches
 from lm_keras.tasks.spans import as_json, spans, tf_spans
-from lm_keras.tasks.windows import WORDS, in_windows, tf_words_of, windows, words_of
+from lm_keras.tasks.windows import WORDS, by_pieces, tf_words_of, tokens_of, windows, words_of
 from lm_keras.text.codepoints import valid
 
 
@@ -21,13 +22,16 @@ class TextTagger:
     """
 
     def __init__(self, model, tokenizer, classes, *, max_length=None):
-        if isinstance(model.output, (dict, list, tuple)):
-            raise InputError(f"{model.name} has {len(model.output)} outputs; a tagger has one, logits [B, T, C]")
+        if not hasattr(tokenizer, "encode_pair"):  # of others, the tokens of a text are not those of its words
+            kind = type(tokenizer).__name__
+            raise InputError(
+                f"a tagger needs a tokenizer that cuts at words; give a WordPieceTokenizer, not a {kind}"
+            )
         self.model, self.tokenizer, self.tokenizers = model, tokenizer, {"tokenizer": tokenizer}
-        self.classes = checked_classes(model, model.output, 3, classes)
+        self.classes = checked_classes(model, 3, classes)
         self.options = {"classes": self.classes, "max_length": max_length}
         self._inputs = ModelInputs(model, tokenizer, max_length)
-        self._compiled = tf.function(self._tags, input_signature=[WORDS])
+        self._compiled = function(self._tags, input_signature=[WORDS])
 
     def tag(self, texts):
         """The Spans of each text, a list of lists."""
@@ -49,38 +53,46 @@ class TextTagger:
         """The tag of each word, int32 [W] (-1: it has no token), and its probability."""
         ids = words.of_texts()
         lengths = tf.cast(ids.row_lengths(), tf.int32)
-        room = self._inputs.room()
+        room, marks = self._inputs.room(), int(self._inputs.bert)
         found = windows(lengths, tf.fill(tf.shape(lengths), room))
-        logits = self.model(self._inputs(in_windows(ids, found)), training=False)
-        p = tf.nn.softmax(tf.cast(logits, tf.float32))  # (M, T, C)
 
+        def probabilities(some):
+            """Of all tokens of some windows, one after the other."""
+            places = tokens_of(ids, some)
+            inputs = self._inputs(places.with_flat_values(tf.gather(ids.flat_values, places.flat_values)))
+            logits = tf.cast(self.model(inputs, training=False), tf.float32)[:, marks:]
+            real = tf.sequence_mask(places.row_lengths(), tf.shape(logits)[1])
+            return (tf.nn.softmax(tf.boolean_mask(logits, real)),)
+
+        (p,) = by_pieces(probabilities, found, [tf.TensorSpec([None, len(self.classes)], tf.float32)])
+
+        # Of each token, the place in `p` of the window that has it in its middle.
         row = tf.cast(ids.value_rowids(), tf.int32)
         place = tf.range(tf.size(row)) - tf.cast(tf.gather(ids.row_splits, row), tf.int32)  # in its text
         middle = (place - room // 4) // max(room // 2, 1)
         window = tf.gather(found.first, row) + tf.clip_by_value(middle, 0, tf.gather(found.count, row) - 1)
-        place += int(self._inputs.bert) - tf.gather(found.start, window)  # after [CLS]
+        before = tf.cumsum(found.end - found.start, exclusive=True)  # tokens of the windows before
+        place += tf.gather(before - found.start, window)
 
         has = words.tokens.row_lengths() > 0
         first = tf.where(has, words.tokens.row_splits[:-1], 0)
-        where = tf.concat([tf.stack([window, place], 1), [[0, 0]]], 0)  # never empty
-        p = tf.gather_nd(tf.pad(p, [[0, 1], [0, 1], [0, 0]]), tf.gather(where, first))  # (W, C)
+        p = tf.gather(tf.pad(p, [[0, 1], [0, 0]]), tf.gather(tf.concat([place, [0]], 0), first))  # never empty
         return tf.where(has, tf.argmax(p, -1, tf.int32), -1), tf.reduce_max(p, -1)
 
-    def served(self, **_):
+    def served(self):
         """What `export` writes: `tag`, text -> spans, the JSON text of a list of Spans."""
 
-        @tf.function(input_signature=[rows("text", tf.string)])
         def tag(text):
             text = utf8(text)
             words, starts, ends = tf_words_of(self.tokenizer, text)
             tags, scores = self._tags(words)
             return {"spans": tf_spans(text, self.classes, words.splits, starts, ends, tags, scores)}
 
-        def answer(signature, inputs):
+        def answer(name, inputs):
             return {"spans": [as_json(found) for found in self.tag(inputs["text"])]}
 
         return Served(
-            signatures={"tag": tag},
+            signatures={"tag": signature(tag, ("text", tf.string))},
             tokenizers=self.tokenizers,
             examples={"tag": {"text": example_texts(self.tokenizer)}},
             answer=answer,

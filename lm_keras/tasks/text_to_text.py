@@ -49,14 +49,20 @@ class TextToText:
         )  # fmt: skip
         return written.generate(self._functions, as_texts(sources), options)
 
-    def stream(self, source, **options):
+    def stream(
+        self, source, max_new_tokens=50, temperature=0.0, top_k=0, top_p=1.0, repetition_penalty=1.0, stop=None,
+        seed=0, *, min_p=0.0, min_new_tokens=0, stop_tokens=None,
+    ):  # fmt: skip
         """Yields the text of `generate(source, ...)` piece by piece, never half a character or part of a stop."""
-        options = Options(**{"temperature": 0.0, **options})
+        options = Options(
+            max_new_tokens, temperature, top_k, top_p, 1, repetition_penalty, stop, seed, min_p, min_new_tokens,
+            stop_tokens,
+        )  # fmt: skip
         (source,) = as_texts([source])
         stop_ids(self.target_tokenizer, options.stop_tokens)
         return written.stream(self._functions, source, options)
 
-    def served(self, *, max_new_tokens_limit, num_beams):
+    def served(self, *, max_new_tokens_limit=256, num_beams=4):
         """What `export` writes: `generate`, `sample` and `beam` on source."""
 
         def start(source, count):
@@ -72,6 +78,6 @@ class TextToText:
             signatures=write,
             tokenizers=self.tokenizers,
             examples=completion_examples(texts, "source"),
-            answer=lambda signature, inputs: completion_answers(self, "source", num_beams, signature, inputs),
+            answer=lambda name, inputs: completion_answers(self, "source", num_beams, name, inputs),
             facts={"max_new_tokens_limit": max_new_tokens_limit, "num_beams": num_beams},
         )

@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
-from lm_keras.tasks.model_inputs import ragged
+from lm_keras.tasks.model_inputs import BATCH, ragged
 from lm_keras.text.word_places import tf_word_places, word_places
 
 
@@ -65,8 +65,27 @@ def windows(lengths, room):
     return Windows(row, start, end, first, count)
 
 
-def in_windows(ids, found):
-    """The tokens of ragged ids [B, (n)] in each window, ragged [M, (n)]."""
+def tokens_of(ids, found):
+    """The places of each window's tokens among all tokens of ragged ids [B, (n)], ragged [M, (n)]."""
     offset = tf.gather(tf.cast(ids.row_splits, tf.int32), found.row)
-    index = tf.ragged.range(offset + found.start, offset + found.end)
-    return index.with_flat_values(tf.gather(ids.flat_values, index.flat_values))
+    return tf.ragged.range(offset + found.start, offset + found.end)
+
+
+def by_pieces(run, found, outputs):
+    """`run(some of the windows)`, a tuple of tensors [n, ...] that tell of them in order, over all windows.
+
+    A few windows at a time, so that the memory of a long text is bounded. `outputs`: a TensorSpec of each tensor.
+    """
+    count = tf.size(found.row)
+
+    def body(start, i, *arrays):
+        piece = slice(start, start + BATCH)
+        made = run(found._replace(row=found.row[piece], start=found.start[piece], end=found.end[piece]))
+        return start + BATCH, i + 1, *(array.write(i, part) for array, part in zip(arrays, made, strict=True))
+
+    arrays = [
+        tf.TensorArray(spec.dtype, 0, dynamic_size=True, infer_shape=False, element_shape=spec.shape)
+        for spec in outputs
+    ]
+    _, _, *arrays = tf.while_loop(lambda start, *_: start < count, body, [0, 0, *arrays])
+    return [array.concat() for array in arrays]

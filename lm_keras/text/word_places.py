@@ -16,8 +16,8 @@ _IDEOGRAPHS = (
 def word_places(text):
     """[(start, end)] of the words of a text, in characters.
 
-    A word is a run of characters between white space, control characters and single marks: punctuation, ASCII
-    symbols and ideographs are words of one character. It is BERT's cut, before any cleaning.
+    A word is a run of characters between white space and single marks: punctuation, ASCII symbols and ideographs
+    are words of one character. It is BERT's cut; characters that its cleaning drops stay in their word.
     """
     table, places, start = _kinds(), [], None
     for i, char in enumerate(valid(text)):
@@ -64,7 +64,7 @@ def _kinds():
     for code in range(0x110000):
         char = chr(code)
         category = unicodedata.category(char)
-        if category in ("Cc", "Zs", "Zl", "Zp"):
+        if category in ("Zs", "Zl", "Zp") or char in "\t\n\r":
             kinds[code] = SPACE
         elif category[0] == "P" or (code < 128 and category[0] == "S"):
             kinds[code] = ALONE

@@ -50,7 +50,7 @@ def _network(model, batch_size, loss):
         net = model if batch_size is None else carry_state(model, batch_size)
         aim = objective(model, loss)
 
-        @tf.function(reduce_retracing=True)
+        @tf.function(reduce_retracing=True, autograph=False)  # as Keras traces its own steps
         def sums(x, y, weights=None):
             return aim.sums(y, net(x, training=False), weights)
 

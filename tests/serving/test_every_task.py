@@ -61,4 +61,11 @@ def test_a_model_by_itself_is_no_text_model(news, tmp_path):
         lk.export(model, tmp_path / "x")
     with pytest.raises(lk.InputError, match="for JSON"):
         lk.export(MAKE["cnn_classifier"](news[:5]), tmp_path / "x", model_card={"a": {1, 2}})
+    with pytest.raises(lk.InputError, match="'classes', which the model shows"):
+        lk.export(MAKE["cnn_classifier"](news[:5]), tmp_path / "x", model_card={"classes": 3})
+    with pytest.raises(lk.InputError, match="writes no text; leave out num_beams"):
+        lk.export(MAKE["cnn_classifier"](news[:5]), tmp_path / "x", num_beams=4)
+    for sizes in ({"num_beams": 1}, {"num_beams": 10**6}, {"max_new_tokens_limit": 2**31}):
+        with pytest.raises(lk.InputError, match="a whole number of at least"):
+            lk.export(MAKE["seq2seq_lstm"](news[:5]), tmp_path / "x", **sizes)
     assert not (tmp_path / "x").exists()

@@ -85,9 +85,14 @@ def brute_force(answerer, question, context):
         piece = tokens[start : start + room]
         logits = answerer.model(marked(answerer.tokenizer, asked, [i for _, i in piece]))
         first, last = (softmax(np.asarray(logits[name], "float64"))[0, 2 + len(asked) :] for name in ("start", "end"))
+
+        def begins(n, tokens=tokens, start=start):
+            """Does a word begin at token n of the window?"""
+            return start + n in (0, len(tokens)) or tokens[start + n][0] != tokens[start + n - 1][0]
+
         for i in range(len(piece)):
             for j in range(i, min(i + answerer.max_answer_tokens, len(piece))):
-                if first[i] * last[j] > best[0] + 1e-9:
+                if begins(i) and begins(j + 1) and first[i] * last[j] > best[0] + 1e-9:
                     best = (first[i] * last[j], piece[i][0][0], piece[j][0][1])
         if start + room >= len(tokens):
             return best

@@ -15,7 +15,8 @@ EPOCHS = 3
 def run(folder, kind, callbacks=(), resume=False, **settings):
     """Trains a small LSTM with dropout on four news items; returns (model, History)."""
     texts = lk.data.load("lee-news")[:4]
-    tokenizer = lk.text.WordTokenizer.train(texts, vocab_size=4000)
+    # Words between spaces: NLTK would be imported anew in every process.
+    tokenizer = lk.text.WordTokenizer.train(texts, vocab_size=4000, language=None)
     windows = lk.data.lm_windows(texts, tokenizer, length=8, batch_size=8, seed=3, **KINDS[kind])
     # A dataset of its own: to iterate a shuffled one moves it on to its next order.
     held_out = lk.data.lm_windows(texts[:1], tokenizer, length=8, batch_size=8, shuffle=False)

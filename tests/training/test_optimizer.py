@@ -105,13 +105,6 @@ def test_sgd_decays_matrices_and_spares_vectors():
     np.testing.assert_allclose(bias, B - 0.1 * GB, **EQUAL)
 
 
-def test_momentum():
-    weight, bias = stepped(steps=3, optimizer="sgd", weight_decay=0, momentum=0.9, clip_norm=None)
-    moved = 1 + (1 + 0.9) + (1 + 0.9 + 0.81)
-    np.testing.assert_allclose(weight, W - 0.1 * moved * GW, **EQUAL)
-    np.testing.assert_allclose(bias, B - 0.1 * moved * GB, **EQUAL)
-
-
 @pytest.mark.parametrize("clip_norm", [0.25, 0.9, 5.0])
 def test_clipping_is_by_the_global_norm(clip_norm):
     weight, bias = stepped(optimizer="sgd", weight_decay=0, clip_norm=clip_norm)

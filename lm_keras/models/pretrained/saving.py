@@ -9,6 +9,7 @@ from lm_keras.models.pretrained import tensors
 from lm_keras.models.pretrained.loading import CONFIG, FAMILIES
 from lm_keras.models.pretrained.tokenizer_writing import save_tokenizer
 from lm_keras.models.pretrained.weights import saved_tensors
+from lm_keras.models.quantized import quantization_of
 
 
 def save_pretrained(model, folder):
@@ -16,8 +17,8 @@ def save_pretrained(model, folder):
 
     `model`: a LanguageModel, or a model of `build_gpt2`, `build_llama` or `build_bert`; its tokenizer is
     `model.tokenizer`, if it has one. Llamas with qkv_bias are written as Qwen2. Both `load_pretrained` and
-    transformers' AutoModel read the folder. Raises InputError for another model, and for a tokenizer of words or
-    characters.
+    transformers' AutoModel read the folder. Raises InputError for another model or a quantized one, and for a
+    tokenizer of words or characters.
     """
     tokenizer = getattr(model, "tokenizer", None)
     model = model if isinstance(model, BuiltModel) else getattr(model, "model", None)
@@ -26,6 +27,8 @@ def save_pretrained(model, folder):
     if family is None:
         known = ", ".join(family.builder for family in FAMILIES)
         raise InputError(f"a model of {builder or 'another library'} has no such form; known are those of {known}")
+    if quantization_of(model):
+        raise InputError(f"{model.name} is quantized, which transformers does not read; save the float model")
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     config = family.config(model.recipe.arguments) | {"torch_dtype": "float32"}

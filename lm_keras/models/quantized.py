@@ -1,0 +1,73 @@
+"""What Keras' `quantize` has made of a model's layers: told as JSON, and done again to a new model.
+
+Keras 3.15 quantizes the weights of Dense, EinsumDense, Embedding and ReversibleEmbedding; those of recurrent cells,
+convolutions, additive attention and norms stay as they are.
+"""
+
+import contextlib
+import gc
+import json
+import warnings
+
+import keras
+
+from lm_keras.errors import InputError
+
+MODES = ("int8", "int4")
+
+
+def quantization_of(model):
+    """`[{"config": Keras' quantization config, "layers": their paths}]`, [] of a float model."""
+    groups = {}
+    for layer in _layers(model):
+        if layer.quantization_mode is None:
+            continue
+        if layer.quantization_mode not in MODES:
+            raise InputError(f"{layer.path} is quantized to {layer.quantization_mode}; only {MODES} can be saved")
+        config = keras.saving.serialize_keras_object(layer.quantization_config)
+        groups.setdefault(json.dumps(config, sort_keys=True), []).append(layer.path)
+    return [{"config": json.loads(config), "layers": paths} for config, paths in groups.items()]
+
+
+def quantize_again(model, groups):
+    """Does to a model with float weights what `quantization_of` another told."""
+    layers = {layer.path: layer for layer in _layers(model)}
+    with quietly():
+        for group in groups:
+            config = keras.saving.deserialize_keras_object(group["config"])
+            for path in group["layers"]:
+                layers[path].quantize(config.mode, config=config)
+
+
+def weight_only(mode):
+    """A config for Keras' `quantize`: whole numbers for weights, float for what flows through the layers.
+
+    "int8": a scale for each output, or each word of an embedding. "int4": a scale and a zero point for every 128
+    inputs of each output. Keras' own "int8" rounds activations too, and then the last bit of a sum, which can depend
+    on the other rows of a batch, may decide how a number is rounded.
+    """
+    if mode not in MODES:
+        raise InputError(f"mode is {mode!r}; it must be one of {', '.join(MODES)}")
+    kinds = keras.quantizers
+    if not hasattr(kinds, "Int8QuantizationConfig"):
+        raise InputError(f"quantization needs Keras 3.15, which needs Python 3.11; this is Keras {keras.__version__}")
+    if mode == "int8":
+        return kinds.Int8QuantizationConfig(activation_quantizer=None)
+    return kinds.Int4QuantizationConfig(block_size=128)
+
+
+@contextlib.contextmanager
+def quietly():
+    """Without Keras' lines on layers that cannot be quantized, and without its long collections of garbage."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Layer .* does not have a `quantize` method")
+        warnings.filterwarnings("ignore", "__array__ implementation doesn't accept", DeprecationWarning)
+        gc.freeze()  # Keras collects after every layer: for a model of 30 blocks a minute or two
+        try:
+            yield
+        finally:
+            gc.unfreeze()
+
+
+def _layers(model):
+    return model._flatten_layers(include_self=False, recursive=True)
