@@ -9,9 +9,8 @@ INSTALLED := $(VENV)/.installed
 demo: $(INSTALLED)
 	@$(BIN)/python -m lm_keras.demo
 
-# Three workers for two cores: some tests wait, for a process or a lock.
 test: lint
-	@$(BIN)/python -m pytest --numprocesses 3 --dist loadfile
+	@$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
 lint: $(INSTALLED)
 	@$(BIN)/ruff check .
