@@ -5,6 +5,7 @@ import os
 import sys
 import warnings
 
+from lm_keras import interruption
 from lm_keras.errors import InputError
 from lm_keras.family_options import FAMILY_OPTIONS
 
@@ -204,6 +205,7 @@ def _add_train(train):
 def main(arguments=None):
     """Runs one command; returns the exit code: 0, 2 for bad input (one line on stderr), 1 for a failed check."""
     options = parser().parse_args(arguments)
+    interruption.watch()
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     warnings.simplefilter("ignore")
     if hasattr(sys.stdout, "reconfigure"):

@@ -4,6 +4,7 @@ import json
 import types
 from pathlib import Path
 
+from lm_keras import interruption
 from lm_keras.errors import InputError
 from lm_keras.query_command import query  # noqa: F401
 from lm_keras.quiet import load_tensorflow
@@ -62,6 +63,7 @@ def generate(options):
         pieces = language_model.stream(options.prompt, **chosen)
         print(options.prompt, end="", flush=True)
         for piece in pieces:
+            interruption.check()
             print(piece, end="", flush=True)
         print()
     else:

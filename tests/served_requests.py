@@ -6,11 +6,13 @@ LM_KERAS_FULL=1 asks 200 texts and 10,000 strings of random bytes at every signa
 import os
 import random
 
+from lm_keras.serving.completions import NO_TEXT
+
 FULL = bool(os.environ.get("LM_KERAS_FULL"))
 TEXTS, BYTES, BATCHES = (200, 10_000, (1, 7, 64)) if FULL else (16, 64, (1, 7, 64))
 ALONE = TEXTS if FULL else 3
 NEW_TOKENS = 8
-SAMPLE = {"temperature": 1.0, "top_k": 0, "top_p": 0.95, "seed": 5}
+SAMPLE = {"temperature": 1.0, "top_k": 0, "top_p": 0.95}
 
 
 def beginnings(texts):
@@ -37,20 +39,31 @@ def batched(signature, inputs, outputs):
 def completions(bundle, given, texts, num_beams):
     """{signature: (inputs, outputs)} of a model that writes text."""
     counts = {given: texts, "max_new_tokens": [NEW_TOKENS] * len(texts)}
-    chances = {name: [value] * len(texts) for name, value in SAMPLE.items()}
-    beams = bundle.generate(
-        texts, NEW_TOKENS, num_beams=num_beams, num_return_sequences=num_beams, length_penalty=1.0
-    )
+    chances = {name: [value] * len(texts) for name, value in SAMPLE.items()} | {"seed": list(range(len(texts)))}
+    sampled = [bundle.generate(text, NEW_TOKENS, **SAMPLE, seed=seed)[0] for seed, text in enumerate(texts)]
+    options = {"num_beams": num_beams, "num_return_sequences": num_beams, "length_penalty": 1.0}
+    beams = bundle.generate(texts, NEW_TOKENS, **options)
     rows = [beams[i : i + num_beams] for i in range(0, len(beams), num_beams)]
+    kept = [i for i, text in enumerate(texts) if decided(rows[i], bundle.generate(text, NEW_TOKENS, **options))]
+    assert len(kept) >= len(texts) // 2, f"{len(kept)} of {len(texts)} beam searches are decided"
+    rows, searched = [rows[i] for i in kept], [texts[i] for i in kept]
     lists = {
         "completions": [[made.text for made in row] for row in rows],
-        "scores": [[max(made.score, -3.4028234663852886e38) for made in row] for row in rows],
+        "scores": [[max(made.score, NO_TEXT) for made in row] for row in rows],
     }
+    search = {given: searched, "max_new_tokens": [NEW_TOKENS] * len(kept), "length_penalty": [1.0] * len(kept)}
     return {
         "generate": (counts, written(bundle.generate(texts, NEW_TOKENS, temperature=0))),
-        "sample": (counts | chances, written(bundle.generate(texts, NEW_TOKENS, **SAMPLE))),
-        "beam": (counts | {"length_penalty": [1.0] * len(texts)}, written([row[0] for row in rows]) | lists),
+        "sample": (counts | chances, written(sampled)),
+        "beam": (search, written([row[0] for row in rows]) | lists),
     }
+
+
+def decided(row, alone):
+    """Does the last bit of a sum not decide which beams are the best, and in which order?"""
+    scores = [made.score for made in row]
+    gaps = [a - b for a, b in zip(scores, scores[1:], strict=False) if b > NO_TEXT]
+    return [made.text for made in row] == [made.text for made in alone] and min(gaps, default=1.0) > 1e-5
 
 
 def written(made):

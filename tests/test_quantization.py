@@ -1,5 +1,6 @@
 """Weights of 8 and 4 bits: near the float model, the same in both views, on disk and in an export."""
 
+import gc
 import json
 from pathlib import Path
 
@@ -13,6 +14,14 @@ from lm_keras.files import read_tensors
 
 NEAR = {"int8": 0.02, "int4": 0.3}  # of the largest logit
 STEPS = 7
+
+
+@pytest.fixture(autouse=True)
+def few_objects():
+    """Keras collects garbage after each layer, of all objects that the tests before have left: a minute in all."""
+    gc.freeze()
+    yield
+    gc.unfreeze()
 
 
 @pytest.fixture(scope="module")

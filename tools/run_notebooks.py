@@ -44,6 +44,7 @@ def execute(notebook, timeout=600):
             config=Config(ThisPython=connection),
             resources={"metadata": {"path": str(work)}},
             record_timing=False,
+            shutdown_kernel="immediate",  # all outputs are here; to take TensorFlow down in order takes a while
         )
         # A fresh profile: no start-up files of the user's, no history written to the home folder.
         client.execute(env={**os.environ, "IPYTHONDIR": str(Path(folder, "ipython")), "MPLBACKEND": ""})

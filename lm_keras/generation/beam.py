@@ -26,14 +26,10 @@ def beam_search(
     total = tf.tile([[0.0] + [-float("inf")] * (beams - 1)], [batch, 1])  # at first all beams are one
     length = tf.zeros([batch, beams])  # tokens and end mark
     frozen, ends = tf.zeros([batch, beams], tf.bool), end_marks(eos_id, words)
-    tokens = tf.zeros([batch, beams, 0], tf.int32)
-    log_probs = tf.zeros([batch, beams, 0])
+    tokens, log_probs = tf.zeros([batch, beams, 0], tf.int32), tf.zeros([batch, beams, 0])
     stay = tf.one_hot(0, words, 0.0, -float("inf"))  # a frozen beam has one continuation: itself
     most = tf.broadcast_to(max_new_tokens, [batch])
     power = tf.reshape(tf.broadcast_to(tf.cast(length_penalty, tf.float32), [batch]), [-1, 1])
-
-    def normalized(total, length, power=power):
-        return total / tf.maximum(length, 1.0) ** power
 
     def body(i, token, total, length, frozen, tokens, log_probs, *state):
         frozen |= (i >= most)[:, None]
@@ -44,7 +40,7 @@ def beam_search(
         step = tf.where(frozen[:, :, None], stay, step)
         candidates = total[:, :, None] + step  # (B, K, V)
         longer = length + tf.where(frozen, 0.0, 1.0)
-        ranked = tf.reshape(normalized(candidates, longer[:, :, None], power[:, :, None]), [batch, beams * words])
+        ranked = tf.reshape(_normalized(candidates, longer[:, :, None], power[:, :, None]), [batch, beams * words])
         _, place = tf.math.top_k(ranked, beams)
         parent, word = place // words, place % words
 
@@ -59,21 +55,26 @@ def beam_search(
         tokens = tf.concat([of_parent(tokens), word[:, :, None]], -1)
         log_probs = tf.concat([of_parent(log_probs), gain[:, :, None]], -1)
         rows = tf.reshape(parent + tf.range(batch)[:, None] * beams, [-1])
-        state = [tf.gather(part, rows) for part in state]
         token, length, frozen = tf.reshape(tf.maximum(word, 0), [-1]), of_parent(longer), was_frozen | ended
-        return i + 1, token, new_total, length, frozen, tokens, log_probs, *state
+        return i + 1, token, new_total, length, frozen, tokens, log_probs, *(tf.gather(part, rows) for part in state)
 
-    scalar, rows, grid = tf.TensorShape([]), tf.TensorShape([None]), tf.TensorShape([None, beams])
-    history = tf.TensorShape([None, beams, None])
+    scalar, rows, grid, history = map(tf.TensorShape, ([], [None], [None, beams], [None, beams, None]))
     _, _, total, length, _, tokens, log_probs, *_ = tf.while_loop(
         lambda i, token, total, length, frozen, *_: tf.reduce_any((i < most)[:, None] & ~frozen),
         body,
         [tf.constant(0), token, total, length, frozen, tokens, log_probs, *state],
-        shape_invariants=[
-            scalar, rows, grid, grid, grid, history, history, *any_batch(state)
-        ],
-    )  # fmt: skip
-    scores, order = tf.math.top_k(normalized(total, length), beams)
+        shape_invariants=[scalar, rows, grid, grid, grid, history, history, *any_batch(state)],
+    )
+    return _best_first(_normalized(total, length, power), tokens, log_probs)
+
+
+def _normalized(total, length, power):
+    return total / tf.maximum(length, 1.0) ** power
+
+
+def _best_first(scores, tokens, log_probs):
+    """The beams in the order of their scores [B, K]; those that are none have no token."""
+    scores, order = tf.math.top_k(scores, scores.shape[1])
     tokens, log_probs = (tf.gather(history, order, batch_dims=1) for history in (tokens, log_probs))
     none = tf.math.is_inf(scores)[:, :, None]
     return tf.where(none, -1, tokens), tf.where(none, 0.0, log_probs), scores

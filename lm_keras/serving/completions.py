@@ -5,7 +5,7 @@ import math
 import tensorflow as tf
 
 from lm_keras.generation.beam import beam_search
-from lm_keras.generation.compiled import banned_marks
+from lm_keras.generation.compiled import banned_marks, function
 from lm_keras.generation.loop import chooser, decode
 from lm_keras.serving.served import signature, utf8
 
@@ -20,13 +20,17 @@ def completion_signatures(model, tokenizer, start, given, limit, num_beams):
     """
     banned, ends = banned_marks(tokenizer), tokenizer.eos_id
 
+    @function(input_signature=[tf.TensorSpec([None, None], tf.int32), tf.TensorSpec([None], tf.int32)])
+    def text_of(tokens, last):
+        return utf8(tokenizer.tf_decode(tokens, last))
+
     def begun(text, max_new_tokens):
         remaining = tf.clip_by_value(max_new_tokens, 0, limit)
         return remaining, *start(text, tf.reduce_max(tf.concat([remaining, [0]], 0)))
 
     def written(tokens, log_probs, last):
         return {
-            "completion": utf8(tokenizer.tf_decode(tokens, last)),
+            "completion": text_of(tokens, last),
             "num_new_tokens": tf.reduce_sum(tf.cast(tokens >= 0, tf.int32), -1),
             "log_prob": tf.reduce_sum(log_probs, -1),
         }
@@ -51,7 +55,7 @@ def completion_signatures(model, tokenizer, start, given, limit, num_beams):
             model, last, state, remaining, num_beams, banned=banned, eos_id=ends, length_penalty=power
         )
         flat = tf.reshape(tokens, [-1, tf.shape(tokens)[2]])
-        texts = utf8(tokenizer.tf_decode(flat, tf.repeat(last, num_beams)))
+        texts = text_of(flat, tf.repeat(last, num_beams))
         best = written(tokens[:, 0], log_probs[:, 0], last)
         texts = tf.reshape(texts, [-1, num_beams])
         return {**best, "completions": texts, "scores": tf.maximum(scores, NO_TEXT)}

@@ -4,6 +4,7 @@ import functools
 
 import tensorflow as tf
 
+from lm_keras.generation.compiled import function
 from lm_keras.generation.loop import prefill
 from lm_keras.generation.scoring import score_ids
 from lm_keras.serving.completions import completion_answers, completion_examples, completion_signatures
@@ -14,9 +15,11 @@ def serve_language_model(language_model, *, max_new_tokens_limit=256, num_beams=
     """The `Served` of a LanguageModel; a row's result depends on its inputs alone, bad UTF-8 is read as U+FFFD."""
     model, tokenizer = language_model.model, language_model.tokenizer
 
+    encode = function(tokenizer.tf_encode, input_signature=[tf.TensorSpec([None], tf.string)])  # traced once for all
+
     def marked(text, *, end):
         """Token ids with the begin mark before and, for a text that is scored, the end mark after."""
-        ids = tokenizer.tf_encode(text)
+        ids = encode(text)
         begin, ended = (tf.fill([ids.nrows(), 1], mark) for mark in (tokenizer.bos_id, tokenizer.eos_id))
         return tf.concat([begin, ids, ended][: 3 if end else 2], axis=1)
 
@@ -25,6 +28,7 @@ def serve_language_model(language_model, *, max_new_tokens_limit=256, num_beams=
         mean = -log_prob / tf.cast(num_tokens, tf.float32)
         return {"log_prob": log_prob, "num_tokens": num_tokens, "perplexity": tf.exp(tf.minimum(mean, 88.0))}
 
+    @function(input_signature=[tf.TensorSpec([None], tf.string), tf.TensorSpec([], tf.int32)])
     def start(prompt, count):
         ids = align_right(marked(prompt, end=False))
         return ids[:, -1], prefill(model, ids, count)

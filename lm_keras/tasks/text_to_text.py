@@ -4,7 +4,7 @@ import tensorflow as tf
 
 from lm_keras.errors import InputError
 from lm_keras.generation import texts as written
-from lm_keras.generation.compiled import Functions
+from lm_keras.generation.compiled import Functions, function
 from lm_keras.generation.loop import encode_source
 from lm_keras.generation.options import Options, as_texts, stop_ids
 from lm_keras.serving.completions import completion_answers, completion_examples, completion_signatures
@@ -65,6 +65,7 @@ class TextToText:
     def served(self, *, max_new_tokens_limit=256, num_beams=4):
         """What `export` writes: `generate`, `sample` and `beam` on source."""
 
+        @function(input_signature=[tf.TensorSpec([None], tf.string), tf.TensorSpec([], tf.int32)])
         def start(source, count):
             ids = self.source_tokenizer.tf_encode(source)
             begin = tf.fill([tf.size(source)], self.target_tokenizer.bos_id)

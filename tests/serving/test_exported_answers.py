@@ -32,9 +32,9 @@ def prompts(sentences):
 
 
 @pytest.fixture(scope="module")
-def served(exported, sentences, prompts):
+def served(word_model, word_version, sentences, prompts):
     """All answers of one fresh process: (language model, {kind of request: answers})."""
-    language_model, version = exported
+    language_model, version = word_model, word_version
     options = sample_options(prompts)
     order = random.Random(0).sample(range(len(options)), len(options))
     sample = ("sample", "prompt", "max_new_tokens", "temperature", "top_k", "top_p", "seed")
@@ -110,4 +110,4 @@ def test_a_row_does_not_depend_on_its_batch(served):
 
 
 def test_the_check_finds_nothing(word_version):
-    assert lk.check(word_version) == []  # a character model: tests/test_cli.py
+    assert lk.check(word_version) == []  # other tokenizers: tests/test_families.py
