@@ -8,6 +8,7 @@ from pathlib import Path
 
 def load_tensorflow():
     """Imports TensorFlow without the lines its libraries print before any log level is known."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "1")  # or XLA tells of itself when it first compiles something
     sys.stderr.flush()
     with contextlib.ExitStack() as stack, Path(os.devnull).open("w") as nowhere:
         kept = os.dup(2)

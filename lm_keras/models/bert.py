@@ -7,6 +7,7 @@ from keras import layers
 
 from lm_keras.errors import InputError
 from lm_keras.layers.attention import SelfAttention
+from lm_keras.layers.output import WordEmbedding
 from lm_keras.layers.positions import Positions
 from lm_keras.models.built import BuiltModel
 from lm_keras.models.parts import check_sizes
@@ -53,7 +54,7 @@ def build_bert(
 
     # === Layers ===
     init = _Initial(arguments["initializer_range"], seed)
-    tokens = layers.ReversibleEmbedding(vocab_size, hidden_dim, embeddings_initializer=init(), name="tokens")
+    tokens = WordEmbedding(vocab_size, hidden_dim, embeddings_initializer=init(), name="tokens")
     places = layers.Embedding(max_length, hidden_dim, embeddings_initializer=init(), name="positions")
     segments = layers.Embedding(num_segments, hidden_dim, embeddings_initializer=init(), name="segments")
     norm = layers.LayerNormalization(epsilon=norm_epsilon, name="embedding_norm")

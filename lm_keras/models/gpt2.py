@@ -7,6 +7,7 @@ from keras import layers, ops
 
 from lm_keras.errors import InputError
 from lm_keras.layers.attention import SelfAttention
+from lm_keras.layers.output import WordEmbedding
 from lm_keras.models.decoder import decoder
 from lm_keras.models.parts import check_sizes
 
@@ -47,7 +48,7 @@ def build_gpt2(
     # === Layers ===
     seeds = itertools.count(seed) if seed is not None else itertools.repeat(None)
     start = _normal(0.02, seeds)
-    tokens = layers.ReversibleEmbedding(vocab_size, hidden_dim, embeddings_initializer=start(), name="tokens")
+    tokens = WordEmbedding(vocab_size, hidden_dim, embeddings_initializer=start(), name="tokens")
     places = layers.Embedding(max_length, hidden_dim, embeddings_initializer=start(), name="positions")
     drop = layers.Dropout(dropout, seed=next(seeds), name="dropout")
     blocks = [_block(i, hidden_dim, num_layers, num_heads, dropout, seeds) for i in range(num_layers)]

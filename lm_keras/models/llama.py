@@ -7,6 +7,7 @@ from keras import layers
 
 from lm_keras.errors import InputError
 from lm_keras.layers.attention import SelfAttention
+from lm_keras.layers.output import WordEmbedding
 from lm_keras.layers.rotary import check_scaling
 from lm_keras.models.decoder import decoder
 from lm_keras.models.parts import check_sizes
@@ -53,7 +54,7 @@ def build_llama(
     # === Layers ===
     seeds = itertools.count(seed) if seed is not None else itertools.repeat(None)
     start = _normal(seeds)
-    tokens = layers.ReversibleEmbedding(vocab_size, hidden_dim, tie_embeddings, start, name="tokens")
+    tokens = WordEmbedding(vocab_size, hidden_dim, tie_embeddings, start, name="tokens")
     drop = layers.Dropout(dropout, seed=next(seeds), name="dropout")
     heads = {"num_heads": num_heads, "num_kv_heads": num_kv_heads, "head_dim": head_dim, "qkv_bias": qkv_bias}
     heads["rotary"] = {"base": rope_base, "scaling": rope_scaling}

@@ -3,6 +3,7 @@
 import keras
 from keras import layers, ops
 
+from lm_keras.layers.lstm import LSTM
 from lm_keras.models.arguments import saved_arguments
 from lm_keras.models.causal_lm import CausalLM, Views
 from lm_keras.models.parts import check_sizes, initializers, logits_head, word_embedding
@@ -70,7 +71,7 @@ def build_lstm_lm(
 
 
 def _lstm(hidden_dim, name, init):
-    return layers.LSTM(
+    return LSTM(
         hidden_dim,
         return_sequences=True,
         return_state=True,

@@ -6,6 +6,7 @@ import keras
 from keras import layers, ops
 
 from lm_keras.errors import InputError
+from lm_keras.layers.output import Logits, WordEmbedding
 
 
 def initializers(scale, seed):
@@ -26,7 +27,7 @@ def word_embedding(vocab_size, embedding_dim, matrix, trainable, init):
     if embedding_dim is None:
         return lambda ids: ops.one_hot(ids, vocab_size)
     start = init("RandomUniform") if matrix is None else keras.initializers.Constant(matrix)
-    return layers.ReversibleEmbedding(
+    return WordEmbedding(
         vocab_size, embedding_dim, embeddings_initializer=start, trainable=trainable, name="embedding"
     )
 
@@ -34,7 +35,7 @@ def word_embedding(vocab_size, embedding_dim, matrix, trainable, init):
 def logits_head(vocab_size, embedding_dim, tied, init):
     """x (B, T, H) -> logits (B, T, V): a Dense layer, or through the embedding `tied`, read in reverse."""
     if tied is None:
-        return layers.Dense(vocab_size, kernel_initializer=init(), bias_initializer=init("zeros"), name="logits")
+        return Logits(vocab_size, kernel_initializer=init(), bias_initializer=init("zeros"), name="logits")
     tied.supports_masking = True  # in reverse it reads what a masked layer wrote
     to_embedding = layers.Dense(embedding_dim, use_bias=False, kernel_initializer=init(), name="to_embedding")
     return lambda x: tied(to_embedding(x), reverse=True)

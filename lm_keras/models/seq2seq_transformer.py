@@ -7,6 +7,7 @@ from keras import layers, ops
 
 from lm_keras.errors import InputError
 from lm_keras.layers.cache import slots
+from lm_keras.layers.output import Logits, WordEmbedding
 from lm_keras.layers.sinusoids import Sinusoids
 from lm_keras.models.parts import check_sizes
 from lm_keras.models.seq2seq import Seq2SeqLM, Seq2SeqViews, source_and_target
@@ -114,11 +115,11 @@ def _embeddings(source_vocab_size, target_vocab_size, hidden_dim, dropout, share
         return keras.initializers.RandomNormal(0.0, hidden_dim**-0.5, seed=next(seeds))
 
     if share:
-        source = target = layers.ReversibleEmbedding(source_vocab_size, hidden_dim, True, start(), name="embedding")
+        source = target = WordEmbedding(source_vocab_size, hidden_dim, True, start(), name="embedding")
     else:
         source = layers.Embedding(source_vocab_size, hidden_dim, start(), name="source_embedding")
         target = layers.Embedding(target_vocab_size, hidden_dim, start(), name="target_embedding")
-        output = layers.Dense(target_vocab_size, kernel_initializer=start(), name="logits")
+        output = Logits(target_vocab_size, kernel_initializer=start(), name="logits")
     waves = Sinusoids(hidden_dim, name="sinusoids")
 
     def embedder(embedding, name):

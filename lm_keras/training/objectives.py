@@ -10,6 +10,8 @@ import tensorflow as tf
 from keras import ops
 
 from lm_keras.errors import InputError
+from lm_keras.layers.linear_cross_entropy import linear_cross_entropy
+from lm_keras.layers.output import factors_of
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,10 +38,28 @@ class LabelCrossEntropy(keras.losses.SparseCategoricalCrossentropy):
         weight = ops.cast(ops.convert_to_tensor(y) >= 0, "float32")
         if sample_weight is not None:
             weight *= _aligned(ops.cast(sample_weight, "float32"), weight)
-        return super().__call__(ops.maximum(y, 0), logits, weight)
+        y, factors = ops.maximum(y, 0), factors_of(logits)
+        if factors is None:
+            return super().__call__(y, logits, weight)
+        return _Given(reduction=self.reduction, name=self.name)(y, _nats_of_factors(y, factors), weight)
 
     def get_config(self):
         return keras.losses.Loss.get_config(self)
+
+
+class _Given(keras.losses.Loss):
+    """The (weighted) mean of losses that are there already."""
+
+    def call(self, y, losses):
+        return losses
+
+
+def _nats_of_factors(y, factors):
+    """Nats of the labels y [...] under the logits that `factors` are of: the same, without these logits."""
+    x = tf.reshape(factors.x, [-1, factors.x.shape[-1]])
+    labels = tf.reshape(tf.cast(y, tf.int32), [-1])
+    nats = linear_cross_entropy(x, factors.table, factors.bias, labels, factors.rows)
+    return tf.reshape(nats, tf.shape(y))
 
 
 def _aligned(weights, labels):
