@@ -108,29 +108,14 @@ def sizes(options):
 
 
 def run_in_rounds(fit, ids, options):
-    import keras
     import tensorflow as tf
-    from rounds import asked, tell
+    from turns import Rounds
 
     spec = tf.TensorSpec([ROWS, LENGTH], tf.int32)
     data = tf.data.Dataset.from_generator(lambda: batches(ids), output_signature=(spec, spec)).prefetch(4)
     data = data.apply(tf.data.experimental.assert_cardinality(10**6))
     data.lm_contiguous, data.lm_batch_size, data.lm_num_tokens = True, ROWS, None
-    start, loss = None, None
-
-    class Rounds(keras.callbacks.Callback):
-        def on_train_batch_begin(self, batch, logs=None):
-            nonlocal start
-            if batch % options.steps == 0:
-                if batch:
-                    tell(start, loss=loss)
-                start = asked()
-
-        def on_train_batch_end(self, batch, logs=None):
-            nonlocal loss
-            loss = float(logs["loss"])
-
-    fit(data, Rounds())
+    fit(data, Rounds(options.steps))
 
 
 # === PyTorch ===

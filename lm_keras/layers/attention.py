@@ -102,7 +102,8 @@ class SelfAttention(layers.Layer):
         queries, kept = self.num_heads, self.num_kv_heads
         heads = ops.reshape(self.qkv(x), (*ops.shape(x)[:2], queries + 2 * kept, self.head_dim))
         heads = ops.transpose(heads, (0, 2, 1, 3))  # (B, H + 2 K, t, D)
-        query, key, value = heads[:, :queries], heads[:, queries : queries + kept], heads[:, queries + kept :]
+        # Not slices: their gradients are three arrays of zeros to fill and add.
+        query, key, value = ops.split(heads, (queries, queries + kept), axis=1)
         if self.rotary is None:
             return query, key, value
         angles = rotary_angles(positions, self.head_dim, **self.rotary)

@@ -7,6 +7,7 @@ from keras import layers
 
 from lm_keras.errors import InputError
 from lm_keras.layers.attention import SelfAttention
+from lm_keras.layers.gelu import Gelu
 from lm_keras.layers.output import WordEmbedding
 from lm_keras.layers.positions import Positions
 from lm_keras.models.built import BuiltModel
@@ -103,9 +104,7 @@ def _block(i, arguments, init):
         name=f"attention_{i}",
     )
     width = arguments["intermediate_dim"] or 4 * hidden_dim
-    expand = layers.Dense(
-        width, "gelu", kernel_initializer=init(), name=f"expand_{i}"
-    )  # Keras' gelu is the exact one
+    expand, gelu = layers.Dense(width, kernel_initializer=init(), name=f"expand_{i}"), Gelu(name=f"gelu_{i}")
     contract = layers.Dense(hidden_dim, kernel_initializer=init(), name=f"contract_{i}")
     drops = [layers.Dropout(dropout, seed=init.seed(), name=f"{part}_dropout_{i}") for part in ("attention", "feed")]
     norms = [
@@ -115,7 +114,7 @@ def _block(i, arguments, init):
 
     def block(x, visible):
         x = norms[0](x + drops[0](attention(x, visible)[0]))
-        return norms[1](x + drops[1](contract(expand(x))))
+        return norms[1](x + drops[1](contract(gelu(expand(x)))))
 
     return block
 

@@ -3,10 +3,11 @@
 import itertools
 
 import keras
-from keras import layers, ops
+from keras import layers
 
 from lm_keras.errors import InputError
 from lm_keras.layers.attention import SelfAttention
+from lm_keras.layers.gelu import Gelu
 from lm_keras.layers.output import WordEmbedding
 from lm_keras.models.decoder import decoder
 from lm_keras.models.parts import check_sizes
@@ -81,22 +82,18 @@ def _block(i, hidden_dim, num_layers, num_heads, dropout, seeds):
         name=f"attention_{i}",
     )
     feed_norm = layers.LayerNormalization(epsilon=1e-5, name=f"feed_forward_norm_{i}")
-    expand = layers.Dense(4 * hidden_dim, gelu, kernel_initializer=start(), name=f"expand_{i}")
+    expand = layers.Dense(4 * hidden_dim, kernel_initializer=start(), name=f"expand_{i}")
+    gelu = Gelu(approximate=True, name=f"gelu_{i}")
     contract = layers.Dense(hidden_dim, kernel_initializer=to_stream(), name=f"contract_{i}")
     drops = [layers.Dropout(dropout, seed=next(seeds), name=f"{part}_dropout_{i}") for part in ("attention", "feed")]
 
     def block(x, visible, memory):
         mixed, *seen = attention(attention_norm(x), visible, memory=memory)
         x = x + drops[0](mixed)
-        x = x + drops[1](contract(expand(feed_norm(x))))
+        x = x + drops[1](contract(gelu(expand(feed_norm(x)))))
         return x, *seen
 
     return block
-
-
-def gelu(x):
-    """0.5 x (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3))), the form that the released models were trained with."""
-    return ops.gelu(x, approximate=True)
 
 
 def _normal(stddev, seeds):
