@@ -6,8 +6,11 @@ import sys
 from pathlib import Path
 
 
-def load_tensorflow():
-    """Imports TensorFlow without the lines its libraries print before any log level is known."""
+def load_tensorflow(compute=True):
+    """Imports TensorFlow without the lines its libraries print before any log level is known.
+
+    The first tensor prints some too; `compute=False` leaves it to the caller.
+    """
     sys.stderr.flush()
     with contextlib.ExitStack() as stack, Path(os.devnull).open("w") as nowhere:
         kept = os.dup(2)
@@ -15,4 +18,5 @@ def load_tensorflow():
         os.dup2(nowhere.fileno(), 2)
         import tensorflow as tf
 
-        tf.constant(0)
+        if compute:
+            tf.constant(0)
