@@ -106,7 +106,7 @@ def _workers(strategy, train):
         raise InputError(f"strategy is {strategy!r}; it must be None or 'multi_worker'")
     if getattr(train, "lm_contiguous", False):
         raise InputError(
-            "strategy='multi_worker' trains on shuffled windows; give windows made with contiguous=False"
+            "strategy='multi_worker' cannot carry state along; give windows made with contiguous=False"
         )
     return multi_worker()
 

@@ -4,11 +4,14 @@ import contextlib
 import json
 import os
 import re
+import signal
+import threading
 
 import numpy as np
 
 from lm_keras.errors import InputError, WorkerLostError
 from lm_keras.quiet import load_tensorflow
+from lm_keras.training.rendezvous import meet
 
 _started = []  # the Workers of this process: TensorFlow lets a process join once
 PACK = 32 << 20  # bytes sent together: small enough to start while the gradient is still being computed
@@ -100,6 +103,8 @@ def multi_worker(start_timeout=3600):
     if _started:
         return _started[0]
     jobs, job, number = cluster()
+    addresses = jobs.get("chief", []) + jobs["worker"]
+    index = number if job == "chief" else number + len(jobs.get("chief", []))
     load_tensorflow(compute=False)
     import tensorflow as tf
     from tensorflow.python.eager import context
@@ -109,15 +114,10 @@ def multi_worker(start_timeout=3600):
             "strategy='multi_worker' comes too late: TensorFlow has computed something already; call "
             "lm_keras.training.multi_worker() first in the program, before any model, tensor or dataset is made"
         )
-    addresses = jobs.get("chief", []) + jobs["worker"]
-    index = number if job == "chief" else number + len(jobs.get("chief", []))
-    tasks = {name: len(hosts) for name, hosts in jobs.items()}
-    _configure(context.context(), tasks, start_timeout)
+    meet(addresses, index, start_timeout)
     options = tf.distribute.experimental.CommunicationOptions(bytes_per_pack=PACK)
-    try:
+    with _own_handler(signal.SIGTERM):
         strategy = tf.distribute.MultiWorkerMirroredStrategy(communication_options=options)
-    except (tf.errors.OpError, RuntimeError) as error:
-        raise InputError(_why_not_started(error, addresses, index, start_timeout)) from None
     if strategy.num_replicas_in_sync != len(addresses):
         raise InputError(
             f"worker {index} sees {strategy.num_replicas_in_sync // len(addresses)} accelerators; start one process "
@@ -127,25 +127,13 @@ def multi_worker(start_timeout=3600):
     return _started[0]
 
 
-def _configure(context, tasks, start_timeout):
-    """What MultiWorkerMirroredStrategy would set, but for how long it waits for the first sign of all workers."""
-    from tensorflow.python.eager.context import coordination_config_pb2
-
-    context.configure_coordination_service(
-        service_type="standalone",
-        service_leader=f"/job:{'chief' if 'chief' in tasks else 'worker'}/replica:0/task:0",
-        coordinated_jobs=[coordination_config_pb2.CoordinatedJob(name=k, num_tasks=n) for k, n in tasks.items()],
-        cluster_register_timeout_in_ms=int(start_timeout * 1000),
-    )
-
-
-def _why_not_started(error, addresses, index, start_timeout):
-    if "gRPC server" in str(error) or "already in use" in str(error):
-        return f"worker {index} cannot listen at {addresses[index]}; is its port free, and this its machine?"
-    return (
-        f"worker {index} has waited {start_timeout:g} seconds for the others of {', '.join(addresses[:8])}; start "
-        f"one process for each address, and let them reach each other ({str(error).splitlines()[0][:200]})"
-    )
+@contextlib.contextmanager
+def _own_handler(number):
+    """Takes back what the block installs for a signal: TensorFlow would note SIGTERM, and go on."""
+    before = signal.getsignal(number)
+    yield
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(number, before)
 
 
 def cluster():
