@@ -105,9 +105,7 @@ def _workers(strategy, train):
     if strategy != "multi_worker":
         raise InputError(f"strategy is {strategy!r}; it must be None or 'multi_worker'")
     if getattr(train, "lm_contiguous", False):
-        raise InputError(
-            "strategy='multi_worker' cannot carry state along; give windows made with contiguous=False"
-        )
+        raise InputError("strategy='multi_worker' cannot carry state along; give windows made with contiguous=False")
     return multi_worker()
 
 

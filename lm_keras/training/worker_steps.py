@@ -52,8 +52,10 @@ class SharedStep:
         grads = [tf.math.divide_no_nan(grad, labels) for grad in grads]
         # Outside of `strategy.run` the optimizer works as it does on one process: it clips the whole gradient.
         self.net.optimizer.apply(grads, self._variables)
-        for (total, _), loss in zip(self.means, losses, strict=True):  # over the rows of the batches, as in Keras
-            changes[total] = tf.math.divide_no_nan(loss, labels) * rows
+        for (total, count), loss in zip(self.means, losses, strict=True):
+            if (total, count) != self.means[0]:  # of one of several outputs: once a batch, as Keras counts it
+                changes[count] = tf.math.divide_no_nan(changes[count], sums[2])
+            changes[total] = tf.math.divide_no_nan(loss, labels) * changes[count]
         for variable, old, change in zip(metrics, before, changes, strict=True):
             variable.assign(old + tf.cast(change, variable.dtype))
         for variable, value in zip(self.statistics, statistics, strict=True):

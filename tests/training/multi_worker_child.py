@@ -31,6 +31,22 @@ def run(folder, strategy=None, callbacks=(), **settings):
     return model, history
 
 
+def answers(strategy=None):
+    """Trains two outputs, texts without an answer among them; returns (model, History)."""
+    import keras
+    import numpy as np
+
+    x = np.random.default_rng(6).integers(0, 30, (41, 6)).astype("int32")
+    y = {"start": np.where(x[:, 0] < 6, -1, x[:, 1] % 6), "end": np.where(x[:, 0] < 6, -1, x[:, 2] % 6)}
+    ids = keras.Input((6,), dtype="int32")
+    draw = keras.initializers.RandomNormal(seed=3)
+    hidden = keras.layers.Flatten()(keras.layers.Embedding(30, 4, embeddings_initializer=draw)(ids))
+    outputs = {name: keras.layers.Dense(6, name=name, kernel_initializer=draw)(hidden) for name in y}
+    model = keras.Model(ids, outputs)
+    config = lk.TrainingConfig(epochs=2, batch_size=8, optimizer="sgd", learning_rate=0.5, clip_norm=0.05)
+    return model, lk.fit(model, (x, y), (x, y), config, strategy=strategy)
+
+
 def kill_at(step):
     import keras
 
@@ -55,6 +71,8 @@ if __name__ == "__main__":
         sys.exit(1)
     import numpy as np
 
-    weights = {str(i): weight for i, weight in enumerate(model.get_weights())}
+    span_model, span_history = answers("multi_worker")
+    weights = {str(i): weight for i, weight in enumerate([*model.get_weights(), *span_model.get_weights()])}
     np.savez(Path(folder).parent / f"worker{workers.index}.npz", **weights)
-    (Path(folder).parent / f"worker{workers.index}.json").write_text(json.dumps(history.history))
+    histories = [history.history, span_history.history]
+    (Path(folder).parent / f"worker{workers.index}.json").write_text(json.dumps(histories))
