@@ -21,6 +21,8 @@ MAY_CHANGE = ("command", "resume", "out", "epochs", "logging_steps", "checkpoint
 def train(options):
     folder, settings, workers = Path(options.out), vars(options), None
     if options.strategy:  # before TensorFlow computes anything
+        if options.contiguous:
+            raise InputError("--strategy multi_worker cannot carry state along; leave out --contiguous")
         from lm_keras.training.workers import multi_worker
 
         workers = multi_worker()

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import lm_keras as lk
 
-EPOCHS = 3
+EPOCHS = 2
 
 
 def run(folder, strategy=None, callbacks=(), **settings):

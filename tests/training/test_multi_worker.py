@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -63,9 +64,10 @@ def test_a_worker_killed_and_the_run_resumed_equals_one_process(tmp_path):
     )
     assert read_rows(tmp_path / "run" / "metrics.csv")[-1]["step"] >= 12  # the checkpoint: within the second epoch
 
+    shutil.copytree(tmp_path / "run", tmp_path / "onward")
     (code, told), (other, told_other) = two_workers(*command)
     assert (code, other) == (0, 0), told + told_other
-    assert "epoch 3/3" in told
+    assert "epoch 2/2" in told
     assert told_other == ""  # only the chief tells and writes
 
     (model, expected), (span_model, span_expected) = run(tmp_path / "alone"), answers()
@@ -77,6 +79,9 @@ def test_a_worker_killed_and_the_run_resumed_equals_one_process(tmp_path):
         weights = np.load(tmp_path / f"{worker}.npz")
         for i, weight in enumerate([*model.get_weights(), *span_model.get_weights()]):
             np.testing.assert_allclose(weights[str(i)], weight, atol=1e-5)
+    onward, _ = run(tmp_path / "onward", resume=True)  # one process goes on with what two began
+    for weight, expected_weight in zip(onward.get_weights(), model.get_weights(), strict=True):
+        np.testing.assert_allclose(weight, expected_weight, atol=1e-5)
     rows, expected_rows = (read_rows(tmp_path / name / "metrics.csv") for name in ("run", "alone"))
     assert len(rows) == len(expected_rows)
     for row, expected_row in zip(rows, expected_rows, strict=True):
@@ -128,6 +133,12 @@ def test_what_cannot_start_is_said_in_one_line(text, said, monkeypatch, tmp_path
     (line,) = capsys.readouterr().err.splitlines()
     assert said in line
     assert not (tmp_path / "run").exists()
+
+
+def test_state_cannot_be_carried_from_the_command_line_either(tmp_path, capsys):
+    options = ["train", "--model", "lstm", "--data", "x", "--tokenizer", "char", "--strategy", "multi_worker"]
+    assert cli.main([*options, "--contiguous", "--out", str(tmp_path / "run")]) == 2
+    assert "--strategy multi_worker cannot carry state along" in capsys.readouterr().err
 
 
 def test_fit_refuses_what_it_cannot_spread():
