@@ -6,7 +6,7 @@ import sys
 import warnings
 
 from lm_keras import interruption
-from lm_keras.errors import InputError
+from lm_keras.errors import InputError, WorkerLostError
 from lm_keras.family_options import FAMILY_OPTIONS
 
 
@@ -196,6 +196,7 @@ def _add_train(train):
     run.add_argument("--clip-norm", type=number(float, 0), default=1.0, metavar="X", help="0: none")
     run.add_argument("--early-stopping-patience", type=number(int, 0), metavar="N")
     run.add_argument("--dtype", choices=("float32", "mixed_bfloat16"), default="float32")
+    run.add_argument("--strategy", choices=("multi_worker",), help="train on the processes that TF_CONFIG names")
     run.add_argument("--jit-compile", action="store_true", help="compile the training step with XLA")
     run.add_argument("--seed", type=number(int, 0, 2**32 - 1), default=0, metavar="N")
     run.add_argument("--logging-steps", type=number(int, 1), default=10, metavar="N")
@@ -219,6 +220,9 @@ def main(arguments=None):
     except InputError as error:
         print(f"lm-keras: {' '.join(str(error).split())}", file=sys.stderr)
         return 2
+    except WorkerLostError as error:
+        print(f"lm-keras: {error}", file=sys.stderr)
+        return 1
     except KeyboardInterrupt:
         print("lm-keras: interrupted", file=sys.stderr)
         return 130

@@ -14,3 +14,7 @@ def naming(path):
         yield
     except InputError as error:
         raise InputError(f"{path}: {error}") from error
+
+
+class WorkerLostError(RuntimeError):
+    """One of several workers is gone, and the run with it: one line that says how to go on; exit code 1."""

@@ -6,8 +6,11 @@ import sys
 from pathlib import Path
 
 
-def load_tensorflow():
-    """Imports TensorFlow without the lines its libraries print before any log level is known."""
+def load_tensorflow(compute=True):
+    """Imports TensorFlow without the lines its libraries print before any log level is known.
+
+    The first tensor prints some too; `compute=False` leaves it to the caller.
+    """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "1")  # or XLA tells of itself when it first compiles something
     sys.stderr.flush()
     with contextlib.ExitStack() as stack, Path(os.devnull).open("w") as nowhere:
@@ -16,4 +19,5 @@ def load_tensorflow():
         os.dup2(nowhere.fileno(), 2)
         import tensorflow as tf
 
-        tf.constant(0)
+        if compute:
+            tf.constant(0)

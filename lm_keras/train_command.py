@@ -13,13 +13,22 @@ RUN = "run.json"  # the options a run was started with
 RESULT = "result.json"  # what `evaluate` says of it on the validation text when it has ended
 TOKENIZERS = {"char": ("CharTokenizer", None), "word": ("WordTokenizer", 10_000), "bpe": ("BPETokenizer", 10_000)}
 DEFAULT_UNIT = {"char": "chunk", "word": "line", "bpe": "line", "wordpiece": "line"}
+NOT_KEPT = ("command", "resume", "out", "strategy")
 FEW_CHUNKS = 40  # of about 64 KB
-MAY_CHANGE = ("command", "resume", "out", "epochs", "logging_steps", "checkpoint_steps")
+MAY_CHANGE = ("command", "resume", "out", "epochs", "logging_steps", "checkpoint_steps", "strategy")
 
 
 def train(options):
-    folder, settings = Path(options.out), vars(options)
-    _check_out(folder, options)
+    folder, settings, workers = Path(options.out), vars(options), None
+    if options.strategy:  # before TensorFlow computes anything
+        if options.contiguous:
+            raise InputError("--strategy multi_worker cannot carry state along; leave out --contiguous")
+        from lm_keras.training.workers import multi_worker
+
+        workers = multi_worker()
+    writes = workers is None or workers.is_chief
+    if writes:
+        _check_out(folder, options)
     arguments = builder_arguments(options)
     texts, valid = _training_texts(options)
     load_tensorflow()
@@ -27,7 +36,7 @@ def train(options):
 
     from lm_keras import LanguageModel, TrainingConfig, data, evaluate, fit, model_folder, models
 
-    started = (folder / RUN).exists()
+    started = writes and (folder / RUN).exists()  # the others get the weights from the chief
     if started:
         model, tokenizer = model_folder.build(folder)
     else:
@@ -44,12 +53,14 @@ def train(options):
         seed=options.seed,
     )
     held_out = evaluation_windows(valid, tokenizer, options, rows=options.batch_size)
-    if not started:  # all input has been read: from here on the run exists
+    if writes and not started:  # all input has been read: from here on the run exists
         model_folder.save_config(model, tokenizer, folder)
-        write_json(folder / RUN, {k: v for k, v in settings.items() if k not in ("command", "resume", "out")})
+        write_json(folder / RUN, {k: v for k, v in settings.items() if k not in NOT_KEPT})
     names = TrainingConfig.__dataclass_fields__.keys() & settings.keys()
     config = TrainingConfig(**{name: settings[name] for name in names}, output_dir=folder)
-    fit(model, windows, held_out, config)
+    fit(model, windows, held_out, config, strategy=options.strategy)
+    if not writes:
+        return
     LanguageModel(model, tokenizer).save(folder)
     result = evaluate(model, held_out)
     finite = {name: value if math.isfinite(value) else None for name, value in result.items()}  # JSON has no other

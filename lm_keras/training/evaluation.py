@@ -9,7 +9,7 @@ from lm_keras.training.carried_state import carry_state
 from lm_keras.training.objectives import objective
 
 
-def evaluate(model, dataset, loss=None):
+def evaluate(model, dataset, loss=None, workers=None):
     """Measures `model`'s outputs over all `(x, y)` batches of `dataset` (or one (x, y) of arrays); x may be a dict.
 
     Language models: {"loss": mean nats a token, "perplexity": e^loss, "accuracy", "tokens"} and, when the dataset
@@ -18,6 +18,7 @@ def evaluate(model, dataset, loss=None):
     else macro), "macro_f1" (the mean over the classes that occur), "examples"; tokens whose label is negative do
     not count. Regression: "loss" (mean squared error), "mae", "r2". `answer_span`: "loss", "exact_match",
     "start_accuracy", "end_accuracy". Which of them: the outputs tell, or `loss`, as in `fit`.
+    With `workers` (`training.multi_worker`) each takes a part of the batches, and all get the result.
     Raises InputError for a dataset without batches.
     """
     if isinstance(dataset, tuple):
@@ -26,12 +27,15 @@ def evaluate(model, dataset, loss=None):
     net, sums, report = _network(model, dataset.lm_batch_size if carried else None, loss)
     if carried:
         net.reset_state()
-    totals = {}
-    for x, y, *weights in dataset:
+    totals, divided = {}, workers is not None and not carried and int(dataset.cardinality()) >= workers.count
+    for x, y, *weights in dataset.shard(workers.count, workers.index) if divided else dataset:
         # In 64 bits on the Python side: a float32 sum over millions of tokens loses digits.
         for name, part in sums(x, y, *weights).items():
             part = part.numpy()
             totals[name] = totals.get(name, 0) + part.astype("float64" if part.dtype.kind == "f" else "int64")
+    if workers is not None:
+        combine = workers.add if divided else workers.from_chief
+        totals = dict(zip(totals, combine(list(totals.values())), strict=True))
     if not totals.get("count"):
         raise InputError("the dataset has no batch to evaluate; give more text or a smaller length")
     result = {name: value if isinstance(value, int) else float(value) for name, value in report(totals).items()}

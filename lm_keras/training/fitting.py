@@ -1,6 +1,7 @@
 """`fit`: one training run around `model.fit` that a kill cannot spoil."""
 
 import contextlib
+import dataclasses
 import itertools
 import sys
 from pathlib import Path
@@ -17,9 +18,11 @@ from lm_keras.training.objectives import objective
 from lm_keras.training.optimizer import make_optimizer
 from lm_keras.training.run_log import RunLog
 from lm_keras.training.run_state import RunState, Saver
+from lm_keras.training.worker_steps import start_together, train_together
+from lm_keras.training.workers import multi_worker
 
 
-def fit(model, train, validation=None, config=None, callbacks=(), loss=None):
+def fit(model, train, validation=None, config=None, callbacks=(), loss=None, strategy=None):
     """Trains `model` on `train`, a tf.data.Dataset of (x, y) of known cardinality or a tuple (x, y); x may be a dict.
 
     `loss=None`: cross-entropy of the logits, in which tokens with a negative label do not count, or the mean squared
@@ -29,9 +32,10 @@ def fit(model, train, validation=None, config=None, callbacks=(), loss=None):
     learning_curve.png; killed at any moment, it goes on with `resume=True` to the same weights as if undisturbed.
     With `early_stopping_patience` it stops after that many epochs without a better val_loss and ends with the best
     weights. Contiguous windows carry their state from batch to batch.
+    `strategy="multi_worker"`: the processes that TF_CONFIG names train together (docs/distributed.md).
     Returns the Keras History of all epochs, those before a resume included. Raises InputError for bad input.
     """
-    config = config or TrainingConfig()
+    config, workers = config or TrainingConfig(), _workers(strategy, train)
     keras.utils.set_random_seed(config.seed)
     train = _dataset(train, config)
     validation = validation if validation is None else _dataset(validation, config, shuffle=False)
@@ -39,37 +43,70 @@ def fit(model, train, validation=None, config=None, callbacks=(), loss=None):
     if validation is None and config.early_stopping_patience is not None:
         raise InputError("early_stopping_patience needs validation data; give fit a validation set")
     with contextlib.ExitStack() as stack:
+        at_chief = workers.agree if workers else lambda does: does()  # the others hear what is wrong there
+        if workers:
+            stack.enter_context(workers.watched())
         if config.output_dir:
-            stack.enter_context(_claimed(Path(config.output_dir), config.resume))
+            at_chief(lambda: stack.enter_context(_claimed(Path(config.output_dir), config.resume)))
+        if workers and not workers.is_chief:
+            config = dataclasses.replace(config, output_dir=None, resume=False)
         stack.enter_context(_computing_in(model, config.dtype))
-        return _fit(model, train, validation, config, callbacks, loss)
+        return _fit(model, train, validation, config, callbacks, loss, workers)
 
 
-def _fit(model, train, validation, config, callbacks, loss):
+def _fit(model, train, validation, config, callbacks, loss, workers=None):
     net = carry_state(model, train.lm_batch_size) if getattr(train, "lm_contiguous", False) else model
     steps, aim = _cardinality(train), objective(model, loss)
     optimizer = make_optimizer(config, steps, model.trainable_variables)
     net.compile(optimizer, aim.loss, metrics=list(aim.metrics), jit_compile=config.jit_compile)
     _build(net, aim, train.element_spec)
 
-    state = RunState(model, net, validation, config, steps, loss)
-    if config.resume and (Path(config.output_dir) / NAME).exists():
-        state.restore(*load_checkpoint(config.output_dir, net, steps))
+    state = RunState(model, net, validation, config, steps, loss, workers)
+
+    def load():
+        if not config.resume or not (Path(config.output_dir) / NAME).exists():
+            return None
+        progress, best = load_checkpoint(config.output_dir, net, steps)
+        state.restore(progress, best)
+        return progress
+
+    if workers:
+        start_together(workers, net, state, load)
+    else:
+        load()
     log = RunLog(state, config, tokens_per_step=_tokens_per_step(train))
+    heard = [state, log, Saver(state), *callbacks] if not workers or workers.is_chief else [state, *callbacks]
+    # Without a terminal, the log prints a line an epoch.
+    verbose = 1 if sys.stdout.isatty() and log in heard else 0
+    legs = _legs(train, state, config, steps)
     try:
-        for data, first, last, count in _legs(train, state, config, steps):
+        if workers:
+            train_together(workers, net, aim.loss, legs, state, config, heard, verbose)
+            return state.history()
+        for data, first, last, count in legs:
             net.fit(
                 data,
                 initial_epoch=first,
                 epochs=last,
                 steps_per_epoch=count,
                 shuffle=False,  # the dataset is in its order already
-                verbose=1 if sys.stdout.isatty() else 0,  # without a terminal, the log prints a line an epoch
-                callbacks=[state, log, Saver(state), *callbacks],
+                verbose=verbose,
+                callbacks=heard,
             )
     finally:
         log.close()
     return state.history()
+
+
+def _workers(strategy, train):
+    """The workers to train with, or None for this process alone."""
+    if strategy is None:
+        return None
+    if strategy != "multi_worker":
+        raise InputError(f"strategy is {strategy!r}; it must be None or 'multi_worker'")
+    if getattr(train, "lm_contiguous", False):
+        raise InputError("strategy='multi_worker' cannot carry state along; give windows made with contiguous=False")
+    return multi_worker()
 
 
 def _build(net, aim, spec):

@@ -3,6 +3,7 @@
 import math
 
 import keras
+import tensorflow as tf
 from keras import ops
 
 
@@ -71,9 +72,23 @@ def make_optimizer(config, steps_per_epoch, variables=()):
         decay = config.weight_decay or None
         optimizer = keras.optimizers.SGD(momentum=config.momentum, weight_decay=decay, **common)
     elif config.optimizer == "adam":
-        return keras.optimizers.Adam(beta_2=config.beta_2, **common)
+        optimizer = keras.optimizers.Adam(beta_2=config.beta_2, **common)
     else:
         optimizer = keras.optimizers.AdamW(beta_2=config.beta_2, weight_decay=config.weight_decay, **common)
-    if config.weight_decay:
+    if config.weight_decay and config.optimizer != "adam":
         optimizer.exclude_from_weight_decay(var_list=[v for v in variables if len(v.shape) < 2])
+    if config.clip_norm:
+        clip = optimizer._clip_gradients
+        vars(optimizer)["_clip_gradients"] = lambda grads: clip([_summed(grad, config.jit_compile) for grad in grads])
     return optimizer
+
+
+def _summed(grad, dense):
+    """A gradient of looked-up rows with every row once: Keras' norm takes a row that occurs twice for two rows."""
+    if not isinstance(grad, tf.IndexedSlices):
+        return grad
+    if dense:  # XLA has no `unique`
+        return tf.convert_to_tensor(grad)
+    rows, places = tf.unique(grad.indices)
+    values = tf.math.unsorted_segment_sum(grad.values, places, tf.size(rows))
+    return tf.IndexedSlices(values, rows, grad.dense_shape)

@@ -13,8 +13,9 @@ from lm_keras.training.objectives import objective
 class RunState(keras.callbacks.Callback):
     """Counts steps, validates after each epoch, keeps the best weights, stops early."""
 
-    def __init__(self, model, net, validation, config, steps_per_epoch, loss=None):
+    def __init__(self, model, net, validation, config, steps_per_epoch, loss=None, workers=None):
         super().__init__()
+        self.workers = workers
         self.trained, self.net, self.validation, self.config = model, net, validation, config
         self.loss, self.measures = loss, objective(model, loss).measures
         self.steps_per_epoch = steps_per_epoch
@@ -70,7 +71,7 @@ class RunState(keras.callbacks.Callback):
         if "perplexity" in self.measures:
             logs["perplexity"] = math.exp(min(logs["loss"], 700))
         if self.validation is not None:
-            result = evaluate(self.trained, self.validation, self.loss)
+            result = evaluate(self.trained, self.validation, self.loss, self.workers)
             logs.update({f"val_{key}": result[key] for key in self.measures})
             self._watch(logs["val_loss"])
         self.epochs.append({key: float(value) for key, value in logs.items()})

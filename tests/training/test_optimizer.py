@@ -5,6 +5,7 @@ import math
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from lm_keras.errors import InputError
 from lm_keras.training import TrainingConfig, make_optimizer
@@ -112,6 +113,15 @@ def test_clipping_is_by_the_global_norm(clip_norm):
     factor = min(1, clip_norm / norm)
     np.testing.assert_allclose(weight, W - 0.1 * factor * GW, **EQUAL)
     np.testing.assert_allclose(bias, B - 0.1 * factor * GB, **EQUAL)
+
+
+@pytest.mark.parametrize("jit_compile", [False, True])
+def test_a_row_that_is_looked_up_twice_counts_as_one_in_the_norm(jit_compile):
+    table = keras.Variable(np.zeros((3, 1), "float32"))
+    rows = tf.IndexedSlices(tf.constant([[3.0], [1.0], [4.0]]), tf.constant([2, 0, 2]), tf.constant([3, 1]))
+    config = TrainingConfig(**STEADY, optimizer="sgd", weight_decay=0, clip_norm=5.0, jit_compile=jit_compile)
+    make_optimizer(config, STEPS, [table]).apply([rows], [table])
+    np.testing.assert_allclose(table.numpy(), -np.array([[1], [0], [7]]) * 0.5 / np.sqrt(1 + 7**2), **EQUAL)
 
 
 def test_a_clip_norm_of_zero_is_no_clipping():

@@ -1,0 +1,210 @@
+"""Training on several processes: each computes the gradient of its rows of the same batches, and all take the sum.
+
+Every process holds the whole model in ordinary variables, which stay equal because all start from the chief's and add
+up the same gradients: what `model.fit` and callbacks read is the same everywhere.
+"""
+
+import contextlib
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from lm_keras.errors import InputError
+from lm_keras.training.objectives import LabelCrossEntropy, _aligned
+
+MARK = 4096  # two numbers below it tell one batch from another; the sum of 4,096 of them is exact in float32
+
+
+class SharedStep:
+    """`net.train_step` of the parts of a batch as one step of the whole: losses, gradients, metrics.
+
+    The loss of a batch is a mean over its labels, so the gradient of worker r counts n_r / (n_1 + ... + n_N), where
+    n_r is the number of labels in its part that count, or of its rows where the loss is a mean over rows.
+    A `train_step` divides its loss by `num_replicas_in_sync`, as Keras' losses do; that is taken back here.
+    """
+
+    def __init__(self, net, loss, workers, jit_compile=False):
+        self.net, self.workers, self.labels_of = net, workers, _labels_of(loss)
+        norms = (layer for layer in net._flatten_layers() if isinstance(layer, keras.layers.BatchNormalization))
+        self.statistics = [v for layer in norms if layer.trainable for v in layer.non_trainable_variables]
+        places = {id(v): i for i, v in enumerate(net.metrics_variables)}
+        losses = [metric.variables for metric in net.metrics if type(metric) is keras.metrics.Mean]
+        self.means = [(places[id(total)], places[id(count)]) for total, count in losses]
+        self._part_step = tf.function(self._part_step_, jit_compile=True) if jit_compile else self._part_step_
+
+    def part(self, x, y, *weights):
+        """This worker's rows of a batch, and what they weigh: (data, [labels, rows, 1 or 0, mark, mark])."""
+        rows = tf.shape(tf.nest.flatten(y)[0])[0]
+        first, last = (rows * i // self.workers.count for i in (self.workers.index, self.workers.index + 1))
+        taken = tf.cast(last > first, tf.float32)
+        data = tf.nest.map_structure(lambda t: t[first : tf.maximum(last, first + 1)], (x, y, *weights))
+        labels = tf.cast(self.labels_of(*data[1:]), tf.float32) * taken
+        marks = _marks(tf.nest.flatten(y))
+        return data, tf.stack([labels, tf.cast(last - first, tf.float32), taken, *marks])
+
+    def __call__(self, data, weight):
+        """One step, in a `tf.function`; True where all workers read the same batch."""
+        metrics = self.net.metrics_variables
+        before = [v.value + 0 for v in metrics]
+        sums, grads, losses, changes, statistics = self.workers.strategy.run(self._replica_step, (data, weight))
+        labels, rows = sums[0], sums[1]
+        grads = [tf.math.divide_no_nan(grad, labels) for grad in grads]
+        # Outside of `strategy.run` the optimizer works as it does on one process: it clips the whole gradient.
+        self.net.optimizer.apply(grads, self._variables)
+        for (total, count), loss in zip(self.means, losses, strict=True):
+            if (total, count) != self.means[0]:  # of one of several outputs: once a batch, as Keras counts it
+                changes[count] = tf.math.divide_no_nan(changes[count], sums[2])
+            changes[total] = tf.math.divide_no_nan(loss, labels) * changes[count]
+        for variable, old, change in zip(metrics, before, changes, strict=True):
+            variable.assign(old + tf.cast(change, variable.dtype))
+        for variable, value in zip(self.statistics, statistics, strict=True):
+            variable.assign(tf.cast(tf.math.divide_no_nan(value, rows), variable.dtype))
+        return tf.reduce_all(sums[3:] == weight[3:] * self.workers.count)
+
+    def _replica_step(self, data, weight):
+        grads, changes = self._part_step(data)
+        labels, rows, taken = weight[0], weight[1], weight[2]
+        share = labels * self.workers.count
+        losses = [tf.math.divide_no_nan(changes[total], changes[count]) for total, count in self.means]
+        parts = [
+            [tf.identity(weight)],  # an op with a device, which tf.distribute asks for
+            [tf.math.multiply_no_nan(tf.cast(grad, tf.float32), share) for grad in grads],
+            [tf.math.multiply_no_nan(loss, labels) for loss in losses],
+            [tf.math.multiply_no_nan(tf.cast(change, tf.float32), taken) for change in changes],
+            [tf.math.multiply_no_nan(tf.cast(v, tf.float32), rows) for v in self.statistics],
+        ]
+        flat = tf.distribute.get_replica_context().all_reduce("SUM", [t for part in parts for t in part])
+        sums = tf.nest.pack_sequence_as(parts, flat)
+        return sums[0][0], *sums[1:]
+
+    def _part_step_(self, data):
+        """`train_step` of this worker's rows, whose update is held back: its gradients, what it adds to metrics."""
+        metrics = self.net.metrics_variables
+        for variable in metrics:
+            variable.assign(tf.zeros_like(variable))
+        with _held(self.net.optimizer) as held:
+            self.net.train_step(data)
+        ((grads, self._variables),) = held
+        # Dense: tables of rows would be gathered from all workers, which grows with their number. Of known shape:
+        # else each would be sent alone.
+        grads = [tf.reshape(grad, v.shape) for grad, v in zip(grads, self._variables, strict=True)]
+        return grads, [v.value + 0 for v in metrics]
+
+
+@contextlib.contextmanager
+def _held(optimizer):
+    """Keeps the gradients that `optimizer` would apply: a list of one (gradients, variables)."""
+    held = []
+
+    def apply(grads, trainable_variables=None):
+        variables = list(trainable_variables or optimizer._trainable_variables)
+        pairs = [(grad, v) for grad, v in zip(grads, variables, strict=True) if grad is not None]
+        held.append(([grad for grad, _ in pairs], [v for _, v in pairs]))
+
+    vars(optimizer)["apply"] = apply  # past Keras' __setattr__; apply_gradients calls it too
+    try:
+        yield held
+    finally:
+        del vars(optimizer)["apply"]
+
+
+def _labels_of(loss):
+    """The function (y, weights) -> the number of labels that `loss` is the mean over."""
+    losses = [keras.losses.get(part) for part in (loss.values() if isinstance(loss, dict) else [loss])]
+    reductions = {getattr(part, "reduction", "sum_over_batch_size") for part in losses}
+    if not reductions <= {"mean_with_sample_weight", "sum_over_batch_size", "mean"}:
+        raise InputError(
+            f"the loss has the reduction {reductions}; several workers need a mean, the default of Keras"
+        )
+    weighted = reductions == {"mean_with_sample_weight"}
+    counting = weighted and all(isinstance(part, LabelCrossEntropy) for part in losses)
+
+    def labels(y, weights=None):
+        parts = tf.nest.flatten(y)
+        counts = tf.ones(tf.shape(parts[0])[:1])
+        if counting:  # a text of several labels (an answer's start and end) counts where it has them all
+            counts = tf.reduce_min(tf.stack([tf.cast(part >= 0, tf.float32) for part in parts]), axis=0)
+        if weighted and weights is not None:
+            for weight in tf.nest.flatten(weights):
+                counts *= _aligned(tf.cast(weight, tf.float32), counts)
+        return tf.reduce_sum(counts)
+
+    return labels
+
+
+def _marks(parts):
+    """Two numbers that two different batches share by chance once in 16 million times."""
+    content = tf.strings.reduce_join([tf.io.serialize_tensor(part) for part in parts])
+    return [tf.cast(tf.strings.to_hash_bucket_strong(content, MARK, key), tf.float32) for key in ([1, 2], [3, 4])]
+
+
+# === The run ===
+
+
+def start_together(workers, net, state, load):
+    """Gives all workers the chief's variables and, when `load` finds a checkpoint at the chief, its position."""
+    progress = workers.agree(load)
+    _as_the_chief(workers, [*net.variables, *net.optimizer.variables, *net.metrics_variables])
+    if progress and not workers.is_chief:
+        state.restore(progress, None)
+    for variable in net.variables:  # rows of their own draw dropout masks of their own
+        if variable.name == "seed_generator_state":
+            seed = np.asarray(variable)
+            variable.assign(seed + np.array([workers.index * 0x9E3779B9 % 2**32, 0], seed.dtype))
+
+
+def _as_the_chief(workers, variables):
+    for variable, value in zip(variables, workers.from_chief([np.asarray(v) for v in variables]), strict=True):
+        variable.assign(value)
+
+
+def train_together(workers, net, loss, legs, state, config, callbacks, verbose):
+    """What `net.fit` does, over the workers: several steps a call, up to the next that is logged or saved."""
+    step = SharedStep(net, loss, workers, config.jit_compile)
+    steps, marks = _steps_function(step), (config.logging_steps, config.checkpoint_steps)
+    callbacks = keras.callbacks.CallbackList(
+        callbacks,
+        add_progbar=bool(verbose),
+        verbose=verbose,
+        epochs=config.epochs,
+        steps=state.steps_per_epoch,
+        model=net,
+    )
+    net.stop_training = False
+    callbacks.on_train_begin()
+    for data, first, last, count in legs:
+        batches = iter(data.map(step.part).prefetch(2))
+        for epoch in range(first, last):
+            net.reset_metrics()
+            callbacks.on_epoch_begin(epoch)
+            done = 0
+            while done < count:
+                many = min(count - done, *(often - state.step % often for often in marks))
+                callbacks.on_train_batch_begin(done)
+                if not steps(batches, many):
+                    raise InputError(
+                        f"the workers read different batches at step {state.step + many}; give all of them the same "
+                        "data, settings and seed (a dataset of your own: the same order everywhere)"
+                    )
+                done += many
+                state.step += many - 1  # the callback counts the last
+                callbacks.on_train_batch_end(done - 1, net.get_metrics_result())
+            logs = dict(net.get_metrics_result())
+            callbacks.on_epoch_end(epoch, logs)
+            if workers.agree(lambda: bool(net.stop_training)):
+                break
+    net.optimizer.finalize_variable_values(net.trainable_variables)
+    _as_the_chief(workers, net.variables)  # those of its best epoch, where it has gone back to them
+    callbacks.on_train_end()
+
+
+def _steps_function(step):
+    @tf.function(autograph=False, reduce_retracing=True)
+    def steps(batches, many):
+        def body(i, same):
+            return i + 1, tf.logical_and(step(*next(batches)), same)
+
+        return tf.while_loop(lambda i, _: i < many, body, [tf.constant(0), tf.constant(True)])[1]
+
+    return lambda batches, many: bool(steps(batches, tf.constant(many)))

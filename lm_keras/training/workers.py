@@ -1,0 +1,163 @@
+"""The processes of one training run: who they are (`TF_CONFIG`), and what they tell each other."""
+
+import contextlib
+import json
+import os
+import re
+import signal
+import threading
+
+import numpy as np
+
+from lm_keras.errors import InputError, WorkerLostError
+from lm_keras.quiet import load_tensorflow
+from lm_keras.training.rendezvous import meet
+
+_started = []  # the Workers of this process: TensorFlow lets a process join once
+PACK = 32 << 20  # bytes sent together: small enough to start while the gradient is still being computed
+FEW, MANY = 1 << 10, 1 << 20  # numbers sent together outside of the training step
+
+
+class Workers:
+    """This process (`index`, 0 is the chief) among the `count` of a run, and what all of them do together.
+
+    Each method that says "together" must be called by every worker, in the same order.
+    """
+
+    def __init__(self, strategy, index, count):
+        self.strategy, self.index, self.count = strategy, index, count
+        self.is_chief = index == 0
+        self._functions = {}
+
+    def add(self, arrays):
+        """Together: the sums over the workers of NumPy arrays that have the same shapes everywhere."""
+        return [self._add(np.asarray(array)) for array in arrays]
+
+    def _add(self, array):
+        kind = "int64" if array.dtype.kind in "iub" else "float64" if array.dtype == "float64" else "float32"
+        size = FEW if array.size <= FEW else MANY  # few sizes, so that few functions are traced
+        pieces = np.zeros((-(-array.size // size), size), kind)
+        pieces.ravel()[: array.size] = array.ravel()
+        sums = np.concatenate([self._add_piece(piece) for piece in pieces] or [pieces.ravel()])
+        return sums[: array.size].reshape(array.shape).astype(array.dtype)
+
+    def _add_piece(self, piece):
+        import tensorflow as tf
+
+        if piece.dtype not in self._functions:
+
+            def all_reduce(vector):  # the identity is an op with a device, which tf.distribute asks for
+                return tf.distribute.get_replica_context().all_reduce("SUM", tf.identity(vector))
+
+            self._functions[piece.dtype] = tf.function(
+                lambda vector: self.strategy.run(all_reduce, [vector]), autograph=False
+            )
+        return self._functions[piece.dtype](tf.constant(piece)).numpy()
+
+    def from_chief(self, arrays):
+        """Together: the chief's arrays, of the same shapes as the worker's own."""
+        return self.add(arrays if self.is_chief else [np.zeros_like(array) for array in arrays])
+
+    def agree(self, chief_does):
+        """Together: the JSON value that `chief_does()` gives at the chief; its InputError is raised everywhere."""
+        text = b""
+        if self.is_chief:
+            try:
+                text = json.dumps({"value": chief_does()}).encode()
+            except InputError as error:
+                text = json.dumps({"error": str(error)}).encode()
+        (size,) = self.from_chief([np.array([len(text)])])
+        own = np.frombuffer(text, np.uint8).astype(np.int64) if self.is_chief else np.zeros(size, np.int64)
+        answer = json.loads(self.from_chief([own])[0].astype(np.uint8).tobytes())
+        if "error" in answer:
+            raise InputError(answer["error"])
+        return answer["value"]
+
+    @contextlib.contextmanager
+    def watched(self):
+        """What TensorFlow says when a worker is gone, as one WorkerLostError."""
+        import tensorflow as tf
+
+        try:
+            yield
+        except tf.errors.OpError as error:
+            told = re.search(r"Collective ops is aborted by: ?(.*)", error.message, re.DOTALL)
+            if not told:
+                raise
+            task = re.search(r"/job:(\w+)(?:/replica:0)?/task:(\d+)", told[1])
+            who = f"{task[1]} {task[2]}" if task else "a worker"
+            reason = re.sub(r"Error reported from \S+ |:$", "", told[1].split("\n")[0])
+            raise WorkerLostError(
+                f"{who} is gone ({reason}), and with it the run; start all workers again with resume=True "
+                "(--resume), and it goes on from its last checkpoint"
+            ) from None
+
+
+def multi_worker(start_timeout=3600):
+    """Joins the run that `TF_CONFIG` describes and returns this process's place in it, `Workers`.
+
+    To be called before TensorFlow has computed anything (made a tensor, a model or a dataset): it names the
+    process's devices. Waits for the other workers up to `start_timeout` seconds. Called again it returns the same.
+    InputError for a missing or wrong TF_CONFIG, for a late call and for workers that do not come.
+    """
+    if _started:
+        return _started[0]
+    jobs, job, number = cluster()
+    addresses = jobs.get("chief", []) + jobs["worker"]
+    index = number if job == "chief" else number + len(jobs.get("chief", []))
+    load_tensorflow(compute=False)
+    import tensorflow as tf
+    from tensorflow.python.eager import context
+
+    if context.context()._context_handle is not None:
+        raise InputError(
+            "strategy='multi_worker' comes too late: TensorFlow has computed something already; call "
+            "lm_keras.training.multi_worker() first in the program, before any model, tensor or dataset is made"
+        )
+    meet(addresses, index, start_timeout)
+    options = tf.distribute.experimental.CommunicationOptions(bytes_per_pack=PACK)
+    with _own_handler(signal.SIGTERM):
+        strategy = tf.distribute.MultiWorkerMirroredStrategy(communication_options=options)
+    if strategy.num_replicas_in_sync != len(addresses):
+        raise InputError(
+            f"worker {index} sees {strategy.num_replicas_in_sync // len(addresses)} accelerators; start one process "
+            "for each, with CUDA_VISIBLE_DEVICES set to one of them and its own address in TF_CONFIG"
+        )
+    _started.append(Workers(strategy, index, len(addresses)))
+    return _started[0]
+
+
+@contextlib.contextmanager
+def _own_handler(number):
+    """Takes back what the block installs for a signal: TensorFlow would note SIGTERM, and go on."""
+    before = signal.getsignal(number)
+    yield
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(number, before)
+
+
+def cluster():
+    """`(addresses by job, own job, own number in it)` of TF_CONFIG; InputError where it is missing or wrong."""
+    text = os.environ.get("TF_CONFIG")
+    example = json.dumps({"cluster": {"worker": ["a:2222", "b:2222"]}, "task": {"type": "worker", "index": 0}})
+    if not text:
+        raise InputError(f"strategy='multi_worker' needs TF_CONFIG in the environment, such as {example}")
+    try:
+        told = json.loads(text)
+    except ValueError as error:
+        raise InputError(f"TF_CONFIG is not JSON ({error}); give it as {example}") from None
+    jobs = told.get("cluster") if isinstance(told, dict) else None
+    if not isinstance(jobs, dict) or not isinstance(jobs.get("worker"), list) or not jobs["worker"]:
+        raise InputError(f"TF_CONFIG names no workers; give it as {example}")
+    if not set(jobs) <= {"chief", "worker"}:
+        raise InputError(f"TF_CONFIG has the jobs {', '.join(sorted(jobs))}; this trains with chief and worker only")
+    for address in (address for addresses in jobs.values() for address in addresses):
+        if not isinstance(address, str) or not re.fullmatch(r".+:\d{1,5}", address):
+            raise InputError(f"TF_CONFIG has the address {address!r}; give host:port")
+    task = told.get("task") if isinstance(told.get("task"), dict) else {}
+    job, number = task.get("type"), task.get("index")
+    if job not in jobs:
+        raise InputError(f"TF_CONFIG has the task type {job!r}; it must be one of {', '.join(sorted(jobs))}")
+    if isinstance(number, bool) or not str(number).isdecimal() or int(number) >= len(jobs[job]):
+        raise InputError(f"TF_CONFIG has the task index {number!r}; {job} has the indices 0 to {len(jobs[job]) - 1}")
+    return jobs, job, int(number)
