@@ -1,0 +1,130 @@
+"""The layers of this library that are faster than Keras' own give what Keras' own give: values and gradients."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import lm_keras as lk
+from lm_keras.layers import gelu, lstm, output
+from lm_keras.layers.linear_cross_entropy import linear_cross_entropy
+from lm_keras.training import objectives
+
+
+def draw(*shape, seed=0):
+    return tf.constant(np.random.default_rng(seed).normal(size=shape), tf.float32)
+
+
+def assert_close(ours, theirs, tolerance=2e-6):
+    for mine, other in zip(tf.nest.flatten(ours), tf.nest.flatten(theirs), strict=True):
+        np.testing.assert_allclose(mine, other, rtol=1e-5, atol=tolerance)
+
+
+def graph(f, **options):
+    return tf.function(f, autograph=False, **options)
+
+
+@pytest.mark.parametrize("compiled", [False, True])
+@pytest.mark.parametrize("masked", [False, True])
+def test_lstm_is_that_of_keras(masked, compiled, monkeypatch):
+    monkeypatch.setattr(lstm, "WORTH_COMPILING", 0 if compiled else 10**9)
+    x, states = draw(3, 7, 5), [draw(3, 4, seed=1), draw(3, 4, seed=2)]
+    mask = tf.constant(np.random.default_rng(3).random((3, 7)) > 0.4) if masked else None
+    options = {"return_sequences": True, "return_state": True, "use_cudnn": False}
+    ours, theirs = lstm.LSTM(4, **options), keras.layers.LSTM(4, **options)
+    for layer in (ours, theirs):
+        layer.build(x.shape)
+    ours.set_weights(theirs.get_weights())
+    towards = [draw(3, 7, 4, seed=4), draw(3, 4, seed=5), draw(3, 4, seed=6)]
+
+    def run(layer):
+        @graph
+        def values_and_gradients():
+            with tf.GradientTape() as tape:
+                tape.watch([x, *states])
+                out = layer(x, initial_state=states, mask=mask, training=True)
+                loss = tf.add_n([tf.reduce_sum(part * way) for part, way in zip(out, towards, strict=True)])
+            return out, tape.gradient(loss, [x, *states, *(v.value for v in layer.trainable_variables)])
+
+        return values_and_gradients()
+
+    assert_close(run(ours), run(theirs))
+
+
+@pytest.mark.parametrize("rows", [False, True])
+@pytest.mark.parametrize("biased", [False, True])
+def test_linear_cross_entropy_is_product_then_cross_entropy(rows, biased):
+    x, bias = draw(6, 4) * 5, draw(9, seed=2) if biased else None
+    table, weights = draw(9, 4, seed=1) if rows else draw(4, 9, seed=1), tf.constant([1.0, 0, 2, 0.5, 0, 1])
+    labels = tf.constant([0, 8, 3, 3, 1, 5])
+
+    def fused(x, table, bias):
+        return linear_cross_entropy(x, table, bias, labels, rows)
+
+    def plain(x, table, bias):
+        logits = tf.matmul(x, table, transpose_b=rows) + (0.0 if bias is None else bias)
+        return tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits)
+
+    def run(f):
+        arguments = [x, table, *([] if bias is None else [bias])]
+        with tf.GradientTape() as tape:
+            tape.watch(arguments)
+            nats = f(x, table, bias)
+            loss = tf.reduce_sum(nats * weights)
+        return nats, tape.gradient(loss, arguments)
+
+    assert_close(run(fused), run(plain), 1e-5)
+
+
+def test_linear_cross_entropy_survives_logits_that_overflow():
+    x, table = tf.constant([[1e4], [-1e4]]), tf.constant([[1.0, 2.0, -1.0]])
+    nats = linear_cross_entropy(x, table, None, tf.constant([1, 1]))
+    np.testing.assert_allclose(nats, [0, 3e4])
+
+
+@pytest.mark.parametrize("approximate", [False, True])
+def test_gelu_is_that_of_keras(approximate, monkeypatch):
+    monkeypatch.setattr(gelu, "WORTH_COMPILING", 0)
+    layer, x, upstream = gelu.Gelu(approximate), draw(5, 40) * 3, draw(5, 40, seed=1)
+
+    def run(f):
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            y = f(x)
+        return y, tape.gradient(y, x, upstream)
+
+    ours = graph(lambda: run(lambda x: layer(x, training=True)))()
+    assert_close(ours, run(lambda x: keras.ops.gelu(x, approximate=approximate)), 5e-6)  # 1 + tanh cancels
+
+
+@pytest.mark.parametrize(
+    ("family", "policy"),
+    [("lstm", "float32"), ("tied lstm", "float32"), ("gpt2", "float32"), ("lstm", "mixed_bfloat16")],
+)
+def test_fifty_steps_give_the_losses_of_the_plain_path(family, policy, monkeypatch):
+    """Each loss within 1e-4 in float32; in mixed precision the last ones within a hundredth."""
+    rng = np.random.default_rng(0)
+    x = rng.integers(0, 30, (8, 12), dtype="int32")
+    y = np.where(rng.random(x.shape) < 0.2, -1, np.roll(x, -1, 1)).astype("int32")
+    used = []
+
+    def losses(fast):
+        if not fast:
+            monkeypatch.setattr(objectives, "factors_of", lambda logits: None)
+            monkeypatch.setattr(lstm.LSTM, "inner_loop", keras.layers.LSTM.inner_loop)
+        else:
+            monkeypatch.setattr(objectives, "factors_of", lambda logits: used.append(1) or output.factors_of(logits))
+        if family == "gpt2":
+            model = lk.models.build_gpt2(30, 12, 16, 1, 2, seed=0)
+        else:
+            model = lk.models.build_lstm_lm(30, hidden_dim=16, tie_embeddings="tied" in family, seed=0)
+        config = lk.TrainingConfig(epochs=50, batch_size=8, learning_rate=1e-2, warmup_steps=0, dtype=policy)
+        return lk.fit(model, (x, y), config=config).history["loss"]
+
+    ours, plain = losses(True), losses(False)
+    assert used, "the loss of the output layer was not used"
+    assert plain[-1] < 0.8 * plain[0]
+    if policy == "float32":
+        np.testing.assert_allclose(ours, plain, atol=1e-4)
+    else:
+        np.testing.assert_allclose(ours, plain, atol=1e-2 * plain[0])
