@@ -14,7 +14,7 @@ __version__ = "0.1.0"
 
 __getattr__, __dir__, __all__ = attach(
     __name__,
-    submodules=["data", "generation", "models", "serving", "tasks", "text", "training"],
+    submodules=["data", "embeddings", "generation", "models", "serving", "tasks", "text", "training"],
     names={
         "TrainingConfig": "lm_keras.training.config",
         "fit": "lm_keras.training.fitting",

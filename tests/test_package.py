@@ -10,7 +10,7 @@ import pytest
 
 import lm_keras as lk
 
-SUBPACKAGES = ("data", "generation", "models", "serving", "tasks", "text", "training")
+SUBPACKAGES = ("data", "embeddings", "generation", "models", "serving", "tasks", "text", "training")
 
 
 @pytest.mark.parametrize("name", ["lm_keras", *(f"lm_keras.{name}" for name in SUBPACKAGES)])
@@ -41,7 +41,7 @@ def test_unknown_name_is_an_attribute_error():
 
 
 def test_every_file_is_short_and_every_import_follows_the_arrow():
-    order = ["text", "data", "models", "training", "generation", "serving", "tasks"]
+    order = ["text", "data", "embeddings", "models", "training", "generation", "serving", "tasks"]
     root = Path(lk.__file__).parent
     for path in root.rglob("*.py"):
         lines = path.read_text(encoding="utf-8").splitlines()

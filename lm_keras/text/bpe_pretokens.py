@@ -11,8 +11,6 @@ from typing import NamedTuple
 
 import numpy as np
 
-from lm_keras.text import codepoints
-
 OTHER, LETTER, NUMBER, SPACE, NEWLINE = range(5)
 _EDGE = 5  # what stands before the first run of a text and after its last
 
@@ -89,8 +87,11 @@ def _starts(runs, quoted, first, last):
     """The sorted starts of pieces: of runs, behind the letters of a contraction, and of a run's last space."""
     import tensorflow as tf
 
-    places = tf.stack([runs.start + quoted, runs.start + runs.length - 1], axis=1)
-    return tf.boolean_mask(places, tf.stack([first, last], axis=1))
+    own = tf.where(first)[:, 0]
+    own = tf.gather(runs.start, own) + tf.gather(quoted, own)
+    spaces = tf.where(last)[:, 0]  # few
+    spaces = tf.gather(runs.start, spaces) + tf.gather(runs.length, spaces) - 1
+    return tf.sort(tf.concat([own, spaces], axis=0))
 
 
 def _every_third_digit(codes, runs, starts):
@@ -112,7 +113,7 @@ def _runs(codes, splits, pattern):
 
     size = tf.size(codes)
     table, single = _class_table(pattern)
-    kinds = codepoints.tf_page_lookup(table, codes)
+    kinds = tf.gather(table, tf.minimum(codes, len(table) - 1))
     edges = tf.scatter_nd(splits[:, None], tf.ones_like(splits, tf.int32), tf.cast([size + 1], tf.int64)) > 0
     cut = edges[:-1] | tf.concat([[True], kinds[1:] != kinds[:-1]], axis=0)[:size]
     if single is not None:
@@ -170,7 +171,10 @@ def _contraction_letters(folded):
 
 @functools.cache
 def _class_table(pattern):
-    """(The page table of the classes, the class of which each character is a run of its own or None)."""
+    """(The classes of code points, int8; the class of which each character is a run of its own, or None).
+
+    All code points behind the end of the table are of its last entry's class.
+    """
     classes, single = np.full(0x110000, OTHER, np.int8), None
     for value, expression in ((LETTER, r"\p{L}+"), (NUMBER, r"\p{N}+"), (SPACE, r"\s+")):
         classes[_matching(expression)] = value
@@ -179,11 +183,8 @@ def _class_table(pattern):
         single = NUMBER if pattern == "qwen2" else None
     if pattern == "gpt2-digits":
         classes[_digits()] = single = _EDGE + 1
-    pages = classes.reshape(-1, 256)
-    different = {page.tobytes(): page for page in pages}  # most pages are one and the same
-    index = {key: i for i, key in enumerate(different)}
-    numbers = np.array([index[page.tobytes()] for page in pages], np.int32)
-    return (numbers, np.stack(list(different.values()))), single
+    last = int(np.flatnonzero(classes != OTHER)[-1])
+    return classes[: last + 2], single
 
 
 def _matching(expression, end=0x40000):

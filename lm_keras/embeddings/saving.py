@@ -1,0 +1,45 @@
+"""KeyedVectors to files."""
+
+import gzip
+
+import numpy as np
+
+from lm_keras.embeddings import decimals
+from lm_keras.errors import InputError
+from lm_keras.files import replacing
+
+FORMATS = ("glove", "word2vec", "word2vec-binary")
+
+
+def save_vectors(vectors, path, format="word2vec"):  # noqa: A002
+    """Writes KeyedVectors as "glove" or "word2vec" (text; fastText's .vec is the same), or "word2vec-binary".
+
+    What is read back is the same to the bit. A path that ends in .gz is compressed. Raises InputError, before
+    anything is written, for a word that the format cannot hold: an empty one, one with a line break, in binary one
+    with a space, in text one that ends in a number after a space; and for numbers that are not finite.
+    """
+    if format not in FORMATS:
+        raise InputError(f"format is {format!r}; give one of {', '.join(map(repr, FORMATS))}")
+    binary, table = format == "word2vec-binary", np.asarray(vectors.vectors, np.float32)
+    words = [str(word).encode() if _writable(str(word), binary) else _refuse(word) for word in vectors.index_to_key]
+    if not np.isfinite(table).all():
+        raise InputError("the vectors hold nan or infinity; a file of vectors cannot")
+    with replacing(path) as temporary, (gzip.open if str(path).endswith(".gz") else open)(temporary, "wb") as file:
+        if format != "glove":
+            file.write(b"%d %d\n" % table.shape)
+        line = b"%s " + b" ".join([b"%.9g"] * table.shape[1]) + b"\n"
+        for word, row in zip(words, table, strict=True):
+            file.write(word + b" " + row.astype("<f4").tobytes() if binary else line % (word, *row.tolist()))
+
+
+def _writable(word, binary):
+    if not word or any("\ud800" <= char <= "\udfff" for char in word):
+        return False
+    if binary:
+        return " " not in word and word[0] != "\n"
+    before, space, last = word.rpartition(" ")
+    return "\n" not in word and not (space and decimals.NUMBER.fullmatch(last.encode()))
+
+
+def _refuse(word):
+    raise InputError(f"the word {str(word)!r} cannot be written in this format: take it out first")

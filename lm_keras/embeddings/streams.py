@@ -1,0 +1,84 @@
+"""Files of vectors, plain, .gz or .zip, as streams of bytes and of whole lines."""
+
+import contextlib
+import gzip
+import zipfile
+import zlib
+from pathlib import Path
+
+from lm_keras.errors import InputError
+
+BLOCK = 1 << 17  # bytes: what is made of them stays in the processor's cache
+_LONGEST_LINE = 1 << 24
+
+
+@contextlib.contextmanager
+def opened(path, member=None):
+    """Yields (binary stream, name of what is read, whether it is a plain file); faults become InputError.
+
+    Compression is seen from the first bytes, not from the name. `member`: which file of a .zip, if it holds several.
+    """
+    path = Path(path).expanduser()
+    if not path.is_file():
+        kind = "is a folder" if path.is_dir() else "does not exist"
+        raise InputError(f"{path} {kind}; give a file of word vectors")
+    try:
+        with path.open("rb") as file:
+            head = file.read(4)
+            file.seek(0)
+            if head[:2] == b"\x1f\x8b":
+                with gzip.open(file) as stream:
+                    yield stream, str(path), False
+            elif head == b"PK\x03\x04":
+                with zipfile.ZipFile(file) as archive:
+                    name = _member(path, archive, member)
+                    with archive.open(name) as stream:
+                        yield stream, f"{path}, {name}", False
+            else:
+                yield file, str(path), True
+    except (EOFError, zlib.error, gzip.BadGzipFile, zipfile.BadZipFile) as error:
+        raise InputError(f"{path}: cut off or damaged ({error}); get the file again") from error
+    except (NotImplementedError, RuntimeError) as error:  # a password, a rare compression
+        raise InputError(f"{path}: the archive cannot be read ({error}); unpack it first") from error
+    except OSError as error:
+        raise InputError(f"{path} cannot be read ({error.strerror or error})") from error
+
+
+def _member(path, archive, member):
+    names = [info.filename for info in archive.infolist() if not info.is_dir()]
+    if member is None and len(names) == 1:
+        return names[0]
+    if member not in names:
+        said = "" if member is None else f"holds no {member!r}, "
+        raise InputError(f"{path}: {said}holds {', '.join(map(repr, names[:8])) or 'no file'}: name one as member=")
+    return member
+
+
+def line_blocks(stream, name):
+    """Yields lists of whole lines, bytes without their ends, and whether the last one had no end: (lines, cut).
+
+    LF or CRLF ends a line, and one space before it is left out: word2vec and fastText write one after each number.
+    """
+    held = stream.read(3).removeprefix(b"\xef\xbb\xbf")
+    while block := stream.read(BLOCK):
+        cut = block.rfind(b"\n") + 1
+        if not cut:
+            held += block
+            if len(held) > _LONGEST_LINE:
+                raise InputError(f"{name}: no line ends within {_LONGEST_LINE >> 20} MiB; not a text file of vectors")
+            continue
+        whole, held = held + block[:cut], block[cut:]
+        yield _lines(whole[:-1]), False
+    if held:
+        if held.endswith(b"\n"):  # of a file of three bytes
+            yield _lines(held[:-1]), False
+        else:
+            yield _lines(held), True
+
+
+def _lines(block):
+    if b"\r" in block:
+        block = (block + b"\n").replace(b"\r\n", b"\n")[:-1]
+    if b" \n" in block or block.endswith(b" "):
+        block = (block + b"\n").replace(b" \n", b"\n")[:-1]
+    return block.split(b"\n")

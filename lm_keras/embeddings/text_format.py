@@ -1,0 +1,152 @@
+"""The text format of GloVe, word2vec and fastText: a word and its numbers a line, single spaces between them."""
+
+import warnings
+from collections import Counter
+
+import numpy as np
+
+from lm_keras.embeddings import decimals
+from lm_keras.embeddings.streams import line_blocks
+from lm_keras.embeddings.table import Table, check_dim
+from lm_keras.errors import InputError
+
+_LOOKED_AT = 100  # lines that decide how many numbers a line holds
+
+
+def read_text(stream, name, wanted=None, header=False):
+    """Returns the KeyedVectors of a stream of lines. `wanted`: a set of words, bytes, all others are left out.
+
+    `header`: the first line must be the two counts, of words and of numbers a line; otherwise it may, and without it
+    most of the first lines decide on the numbers a line. What is before the numbers is the word, spaces and all;
+    but if it ends in a number after a space, the line has one too many. Empty lines may end the file. Raises
+    InputError, with the number of the line, for every other line; of words that are not wanted, nothing is checked.
+    """
+    reader = None
+    for lines, cut in line_blocks(stream, name):
+        if reader is None:
+            counts, dim = _sizes(lines, name, header)
+            reader = _Reader(name, dim, wanted, counts)
+            lines = lines[1:] if counts else lines
+        reader.read(lines, cut)
+    if reader is None:
+        raise InputError(f"{name}: it is empty; give a file of word vectors")
+    reader.check_count()
+    return reader.table.vectors(name)
+
+
+def _sizes(lines, name, header):
+    """(the two counts of the header or None, how many numbers a line holds)."""
+    pieces = lines[0].split(b" ")
+    counts = tuple(map(int, pieces)) if len(pieces) == 2 and all(piece.isdigit() for piece in pieces) else None
+    if header:
+        if not counts:
+            raise InputError(f"{name}, line 1: {_shown(lines[0])} is not the number of words and that of numbers")
+        return counts, counts[1]
+    if counts and len(lines) > 1 and _dim(lines[1:], name) == counts[1] > 1:
+        return counts, counts[1]
+    return None, _dim(lines, name)
+
+
+def _dim(lines, name):
+    """How many numbers end most of the first lines, not counting their first word."""
+    numbers = Counter()
+    for line in lines[:_LOOKED_AT]:
+        pieces = line.split(b" ")
+        last = len(pieces)
+        while last > 1 and decimals.NUMBER.fullmatch(pieces[last - 1]):
+            last -= 1
+        numbers[len(pieces) - last] += 1
+    del numbers[0]
+    if not numbers:
+        raise InputError(f"{name}: no line of {_shown(lines[0] if lines else b'')} ... is a word and numbers")
+    return numbers.most_common(1)[0][0]
+
+
+class _Reader:
+    """Lines to rows of a table; knows on which line it is."""
+
+    def __init__(self, name, dim, wanted, counts):
+        check_dim(dim, name)
+        self.name, self.dim, self.wanted, self.count = name, dim, wanted, counts and counts[0]
+        self.first = 2 if counts else 1  # the number of the first of the lines to be read
+        self.empty = None
+        self.table, self.lines = Table(dim), 0
+        self.beginnings = wanted and {word.partition(b" ")[0] for word in wanted}
+        self.spaced = wanted and any(b" " in word for word in wanted)
+
+    def read(self, lines, cut):
+        """`cut`: nothing ends the last line."""
+        numbers = range(self.first, self.first + len(lines))
+        self.first += len(lines)
+        if self.empty or b"" in lines:
+            lines, numbers = self._without_empty(lines, numbers)
+        self.lines += len(lines)
+        if self.wanted is not None:
+            chosen = [i for i, line in enumerate(lines) if line.partition(b" ")[0] in self.beginnings]
+            cut = cut and len(lines) - 1 in chosen
+            lines, numbers = [lines[i] for i in chosen], [numbers[i] for i in chosen]
+        if not lines:
+            return
+        parts = [line.partition(b" ") for line in lines]
+        if self.spaced or not self._add([part[0] for part in parts], [part[2] for part in parts], numbers):
+            parts = [self._parts(*place, cut) for place in zip(lines, numbers, strict=True)]
+            if self.wanted is not None:
+                parts = [part for part in parts if part[0] in self.wanted]
+            if parts:
+                self._add(*zip(*parts, strict=True), sure=True)
+        if cut:
+            warnings.warn(f"{self.name}: nothing ends the last line; its last number may be cut", stacklevel=4)
+
+    def _add(self, words, rests, numbers, sure=False):
+        """Adds the rows, or returns False if one is not as it should be; InputError if `sure` of their sizes."""
+        try:
+            values, ends = decimals.parse(b" ".join(rests))
+        except decimals.NotANumberError as error:
+            if not sure:
+                return False
+            row, field = numbers[error.index // self.dim], _shown(error.field)
+            raise self._error(row, f"{field} where a number is expected") from None
+        due = np.cumsum(np.fromiter(map(len, rests), np.int64, len(rests)) + 1) - 1
+        if not sure and (b"" in words or not np.array_equal(ends[self.dim - 1 :: self.dim], due)):
+            return False
+        try:
+            self.table.add(words, values)
+        except OverflowError as error:
+            raise self._error(numbers[error.args[0]], "a number that float32 cannot hold") from None
+        return True
+
+    def _parts(self, line, number, cut):
+        """(word, numbers, number of the line) of one line, looked at with care."""
+        word, *rest = line.rsplit(b" ", self.dim)
+        if len(rest) < self.dim:
+            end = "; the file is cut off here" if cut and number == self.first - 1 else ""
+            raise self._error(number, f"{len(rest)} numbers where {self.dim} are expected{end}: {_shown(line)}")
+        if not word:
+            raise self._error(number, "no word before the numbers")
+        before, space, last = word.rpartition(b" ")
+        if space and decimals.NUMBER.fullmatch(last):
+            raise self._error(number, f"more than the {self.dim} numbers that are expected: {_shown(line)}")
+        return word, b" ".join(rest), number
+
+    def _without_empty(self, lines, numbers):
+        kept = [i for i, line in enumerate(lines) if line]
+        empty = [i for i, line in enumerate(lines) if not line]
+        if kept and (self.empty or empty and empty[0] < kept[-1]):
+            raise self._error(self.empty or numbers[empty[0]], "an empty line among the vectors")
+        self.empty = self.empty or numbers[empty[0]]
+        return lines[: len(kept)], numbers[: len(kept)]
+
+    def check_count(self):
+        if self.count is not None and self.lines != self.count:
+            raise InputError(
+                f"{self.name}: its first line promises {self.count:,} words, it holds {self.lines:,}; "
+                "cut off, or two files in one: get it again"
+            )
+
+    def _error(self, number, what):
+        return InputError(f"{self.name}, line {number}: {what}")
+
+
+def _shown(text):
+    text = text.decode(errors="backslashreplace")
+    return repr(text if len(text) <= 60 else text[:57] + "...")

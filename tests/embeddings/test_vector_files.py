@@ -1,0 +1,245 @@
+"""Files of vectors: what is written is read back, and read as gensim reads it."""
+
+import gzip
+import math
+import warnings
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from gensim.models import FastText, KeyedVectors
+from gensim.models.fasttext import load_facebook_vectors, save_facebook_model
+from gensim.test.utils import datapath
+from hypothesis import given
+from hypothesis import strategies as st
+
+import lm_keras as lk
+from lm_keras.embeddings import load_fasttext, load_glove, load_word2vec, save_vectors, streams
+
+WORD = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\n "), min_size=1, max_size=8)
+PHRASE = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\n"), min_size=1, max_size=8)
+READERS = {"glove": load_glove, "word2vec": load_word2vec, "word2vec-binary": load_word2vec}
+
+
+def keyed(words, table):
+    vectors = KeyedVectors(table.shape[1])
+    vectors.add_vectors(list(words), table)
+    return vectors
+
+
+def same(one, other):
+    assert list(one.index_to_key) == list(other.index_to_key)
+    assert dict(one.key_to_index) == dict(other.key_to_index)
+    assert one.vectors.dtype == np.float32 and one.vectors.tobytes() == other.vectors.tobytes()
+
+
+@st.composite
+def any_vectors(draw, word):
+    words = draw(st.lists(word, unique=True, min_size=1, max_size=12))
+    number = st.floats(width=32, allow_nan=False, allow_infinity=False)
+    dim = draw(st.integers(1, 4))
+    table = draw(st.lists(number, min_size=dim * len(words), max_size=dim * len(words)))
+    return keyed(words, np.array(table, np.float32).reshape(-1, dim))
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("vectors")
+
+
+@pytest.mark.parametrize("kind, ending", [("glove", ".gz"), ("word2vec", ""), ("word2vec-binary", "")])
+@given(any_vectors(WORD))
+def test_any_unicode_word_survives(folder, kind, ending, vectors):
+    words = vectors.index_to_key
+    if kind == "word2vec-binary" and words[0].startswith("\n"):
+        return
+    save_vectors(vectors, folder / f"a{ending}", kind)
+    same(READERS[kind](folder / f"a{ending}"), vectors)
+    some = words[::2]
+    kept = READERS[kind](folder / f"a{ending}", vocabulary=[*some, "another"])
+    same(kept, keyed(some, vectors.vectors[::2]))
+
+
+@given(any_vectors(PHRASE))
+def test_words_with_spaces_survive_in_text(folder, vectors):
+    try:
+        save_vectors(vectors, folder / "b", "word2vec")
+    except lk.InputError:  # a word that ends in a number
+        return
+    same(load_word2vec(folder / "b"), vectors)
+    same(
+        load_word2vec(folder / "b", vocabulary=vectors.index_to_key[:1]),
+        keyed(vectors.index_to_key[:1], vectors.vectors[:1]),
+    )
+
+
+def test_words_of_the_large_glove_files(tmp_path):
+    words = [
+        ".",
+        ". . .",
+        "at name@domain.com",
+        "\x85",
+        "\xa0",
+        "a\u2028b",
+        "<unk>",
+        "é",
+        "e\u0301",
+        "\ufeff",
+        "3.14",
+        "-",
+    ]
+    vectors = keyed(words, np.arange(len(words) * 3, dtype="float32").reshape(-1, 3) / 7)
+    save_vectors(vectors, tmp_path / "v", "glove")
+    same(load_glove(tmp_path / "v"), vectors)
+    same(load_glove(tmp_path / "v", vocabulary=[". . .", "\x85"]), keyed([". . .", "\x85"], vectors.vectors[[1, 3]]))
+    same(load_glove(tmp_path / "v", vocabulary=["."]), keyed(["."], vectors.vectors[:1]))
+
+
+def test_every_way_to_write_a_line(tmp_path):
+    """Windows' line ends, spaces at the end, a byte order mark, no last line end, empty lines at the end."""
+    expected = keyed(["a", "b"], np.array([[1, -2.5], [0.5, 1e-5]], "float32"))
+    for content in (
+        b"a 1 -2.5\r\nb .5 1e-5\r\n",
+        b"a 1. -2.5 \nb 0.5 1E-05 \n",
+        b"\xef\xbb\xbfa 1.0 -2.50\nb +0.5 0.00001\n",
+        b"a 1.0 -2.5\nb 0.5 0.00001\n\n\n",
+        b"2 2\na 1.0 -2.5\nb 0.5 0.00001\n",
+    ):
+        (tmp_path / "v").write_bytes(content)
+        same(load_glove(tmp_path / "v"), expected)
+    (tmp_path / "v").write_bytes(b"a 1.0 -2.5\nb 0.5 0.00001")
+    with pytest.warns(UserWarning, match="nothing ends the last line"):
+        same(load_glove(tmp_path / "v"), expected)
+
+
+def test_many_blocks(tmp_path, monkeypatch):
+    rng = np.random.default_rng(0)
+    vectors = keyed([f"w{i}" + " x" * (i % 7 == 3) for i in range(500)], rng.normal(size=(500, 7)).astype("float32"))
+    binary = keyed([f"w{i}" for i in range(500)], vectors.vectors)
+    save_vectors(vectors, tmp_path / "t", "word2vec")
+    save_vectors(binary, tmp_path / "b", "word2vec-binary")
+    for block in (1, 5, 100, 777, 1 << 17):
+        for module in ("streams", "binary_format"):
+            monkeypatch.setattr(f"lm_keras.embeddings.{module}.BLOCK", block)
+        if block > 1:  # a block of one byte takes long
+            same(load_word2vec(tmp_path / "t"), vectors)
+        same(load_word2vec(tmp_path / "b"), binary)
+
+
+def test_same_as_gensim(tmp_path):
+    glove = "".join(Path(datapath("lee_fasttext.vec")).read_text().splitlines(keepends=True)[1:])
+    (tmp_path / "glove.txt").write_text(glove)
+    same(
+        load_glove(tmp_path / "glove.txt"), KeyedVectors.load_word2vec_format(tmp_path / "glove.txt", no_header=True)
+    )
+    for name in ("lee_fasttext.vec", "crime-and-punishment.vec"):
+        same(load_fasttext(datapath(name)), KeyedVectors.load_word2vec_format(datapath(name)))
+    expected = KeyedVectors.load_word2vec_format(datapath("euclidean_vectors.bin"), binary=True)
+    same(load_word2vec(datapath("euclidean_vectors.bin")), expected)
+    for binary in (False, True):
+        expected.save_word2vec_format(str(tmp_path / "v"), binary=binary)
+        same(load_word2vec(tmp_path / "v"), expected)
+    save_vectors(expected, tmp_path / "w", "word2vec-binary")
+    same(KeyedVectors.load_word2vec_format(str(tmp_path / "w"), binary=True), expected)
+    save_vectors(expected, tmp_path / "w", "word2vec")
+    same(KeyedVectors.load_word2vec_format(str(tmp_path / "w")), expected)
+
+
+def test_line_breaks_of_the_first_word2vec(tmp_path):
+    one = np.array([[1, 2], [3, 4]], "<f4")
+    (tmp_path / "v").write_bytes(b"2 2\na " + one[0].tobytes() + b"\nb " + one[1].tobytes() + b"\n")
+    same(load_word2vec(tmp_path / "v"), keyed(["a", "b"], one))
+
+
+def test_zip_with_several_files(tmp_path):
+    with zipfile.ZipFile(tmp_path / "v.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("one.txt", "a 1.5\n")
+        archive.writestr("two.txt", "a 2.5 3.5\n")
+    same(load_glove(tmp_path / "v.zip", member="two.txt"), keyed(["a"], np.array([[2.5, 3.5]], "f4")))
+    with pytest.raises(lk.InputError, match="'one.txt', 'two.txt': name one as member="):
+        load_glove(tmp_path / "v.zip")
+    with pytest.raises(lk.InputError, match="holds no 'three.txt'"):
+        load_glove(tmp_path / "v.zip", member="three.txt")
+    with zipfile.ZipFile(tmp_path / "w.zip", "w") as archive:
+        archive.write(datapath("crime-and-punishment.bin"), "model.bin")
+    ours = load_fasttext(tmp_path / "w.zip")
+    assert np.array_equal(ours["abandon"], load_facebook_vectors(datapath("crime-and-punishment.bin"))["abandon"])
+
+
+def test_a_word_that_comes_again(tmp_path):
+    rows = [f"w{i % 70} {i}.5 1.0\n" for i in range(100)]
+    (tmp_path / "v").write_text("".join(rows))
+    with pytest.warns(UserWarning, match="30 words come again, the first is 'w0' in row 71"):
+        vectors = load_glove(tmp_path / "v")
+    assert list(vectors.index_to_key) == [f"w{i}" for i in range(70)]
+    assert vectors.vectors[:, 0].tolist() == [i + 0.5 for i in range(70)]
+    assert vectors.key_to_index["w69"] == 69
+
+
+def test_a_word_that_is_not_utf8(tmp_path):
+    (tmp_path / "v").write_bytes(b"caf\xe9 1.5\nb 2.5\n")
+    with pytest.warns(UserWarning, match="1 words are not UTF-8"):
+        vectors = load_glove(tmp_path / "v")
+    assert list(vectors.index_to_key) == ["caf\\xe9", "b"]
+
+
+@pytest.mark.parametrize("name", ["crime-and-punishment.bin", "toy-model.bin", "lee_fasttext_new.bin"])
+def test_fasttext_models_as_gensim_reads_them(name, tmp_path):
+    expected = load_facebook_vectors(datapath(name))
+    (tmp_path / "m.bin.gz").write_bytes(gzip.compress(Path(datapath(name)).read_bytes()))
+    for path in (datapath(name), tmp_path / "m.bin.gz"):
+        ours = load_fasttext(path)
+        assert ours.index_to_key == expected.index_to_key
+        np.testing.assert_array_equal(ours.vectors, expected.vectors)
+        for word in (*expected.index_to_key[:5], "neverseen", "непонятный"):
+            assert np.array_equal(ours[word], expected[word])
+    some = expected.index_to_key[3:9:2]
+    few = load_fasttext(datapath(name), vocabulary=some)
+    assert few.index_to_key == some
+    for word in (*some, "neverseen", expected.index_to_key[0]):  # the last is known by its n-grams alone now
+        assert np.array_equal(few[word], expected[word]) == (word != expected.index_to_key[0])
+
+
+def test_fasttext_survives_with_any_words(tmp_path):
+    words = ["naïve", "北京", "\x85", "e\u0301", "🙂", "a\tb", "I'm"]
+    model = FastText([words] * 3, vector_size=4, min_count=1, bucket=50, epochs=1, seed=1, workers=1)
+    save_facebook_model(model, str(tmp_path / "m.bin"))
+    ours = load_fasttext(tmp_path / "m.bin")
+    assert set(ours.index_to_key) == set(words)
+    for word in (*words, "another"):
+        np.testing.assert_allclose(ours[word], model.wv[word], rtol=1e-6)
+
+
+def test_the_vocabulary_of_a_tokenizer(tmp_path):
+    words = ["paris", "Paris", "the", "of", "unused"]
+    save_vectors(keyed(words, np.eye(5, dtype="float32")), tmp_path / "v")
+    tokenizer = lk.text.WordTokenizer.train(["Paris The of"])
+    assert list(load_word2vec(tmp_path / "v", vocabulary=tokenizer).index_to_key) == ["paris", "Paris", "the", "of"]
+    with pytest.raises(lk.InputError, match="got one string"):
+        load_word2vec(tmp_path / "v", vocabulary="Paris")
+
+
+def test_words_that_cannot_be_written(tmp_path):
+    for word, kind in [
+        ("", "glove"),
+        ("a\nb", "word2vec"),
+        ("No 5", "glove"),
+        ("a b", "word2vec-binary"),
+        ("\ud800", "glove"),
+    ]:
+        with pytest.raises(lk.InputError, match="cannot be written"):
+            save_vectors(keyed([word], np.ones((1, 2), "f4")), tmp_path / "v", kind)
+    with pytest.raises(lk.InputError, match="nan or infinity"):
+        save_vectors(keyed(["a"], np.array([[math.nan]], "f4")), tmp_path / "v")
+    with pytest.raises(lk.InputError, match="format is 'x'"):
+        save_vectors(keyed(["a"], np.ones((1, 2), "f4")), tmp_path / "v", "x")
+    assert not list(tmp_path.iterdir())
+
+
+def test_no_warning_for_a_sound_file(tmp_path):
+    save_vectors(keyed(["a", "b"], np.ones((2, 3), "f4")), tmp_path / "v")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        load_word2vec(tmp_path / "v")
+    assert streams.BLOCK >= 1 << 16
