@@ -3,10 +3,12 @@
 import functools
 import gc
 import os
+import sys
 
 import pytest
 from hypothesis import settings
 from small_models import train_lm
+from warm import PACKAGES, SERVER, warm
 
 import lm_keras as lk
 
@@ -59,3 +61,25 @@ def loaded_once(monkeypatch):
     """A run is read from its folder by the first command and shared with the later ones, traced functions too."""
     load = functools.cache(lk.LanguageModel.load)
     monkeypatch.setattr(lk.LanguageModel, "load", lambda folder: load(str(folder)))
+
+
+@pytest.fixture(scope="session")
+def warm_python():
+    """A program that is Python, for processes that are new to lm_keras: see tests/warm."""
+    with warm(PACKAGES) as program:
+        yield program
+
+
+@pytest.fixture(scope="session")
+def warm_server():
+    """The same without keras and lm_keras, for exports."""
+    with warm(SERVER, "-I") as program:
+        yield program
+
+
+@pytest.fixture(scope="module")
+def warm_check(warm_server):
+    """Fresh processes of `lk.check` are forks of one that has imported TensorFlow: two seconds less for each."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "executable", warm_server)
+        yield
