@@ -4,6 +4,7 @@ import functools
 import gc
 import os
 import sys
+from pathlib import Path
 
 import pytest
 from hypothesis import settings
@@ -14,8 +15,9 @@ import lm_keras as lk
 
 # Longest first, in CPU time: a worker that takes such a file last works on alone when the other has ended.
 LONGEST = (
-    *("test_notebooks", "test_families", "test_cli", "test_tokenizers", "test_resume", "test_seq2seq"),
-    *("test_builders", "test_exported_answers", "test_odd_requests", "test_export_check", "test_language_model"),
+    *("test_notebooks", "test_families", "serving", "test_builders", "test_cli", "test_tokenizers"),
+    *("test_every_family", "test_every_task", "test_resume", "test_quantization", "test_seq2seq"),
+    *("test_language_model", "test_fit", "test_bpe_graph", "test_segmentation", "test_treebank_graph"),
 )
 
 # A first example pays for tables and traced functions, and the machine may be busy: time is not what fails.
@@ -31,12 +33,28 @@ def pytest_configure(config):
         os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "1")  # the tests, would wait for the other worker's
 
 
+def together(path):
+    """The name of tests that one worker runs: a file, or all that share two exports and a server's double."""
+    return "serving" if path.parent.name == "serving" and path.stem != "test_every_task" else path.stem
+
+
 def pytest_collection_modifyitems(items):
     def place(item):
-        name = item.path.stem
+        name = together(item.path)
         return LONGEST.index(name) if name in LONGEST else len(LONGEST)
 
     items.sort(key=place)  # stable: within a file, and among the short files, the order stays
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config, log):
+    from xdist.scheduler import LoadFileScheduling
+
+    class Scheduling(LoadFileScheduling):
+        def _split_scope(self, nodeid):
+            return together(Path(nodeid.split("::")[0]))
+
+    return Scheduling(config, log) if config.getvalue("dist") == "loadfile" else None
 
 
 @pytest.fixture(scope="session")
