@@ -3,17 +3,21 @@
 import functools
 import gc
 import os
+import sys
+from pathlib import Path
 
 import pytest
 from hypothesis import settings
 from small_models import train_lm
+from warm import PACKAGES, SERVER, warm
 
 import lm_keras as lk
 
 # Longest first, in CPU time: a worker that takes such a file last works on alone when the other has ended.
 LONGEST = (
-    *("test_notebooks", "test_families", "test_cli", "test_tokenizers", "test_resume", "test_seq2seq"),
-    *("test_builders", "test_exported_answers", "test_odd_requests", "test_export_check", "test_language_model"),
+    *("test_notebooks", "test_families", "serving", "test_builders", "test_cli", "test_tokenizers"),
+    *("test_every_family", "test_every_task", "test_resume", "test_quantization", "test_seq2seq"),
+    *("test_language_model", "test_fit", "test_bpe_graph", "test_segmentation", "test_treebank_graph"),
 )
 
 # A first example pays for tables and traced functions, and the machine may be busy: time is not what fails.
@@ -29,12 +33,28 @@ def pytest_configure(config):
         os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "1")  # the tests, would wait for the other worker's
 
 
+def together(path):
+    """The name of tests that one worker runs: a file, or all that share two exports and a server's double."""
+    return "serving" if path.parent.name == "serving" and path.stem != "test_every_task" else path.stem
+
+
 def pytest_collection_modifyitems(items):
     def place(item):
-        name = item.path.stem
+        name = together(item.path)
         return LONGEST.index(name) if name in LONGEST else len(LONGEST)
 
     items.sort(key=place)  # stable: within a file, and among the short files, the order stays
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config, log):
+    from xdist.scheduler import LoadFileScheduling
+
+    class Scheduling(LoadFileScheduling):
+        def _split_scope(self, nodeid):
+            return together(Path(nodeid.split("::")[0]))
+
+    return Scheduling(config, log) if config.getvalue("dist") == "loadfile" else None
 
 
 @pytest.fixture(scope="session")
@@ -59,3 +79,25 @@ def loaded_once(monkeypatch):
     """A run is read from its folder by the first command and shared with the later ones, traced functions too."""
     load = functools.cache(lk.LanguageModel.load)
     monkeypatch.setattr(lk.LanguageModel, "load", lambda folder: load(str(folder)))
+
+
+@pytest.fixture(scope="session")
+def warm_python():
+    """A program that is Python, for processes that are new to lm_keras: see tests/warm."""
+    with warm(PACKAGES) as program:
+        yield program
+
+
+@pytest.fixture(scope="session")
+def warm_server():
+    """The same without keras and lm_keras, for exports."""
+    with warm(SERVER, "-I") as program:
+        yield program
+
+
+@pytest.fixture(scope="module")
+def warm_check(warm_server):
+    """Fresh processes of `lk.check` are forks of one that has imported TensorFlow: two seconds less for each."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "executable", warm_server)
+        yield

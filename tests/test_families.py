@@ -10,6 +10,8 @@ from lm_keras.cli import main
 from lm_keras.family_options import FAMILY_OPTIONS
 from lm_keras.training import unigram_perplexity
 
+pytestmark = pytest.mark.usefixtures("warm_check")
+
 LENGTH = 8
 TOKENIZER = {"lstm": "word", "gpt2": "bpe"}  # each kind once; the others read characters, whose graph is the smallest
 EPOCHS = {"word": "8", "bpe": "6"}  # fewer windows than of characters

@@ -2,6 +2,7 @@
 
 import importlib.util
 import re
+import sys
 from pathlib import Path
 
 import nbformat
@@ -9,6 +10,14 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+BEFORE = """
+import gc
+
+gc.set_threshold(50_000, 20, 100)  # as in conftest.py
+import tensorflow as tf
+
+tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": True})  # for graphs that run a few times
+"""
 LOCAL_PATH = re.compile(r"(?<![\w.:/])/(?:home|Users|root|work|tmp|var|private|opt|usr)/|[A-Z]:\\\\?Users")
 
 each_notebook = pytest.mark.parametrize("path", NOTEBOOKS, ids=[path.stem for path in NOTEBOOKS])
@@ -34,14 +43,14 @@ def solutions(notebook):
 
 @pytest.mark.timeout(600)
 @each_notebook
-def test_runs_top_to_bottom(path, tool, monkeypatch):
+def test_runs_top_to_bottom(path, tool, warm_python, monkeypatch):
+    monkeypatch.setattr(sys, "executable", warm_python)
     monkeypatch.setenv("LM_KERAS_QUICK", "1")  # notebooks that train for minutes do so for seconds
     monkeypatch.delenv("LM_KERAS_DATA", raising=False)
     notebook = read(path)
     after = ["epochs = 1  # the solutions need to run, not to train for long", *solutions(notebook)]
     notebook.cells += [nbformat.v4.new_code_cell(code) for code in after]
-    rarely = "import gc\n\ngc.set_threshold(50_000, 20, 100)  # as in conftest.py"
-    notebook.cells.insert(0, nbformat.v4.new_code_cell(rarely))
+    notebook.cells.insert(0, nbformat.v4.new_code_cell(BEFORE))
     tool.execute(notebook)  # raises at the first error
 
 

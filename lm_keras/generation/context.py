@@ -5,6 +5,8 @@ older half, reads the newer half again from position 0, and goes on. So the toke
 from at least W // 2 tokens (or all there are), and by the same rule in scoring, prompts and decoding.
 """
 
+import weakref
+
 import tensorflow as tf
 
 PIECE = 64  # tokens a step of a text that is only read
@@ -61,12 +63,37 @@ class SlidingModel:
 
 
 def read_again(model, recent, rows, state):
-    """The state in which those rows know the newer half of `recent` alone; the other rows' is as it was."""
-    newer = recent[:, older_half(model.context_length) :]
-    state = [
-        tf.where(tf.reshape(rows, [-1] + [1] * (part.shape.rank - 1)), tf.zeros_like(part), part) for part in state
-    ]
-    return read(model, tf.where(rows[:, None], newer, -1), state)
+    """The state in which those rows know the newer half of `recent` alone; the other rows' is as it was.
+
+    This is rare in a decoding loop, and as large as the model: all graphs call one function, traced once.
+    """
+    times = getattr(model, "times_quantized", 0)  # what was traced before holds the weights of then
+    if _AGAIN.get(model, (None, None))[0] != times:
+        _AGAIN[model] = times, _again(weakref.ref(model), state_spec(model))
+    shapes = any_batch(state)
+    state = _AGAIN[model][1](recent, rows, list(state))
+    for part, shape in zip(state, shapes, strict=True):  # the caller may know more of them
+        part.set_shape(shape)
+    return state
+
+
+_AGAIN = weakref.WeakKeyDictionary()  # model -> (times quantized, function)
+
+
+def _again(model, state):
+    """The function of a model, which is held weakly, and of its state's spec."""
+    ids, rows = tf.TensorSpec([None, None], tf.int32), tf.TensorSpec([None], tf.bool)
+
+    @tf.function(input_signature=[ids, rows, state], autograph=False)
+    def again(recent, rows, state):
+        newer = recent[:, older_half(model().context_length) :]
+        state = [
+            tf.where(tf.reshape(rows, [-1] + [1] * (part.shape.rank - 1)), tf.zeros_like(part), part)
+            for part in state
+        ]
+        return read(model(), tf.where(rows[:, None], newer, -1), state)
+
+    return again
 
 
 def read(model, ids, state, piece=PIECE):

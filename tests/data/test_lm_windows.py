@@ -2,7 +2,6 @@
 
 import gc
 import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -136,12 +135,12 @@ print(order(lm_windows(NUMBERS, Numbers(), 4, 8, seed=5).repeat().skip(17).take(
 """
 
 
-def test_skip_in_a_fresh_process_continues_the_order():
+def test_skip_in_a_fresh_process_continues_the_order(warm_python):
     repeated = lm_windows(NUMBERS, Numbers(), 4, 8, seed=5).repeat()
     expected = order(repeated.take(37))
     here = Path(__file__).parent
     code = RESUME.format(here=str(here))
-    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=here.parents[1])
+    run = subprocess.run([warm_python, "-c", code], capture_output=True, text=True, cwd=here.parents[1])
     assert run.returncode == 0, run.stderr
     # 100 windows in batches of 8: an epoch is 12 full batches and one of 4 rows, so 17 batches are 132 rows.
     assert expected[132:] == eval(run.stdout)

@@ -1,7 +1,6 @@
 """Models from .keras files: in a process that has imported nothing of the library yet, frozen or not, or damaged."""
 
 import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -10,7 +9,7 @@ import lm_keras as lk
 from lm_keras.errors import InputError
 
 
-def test_a_fresh_process_loads_a_trained_classifier(tmp_path):
+def test_a_fresh_process_loads_a_trained_classifier(tmp_path, warm_python):
     encoder = lk.models.build_bert(31, max_length=9, hidden_dim=8, num_layers=1, num_heads=2, seed=0)
     model = lk.models.sequence_classifier(encoder, 2)
     ids = np.arange(27).reshape(3, 9)
@@ -23,7 +22,7 @@ def test_a_fresh_process_loads_a_trained_classifier(tmp_path):
         "import sys, numpy as np, lm_keras as lk; model = lk.models.load_model(sys.argv[1] + '/x.keras');"
         "np.save(sys.argv[1] + '/y.npy', model(dict(np.load(sys.argv[1] + '/x.npz'))))"
     )
-    subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=True, capture_output=True)
+    subprocess.run([warm_python, "-c", code, str(tmp_path)], check=True, capture_output=True)
     np.testing.assert_allclose(np.load(tmp_path / "y.npy"), model(x), atol=1e-6)
 
 

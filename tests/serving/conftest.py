@@ -3,7 +3,6 @@
 import json
 import os
 import subprocess
-import sys
 import urllib.request
 from pathlib import Path
 
@@ -79,7 +78,7 @@ class Double:
 
 
 @pytest.fixture(scope="session")
-def double(word_version, tmp_path_factory):
+def double(word_version, tmp_path_factory, warm_server):
     """One double for all tests of a process: the word model, a model with every kind of task, one of two versions."""
     pytest.importorskip("tensorflow_serving.apis", reason="no tensorflow-serving-api")
     pytest.importorskip("requests")
@@ -94,7 +93,7 @@ def double(word_version, tmp_path_factory):
         "two": str(save_two_versions(folder / "two")),
     }
     settings = json.dumps({"models": models, "labels": {"two": {"stable": 1, "canary": 2}}})
-    command = [sys.executable, "-I", str(Path(__file__).with_name("double.py")), session.__file__, settings]
+    command = [warm_server, "-I", str(Path(__file__).with_name("double.py")), session.__file__, settings]
     environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment) as process:
         yield Double(process)

@@ -10,6 +10,8 @@ from small_tasks import MAKE
 import lm_keras as lk
 from lm_keras.tasks.spans import as_json
 
+pytestmark = pytest.mark.usefixtures("warm_check")
+
 
 def classes(bundle, texts):
     found = bundle.classify(texts)

@@ -12,6 +12,8 @@ from tensorflow.core.protobuf import saved_model_pb2
 import lm_keras as lk
 from lm_keras.serving.warmup import FILE, read_warmup, write_warmup
 
+pytestmark = pytest.mark.usefixtures("warm_check")
+
 WEIGHTS = np.arange(1000, dtype=np.float32)
 
 

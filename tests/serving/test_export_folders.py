@@ -17,8 +17,10 @@ TEXTS = ["a b a b c", "b a c"]
 @pytest.fixture(scope="module")
 def small():
     """The cheapest model there is to export."""
-    tokenizer = lk.text.WordTokenizer.train(TEXTS)
-    return lk.LanguageModel(lk.models.build_lstm_lm(tokenizer.vocab_size, embedding_dim=2, hidden_dim=2), tokenizer)
+    tokenizer = lk.text.WordTokenizer.train(TEXTS, language=None)
+    sizes = {"num_classes": 2, "embedding_dim": 2, "kernel_sizes": (2,), "num_filters": 2}
+    model = lk.models.build_cnn_classifier(tokenizer.vocab_size, **sizes)
+    return lk.tasks.TextClassifier(model, tokenizer, ["yes", "no"])
 
 
 def listing(folder):

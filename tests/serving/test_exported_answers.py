@@ -1,8 +1,12 @@
 """What a server answers equals what the LanguageModel answers."""
 
 import random
+from pathlib import Path
 
 import pytest
+import tensorflow as tf
+from tensorflow.core.protobuf import saved_model_pb2
+from tensorflow.python.saved_model import fingerprinting_utils
 
 import lm_keras as lk
 from lm_keras.serving import query
@@ -32,7 +36,7 @@ def prompts(sentences):
 
 
 @pytest.fixture(scope="module")
-def served(word_model, word_version, sentences, prompts):
+def served(word_model, word_version, sentences, prompts, warm_check):
     """All answers of one fresh process: (language model, {kind of request: answers})."""
     language_model, version = word_model, word_version
     options = sample_options(prompts)
@@ -107,6 +111,17 @@ def test_a_row_does_not_depend_on_its_batch(served):
     assert shuffled["log_prob"] == pytest.approx([first["log_prob"][i] for i in order], rel=1e-4, abs=1e-5)
     scores = joined(answers["score"], "log_prob")
     assert answers["score shuffled"][0]["log_prob"] == pytest.approx([scores[i] for i in order], rel=1e-5)
+
+
+def test_the_default_is_the_first_signature_to_the_node(word_version):
+    """A server optimises the graph of each signature by itself: one for both."""
+    content = Path(word_version, "saved_model.pb").read_bytes()
+    signatures = saved_model_pb2.SavedModel.FromString(content).meta_graphs[0].signature_def
+    assert signatures["serving_default"] == signatures["score"] != signatures["generate"]
+    whole = fingerprinting_utils.singleprint_from_saved_model_proto(word_version)
+    assert fingerprinting_utils.singleprint_from_fingerprint_proto(word_version) == whole
+    loaded = tf.saved_model.load(word_version).signatures
+    assert loaded["serving_default"].structured_outputs.keys() == loaded["score"].structured_outputs.keys()
 
 
 def test_the_check_finds_nothing(word_version):

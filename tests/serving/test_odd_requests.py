@@ -49,7 +49,7 @@ WRONG = {
 
 
 @pytest.fixture(scope="module")
-def answers(exported):
+def answers(exported, warm_check):
     _, version = exported
     n, many = len(TEXTS), random_bytes()
     options = (TEMPERATURES, TOP_K, TOP_P, SEEDS)

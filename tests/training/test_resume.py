@@ -5,7 +5,6 @@ import random
 import shutil
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -35,21 +34,21 @@ def undisturbed(tmp_path_factory):
     return get
 
 
-def start(folder, kind, *arguments):
-    command = [sys.executable, str(CHILD), str(folder), kind, *map(str, arguments)]
+def start(python, folder, kind, *arguments):
+    command = [python, str(CHILD), str(folder), kind, *map(str, arguments)]
     environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}
     return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, env=environment)
 
 
-def killed_at_step(folder, kind, step):
-    child = start(folder, kind, step)
+def killed_at_step(python, folder, kind, step):
+    child = start(python, folder, kind, step)
     errors = child.communicate(timeout=120)[1]
     assert child.returncode == -signal.SIGKILL, errors.decode()[-2000:]
 
 
-def killed_while_writing(folder, kind, after):
+def killed_while_writing(python, folder, kind, after):
     """Kills a run while the temporary file of a checkpoint is there, `after` seconds after the first sight of it."""
-    child, begun = start(folder, kind), time.monotonic()
+    child, begun = start(python, folder, kind), time.monotonic()
     while child.poll() is None and time.monotonic() - begun < 120:
         if any(name.startswith(f".{NAME}.") for name in os.listdir(folder)):  # noqa: PTH208 (fast)
             time.sleep(after)
@@ -74,21 +73,21 @@ def assert_same_run(kind, folder, model, history, undisturbed):
         assert row == pytest.approx(expected_row, rel=1e-5)
 
 
-def test_shuffled_run_killed_at_steps_and_while_writing(tmp_path, undisturbed):
+def test_shuffled_run_killed_at_steps_and_while_writing(tmp_path, undisturbed, warm_python):
     total = EPOCHS * steps_an_epoch(undisturbed)
     step = CHANCE.randrange(3, total // 2)
     print("killed at step", step, "of", total)
-    killed_at_step(tmp_path, "shuffled", step)
-    killed_while_writing(tmp_path, "shuffled", after=CHANCE.uniform(0, 0.002))
+    killed_at_step(warm_python, tmp_path, "shuffled", step)
+    killed_while_writing(warm_python, tmp_path, "shuffled", after=CHANCE.uniform(0, 0.002))
     print("left behind:", sorted(path.name for path in tmp_path.iterdir()))
     model, history = run(tmp_path, "shuffled", resume=True)
     assert_same_run("shuffled", tmp_path, model, history, undisturbed)
 
 
-def test_contiguous_run_killed_within_an_epoch(tmp_path, undisturbed):
+def test_contiguous_run_killed_within_an_epoch(tmp_path, undisturbed, warm_python):
     step = steps_an_epoch(undisturbed) + CHANCE.randrange(6, 12)
     print("killed at step", step)
-    killed_at_step(tmp_path, "contiguous", step)
+    killed_at_step(warm_python, tmp_path, "contiguous", step)
     model, history = run(tmp_path, "contiguous", resume=True)
     assert_same_run("contiguous", tmp_path, model, history, undisturbed)
 
