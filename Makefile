@@ -1,10 +1,10 @@
-# make demo · make test · make lint · make notebooks
+# make demo · make test · make lint · make notebooks · make bench
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: demo test lint notebooks clean
+.PHONY: demo test lint notebooks bench clean
 
 demo: $(INSTALLED)
 	@$(BIN)/python -m lm_keras.demo
@@ -20,6 +20,26 @@ lint: $(INSTALLED)
 notebooks: $(INSTALLED)
 	@$(BIN)/python tools/run_notebooks.py notebooks/*.ipynb
 
+# Speed beside the peers of benchmarks/requirements.txt: half an hour on a machine that does nothing else.
+PEERS := .venv-peers
+RIVALS = --torch $(PEERS)/bin/python --keras-hub $(PEERS)/bin/python
+bench: $(INSTALLED) $(PEERS)/.installed
+	$(BIN)/python benchmarks/machine.py
+	$(BIN)/python benchmarks/lstm_training.py --torch $(PEERS)/bin/python
+	$(BIN)/python benchmarks/lstm_training.py --torch $(PEERS)/bin/python --hidden-dim 650 --steps 8
+	$(BIN)/python benchmarks/gpt_training.py $(RIVALS) --size small
+	$(BIN)/python benchmarks/gpt_training.py $(RIVALS) --size medium
+	$(BIN)/python benchmarks/gpt_training.py $(RIVALS) --size large
+	$(BIN)/python benchmarks/text_speed.py
+	$(BIN)/python benchmarks/text_peers.py words
+	$(BIN)/python benchmarks/text_peers.py bpe --peer $(PEERS)/bin/python
+	$(BIN)/python benchmarks/vectors.py
+
+$(PEERS)/.installed: benchmarks/requirements.txt
+	@$(PYTHON) -m venv $(PEERS)
+	@$(PEERS)/bin/python -m pip install --quiet --disable-pip-version-check --requirement $<
+	@touch $@
+
 # The stamp is written last: an installation that was cut off starts again.
 $(INSTALLED): setup.cfg requirements.txt pyproject.toml
 	@echo "installing into $(VENV) (a few minutes the first time)"
@@ -29,4 +49,4 @@ $(INSTALLED): setup.cfg requirements.txt pyproject.toml
 	@touch $(INSTALLED)
 
 clean:
-	rm -rf $(VENV) runs build *.egg-info .pytest_cache .ruff_cache
+	rm -rf $(VENV) $(PEERS) runs build *.egg-info .pytest_cache .ruff_cache
