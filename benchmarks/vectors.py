@@ -12,7 +12,6 @@ import argparse
 import itertools
 import json
 import os
-import resource
 import statistics
 import subprocess
 import sys
@@ -71,30 +70,27 @@ def read(name, path):
     if name == SOME:
         with path.open(encoding="utf-8", newline="\n") as file:
             few = [line.partition(" ")[0] for line in itertools.islice(file, 0, 400_000, 40)]
-    before = resident()
+    before = memory("VmRSS")
     start, cpu = time.perf_counter(), time.process_time()
     if name == GENSIM:
         vectors = KeyedVectors.load_word2vec_format(path, no_header=True)
     else:
         vectors = loading.load_glove(path, vocabulary=few)
     seconds, cpu = time.perf_counter() - start, time.process_time() - cpu
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
     return {
         "seconds": seconds,
         "cpu_seconds": cpu,
-        "peak_bytes": peak - before,
+        "peak_bytes": memory("VmHWM") - before,
         "matrix_bytes": vectors.vectors.nbytes,
         "words": len(vectors),
         "sum": float(vectors.vectors.sum(dtype="float64")),
     }
 
 
-def resident():
-    """Bytes; where the system does not tell, the largest size so far."""
-    try:
-        return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
-    except OSError:
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+def memory(key):
+    """Bytes of this process: VmRSS now, VmHWM at most so far (Linux; getrusage would count the parent's memory)."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return 1024 * next(int(line.split()[1]) for line in lines if line.startswith(key))
 
 
 def report(results, path):
