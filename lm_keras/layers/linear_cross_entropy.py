@@ -17,9 +17,10 @@ def linear_cross_entropy(x, table, bias, labels, rows=False):
 def _nats(labels, rows):
     @tf.custom_gradient
     def nats(x, table, bias=None):
-        logits = tf.cast(tf.matmul(x, table, transpose_b=rows), tf.float32)
+        exact = tf.float64 if x.dtype == tf.float64 else tf.float32  # in mixed precision too
+        logits = tf.cast(tf.matmul(x, table, transpose_b=rows), exact)
         if bias is not None:
-            logits += tf.cast(bias, tf.float32)
+            logits += tf.cast(bias, exact)
         places = tf.stack([tf.range(tf.shape(labels)[0]), labels], 1)
         at_label = tf.gather_nd(logits, places)
         top = tf.reduce_max(logits, 1, keepdims=True)
@@ -31,7 +32,7 @@ def _nats(labels, rows):
             d = tf.cast(tf.tensor_scatter_nd_sub(e, places, total[:, 0]), x.dtype)  # (softmax - one-hot) total
             scale = g[:, None] / total
             scaled = x * tf.cast(scale, x.dtype)
-            d_x = tf.cast(tf.cast(tf.matmul(d, table, transpose_b=not rows), tf.float32) * scale, x.dtype)
+            d_x = tf.cast(tf.cast(tf.matmul(d, table, transpose_b=not rows), exact) * scale, x.dtype)
             with tf.control_dependencies([d_x]):
                 d_table = tf.matmul(*((d, scaled) if rows else (scaled, d)), transpose_a=True)
             if bias is None:

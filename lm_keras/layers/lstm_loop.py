@@ -16,7 +16,8 @@ def lstm(x, h, c, kernel, recurrent, bias, mask=None, compiled=False):
     gates = tf.reshape(gates, [size[0], size[1], kernel.shape[1]])
     gates.set_shape([x.shape[0], x.shape[1], kernel.shape[1]])
     mask = None if mask is None else tf.transpose(mask)
-    outputs, h, c = _loop(*(tf.cast(part, tf.float32) for part in (gates, h, c, recurrent)), mask, compiled)
+    exact = tf.float64 if dtype == tf.float64 else tf.float32
+    outputs, h, c = _loop(*(tf.cast(part, exact) for part in (gates, h, c, recurrent)), mask, compiled)
     if mask is not None:  # before the first real step the state is the initial one, and Keras' output 0
         begun = tf.cumsum(tf.cast(mask, tf.int32)) > 0
         outputs = tf.where(begun[..., None], outputs, 0)

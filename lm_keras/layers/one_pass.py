@@ -11,7 +11,8 @@ def one_pass(f, **options):
 
     @tf.function(jit_compile=True, autograph=False)
     def forward(x):
-        return tf.cast(f(tf.cast(x, tf.float32), **options), x.dtype)
+        exact = tf.float64 if x.dtype == tf.float64 else tf.float32  # in mixed precision too
+        return tf.cast(f(tf.cast(x, exact), **options), x.dtype)
 
     @tf.function(jit_compile=True, autograph=False)
     def backward(x, upstream):
