@@ -20,7 +20,7 @@ lint: $(INSTALLED)
 notebooks: $(INSTALLED)
 	@$(BIN)/python tools/run_notebooks.py notebooks/*.ipynb
 
-# Speed beside the peers of benchmarks/requirements.txt: half an hour on a machine that does nothing else.
+# Speed beside the peers of benchmarks/requirements.txt, on a machine that does nothing else.
 PEERS := .venv-peers
 RIVALS = --torch $(PEERS)/bin/python --keras-hub $(PEERS)/bin/python
 bench: $(INSTALLED) $(PEERS)/.installed

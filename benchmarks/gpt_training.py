@@ -4,7 +4,7 @@
 
 Random tokens, which cost what real ones cost; AdamW, gradient clipped to norm 1, no dropout. Sizes: small 4 x 128, 64
 tokens, batch 12, 65 characters; medium 6 x 384, 256, 8, 65; large 6 x 512, 256, 4, 50,257 words. Each rival runs in
-its own process, rounds of --steps in turns; the first round is not counted.
+its own process, rounds of some steps in turns; the first round is not counted.
 """
 
 import argparse

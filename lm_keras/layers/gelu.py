@@ -1,6 +1,6 @@
 """GELU (Hendrycks & Gimpel 2016), in training compiled into one pass over memory each way."""
 
-import functools
+import math
 
 import keras
 from keras import layers, ops
@@ -21,7 +21,7 @@ class Gelu(layers.Layer):
         self.approximate = approximate
 
     def call(self, x, training=None):
-        large = None not in x.shape and functools.reduce(lambda a, b: a * b, x.shape, 1) >= WORTH_COMPILING
+        large = None not in x.shape and math.prod(x.shape) >= WORTH_COMPILING
         if training and large and keras.backend.backend() == "tensorflow":
             from lm_keras.layers.one_pass import one_pass
 
