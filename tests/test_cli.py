@@ -303,11 +303,10 @@ def test_a_killed_training_is_refused_and_then_resumed(place, capsys, warm_pytho
     assert "\n" in output(capsys, "generate", "killed", "--prompt", "The", "--max-new-tokens", 2)
 
 
-def test_ctrl_c_and_a_closed_pipe_end_quietly():
+def test_ctrl_c_and_a_closed_pipe_end_quietly(warm_python):
     generate = ["generate", "run", "--prompt", "The\n", "--max-new-tokens", "100000", "--temperature", "0"]
-    piped = subprocess.Popen(
-        [*PROGRAM, *generate, "--stream"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, env={**os.environ}
-    )
+    program = [warm_python, *PROGRAM[1:], *generate, "--stream"]
+    piped = subprocess.Popen(program, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     assert piped.stdout.readline() == b"The\n"
     piped.stdout.close()  # what `| head -1` does
     assert piped.stderr.read() == b"" and piped.wait(60) == 1
