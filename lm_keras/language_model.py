@@ -65,6 +65,7 @@ class LanguageModel:
         length_penalty=0.0,
         penalty_alpha=0.0,
         top_logprobs=0,
+        jit_compile=False,
     ):
         """Continues each prompt (a string or a list of strings of any lengths); returns a list, a Generation each.
 
@@ -80,6 +81,7 @@ class LanguageModel:
         options = Options(
             max_new_tokens, temperature, top_k, top_p, num_beams, repetition_penalty, stop, seed, min_p,
             min_new_tokens, stop_tokens, num_return_sequences, length_penalty, penalty_alpha, top_logprobs,
+            jit_compile,
         )  # fmt: skip
         return texts.generate(self._functions, self._texts(prompts), options)
 

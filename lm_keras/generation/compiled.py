@@ -5,7 +5,7 @@ import functools
 import numpy as np
 import tensorflow as tf
 
-from lm_keras.generation import beam, contrastive, loop, scoring
+from lm_keras.generation import beam, contrastive, greedy, loop, scoring
 from lm_keras.generation.context import sliding, state_spec
 
 IDS = tf.TensorSpec([None, None], tf.int32)
@@ -108,6 +108,20 @@ def decode(model, tokenizer, greedy, penalized):
             model, token, state, remaining, count, banned=banned, eos_id=options["ends"], choose=choose,
             position=position, seen=seen if penalized else None,
             min_new_tokens=options["min_new_tokens"], num_top=options["num_top"],
+        )  # fmt: skip
+
+    return step
+
+
+def decode_greedy(model, tokenizer):
+    """`decode` for greedy rows, `greedy.STEPS` tokens a call: XLA compiles it for each number of rows and room."""
+    banned = banned_marks(tokenizer)
+
+    @function(input_signature=[ROWS, state_spec(model), ROWS, COUNT, COUNT, ROWS], jit_compile=True)
+    def step(token, state, remaining, position, min_new_tokens, ends):
+        return greedy.decode(
+            model, token, state, remaining,
+            banned=banned, eos_id=ends, position=position, min_new_tokens=min_new_tokens,
         )  # fmt: skip
 
     return step

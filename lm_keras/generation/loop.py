@@ -4,6 +4,7 @@ import tensorflow as tf
 
 from lm_keras.generation.context import any_batch, read, sliding
 from lm_keras.generation.sampling import penalize, sample
+from lm_keras.layers.cache import written_in_place
 
 
 def pad_left(rows):
@@ -42,24 +43,21 @@ def decode(
     (log-probabilities, ids), both [B, n, num_top].
     """
     model = sliding(model)
+    state = [tf.raw_ops.DeepCopy(x=part) for part in state]  # the caller's stays as it is
     ends, track = end_marks(eos_id, model.vocab_size), seen is not None
     seen = seen if track else tf.zeros([tf.shape(token)[0], 0], tf.bool)
 
     def body(i, token, remaining, seen, *loop):
         arrays, state = loop[:4], loop[4:]
-        alive = remaining > 0
-        logits, state = model.step(tf.where(alive, token, -1)[:, None], list(state))
-        logits = tf.cast(logits[:, -1], tf.float32)  # (B, V)
-        early = ends & (position + i < min_new_tokens)
-        new = choose(tf.where(early, -float("inf"), logits + banned), position + i, token, seen)
-        log_p = tf.nn.log_softmax(logits)
-        log_prob, ended = tf.gather(log_p, new, batch_dims=1), tf.gather(ends, new)
-        new = tf.where(alive & ~ended, new, -1)
+        with written_in_place():
+            new, log_prob, log_p, remaining, state = advance(
+                model, token, state, remaining, banned, ends, position + i < min_new_tokens,
+                lambda logits: choose(logits, position + i, token, seen),
+            )  # fmt: skip
         if track:
-            seen |= tf.one_hot(new, tf.shape(logits)[-1], True, False)
-        made = (new, tf.where(new >= 0, log_prob, 0.0), *tf.math.top_k(log_p, num_top))
+            seen |= tf.one_hot(new, tf.shape(log_p)[-1], True, False)
+        made = (new, log_prob, *tf.math.top_k(log_p, num_top))
         arrays = [array.write(i + 1, entry) for array, entry in zip(arrays, made, strict=True)]
-        remaining = tf.where(new >= 0, remaining - 1, 0)
         return i + 1, new, remaining, seen, *arrays, *state
 
     row, several = tf.zeros_like(token), tf.zeros([tf.shape(token)[0], num_top], tf.int32)
@@ -78,6 +76,24 @@ def decode(
     tokens, log_probs, *top = (array.stack()[1:] for array in after[:4])
     where = token, after[4:], remaining, seen
     return tf.transpose(tokens), tf.transpose(log_probs), where, [tf.transpose(part, [1, 0, 2]) for part in top]
+
+
+def advance(model, token, state, remaining, banned, ends, early, choose):
+    """One token more for each row that may still have one, after `token` [B] in `state`.
+
+    `ends` [V] marks the words that end a row, which are not chosen while it is `early`; `choose(logits [B, V])` gives
+    [B]. Returns the new tokens [B] (-1: none), their log-probabilities [B], those of all words [B, V], `remaining`
+    and the state after `token`.
+    """
+    alive = remaining > 0
+    logits, state = model.step(tf.where(alive, token, -1)[:, None], list(state))
+    logits = tf.cast(logits[:, -1], tf.float32)  # (B, V)
+    new = choose(tf.where(ends & early, -float("inf"), logits + banned))
+    log_p = tf.nn.log_softmax(logits)
+    log_prob, ended = tf.gather(log_p, new, batch_dims=1), tf.gather(ends, new)
+    new = tf.where(alive & ~ended, new, -1)
+    made = new >= 0
+    return new, tf.where(made, log_prob, 0.0), log_p, tf.where(made, remaining - 1, 0), state
 
 
 def end_marks(eos_id, vocab_size):

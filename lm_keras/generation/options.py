@@ -17,6 +17,7 @@ class Options:
     Contrastive search (Su et al. 2022): `penalty_alpha` > 0 among the `top_k` likeliest words.
     Length: at most `max_new_tokens`; the end mark and `stop_tokens` (ids, or strings of the vocabulary; they end a
     text and are not part of it) are not chosen before `min_new_tokens`. A `stop` string ends a text at any length.
+    `jit_compile`: greedy text by a loop that XLA compiles, once for each number of rows and length (rounded up).
     """
 
     max_new_tokens: int = 50
@@ -34,6 +35,7 @@ class Options:
     length_penalty: float = 0.0
     penalty_alpha: float = 0.0
     top_logprobs: int = 0
+    jit_compile: bool = False
 
     def __post_init__(self):
         for name in ("stop", "stop_tokens"):
@@ -94,6 +96,10 @@ def _check_together(options):
             raise InputError("penalty_alpha > 0 does not go with num_beams > 1; leave one of them out")
         if options.top_k < 1:
             raise InputError("penalty_alpha > 0 chooses among the top_k likeliest words; give top_k, e.g. 4")
+    if options.jit_compile and (
+        search or options.temperature > 0 or options.repetition_penalty != 1 or options.top_logprobs
+    ):
+        raise InputError("jit_compile compiles greedy decoding alone; give temperature=0 and no other way to choose")
     several = options.num_return_sequences
     if options.num_beams > 1 and several > options.num_beams:
         raise InputError(f"num_return_sequences is {several}, above num_beams={options.num_beams}")

@@ -7,7 +7,8 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from lm_keras.generation import compiled
+from lm_keras.generation import compiled, greedy
+from lm_keras.generation.context import state_spec
 from lm_keras.generation.loop import pad_left
 from lm_keras.generation.options import cut, stop_ids
 
@@ -66,7 +67,13 @@ def read(functions, rows, max_new_tokens):
 
 def sampled(functions, rows, seeds, options):
     stop, decode = options.stop, functions.tokenizer.decode
-    for made in steps(functions, rows, seeds, options, PIECE if stop else None):
+    longest, most = max(map(len, rows)), options.max_new_tokens
+    room = greedy.memory_for(functions.model, longest, most) if options.jit_compile and most else None
+    if room is None:
+        pieces = steps(functions, rows, seeds, options, PIECE if stop else None)
+    else:
+        pieces = compiled_steps(functions, rows, options, room)
+    for made in pieces:
         if stop and all(cut(decode(new, row[-1]), stop)[1] for new, row in zip(made[0], rows, strict=True)):
             break
     return [finished(functions, *each, stop) for each in zip(rows, *made[:3], strict=True)]
@@ -164,6 +171,25 @@ def steps(functions, rows, seeds, options, piece=None):
         yield new_ids, log_probs, top, ended
     if position == 0:
         yield new_ids, log_probs, top, True
+
+
+def compiled_steps(functions, rows, options, room):
+    """As `steps` for greedy rows; `room` for new tokens in the memory."""
+    most, step = options.max_new_tokens, functions(compiled.decode_greedy)
+    token, state = read(functions, rows, room)
+    state = state[-len(state_spec(functions.model)) :]  # not what is remembered of a text that is longer than it
+    remaining, new_ids, log_probs = tf.fill([len(rows)], most), [[] for _ in rows], [[] for _ in rows]
+    for position in range(0, most, greedy.STEPS):
+        tokens, scores, (token, state, remaining) = step(
+            token, state, remaining, tf.constant(position), options.min_new_tokens, ends_of(functions, options)
+        )
+        for i, (new, new_scores) in enumerate(zip(tokens.numpy(), scores.numpy(), strict=True)):
+            new_ids[i] += new[new >= 0].tolist()
+            log_probs[i] += new_scores[new >= 0].tolist()
+        ended = not remaining.numpy().any()
+        yield new_ids, log_probs, [[]] * len(rows), ended
+        if ended:
+            return
 
 
 def ends_of(functions, options):

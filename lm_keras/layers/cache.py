@@ -5,7 +5,25 @@ row stands in slot n, whatever padding its batch has, and a slot is also the tok
 are not filled are zero; the last one stays so, it takes the writes of columns that hold no token.
 """
 
+import contextlib
+import contextvars
+
 from keras import ops
+
+_IN_PLACE = contextvars.ContextVar("in_place", default=False)
+
+
+@contextlib.contextmanager
+def written_in_place():
+    """While a TensorFlow loop is traced that alone holds its caches: `write` changes them where they stand.
+
+    TensorFlow's scatter copies the whole cache, which at long contexts takes longer than to read all weights.
+    """
+    token = _IN_PLACE.set(True)
+    try:
+        yield
+    finally:
+        _IN_PLACE.reset(token)
 
 
 def slots(ids, filled):
@@ -18,9 +36,16 @@ def slots(ids, filled):
 
 def write(cache, new, place, ids):
     """The cache with `new` [B, K, t, D] in slots `place` [B, t]; columns without token write zeros after the rest."""
-    batch, heads, steps, _ = ops.shape(new)
-    rows = ops.arange(batch, dtype="int32")[:, None, None] * ops.ones((1, heads, steps), "int32")
-    heads = ops.arange(heads, dtype="int32")[None, :, None] * ops.ones_like(rows)
-    indices = ops.stack([rows, heads, place[:, None] * ops.ones_like(rows)], -1)
+    batch, heads, steps, dim = ops.shape(new)
     new = ops.where(ids[:, None, :, None] >= 0, ops.cast(new, cache.dtype), 0)
-    return ops.scatter_update(cache, indices, new)
+    # Seen as a table [B K (L + 1), D], every new vector is a row of it.
+    texts = ops.arange(batch * heads, dtype="int32") * ops.shape(cache)[2]
+    rows = ops.reshape(texts, (batch, heads, 1)) + place[:, None]  # (B, K, t)
+    table, rows, new = ops.reshape(cache, (-1, dim)), ops.reshape(rows, (-1,)), ops.reshape(new, (-1, dim))
+    if _IN_PLACE.get():
+        import tensorflow as tf
+
+        table = tf.raw_ops.InplaceUpdate(x=table, i=rows, v=new)
+    else:
+        table = ops.scatter_update(table, rows[:, None], new)
+    return ops.reshape(table, ops.shape(cache))

@@ -147,3 +147,33 @@ def test_nothing_is_traced_again_for_another_length(lm):
         lm.choose(prompts, ["a b", "c"] * count)
     counts = {make.__name__: f.experimental_get_tracing_count() for (make, *_), f in lm._functions.made.items()}
     assert counts == {"prefill": 1, "decode": 1, "search": 1, "contrast": 1, "follow": 1}
+
+
+# === Greedy decoding by XLA ===
+@pytest.mark.parametrize("family", ["gpt2", "llama", "lstm", "gru", "cnn"])
+def test_compiled_greedy_text_is_the_plain_one(family, tokenizer):
+    lm = tiny_lm(family, tokenizer, 0.3)  # a GRU of larger weights is chaotic: the last bit decides after ten steps
+    plain = lm.generate(PROMPTS, 17, temperature=0)  # more than one call of the compiled loop
+    compiled = lm.generate(PROMPTS, 17, temperature=0, jit_compile=True)
+    assert [one.token_ids for one in compiled] == [one.token_ids for one in plain]
+    for one, expected in zip(compiled, plain, strict=True):
+        assert one.text == expected.text
+        assert one.log_probs == pytest.approx(expected.log_probs, abs=EXACT)
+
+
+def test_compiled_greedy_text_ends_and_outgrows_the_memory_as_the_plain_one(tokenizer):
+    lm = tiny_lm("gpt2", tokenizer)
+    for options in (
+        {"max_new_tokens": 30},
+        {"max_new_tokens": 3, "min_new_tokens": 2, "stop_tokens": ["a", "b", "c", "d"]},
+    ):
+        plain, compiled = (lm.generate(PROMPTS, temperature=0, jit_compile=xla, **options) for xla in (False, True))
+        assert [one.token_ids for one in compiled] == [one.token_ids for one in plain]
+        assert lm.generate([], temperature=0, jit_compile=True) == []
+
+
+@pytest.mark.parametrize("other", [{"temperature": 0.5}, {"num_beams": 2}, {"top_logprobs": 1}])
+def test_what_is_not_greedy_is_not_compiled(tokenizer, other):
+    lm = tiny_lm("lstm", tokenizer)
+    with pytest.raises(lk.InputError, match="jit_compile compiles greedy decoding alone"):
+        lm.generate(PROMPTS, **{"temperature": 0, "jit_compile": True, **other})
