@@ -9,6 +9,7 @@ def linear_cross_entropy(x, table, bias, labels, rows=False):
     The gradient of the logits is (softmax - one-hot) g. What is kept for it is e = exp(logits - max) alone: its row
     sums and the g of each row scale the rows of x and of the product with W^T instead, N D numbers and not N V.
     """
+    labels = tf.cast(labels, tf.int32)
     if bias is None:
         return _nats(labels, rows)(x, table)
     return _nats(labels, rows)(x, table, bias)
@@ -28,7 +29,7 @@ def _nats(labels, rows):
         total = tf.reduce_sum(e, 1, keepdims=True)
 
         def gradient(g):
-            # tensor_scatter_nd_sub writes into e itself: nothing else reads it any more.
+            # One copy of e, where a one-hot matrix would be written, read and subtracted.
             d = tf.cast(tf.tensor_scatter_nd_sub(e, places, total[:, 0]), x.dtype)  # (softmax - one-hot) total
             scale = g[:, None] / total
             scaled = x * tf.cast(scale, x.dtype)

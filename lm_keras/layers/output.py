@@ -24,7 +24,7 @@ def factors_of(logits):
 def _remember(logits, layer, x, table, bias=None, rows=False):
     """Only in a graph of TensorFlow: there the product itself falls away where nothing but the loss reads it."""
     if keras.backend.backend() == "tensorflow" and layer.quantization_mode is None and hasattr(logits, "graph"):
-        x, table, bias = (w if w is None else ops.cast(w, layer.compute_dtype) for w in (x, table, bias))
+        x, table, bias = (w if w is None else ops.cast(w, logits.dtype) for w in (x, table, bias))
         logits._lm_keras_factors = Factors(x, table, bias, rows)
     return logits
 
@@ -34,7 +34,10 @@ class Logits(layers.Dense):
     """`keras.layers.Dense` over the vocabulary: x [..., D] -> logits [..., V]."""
 
     def call(self, x, training=None):
-        return _remember(super().call(x, training=training), self, x, self.kernel, self.bias)
+        result = super().call(x, training=training)
+        if self.activation is not keras.activations.linear:
+            return result
+        return _remember(result, self, x, self.kernel, self.bias)
 
     def quantize(self, mode=None, type_check=True, config=None):
         return super().quantize(mode, type_check=False, config=config)

@@ -128,3 +128,27 @@ def test_fifty_steps_give_the_losses_of_the_plain_path(family, policy, monkeypat
         np.testing.assert_allclose(ours, plain, atol=1e-4)
     else:
         np.testing.assert_allclose(ours, plain, atol=1e-2 * plain[0])
+
+
+def test_logits_with_an_activation_keep_it_in_the_loss():
+    x, labels = draw(6, 4), tf.constant([0, 8, 3, 3, 1, 5], tf.int64)
+    losses = []
+    for activation in (None, "tanh"):
+        ours, plain = (layer(9, activation=activation) for layer in (output.Logits, keras.layers.Dense))
+        for layer in (ours, plain):
+            layer.build(x.shape)
+        ours.set_weights(plain.get_weights())
+        loss = objectives.LabelCrossEntropy()
+        mine, other = (graph(lambda layer: loss(labels, layer(x)))(layer) for layer in (ours, plain))
+        np.testing.assert_allclose(mine, other, rtol=1e-6)
+        losses.append(float(mine))
+    assert losses[0] != losses[1]
+
+
+def test_a_tied_output_of_another_precision_keeps_it_in_the_loss():
+    layer = output.WordEmbedding(9, 4, reverse_dtype="float32", dtype="mixed_bfloat16")
+    layer.build()
+    x, labels = draw(6, 4) * 5, tf.constant([0, 8, 3, 3, 1, 5])
+    fast = graph(lambda: objectives.LabelCrossEntropy()(labels, layer(x, reverse=True)))()
+    plain = objectives.LabelCrossEntropy()(labels, layer(x, reverse=True))
+    np.testing.assert_allclose(fast, plain, rtol=1e-6)
