@@ -5,7 +5,8 @@
 6 layers, 384 wide, 12 heads, 30,522 words, 2 classes; 16 texts a step, 64 to 128 of their 128 places tokens and the
 rest padding, which counts as tokens here. Random weights and tokens, which cost what real ones cost; AdamW, gradient
 clipped to norm 1, dropout on every side. Each rival runs in its own process, rounds of some steps in turns; the first
-round is not counted.
+round is not counted. The losses under the table are no rivals' measure: Keras tells the mean of all steps so far,
+PyTorch the last step's.
 """
 
 import argparse
