@@ -48,29 +48,31 @@ def _loop(gates, h, c, recurrent, mask, compiled):
 
 def _forward(gates, h, c, recurrent, mask):
     """All h_t and c_t [T, B, H], and the activated gates sigmoid(i), sigmoid(f), tanh(g), sigmoid(o) [T, B, 4 H]."""
-
-    def step(t, h, c):
-        z = gates_of.read(t) + tf.matmul(h, recurrent)
-        i, f, g, o = tf.split(z, 4, axis=-1)
-        i, f, g, o = tf.sigmoid(i), tf.sigmoid(f), tf.tanh(g), tf.sigmoid(o)
-        new_c = f * c + i * g
-        new_h = o * tf.tanh(new_c)
-        if mask is not None:
-            real = mask_of.read(t)[:, None]
-            new_h, new_c = tf.where(real, new_h, h), tf.where(real, new_c, c)
-        return new_h, new_c, tf.concat([i, f, g, o], -1)
-
+    if gates.shape[0] == 1:  # a word of a text that is written: the loop would take longer than the step
+        return [part[None] for part in _step(gates[0], h, c, recurrent, None if mask is None else mask[0])]
     size = tf.shape(gates)[0] if gates.shape[0] is None else gates.shape[0]
     gates_of = tf.TensorArray(gates.dtype, size).unstack(gates)
     mask_of = None if mask is None else tf.TensorArray(tf.bool, size).unstack(mask)
     kept = [tf.TensorArray(gates.dtype, size, element_shape=s) for s in (h.shape, c.shape, gates.shape[1:])]
 
     def body(t, h, c, *kept):
-        new = step(t, h, c)
+        new = _step(gates_of.read(t), h, c, recurrent, None if mask is None else mask_of.read(t))
         return t + 1, *new[:2], *(array.write(t, part) for array, part in zip(kept, new, strict=True))
 
     _, _, _, *kept = tf.while_loop(lambda t, *_: t < size, body, [0, h, c, *kept])
     return [array.stack() for array in kept]
+
+
+def _step(gates, h, c, recurrent, real):
+    """gates [B, 4 H], state [B, H], real bool [B] or None -> the next h and c, and the activated gates."""
+    z = gates + tf.matmul(h, recurrent)
+    i, f, g, o = tf.split(z, 4, axis=-1)
+    i, f, g, o = tf.sigmoid(i), tf.sigmoid(f), tf.tanh(g), tf.sigmoid(o)
+    new_c = f * c + i * g
+    new_h = o * tf.tanh(new_c)
+    if real is not None:
+        new_h, new_c = tf.where(real[:, None], new_h, h), tf.where(real[:, None], new_c, c)
+    return new_h, new_c, tf.concat([i, f, g, o], -1)
 
 
 def _backward(d_all_h, d_h, d_c, recurrent, before_c, all_c, activated, mask):
