@@ -15,16 +15,15 @@ DTYPES = ("float32", "mixed_bfloat16")
 class TrainingConfig:
     """Settings of `fit`, the names as in document 003's TrainingArguments.
 
-    Steps are optimizer updates, one a batch. The learning rate rises linearly over `warmup_steps` (at most a tenth of the run),
-    then follows `schedule`: "cosine" or "linear" down to `min_learning_rate`, "constant", or "step": multiplied by
-    `decay_rate` at the end of each epoch from `decay_from_epoch` on. `weight_decay` (of adamw and sgd) spares
-    biases and norms (every variable of rank < 2). `momentum` is of sgd; `beta_2`, of adam and adamw, is how slowly
-    the mean square of the gradients moves. `clip_norm` is the global norm. The loss is a mean over tokens: a recipe
-    that sums over T time steps has its learning rate times T and its clip norm divided by T here.
-    `checkpoint_steps` is how often a run is saved within an epoch; `resume=True` goes on from the newest save.
-    Less memory: with `accumulate_steps` n an update takes the mean of the gradients of n batches (those of fewer
-    than n at the end of the run are dropped); warm-up and schedule count updates, logging and checkpoints batches.
-    `recompute` forgets what is within a transformer's blocks and computes it again for the gradient (Chen et al. 2016).
+    Steps are batches, an update each. The learning rate rises linearly over `warmup_steps` (at most a tenth of the
+    run), then follows `schedule`: "cosine" or "linear" down to `min_learning_rate`, "constant", or "step": times
+    `decay_rate` at the end of each epoch from `decay_from_epoch` on. `weight_decay` (of adamw and sgd) spares biases
+    and norms (rank < 2). `momentum` is of sgd; `beta_2`, of adam and adamw, is how slowly the mean square of the
+    gradients moves. `clip_norm` is the global norm. The loss is a mean over tokens: a recipe that sums over T time
+    steps has its learning rate times T and its clip norm divided by T here. Each `checkpoint_steps` within an epoch
+    a run is saved; `resume=True` goes on from the newest save. For less memory: an update takes the mean gradient of
+    `accumulate_steps` batches (what is left over at the run's end is dropped; warm-up counts updates), and
+    `recompute` forgets what happens in a transformer's blocks and computes it again (Chen et al. 2016).
     """
 
     epochs: int = 3

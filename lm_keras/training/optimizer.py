@@ -75,7 +75,7 @@ def make_optimizer(config, steps_per_epoch, variables=()):
     accumulate, batches = config.accumulate_steps, config.epochs * steps_per_epoch
     total = batches // accumulate
     if not total:
-        raise InputError(f"accumulate_steps is {accumulate} and the run has {batches} batches; it must be at most that")
+        raise InputError(f"accumulate_steps is {accumulate}; it must be at most the run's {batches} batches")
     schedule = WarmupSchedule(
         config.learning_rate,
         min(config.warmup_steps, total // 10),
