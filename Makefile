@@ -30,6 +30,9 @@ bench: $(INSTALLED) $(PEERS)/.installed
 	$(BIN)/python benchmarks/gpt_training.py $(RIVALS) --size small
 	$(BIN)/python benchmarks/gpt_training.py $(RIVALS) --size medium
 	$(BIN)/python benchmarks/gpt_training.py $(RIVALS) --size large
+	$(BIN)/python benchmarks/memory.py training --size medium --torch $(PEERS)/bin/python
+	$(BIN)/python benchmarks/memory.py training --size large --torch $(PEERS)/bin/python
+	$(BIN)/python benchmarks/memory.py decoding --transformers $(PEERS)/bin/python --keras-hub $(PEERS)/bin/python
 	$(BIN)/python benchmarks/text_speed.py
 	$(BIN)/python benchmarks/text_peers.py words
 	$(BIN)/python benchmarks/text_peers.py bpe --peer $(PEERS)/bin/python

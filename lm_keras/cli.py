@@ -198,6 +198,8 @@ def _add_train(train):
     run.add_argument("--dtype", choices=("float32", "mixed_bfloat16"), default="float32")
     run.add_argument("--strategy", choices=("multi_worker",), help="train on the processes that TF_CONFIG names")
     run.add_argument("--jit-compile", action="store_true", help="compile the training step with XLA")
+    run.add_argument("--accumulate-steps", type=number(int, 1), default=1, metavar="N", help="batches an update")
+    run.add_argument("--recompute", action="store_true", help="transformers: less memory, more time")
     run.add_argument("--seed", type=number(int, 0, 2**32 - 1), default=0, metavar="N")
     run.add_argument("--logging-steps", type=number(int, 1), default=10, metavar="N")
     run.add_argument("--checkpoint-steps", type=number(int, 1), default=500, metavar="N")

@@ -15,13 +15,15 @@ DTYPES = ("float32", "mixed_bfloat16")
 class TrainingConfig:
     """Settings of `fit`, the names as in document 003's TrainingArguments.
 
-    Steps are optimizer updates. The learning rate rises linearly over `warmup_steps` (at most a tenth of the run),
-    then follows `schedule`: "cosine" or "linear" down to `min_learning_rate`, "constant", or "step": multiplied by
-    `decay_rate` at the end of each epoch from `decay_from_epoch` on. `weight_decay` (of adamw and sgd) spares
-    biases and norms (every variable of rank < 2). `momentum` is of sgd; `beta_2`, of adam and adamw, is how slowly
-    the mean square of the gradients moves. `clip_norm` is the global norm. The loss is a mean over tokens: a recipe
-    that sums over T time steps has its learning rate times T and its clip norm divided by T here.
-    `checkpoint_steps` is how often a run is saved within an epoch; `resume=True` goes on from the newest save.
+    Steps are batches, an update each. The learning rate rises linearly over `warmup_steps` (at most a tenth of the
+    run), then follows `schedule`: "cosine" or "linear" down to `min_learning_rate`, "constant", or "step": times
+    `decay_rate` at the end of each epoch from `decay_from_epoch` on. `weight_decay` (of adamw and sgd) spares biases
+    and norms (rank < 2). `momentum` is of sgd; `beta_2`, of adam and adamw, is how slowly the mean square of the
+    gradients moves. `clip_norm` is the global norm. The loss is a mean over tokens: a recipe that sums over T time
+    steps has its learning rate times T and its clip norm divided by T here. Each `checkpoint_steps` within an epoch
+    a run is saved; `resume=True` goes on from the newest save. For less memory: an update takes the mean gradient of
+    `accumulate_steps` batches (what is left over at the run's end is dropped; warm-up counts updates), and
+    `recompute` forgets what happens in a transformer's blocks and computes it again (Chen et al. 2016).
     """
 
     epochs: int = 3
@@ -40,6 +42,8 @@ class TrainingConfig:
     early_stopping_patience: int | None = None
     dtype: str = "float32"
     jit_compile: bool = False
+    accumulate_steps: int = 1
+    recompute: bool = False
     seed: int = 0
     logging_steps: int = 10
     checkpoint_steps: int = 500
@@ -47,7 +51,8 @@ class TrainingConfig:
     resume: bool = False
 
     def __post_init__(self):
-        for name in ("epochs", "batch_size", "logging_steps", "checkpoint_steps", "decay_from_epoch"):
+        counts = ("epochs", "batch_size", "accumulate_steps", "logging_steps", "checkpoint_steps", "decay_from_epoch")
+        for name in counts:
             _least(self, name, 1, int)
         _least(self, "warmup_steps", 0, int)
         for name in ("learning_rate", "min_learning_rate", "weight_decay", "momentum"):

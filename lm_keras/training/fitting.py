@@ -16,6 +16,7 @@ from lm_keras.training.checkpoint import NAME, load_checkpoint
 from lm_keras.training.config import TrainingConfig
 from lm_keras.training.objectives import objective
 from lm_keras.training.optimizer import make_optimizer
+from lm_keras.training.recompute import recomputing
 from lm_keras.training.run_log import RunLog
 from lm_keras.training.run_state import RunState, Saver
 from lm_keras.training.worker_steps import start_together, train_together
@@ -51,6 +52,8 @@ def fit(model, train, validation=None, config=None, callbacks=(), loss=None, str
         if workers and not workers.is_chief:
             config = dataclasses.replace(config, output_dir=None, resume=False)
         stack.enter_context(_computing_in(model, config.dtype))
+        if config.recompute:
+            stack.enter_context(recomputing(model))
         return _fit(model, train, validation, config, callbacks, loss, workers)
 
 

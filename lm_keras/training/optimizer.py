@@ -6,20 +6,36 @@ import keras
 import tensorflow as tf
 from keras import ops
 
+from lm_keras.errors import InputError
+
 
 @keras.saving.register_keras_serializable("lm_keras")
 class WarmupSchedule(keras.optimizers.schedules.LearningRateSchedule):
-    """Linear warm-up to `peak`, then "cosine" or "linear" down to `last`, "constant", or "step" decay by epochs."""
+    """Linear warm-up to `peak`, then "cosine" or "linear" down to `last`, "constant", or "step" decay by epochs.
+
+    `warmup_steps` and `total_steps` are updates, `steps_per_epoch` and what it is called with are batches: with
+    `accumulate_steps` n, Keras counts these, and updates at every n-th.
+    """
 
     def __init__(
-        self, peak, warmup_steps, total_steps, kind, steps_per_epoch, decay_rate, decay_from_epoch, last=0.0
+        self,
+        peak,
+        warmup_steps,
+        total_steps,
+        kind,
+        steps_per_epoch,
+        decay_rate,
+        decay_from_epoch,
+        last=0.0,
+        accumulate_steps=1,
     ):
-        self.peak, self.last, self.kind = peak, last, kind
+        self.peak, self.last, self.kind, self.accumulate_steps = peak, last, kind, accumulate_steps
         self.warmup_steps, self.total_steps, self.steps_per_epoch = warmup_steps, total_steps, steps_per_epoch
         self.decay_rate, self.decay_from_epoch = decay_rate, decay_from_epoch
 
     def __call__(self, step):
-        step = ops.cast(step, "float32")
+        ended = ops.cast(step // self.steps_per_epoch, "float32")  # epochs
+        step = ops.cast(step // self.accumulate_steps, "float32")
         warm = ops.minimum((step + 1) / max(self.warmup_steps, 1), 1.0)
         left = max(self.total_steps - self.warmup_steps, 1)
         progress = ops.clip((step - self.warmup_steps) / left, 0.0, 1.0)
@@ -28,7 +44,6 @@ class WarmupSchedule(keras.optimizers.schedules.LearningRateSchedule):
         elif self.kind == "linear":
             factor = self._above_last(1 - progress)
         elif self.kind == "step":
-            ended = ops.floor(step / self.steps_per_epoch)  # epochs that have ended
             factor = self.decay_rate ** ops.maximum(ended - (self.decay_from_epoch - 1), 0.0)
         else:
             factor = 1.0
@@ -47,16 +62,20 @@ class WarmupSchedule(keras.optimizers.schedules.LearningRateSchedule):
             "steps_per_epoch",
             "decay_rate",
             "decay_from_epoch",
+            "accumulate_steps",
         )
         return {name: getattr(self, name) for name in names}
 
 
 def make_optimizer(config, steps_per_epoch, variables=()):
-    """The Keras optimizer that `config` describes, for runs of `config.epochs * steps_per_epoch` updates.
+    """The Keras optimizer that `config` describes, for runs of `config.epochs * steps_per_epoch` batches.
 
     Weight decay is decoupled (Loshchilov & Hutter 2019) and leaves out the `variables` of rank < 2.
     """
-    total = config.epochs * steps_per_epoch
+    accumulate, batches = config.accumulate_steps, config.epochs * steps_per_epoch
+    total = batches // accumulate
+    if not total:
+        raise InputError(f"accumulate_steps is {accumulate}; it must be at most the run's {batches} batches")
     schedule = WarmupSchedule(
         config.learning_rate,
         min(config.warmup_steps, total // 10),
@@ -66,8 +85,11 @@ def make_optimizer(config, steps_per_epoch, variables=()):
         config.decay_rate,
         config.decay_from_epoch,
         config.min_learning_rate,
+        accumulate,
     )
     common = {"learning_rate": schedule, "global_clipnorm": config.clip_norm or None}
+    if accumulate > 1:
+        common["gradient_accumulation_steps"] = accumulate
     if config.optimizer == "sgd":
         decay = config.weight_decay or None
         optimizer = keras.optimizers.SGD(momentum=config.momentum, weight_decay=decay, **common)
