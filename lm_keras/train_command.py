@@ -68,6 +68,9 @@ def train(options):
     print(f"{folder}: validation perplexity {result['perplexity']:.2f} over {result['tokens']:,} tokens")
 
 
+ADDED = {"accumulate_steps": 1}  # what older runs, which do not name it, were started with
+
+
 def _check_out(folder, options):
     if folder.exists() and not folder.is_dir():
         raise InputError(f"--out {folder} is a file; give a new folder")
@@ -80,7 +83,7 @@ def _check_out(folder, options):
         if folder.exists() and any(p.name not in begun and p.name[0] != "." for p in folder.iterdir()):
             raise InputError(f"--out {folder} holds no run to resume; give the folder of a run, or a new one")
         return
-    before = read_run(folder / RUN)
+    before = ADDED | read_run(folder / RUN)
     for name, value in vars(options).items():
         if name not in MAY_CHANGE and before.get(name) != value:
             flag = "--" + name.replace("_", "-")

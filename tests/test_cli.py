@@ -142,6 +142,9 @@ def test_data_list_names_the_known_sets(capsys):
 def test_resume_of_a_finished_run_changes_nothing_but_may_add_epochs(capsys):
     shutil.copytree("run", "more")
     weights = Path("more/model.safetensors").read_bytes()
+    settings = json.loads(Path("more/run.json").read_text())
+    del settings["accumulate_steps"]  # as a run of a version without that option
+    Path("more/run.json").write_text(json.dumps(settings))
     output(capsys, *train("news.txt", "more", "--resume"))
     assert Path("more/model.safetensors").read_bytes() == weights
     output(capsys, *train("news.txt", "more", "--resume", "--epochs", "2"))

@@ -22,8 +22,8 @@ def attend(query, key, value, visible, dropout=None):
     """
     batch, heads, steps, dim = ops.shape(query)
     kept = key.shape[1]
-    grouped = ops.reshape(query, (batch, kept, heads // kept * steps, dim))
-    scores = ops.matmul(grouped, ops.transpose(key, (0, 1, 3, 2))) / dim**0.5
+    grouped = ops.reshape(query / dim**0.5, (batch, kept, heads // kept * steps, dim))  # D numbers each, not L
+    scores = ops.matmul(grouped, ops.transpose(key, (0, 1, 3, 2)))
     scores = ops.reshape(scores, (batch, heads, steps, ops.shape(key)[2]))
     exact = keras.backend.result_type(scores.dtype, "float32")  # in mixed precision too
     scores = ops.where(visible[:, None], ops.cast(scores, exact), UNSEEN)
