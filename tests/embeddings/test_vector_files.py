@@ -184,6 +184,15 @@ def test_a_word_that_is_not_utf8(tmp_path):
     assert list(vectors.index_to_key) == ["caf\\xe9", "b"]
 
 
+@pytest.mark.parametrize("binary", [False, True])
+def test_two_words_that_are_the_halves_of_a_character(tmp_path, binary):
+    one = np.array([[1.5], [2.5]], "<f4")
+    rows = [row.tobytes() for row in one] if binary else [b"1.5\n", b"2.5\n"]
+    (tmp_path / "v").write_bytes(b"2 1\n\xc3 " + rows[0] + b"\xa9 " + rows[1])
+    with pytest.warns(UserWarning, match="2 words are not UTF-8"):
+        same(load_word2vec(tmp_path / "v", binary=binary), keyed(["\\xc3", "\\xa9"], one))
+
+
 @pytest.mark.parametrize("name", ["crime-and-punishment.bin", "toy-model.bin", "lee_fasttext_new.bin"])
 def test_fasttext_models_as_gensim_reads_them(name, tmp_path):
     expected = load_facebook_vectors(datapath(name))
