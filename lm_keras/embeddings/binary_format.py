@@ -6,7 +6,7 @@ from lm_keras.embeddings.streams import BLOCK
 from lm_keras.embeddings.table import Table, check_dim
 from lm_keras.errors import InputError
 
-_LONGEST_WORD = 10_000  # bytes
+LONGEST_WORD = 10_000  # bytes
 
 
 def read_binary(stream, name, wanted=None):
@@ -25,9 +25,9 @@ def read_binary(stream, name, wanted=None):
         words, vectors, position, numbers = [], [], 0, []
         while done < count:
             start = position + (held[position : position + 1] == b"\n")
-            space = held.find(b" ", start, start + _LONGEST_WORD)
+            space = held.find(b" ", start, start + LONGEST_WORD)
             end = space + 1 + size
-            if space < 0 and len(held) - start >= _LONGEST_WORD:
+            if space < 0 and len(held) - start >= LONGEST_WORD:
                 raise InputError(f"{name}: word {done + 1} does not end; not a file of word2vec, or damaged")
             if space < 0 or end > len(held):
                 break

@@ -14,9 +14,10 @@ _SHOWN = 20  # missed words in a report
 class Coverage:
     """How many words of a tokenizer have a vector.
 
-    `types`: its tokens that are words, without special tokens; `found` of them have a vector, `lowercased` of these
-    only in lower case. `tokens`, `tokens_found`: the same, counted in the texts (<unk> among `tokens`), or None
-    without texts. `missed`: up to 20 words without a vector, the most frequent first.
+    `types`: its tokens that are words, without special tokens and pieces inside of words; `found` of them have a
+    vector, `lowercased` of these only in lower case. `tokens`: how many tokens the texts have, <unk> and pieces among
+    them, `tokens_found` of them a vector; None without texts. `missed`: up to 20 words without a vector, the most
+    frequent first.
     """
 
     types: int
@@ -27,7 +28,7 @@ class Coverage:
     missed: list[str]
 
     def __str__(self):
-        parts = [f"{self.found:,} of {self.types:,} types ({self.found / self.types:.1%}) have a vector"]
+        parts = [f"{self.found:,} of {self.types:,} types ({self.found / max(self.types, 1):.1%}) have a vector"]
         parts.append(f"{self.lowercased:,} of them in lower case only")
         if self.tokens:
             share = self.tokens_found / self.tokens
@@ -50,6 +51,8 @@ def embedding_matrix(tokenizer, vectors, unknown="random", lowercase_fallback=Tr
         raise InputError(
             'unknown="subword" needs vectors of n-grams: those that load_fasttext reads from a .bin file'
         )
+    if isinstance(texts, (str, bytes)):
+        raise InputError("texts takes a list of texts, got one string: put it into a list")
     words, special = token_words(tokenizer), special_ids(tokenizer)
     index = vectors.key_to_index
     exact = np.array([-1 if word is None else index.get(word, -1) for word in words])
@@ -85,11 +88,11 @@ def _fill(matrix, empty, words, special, vectors, unknown, seed):
 
 
 def _coverage(tokenizer, words, special, exact, found, texts):
-    real = np.array([i not in special for i in range(len(words))])
+    real = np.array([word is not None and i not in special for i, word in enumerate(words)])
     counts = np.zeros(len(words), np.int64)
     for text in texts or ():
         counts += np.bincount(tokenizer.encode(text), minlength=len(words))
-    missed = np.flatnonzero(real & ~found & [word is not None for word in words])
+    missed = np.flatnonzero(real & ~found)
     missed = missed[np.argsort(-counts[missed], kind="stable")]
     return Coverage(
         types=int(real.sum()),

@@ -5,6 +5,8 @@ import gzip
 import numpy as np
 
 from lm_keras.embeddings import decimals
+from lm_keras.embeddings.binary_format import LONGEST_WORD
+from lm_keras.embeddings.streams import BOM
 from lm_keras.errors import InputError
 from lm_keras.files import replacing
 
@@ -14,14 +16,18 @@ FORMATS = ("glove", "word2vec", "word2vec-binary")
 def save_vectors(vectors, path, format="word2vec"):  # noqa: A002
     """Writes KeyedVectors as "glove" or "word2vec" (text; fastText's .vec is the same), or "word2vec-binary".
 
-    What is read back is the same to the bit. A path that ends in .gz is compressed. Raises InputError, before
-    anything is written, for a word that the format cannot hold: an empty one, one with a line break, in binary one
-    with a space, in text one that ends in a number after a space; and for numbers that are not finite.
+    The function of that format reads the same words and bits back; binary files of very few numbers a word may look
+    like text, so give `binary=` where you know it. A path that ends in .gz is compressed. Raises InputError, before
+    anything is written, for numbers that are not finite and a word that the format cannot hold: an empty one, one of
+    10,000 bytes or more, one with a line break, in binary one with a space, in text one that ends in a number after a
+    space, and U+FEFF at the start of a glove file, which would be its byte order mark.
     """
     if format not in FORMATS:
         raise InputError(f"format is {format!r}; give one of {', '.join(map(repr, FORMATS))}")
     binary, table = format == "word2vec-binary", np.asarray(vectors.vectors, np.float32)
     words = [str(word).encode() if _writable(str(word), binary) else _refuse(word) for word in vectors.index_to_key]
+    if format == "glove" and words and words[0].startswith(BOM):
+        _refuse(vectors.index_to_key[0])
     if not np.isfinite(table).all():
         raise InputError("the vectors hold nan or infinity; a file of vectors cannot")
     with replacing(path) as temporary, (gzip.open if str(path).endswith(".gz") else open)(temporary, "wb") as file:
@@ -33,7 +39,7 @@ def save_vectors(vectors, path, format="word2vec"):  # noqa: A002
 
 
 def _writable(word, binary):
-    if not word or any("\ud800" <= char <= "\udfff" for char in word):
+    if not word or any("\ud800" <= char <= "\udfff" for char in word) or len(word.encode()) >= LONGEST_WORD:
         return False
     if binary:
         return " " not in word and word[0] != "\n"
@@ -42,4 +48,6 @@ def _writable(word, binary):
 
 
 def _refuse(word):
-    raise InputError(f"the word {str(word)!r} cannot be written in this format: take it out first")
+    word = str(word)
+    shown = repr(word if len(word) <= 60 else word[:57] + "...")
+    raise InputError(f"the word {shown} cannot be written in this format: take it out first")

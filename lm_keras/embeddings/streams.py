@@ -10,6 +10,7 @@ from lm_keras.errors import InputError
 
 BLOCK = 1 << 17  # bytes: what is made of them stays in the processor's cache
 _LONGEST_LINE = 1 << 24
+BOM = b"\xef\xbb\xbf"  # the byte order mark, U+FEFF, that some programs of Windows begin a text with
 
 
 @contextlib.contextmanager
@@ -59,7 +60,7 @@ def line_blocks(stream, name):
 
     LF or CRLF ends a line, and one space before it is left out: word2vec and fastText write one after each number.
     """
-    held = stream.read(3).removeprefix(b"\xef\xbb\xbf")
+    held = stream.read(3).removeprefix(BOM)
     while block := stream.read(BLOCK):
         cut = block.rfind(b"\n") + 1
         if not cut:

@@ -28,12 +28,10 @@ class Table:
 
         Its argument is the first such row.
         """
-        joined = b"".join(words)
         try:
-            joined.decode()
+            b"\n".join(words).decode()  # with something between them: halves of a character must not join to one
         except UnicodeDecodeError:
             words = [self._valid(word) for word in words]
-            joined = b"".join(words)
         end = self.rows + len(words)
         if end > len(self._matrix):
             # realloc moves pages, not bytes: the matrix is never there twice
@@ -44,7 +42,7 @@ class Table:
         finite = np.isfinite(self._matrix[self.rows : end])
         if not finite.all():
             raise OverflowError(int(np.argmin(finite.all(axis=1))))
-        self._text += joined
+        self._text += b"".join(words)
         self._lengths.append(np.fromiter(map(len, words), np.int64, len(words)))
         self._hashes.append(np.fromiter(map(hash, words), np.int64, len(words)))
         self.rows = end

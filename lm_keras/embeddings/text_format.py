@@ -21,9 +21,12 @@ def read_text(stream, name, wanted=None, header=False):
     but if it ends in a number after a space, the line has one too many. Empty lines may end the file. Raises
     InputError, with the number of the line, for every other line; of words that are not wanted, nothing is checked.
     """
-    reader = None
-    for lines, cut in line_blocks(stream, name):
+    reader, blocks = None, line_blocks(stream, name)
+    for lines, cut in blocks:
         if reader is None:
+            if len(lines) == 1:  # it may be the two counts, which only the line after it tells
+                more, cut = next(blocks, ([], cut))
+                lines += more
             counts, dim = _sizes(lines, name, header)
             reader = _Reader(name, dim, wanted, counts)
             lines = lines[1:] if counts else lines

@@ -30,7 +30,11 @@ class EncodedWords:
 
 
 class Words(MutableSequence):
-    """`index_to_key`: behaves like a list of strings."""
+    """`index_to_key`: reads, changes, compares and adds like a list of strings.
+
+    It is no `list`: `isinstance(words, list)` is False, and what needs one, such as `json.dumps`, takes
+    `list(words)`. Of the methods of a list, `copy` and `sort` are not there.
+    """
 
     def __init__(self, encoded):
         self._encoded, self._list = encoded, None
@@ -55,6 +59,12 @@ class Words(MutableSequence):
         if not isinstance(other, (Words, list)):
             return NotImplemented
         return len(self) == len(other) and all(a == b for a, b in zip(self, other, strict=True))
+
+    def __add__(self, other):
+        return [*self, *other] if isinstance(other, (Words, list)) else NotImplemented
+
+    def __radd__(self, other):
+        return [*other, *self] if isinstance(other, list) else NotImplemented
 
     def __repr__(self):
         return repr(list(self))

@@ -9,6 +9,7 @@ __getattr__, __dir__, __all__ = attach(
         "fit": "lm_keras.training.fitting",
         "evaluate": "lm_keras.training.evaluation",
         "carry_state": "lm_keras.training.carried_state",
+        "FrozenFor": "lm_keras.training.frozen",
         "multi_worker": "lm_keras.training.workers",
         "make_optimizer": "lm_keras.training.optimizer",
         "plot_learning_curve": "lm_keras.training.plots",

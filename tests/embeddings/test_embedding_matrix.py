@@ -77,10 +77,22 @@ def test_pieces_of_words_have_no_vector(vectors):
     pieces = lk.text.WordPieceTokenizer([*("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"), "the", "##cat", "cat"])
     matrix, coverage = lk.embeddings.embedding_matrix(pieces, vectors, "zero")
     assert matrix.any(axis=1).tolist() == [False] * 5 + [True, False, True]
-    assert (coverage.types, coverage.found, coverage.missed) == (3, 2, [])
+    assert (coverage.types, coverage.found, coverage.missed) == (2, 2, [])
     bpe = lk.text.BPETokenizer.train(["the cat sat the cat sat cat"] * 5, vocab_size=290)
-    matrix = lk.embeddings.embedding_matrix(bpe, vectors, "zero")[0]
+    matrix, coverage = lk.embeddings.embedding_matrix(bpe, vectors, "zero", texts=["a cat"])
     assert {bpe.tokens[i] for i in np.flatnonzero(matrix.any(axis=1))} == {"Ġcat", "Ġsat", "Ġthe"}
+    # Types: the tokens that begin with a space, which are words or their beginnings. In texts all tokens count.
+    starts = [token[1:] for token in bpe.tokens if len(token) > 1 and token.startswith("Ġ")]
+    assert coverage.types == len(starts) and coverage.found == 3
+    assert sorted(coverage.missed) == sorted(set(starts) - {"cat", "sat", "the"})
+    assert (coverage.tokens, coverage.tokens_found) == (2, 1)
+
+
+def test_a_report_without_a_word(vectors):
+    pieces = lk.text.WordPieceTokenizer(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "##cat"])
+    vectors.add_vector("[UNK]", np.ones(4))
+    coverage = lk.embeddings.embedding_matrix(pieces, vectors)[1]
+    assert str(coverage).startswith("0 of 0 types (0.0%) have a vector")
 
 
 def test_a_builder_takes_it(tokenizer, vectors):
@@ -94,6 +106,8 @@ def test_bad_arguments(tokenizer, vectors):
         lk.embeddings.embedding_matrix(tokenizer, vectors, "some")
     with pytest.raises(lk.InputError, match="needs vectors of n-grams"):
         lk.embeddings.embedding_matrix(tokenizer, vectors, "subword")
+    with pytest.raises(lk.InputError, match="texts takes a list of texts, got one string"):
+        lk.embeddings.embedding_matrix(tokenizer, vectors, texts="the cat")
     other = lk.text.WordTokenizer.train(["ganz andere Wörter"])
     del vectors.key_to_index["<unk>"]
     with pytest.raises(lk.InputError, match="none of the 6 tokens has a vector"):

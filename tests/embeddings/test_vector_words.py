@@ -28,6 +28,7 @@ def test_equal_list_and_dict(words, other, part):
     assert ours == words and list(ours) == words and len(ours) == len(words)
     assert [ours[i] for i in range(-len(words), len(words))] == words * 2
     assert ours[part] == words[part]
+    assert ours + ["x"] == [*words, "x"] and ["x"] + ours == ["x", *words] and ours + ours == words + words
     assert our_index == index and list(our_index) == words and len(our_index) == len(words)
     assert our_index.get(other, -1) == index.get(other, -1) and (other in our_index) == (other in index)
     assert our_index.get(3, -1) == -1
@@ -54,6 +55,10 @@ def test_errors_are_those_of_a_list_and_a_dict():
         index["b"]
     with pytest.raises(TypeError):
         index[["a"]]
+    with pytest.raises(TypeError):
+        words + ("a",)
+    with pytest.raises(TypeError):
+        ("a",) + words
     assert "\ud800" not in index
 
 
