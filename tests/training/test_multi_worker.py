@@ -10,9 +10,10 @@ import sys
 import threading
 from pathlib import Path
 
+import keras
 import numpy as np
 import pytest
-from multi_worker_child import answers, run
+from multi_worker_child import answers, run, tags_and_more
 
 import lm_keras as lk
 from lm_keras import cli
@@ -20,6 +21,7 @@ from lm_keras.errors import InputError
 from lm_keras.files import read_json
 from lm_keras.training.rendezvous import meet
 from lm_keras.training.run_log import read_rows
+from lm_keras.training.worker_counts import labels_of
 
 CHILD = Path(__file__).with_name("multi_worker_child.py")
 
@@ -70,14 +72,15 @@ def test_a_worker_killed_and_the_run_resumed_equals_one_process(tmp_path):
     assert "epoch 2/2" in told
     assert told_other == ""  # only the chief tells and writes
 
-    (model, expected), (span_model, span_expected) = run(tmp_path / "alone"), answers()
+    alone = [run(tmp_path / "alone"), answers(), tags_and_more()]
+    model = alone[0][0]
     for worker in ("worker0", "worker1"):
-        for history, alone in zip(read_json(tmp_path / f"{worker}.json"), (expected, span_expected), strict=True):
-            assert history.keys() == alone.history.keys()
-            for name, values in alone.history.items():
+        for history, (_, expected) in zip(read_json(tmp_path / f"{worker}.json"), alone, strict=True):
+            assert history.keys() == expected.history.keys()
+            for name, values in expected.history.items():
                 np.testing.assert_allclose(history[name], values, rtol=1e-5, err_msg=name)
         weights = np.load(tmp_path / f"{worker}.npz")
-        for i, weight in enumerate([*model.get_weights(), *span_model.get_weights()]):
+        for i, weight in enumerate(w for model, _ in alone for w in model.get_weights()):
             np.testing.assert_allclose(weights[str(i)], weight, atol=1e-5)
     onward, _ = run(tmp_path / "onward", resume=True)  # one process goes on with what two began
     for weight, expected_weight in zip(onward.get_weights(), model.get_weights(), strict=True):
@@ -150,6 +153,19 @@ def test_fit_refuses_what_it_cannot_spread():
     windows = lk.data.lm_windows(["abc" * 20], tokenizer, length=3, batch_size=2, contiguous=True)
     with pytest.raises(InputError, match="cannot carry state along; give windows made with contiguous=False"):
         lk.fit(model, windows, strategy="multi_worker")
+
+
+def test_losses_whose_labels_cannot_be_counted_are_refused():
+    ids = keras.Input((3,), dtype="int32")
+    plain, masked = (keras.layers.Dense(2)(keras.layers.Embedding(9, 2, mask_zero=zero)(ids)) for zero in (0, 1))
+    for loss, outputs, said in (
+        ("mse", masked, "an output has a mask of Keras"),
+        ("mse", {"a": plain, "b": plain}, "several outputs on several workers need names, and a loss for each"),
+        ({"a": "mse"}, {"a": plain, "b": plain}, "and a loss for each"),
+        (keras.losses.MeanSquaredError(reduction="sum"), plain, "the loss has the reduction 'sum'"),
+    ):
+        with pytest.raises(InputError, match=said):
+            labels_of(loss, outputs)
 
 
 # === Meeting ===
