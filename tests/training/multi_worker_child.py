@@ -6,12 +6,21 @@ Worker 1 kills itself at the end of the call that reaches update STEP.
 import json
 import os
 import signal
+import socket
 import sys
 from pathlib import Path
 
 import lm_keras as lk
 
 EPOCHS = 2
+
+
+def free_addresses(count):
+    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
+    addresses = [f"127.0.0.1:{s.getsockname()[1]}" for s in sockets]
+    for each in sockets:
+        each.close()
+    return addresses
 
 
 def run(folder, strategy=None, callbacks=(), **settings):
