@@ -49,7 +49,7 @@ class SharedStep:
             share = tf.cast(here / rows, tf.float32)
             factors = {name: tf.math.divide_no_nan(own[name], whole[name] * share) for name in own}
             own = tf.cast(here, tf.float32)
-        marks = _marks(tf.nest.flatten(y))
+        marks = _marks(tf.nest.flatten((x, y, *weights)))
         return data, tf.stack([own * taken, tf.cast(here, tf.float32), taken, *marks]), factors
 
     def __call__(self, data, weight, factors):
@@ -198,8 +198,11 @@ def train_together(workers, net, loss, legs, state, config, callbacks, verbose):
                 callbacks.on_train_batch_end(done - 1, net.get_metrics_result())
             logs = dict(net.get_metrics_result())
             callbacks.on_epoch_end(epoch, logs)
-            if workers.agree(lambda: bool(net.stop_training)):
+            stopped = workers.agree(lambda: bool(net.stop_training))
+            if stopped:
                 break
+        if stopped:
+            break
     net.optimizer.finalize_variable_values(net.trainable_variables)
     _as_the_chief(workers, net.variables)  # those of its best epoch, where it has gone back to them
     callbacks.on_train_end()
