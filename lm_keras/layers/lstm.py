@@ -13,7 +13,7 @@ class LSTM(keras.layers.LSTM):
     keeps only the gradients of the gates in its loop; those of both kernels are one product each after it.
     (Hochreiter & Schmidhuber 1997 with the forget gate of Gers et al. 2000.) In training XLA compiles the loop where
     the number of steps is fixed and the work is worth it. With dropout inside the cell, other activations, the input
-    read backwards or another engine than TensorFlow, Keras' own loop runs.
+    read backwards, outputs that a mask makes zeros or another engine than TensorFlow, Keras' own loop runs.
     """
 
     def inner_loop(self, sequences, initial_state, mask, training=False):
@@ -21,14 +21,15 @@ class LSTM(keras.layers.LSTM):
         usual = cell.activation is keras.activations.tanh and cell.recurrent_activation is keras.activations.sigmoid
         if not usual or not cell.use_bias or self.go_backwards or cell.dropout or cell.recurrent_dropout:
             return super().inner_loop(sequences, initial_state, mask, training)
-        if keras.backend.backend() != "tensorflow":
+        if keras.backend.backend() != "tensorflow" or (mask is not None and self.zero_output_for_mask):
             return super().inner_loop(sequences, initial_state, mask, training)
         from lm_keras.layers.lstm_loop import lstm
 
-        mask = keras.tree.flatten(mask)[0] if mask is not None else None
+        mask = keras.ops.cast(keras.tree.flatten(mask)[0], "bool") if mask is not None else None
         steps = sequences.shape[1]
         compiled = bool(training) and steps is not None and steps * self.units >= WORTH_COMPILING
         weights = cell.kernel, cell.recurrent_kernel, cell.bias
         weights = (keras.ops.cast(weight, cell.compute_dtype) for weight in weights)
         outputs, h, c = lstm(sequences, *initial_state, *weights, mask=mask, compiled=compiled)
-        return h, outputs if self.return_sequences else h[:, None], [h, c]
+        last = h if mask is None else outputs[:, -1]  # the state of a text without a real step is the initial one
+        return last, outputs if self.return_sequences else last[:, None], [h, c]

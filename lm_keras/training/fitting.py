@@ -96,6 +96,8 @@ def _fit(model, train, validation, config, callbacks, loss, workers=None):
                 verbose=verbose,
                 callbacks=heard,
             )
+            if net.stop_training:
+                break
     finally:
         log.close()
     return state.history()

@@ -41,7 +41,9 @@ class LabelCrossEntropy(keras.losses.SparseCategoricalCrossentropy):
         y, factors = ops.maximum(y, 0), factors_of(logits)
         if factors is None:
             return super().__call__(y, logits, weight)
-        return _Given(reduction=self.reduction, name=self.name)(y, _nats_of_factors(y, factors), weight)
+        nats = _nats_of_factors(y, factors)
+        nats._keras_mask = getattr(logits, "_keras_mask", None)
+        return _Given(reduction=self.reduction, name=self.name)(y, nats, weight)
 
     def get_config(self):
         return keras.losses.Loss.get_config(self)

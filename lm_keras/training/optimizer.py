@@ -99,14 +99,16 @@ def make_optimizer(config, steps_per_epoch, variables=()):
         optimizer = keras.optimizers.AdamW(beta_2=config.beta_2, weight_decay=config.weight_decay, **common)
     if config.weight_decay and config.optimizer != "adam":
         optimizer.exclude_from_weight_decay(var_list=[v for v in variables if len(v.shape) < 2])
-    if config.clip_norm:
-        clip = optimizer._clip_gradients
-        vars(optimizer)["_clip_gradients"] = lambda grads: clip([_summed(grad, config.jit_compile) for grad in grads])
+    clip = optimizer._clip_gradients
+    vars(optimizer)["_clip_gradients"] = lambda grads: clip([_summed(grad, config.jit_compile) for grad in grads])
     return optimizer
 
 
 def _summed(grad, dense):
-    """A gradient of looked-up rows with every row once: Keras' norm takes a row that occurs twice for two rows."""
+    """A gradient of looked-up rows with every row once.
+
+    Keras' norm and Adam's second moment take a row that occurs twice for two rows: g1^2 + g2^2 and not (g1 + g2)^2.
+    """
     if not isinstance(grad, tf.IndexedSlices):
         return grad
     if dense:  # XLA has no `unique`

@@ -41,27 +41,56 @@ def _listen(address):
 
 def _await_others(addresses, server, until, timeout, stack):
     there = {}
-    while len(there) < len(addresses) - 1:
+    stack.callback(lambda: [caller.close() for caller in there.values()])
+    while True:
+        for index in [i for i, caller in there.items() if not _stays(caller)]:
+            there.pop(index).close()
+        if len(there) == len(addresses) - 1:
+            break
         server.settimeout(max(until - time.monotonic(), 0.01))
         try:
-            caller = stack.enter_context(server.accept()[0])
+            caller = server.accept()[0]
         except TimeoutError:
-            missing = [i for i in range(1, len(addresses)) if i not in there]
+            missing = [i for i in range(1, len(addresses)) if i not in there or not _stays(there[i])]
             who = ", ".join(f"{i} ({addresses[i]})" for i in missing[:8]) + ", ..." * (len(missing) > 8)
             raise InputError(
                 f"workers have not come within {timeout:g} seconds: {who}; start one process for each address of "
                 f"TF_CONFIG, which reaches this one at {addresses[0]}"
             ) from None
-        caller.settimeout(5)
-        with contextlib.suppress(OSError, ValueError, KeyError, TypeError):  # a stranger
-            told = json.loads(caller.makefile("rb").readline(1 << 20))
-            if told["cluster"] != addresses:
-                caller.sendall(b"lm_keras: another cluster\n")
-            elif 0 < told["index"] < len(addresses):
-                there[told["index"]] = caller
+        caller.settimeout(min(5, max(until - time.monotonic(), 0.01)))
+        index = _hear(caller, addresses)
+        if index is None:
+            caller.close()
+        else:
+            there[index], before = caller, there.get(index)  # the same worker again: it was started anew
+            if before:
+                before.close()
     for caller in there.values():
         with contextlib.suppress(OSError):
+            caller.settimeout(5)
             caller.sendall(GO)
+
+
+def _hear(caller, addresses):
+    """The index that a worker of this cluster tells; None of a stranger."""
+    with contextlib.suppress(OSError, ValueError, KeyError, TypeError), caller.makefile("rb") as lines:
+        told = json.loads(lines.readline(1 << 20))
+        if told["cluster"] != addresses:
+            caller.sendall(b"lm_keras: another cluster\n")
+        elif 0 < told["index"] < len(addresses):
+            return told["index"]
+    return None
+
+
+def _stays(caller):
+    """Whether a worker that has called is still there: it says nothing more, and its end would be read as b""."""
+    caller.settimeout(0)
+    try:
+        return caller.recv(1, socket.MSG_PEEK) != b""
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
 
 
 def _call_chief(addresses, index, until, timeout):

@@ -11,7 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 from lm_keras.errors import InputError
-from lm_keras.training.objectives import LabelCrossEntropy, _aligned
+from lm_keras.training.worker_counts import labels_of
 
 MARK = 4096  # two numbers below it tell one batch from another; the sum of 4,096 of them is exact in float32
 
@@ -21,11 +21,13 @@ class SharedStep:
 
     The loss of a batch is a mean over its labels, so the gradient of worker r counts n_r / (n_1 + ... + n_N), where
     n_r is the number of labels in its part that count, or of its rows where the loss is a mean over rows.
+    Several outputs each have their own n_r: there all counts rows, and the loss of an output is multiplied with
+    what its share of the labels is to the share of the rows.
     A `train_step` divides its loss by `num_replicas_in_sync`, as Keras' losses do; that is taken back here.
     """
 
     def __init__(self, net, loss, workers, jit_compile=False):
-        self.net, self.workers, self.labels_of = net, workers, _labels_of(loss)
+        self.net, self.workers, self.labels_of = net, workers, labels_of(loss, net.output)
         norms = (layer for layer in net._flatten_layers() if isinstance(layer, keras.layers.BatchNormalization))
         self.statistics = [v for layer in norms if layer.trainable for v in layer.non_trainable_variables]
         places = {id(v): i for i, v in enumerate(net.metrics_variables)}
@@ -34,20 +36,29 @@ class SharedStep:
         self._part_step = tf.function(self._part_step_, jit_compile=True) if jit_compile else self._part_step_
 
     def part(self, x, y, *weights):
-        """This worker's rows of a batch, and what they weigh: (data, [labels, rows, 1 or 0, mark, mark])."""
+        """This worker's rows of a batch, what they weigh, and the factors of several losses by the outputs' names.
+
+        Returns (data, [labels, rows, 1 or 0, mark, mark], factors).
+        """
         rows = tf.shape(tf.nest.flatten(y)[0])[0]
         first, last = (rows * i // self.workers.count for i in (self.workers.index, self.workers.index + 1))
         taken = tf.cast(last > first, tf.float32)
         data = tf.nest.map_structure(lambda t: t[first : tf.maximum(last, first + 1)], (x, y, *weights))
-        labels = tf.cast(self.labels_of(*data[1:]), tf.float32) * taken
-        marks = _marks(tf.nest.flatten(y))
-        return data, tf.stack([labels, tf.cast(last - first, tf.float32), taken, *marks])
+        own, whole, here, factors = self.labels_of(*data[1:]), self.labels_of(y, *weights), last - first, {}
+        if isinstance(own, dict):
+            share = tf.cast(here / rows, tf.float32)
+            factors = {name: tf.math.divide_no_nan(own[name], whole[name] * share) for name in own}
+            own = tf.cast(here, tf.float32)
+        marks = _marks(tf.nest.flatten((x, y, *weights)))
+        return data, tf.stack([own * taken, tf.cast(here, tf.float32), taken, *marks]), factors
 
-    def __call__(self, data, weight):
+    def __call__(self, data, weight, factors):
         """One step, in a `tf.function`; True where all workers read the same batch."""
         metrics = self.net.metrics_variables
         before = [v.value + 0 for v in metrics]
-        sums, grads, losses, changes, statistics = self.workers.strategy.run(self._replica_step, (data, weight))
+        sums, grads, losses, changes, statistics = self.workers.strategy.run(
+            self._replica_step, (data, weight, factors)
+        )
         labels, rows = sums[0], sums[1]
         grads = [tf.math.divide_no_nan(grad, labels) for grad in grads]
         # Outside of `strategy.run` the optimizer works as it does on one process: it clips the whole gradient.
@@ -62,8 +73,8 @@ class SharedStep:
             variable.assign(tf.cast(tf.math.divide_no_nan(value, rows), variable.dtype))
         return tf.reduce_all(sums[3:] == weight[3:] * self.workers.count)
 
-    def _replica_step(self, data, weight):
-        grads, changes = self._part_step(data)
+    def _replica_step(self, data, weight, factors):
+        grads, changes = self._part_step(data, factors)
         labels, rows, taken = weight[0], weight[1], weight[2]
         share = labels * self.workers.count
         losses = [tf.math.divide_no_nan(changes[total], changes[count]) for total, count in self.means]
@@ -78,12 +89,12 @@ class SharedStep:
         sums = tf.nest.pack_sequence_as(parts, flat)
         return sums[0][0], *sums[1:]
 
-    def _part_step_(self, data):
+    def _part_step_(self, data, factors):
         """`train_step` of this worker's rows, whose update is held back: its gradients, what it adds to metrics."""
         metrics = self.net.metrics_variables
         for variable in metrics:
             variable.assign(tf.zeros_like(variable))
-        with _held(self.net.optimizer) as held:
+        with _held(self.net.optimizer) as held, _multiplied(self.net, factors):
             self.net.train_step(data)
         ((grads, self._variables),) = held
         # Dense: tables of rows would be gathered from all workers, which grows with their number. Of known shape:
@@ -109,28 +120,23 @@ def _held(optimizer):
         del vars(optimizer)["apply"]
 
 
-def _labels_of(loss):
-    """The function (y, weights) -> the number of labels that `loss` is the mean over."""
-    losses = [keras.losses.get(part) for part in (loss.values() if isinstance(loss, dict) else [loss])]
-    reductions = {getattr(part, "reduction", "sum_over_batch_size") for part in losses}
-    if not reductions <= {"mean_with_sample_weight", "sum_over_batch_size", "mean"}:
-        raise InputError(
-            f"the loss has the reduction {reductions}; several workers need a mean, the default of Keras"
-        )
-    weighted = reductions == {"mean_with_sample_weight"}
-    counting = weighted and all(isinstance(part, LabelCrossEntropy) for part in losses)
+@contextlib.contextmanager
+def _multiplied(net, factors):
+    """Multiplies the loss of each output that `factors` names, also in the measures of the single losses."""
+    if not factors:
+        yield
+        return
+    compiled = net._compile_loss
+    plain = compiled._flat_losses
 
-    def labels(y, weights=None):
-        parts = tf.nest.flatten(y)
-        counts = tf.ones(tf.shape(parts[0])[:1])
-        if counting:  # a text of several labels (an answer's start and end) counts where it has them all
-            counts = tf.reduce_min(tf.stack([tf.cast(part >= 0, tf.float32) for part in parts]), axis=0)
-        if weighted and weights is not None:
-            for weight in tf.nest.flatten(weights):
-                counts *= _aligned(tf.cast(weight, tf.float32), counts)
-        return tf.reduce_sum(counts)
+    def multiplied(part):
+        return part._replace(loss=lambda *data: part.loss(*data) * factors[part.path[0]])
 
-    return labels
+    compiled._flat_losses = [multiplied(part) for part in plain]
+    try:
+        yield
+    finally:
+        compiled._flat_losses = plain
 
 
 def _marks(parts):
@@ -192,8 +198,11 @@ def train_together(workers, net, loss, legs, state, config, callbacks, verbose):
                 callbacks.on_train_batch_end(done - 1, net.get_metrics_result())
             logs = dict(net.get_metrics_result())
             callbacks.on_epoch_end(epoch, logs)
-            if workers.agree(lambda: bool(net.stop_training)):
+            stopped = workers.agree(lambda: bool(net.stop_training))
+            if stopped:
                 break
+        if stopped:
+            break
     net.optimizer.finalize_variable_values(net.trainable_variables)
     _as_the_chief(workers, net.variables)  # those of its best epoch, where it has gone back to them
     callbacks.on_train_end()

@@ -151,6 +151,9 @@ def cluster():
         raise InputError(f"TF_CONFIG names no workers; give it as {example}")
     if not set(jobs) <= {"chief", "worker"}:
         raise InputError(f"TF_CONFIG has the jobs {', '.join(sorted(jobs))}; this trains with chief and worker only")
+    for job, addresses in jobs.items():
+        if not isinstance(addresses, list):
+            raise InputError(f"TF_CONFIG has {addresses!r} as the addresses of {job}; give a list of host:port")
     for address in (address for addresses in jobs.values() for address in addresses):
         if not isinstance(address, str) or not re.fullmatch(r".+:\d{1,5}", address):
             raise InputError(f"TF_CONFIG has the address {address!r}; give host:port")

@@ -24,18 +24,33 @@ def graph(f, **options):
     return tf.function(f, autograph=False, **options)
 
 
-@pytest.mark.parametrize("compiled", [False, True])
-@pytest.mark.parametrize("masked", [False, True])
-def test_lstm_is_that_of_keras(masked, compiled, monkeypatch):
+@pytest.mark.parametrize(
+    ("returned", "masked", "compiled"),
+    [
+        ("all", None, False),
+        ("all", None, True),
+        ("all", "bool", False),
+        ("all", "bool", True),
+        ("last", None, False),
+        ("last", "bool", True),
+        ("last", "int32", False),
+        ("all of both directions", "bool", False),
+        ("last of both directions", "bool", False),
+    ],
+)
+def test_lstm_is_that_of_keras(returned, masked, compiled, monkeypatch):
     monkeypatch.setattr(lstm, "WORTH_COMPILING", 0 if compiled else 10**9)
-    x, states = draw(3, 7, 5), [draw(3, 4, seed=1), draw(3, 4, seed=2)]
-    mask = tf.constant(np.random.default_rng(3).random((3, 7)) > 0.4) if masked else None
-    options = {"return_sequences": True, "return_state": True, "use_cudnn": False}
+    both = "both" in returned
+    x, states = draw(3, 7, 5), [draw(3, 4, seed=1 + i) for i in range(4 if both else 2)]
+    real = np.random.default_rng(3).random((3, 7)) > [[0.4], [0.4], [2]]  # the last text has no real step
+    mask = tf.cast(real, masked) if masked else None
+    options = {"return_sequences": "all" in returned, "return_state": True, "use_cudnn": False}
     ours, theirs = lstm.LSTM(4, **options), keras.layers.LSTM(4, **options)
+    if both:
+        ours, theirs = keras.layers.Bidirectional(ours), keras.layers.Bidirectional(theirs)
     for layer in (ours, theirs):
         layer.build(x.shape)
     ours.set_weights(theirs.get_weights())
-    towards = [draw(3, 7, 4, seed=4), draw(3, 4, seed=5), draw(3, 4, seed=6)]
 
     def run(layer):
         @graph
@@ -43,7 +58,8 @@ def test_lstm_is_that_of_keras(masked, compiled, monkeypatch):
             with tf.GradientTape() as tape:
                 tape.watch([x, *states])
                 out = layer(x, initial_state=states, mask=mask, training=True)
-                loss = tf.add_n([tf.reduce_sum(part * way) for part, way in zip(out, towards, strict=True)])
+                ways = [draw(*part.shape, seed=9 + i) for i, part in enumerate(out)]
+                loss = tf.add_n([tf.reduce_sum(part * way) for part, way in zip(out, ways, strict=True)])
             return out, tape.gradient(loss, [x, *states, *(v.value for v in layer.trainable_variables)])
 
         return values_and_gradients()
@@ -80,6 +96,19 @@ def test_linear_cross_entropy_survives_logits_that_overflow():
     x, table = tf.constant([[1e4], [-1e4]]), tf.constant([[1.0, 2.0, -1.0]])
     nats = linear_cross_entropy(x, table, None, tf.constant([1, 1]))
     np.testing.assert_allclose(nats, [0, 3e4])
+
+
+@pytest.mark.parametrize("reduction", ["mean_with_sample_weight", "sum_over_batch_size"])
+def test_the_loss_of_the_output_layer_leaves_out_what_keras_masks(reduction):
+    ids = np.array([[1, 2, 3, 0, 0], [4, 5, 0, 0, 0], [1, 2, 3, 4, 5]], "int32")
+    losses = []
+    for head in (output.Logits, keras.layers.Dense):
+        keras.utils.set_random_seed(0)
+        x = keras.Input((5,), dtype="int32")
+        model = keras.Model(x, head(9)(keras.layers.Embedding(9, 4, mask_zero=True)(x)))
+        model.compile("sgd", objectives.LabelCrossEntropy(reduction))
+        losses.append([model.train_on_batch(ids, np.roll(ids, -1, 1)) for _ in range(3)])
+    np.testing.assert_allclose(*losses, rtol=1e-5)
 
 
 @pytest.mark.parametrize("approximate", [False, True])

@@ -6,12 +6,21 @@ Worker 1 kills itself at the end of the call that reaches update STEP.
 import json
 import os
 import signal
+import socket
 import sys
 from pathlib import Path
 
 import lm_keras as lk
 
 EPOCHS = 2
+
+
+def free_addresses(count):
+    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
+    addresses = [f"127.0.0.1:{s.getsockname()[1]}" for s in sockets]
+    for each in sockets:
+        each.close()
+    return addresses
 
 
 def run(folder, strategy=None, callbacks=(), **settings):
@@ -32,12 +41,12 @@ def run(folder, strategy=None, callbacks=(), **settings):
 
 
 def answers(strategy=None):
-    """Trains two outputs, texts without an answer among them; returns (model, History)."""
+    """Trains two outputs, the labels of which are missing in different texts; returns (model, History)."""
     import keras
     import numpy as np
 
-    x = np.random.default_rng(6).integers(0, 30, (41, 6)).astype("int32")
-    y = {"start": np.where(x[:, 0] < 6, -1, x[:, 1] % 6), "end": np.where(x[:, 0] < 6, -1, x[:, 2] % 6)}
+    x, row = np.random.default_rng(6).integers(0, 30, (41, 6)).astype("int32"), np.arange(41) % 8
+    y = {"start": np.where(row < 5, -1, x[:, 1] % 6), "end": np.where(row > 6, -1, x[:, 2] % 6)}
     ids = keras.Input((6,), dtype="int32")
     draw = keras.initializers.RandomNormal(seed=3)
     hidden = keras.layers.Flatten()(keras.layers.Embedding(30, 4, embeddings_initializer=draw)(ids))
@@ -45,6 +54,35 @@ def answers(strategy=None):
     model = keras.Model(ids, outputs)
     config = lk.TrainingConfig(epochs=2, batch_size=8, optimizer="sgd", learning_rate=0.5, clip_norm=0.05)
     return model, lk.fit(model, (x, y), (x, y), config, strategy=strategy)
+
+
+def tags_and_more(strategy=None):
+    """Trains labels of tokens, of texts and a number, each with weights of its own; returns (model, History)."""
+    import keras
+    import numpy as np
+    import tensorflow as tf
+
+    from lm_keras.training.objectives import LabelCrossEntropy
+
+    rng = np.random.default_rng(7)
+    x = rng.integers(0, 30, (33, 6)).astype("int32")
+    y = {"tags": np.where(x < 9, -1, x % 3), "label": x[:, 0] % 2, "next": np.roll(x, -1, 1), "length": x[:, 1] / 30}
+    weights = {"tags": rng.random((33, 6)), "label": rng.random(33), "next": rng.random((33, 6))}
+    weights = {name: np.float32(weight) for name, weight in {**weights, "length": rng.random(33)}.items()}
+    ids, draw = keras.Input((6,), dtype="int32"), keras.initializers.RandomNormal(seed=3)
+    tokens = keras.layers.Embedding(30, 4, embeddings_initializer=draw)(ids)
+    text, sizes = keras.layers.Flatten()(tokens), {"tags": 3, "label": 2, "next": 30, "length": 1}
+    outputs = {
+        name: keras.layers.Dense(size, name=name, kernel_initializer=draw)(text if size < 3 else tokens)
+        for name, size in sizes.items()
+    }
+    model = keras.Model(ids, outputs)
+    loss = {name: LabelCrossEntropy() for name in ("tags", "label")}
+    loss["next"] = keras.losses.SparseCategoricalCrossentropy(True, reduction="mean_with_sample_weight")
+    loss["length"] = "mse"
+    data = tf.data.Dataset.from_tensor_slices((x, y, weights)).batch(8)
+    config = lk.TrainingConfig(epochs=2, optimizer="sgd", learning_rate=0.5, clip_norm=0.05)
+    return model, lk.fit(model, data, config=config, loss=loss, strategy=strategy)
 
 
 def kill_at(step):
@@ -71,8 +109,8 @@ if __name__ == "__main__":
         sys.exit(1)
     import numpy as np
 
-    span_model, span_history = answers("multi_worker")
-    weights = {str(i): weight for i, weight in enumerate([*model.get_weights(), *span_model.get_weights()])}
+    runs = [(model, history), answers("multi_worker"), tags_and_more("multi_worker")]
+    weights = {str(i): weight for i, weight in enumerate(w for model, _ in runs for w in model.get_weights())}
     np.savez(Path(folder).parent / f"worker{workers.index}.npz", **weights)
-    histories = [history.history, span_history.history]
+    histories = [history.history for _, history in runs]
     (Path(folder).parent / f"worker{workers.index}.json").write_text(json.dumps(histories))

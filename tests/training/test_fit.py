@@ -10,6 +10,8 @@ import tensorflow as tf
 
 import lm_keras as lk
 from lm_keras.errors import InputError
+from lm_keras.training import fitting
+from lm_keras.training.workers import Workers
 
 V = 7
 X = np.random.default_rng(0).integers(0, V, (12, 5)).astype("int32")
@@ -196,3 +198,23 @@ def test_perplexity_of_a_hopeless_model_is_finite():
     history = lk.fit(model, (X, Y), (X, Y), lk.TrainingConfig(epochs=1, **{**QUICK, "learning_rate": 1e-9})).history
     assert math.isfinite(history["perplexity"][0])
     assert math.isfinite(history["val_perplexity"][0])
+
+
+@pytest.mark.parametrize("strategy", [None, "multi_worker"])
+def test_a_callback_that_stops_the_rest_of_an_epoch_stops_the_run(strategy, tmp_path, monkeypatch):
+    monkeypatch.setattr(fitting, "multi_worker", lambda: Workers(tf.distribute.get_strategy(), 0, 1))
+    settings = {**QUICK, "epochs": 4, "batch_size": 2, "checkpoint_steps": 2, "output_dir": tmp_path / "run"}
+
+    class Kill(keras.callbacks.Callback):
+        def on_train_batch_end(self, batch, logs=None):
+            if batch == 3:
+                raise KeyboardInterrupt
+
+    class Stop(keras.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            self.model.stop_training = True
+
+    with pytest.raises(KeyboardInterrupt):
+        lk.fit(small(), (X, Y), config=lk.TrainingConfig(**settings), callbacks=[Kill()], strategy=strategy)
+    resumed = lk.TrainingConfig(resume=True, **settings)
+    assert lk.fit(small(), (X, Y), config=resumed, callbacks=[Stop()], strategy=strategy).epoch == [0]

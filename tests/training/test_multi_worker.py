@@ -4,32 +4,26 @@ import json
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
-import threading
+import types
 from pathlib import Path
 
+import keras
 import numpy as np
 import pytest
-from multi_worker_child import answers, run
+import tensorflow as tf
+from multi_worker_child import answers, free_addresses, run, tags_and_more
 
 import lm_keras as lk
 from lm_keras import cli
 from lm_keras.errors import InputError
 from lm_keras.files import read_json
-from lm_keras.training.rendezvous import meet
 from lm_keras.training.run_log import read_rows
+from lm_keras.training.worker_counts import labels_of
+from lm_keras.training.worker_steps import SharedStep
 
 CHILD = Path(__file__).with_name("multi_worker_child.py")
-
-
-def free_addresses(count):
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    addresses = [f"127.0.0.1:{s.getsockname()[1]}" for s in sockets]
-    for each in sockets:
-        each.close()
-    return addresses
 
 
 def config(addresses, index):
@@ -70,14 +64,15 @@ def test_a_worker_killed_and_the_run_resumed_equals_one_process(tmp_path):
     assert "epoch 2/2" in told
     assert told_other == ""  # only the chief tells and writes
 
-    (model, expected), (span_model, span_expected) = run(tmp_path / "alone"), answers()
+    alone = [run(tmp_path / "alone"), answers(), tags_and_more()]
+    model = alone[0][0]
     for worker in ("worker0", "worker1"):
-        for history, alone in zip(read_json(tmp_path / f"{worker}.json"), (expected, span_expected), strict=True):
-            assert history.keys() == alone.history.keys()
-            for name, values in alone.history.items():
+        for history, (_, expected) in zip(read_json(tmp_path / f"{worker}.json"), alone, strict=True):
+            assert history.keys() == expected.history.keys()
+            for name, values in expected.history.items():
                 np.testing.assert_allclose(history[name], values, rtol=1e-5, err_msg=name)
         weights = np.load(tmp_path / f"{worker}.npz")
-        for i, weight in enumerate([*model.get_weights(), *span_model.get_weights()]):
+        for i, weight in enumerate(w for model, _ in alone for w in model.get_weights()):
             np.testing.assert_allclose(weights[str(i)], weight, atol=1e-5)
     onward, _ = run(tmp_path / "onward", resume=True)  # one process goes on with what two began
     for weight, expected_weight in zip(onward.get_weights(), model.get_weights(), strict=True):
@@ -116,6 +111,8 @@ def test_the_command_line_trains_on_two_workers(tmp_path, capsys):
         ("[]", "names no workers"),
         ('{"cluster": {"worker": "a:1"}}', "names no workers"),
         ('{"cluster": {"ps": ["a:1"], "worker": ["b:1"]}}', "has the jobs ps, worker"),
+        ('{"cluster": {"chief": null, "worker": ["a:1"]}}', "has None as the addresses of chief"),
+        ('{"cluster": {"chief": 5, "worker": ["a:1"]}}', "has 5 as the addresses of chief; give a list of host:port"),
         ('{"cluster": {"worker": ["a"]}}', "has the address 'a'; give host:port"),
         ('{"cluster": {"worker": ["a:1"]}}', "has the task type None"),
         (config(["a:1", "b:1"], 2), "has the task index 2; worker has the indices 0 to 1"),
@@ -152,42 +149,28 @@ def test_fit_refuses_what_it_cannot_spread():
         lk.fit(model, windows, strategy="multi_worker")
 
 
-# === Meeting ===
+def test_losses_whose_labels_cannot_be_counted_are_refused():
+    ids = keras.Input((3,), dtype="int32")
+    plain, masked = (keras.layers.Dense(2)(keras.layers.Embedding(9, 2, mask_zero=zero)(ids)) for zero in (0, 1))
+    for loss, outputs, said in (
+        ("mse", masked, "an output has a mask of Keras"),
+        ("mse", {"a": plain, "b": plain}, "several outputs on several workers need names, and a loss for each"),
+        ({"a": "mse"}, {"a": plain, "b": plain}, "and a loss for each"),
+        (keras.losses.MeanSquaredError(reduction="sum"), plain, "the loss has the reduction 'sum'"),
+    ):
+        with pytest.raises(InputError, match=said):
+            labels_of(loss, outputs)
 
 
-def test_workers_meet_whoever_comes_first():
-    addresses, met = free_addresses(3), []
-    threads = [
-        threading.Thread(target=lambda i=i: (meet(addresses, i, timeout=20), met.append(i))) for i in (2, 0, 1)
-    ]
-    for thread in threads:
-        thread.start()
-        thread.join(0.3)
-        assert not met or thread is threads[-1]
-    for thread in threads:
-        thread.join(20)
-    assert sorted(met) == [0, 1, 2]
+@pytest.mark.parametrize("other", ["x", "y", "weights"])
+def test_the_mark_of_a_batch_tells_its_texts_labels_and_weights(other):
+    workers = types.SimpleNamespace(count=2, index=0)
+    batch = {"x": tf.range(4), "y": tf.zeros(4, "int32"), "weights": tf.ones(4)}
+    changed = {**batch, other: batch[other] + 1}
 
+    def mark(batch):
+        step = types.SimpleNamespace(workers=workers, labels_of=labels_of("mse", keras.Input((1,))))
+        return np.asarray(SharedStep.part(step, *batch.values())[1][3:])
 
-def test_who_is_missing_is_named():
-    addresses = free_addresses(2)
-    with pytest.raises(InputError, match=f"workers have not come within 0.3 seconds: 1 \\({addresses[1]}\\)"):
-        meet(addresses, 0, timeout=0.3)
-    with pytest.raises(InputError, match=f"worker 1 has not met the chief at {addresses[0]}"):
-        meet(addresses, 1, timeout=0.3)
-
-
-def test_a_port_that_is_taken_is_named():
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        address = f"127.0.0.1:{taken.getsockname()[1]}"
-        with pytest.raises(InputError, match=f"cannot listen at {address}"):
-            meet([address, "127.0.0.1:9"], 0, timeout=1)
-
-
-def test_a_worker_of_another_cluster_is_turned_away():
-    addresses = free_addresses(2)
-    chief = threading.Thread(target=lambda: pytest.raises(InputError, meet, addresses, 0, timeout=1))
-    chief.start()
-    with pytest.raises(InputError, match="knows other workers"):
-        meet([addresses[0], *free_addresses(1)], 1, timeout=20)
-    chief.join()
+    assert np.array_equal(mark(batch), mark(dict(batch)))
+    assert not np.array_equal(mark(batch), mark(changed))

@@ -124,6 +124,20 @@ def test_a_row_that_is_looked_up_twice_counts_as_one_in_the_norm(jit_compile):
     np.testing.assert_allclose(table.numpy(), -np.array([[1], [0], [7]]) * 0.5 / np.sqrt(1 + 7**2), **EQUAL)
 
 
+@pytest.mark.parametrize("clip_norm", [None, 1e9])
+@pytest.mark.parametrize("name", ["adam", "adamw", "sgd"])
+def test_a_row_that_is_looked_up_often_is_updated_as_in_a_dense_gradient(name, clip_norm):
+    found = []
+    for dense in (False, True):
+        table = keras.Variable(np.ones((3, 1), "float32"))
+        optimizer = make_optimizer(TrainingConfig(**STEADY, optimizer=name, clip_norm=clip_norm), STEPS, [table])
+        for values in ([[1.0], [2.0], [-2.5], [1.0]], [[1.0], [1.0], [1.0], [1.0]]):
+            grad = tf.IndexedSlices(tf.constant(values), tf.constant([0, 0, 0, 1]), tf.constant([3, 1]))
+            optimizer.apply([tf.convert_to_tensor(grad) if dense else grad], [table])
+        found.append(table.numpy())
+    np.testing.assert_allclose(*found, **EQUAL)
+
+
 def test_a_clip_norm_of_zero_is_no_clipping():
     assert np.array_equal(
         stepped(optimizer="sgd", weight_decay=0, clip_norm=0)[0],
