@@ -99,9 +99,30 @@ def make_optimizer(config, steps_per_epoch, variables=()):
         optimizer = keras.optimizers.AdamW(beta_2=config.beta_2, weight_decay=config.weight_decay, **common)
     if config.weight_decay and config.optimizer != "adam":
         optimizer.exclude_from_weight_decay(var_list=[v for v in variables if len(v.shape) < 2])
-    clip = optimizer._clip_gradients
-    vars(optimizer)["_clip_gradients"] = lambda grads: clip([_summed(grad, config.jit_compile) for grad in grads])
+    # Past Keras' __setattr__.
+    vars(optimizer)["_clip_gradients"] = lambda grads: _clipped(
+        [_summed(grad, config.jit_compile) for grad in grads], config.clip_norm
+    )
     return optimizer
+
+
+def _clipped(grads, most):
+    """`grads` with a global norm of at most `most`; NaN where it is not finite, as with Keras.
+
+    Keras writes the square of each gradient before it sums: another pass over as many numbers as there are weights.
+    """
+    if not most:
+        return grads
+    values = [g.values if isinstance(g, tf.IndexedSlices) else g for g in grads if g is not None]
+    norm = tf.sqrt(2.0 * tf.add_n([tf.cast(tf.nn.l2_loss(v), tf.float32) for v in values]))
+    scale = most / tf.maximum(norm, most) + (norm - norm)
+    return [grad if grad is None else _times(grad, scale) for grad in grads]
+
+
+def _times(grad, scale):
+    if isinstance(grad, tf.IndexedSlices):
+        return tf.IndexedSlices(_times(grad.values, scale), grad.indices, grad.dense_shape)
+    return grad * tf.cast(scale, grad.dtype)
 
 
 def _summed(grad, dense):

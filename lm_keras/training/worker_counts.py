@@ -4,7 +4,7 @@ import keras
 import tensorflow as tf
 
 from lm_keras.errors import InputError
-from lm_keras.training.objectives import LabelCrossEntropy, _aligned
+from lm_keras.layers.label_cross_entropy import LabelCrossEntropy, aligned
 
 
 def labels_of(loss, outputs):
@@ -42,7 +42,7 @@ def _counting(loss):
             return tf.reduce_sum(counts)
         if isinstance(loss, LabelCrossEntropy):
             counts = tf.cast(y >= 0, tf.float32)
-            counts *= 1.0 if weights is None else _aligned(tf.cast(weights, tf.float32), counts)
+            counts *= 1.0 if weights is None else aligned(tf.cast(weights, tf.float32), counts)
         elif weights is not None:
             counts = tf.cast(weights, tf.float32)
         return tf.reduce_sum(counts)

@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 
 import lm_keras as lk
-from lm_keras.layers import gelu, lstm, output
+from lm_keras.layers import gelu, label_cross_entropy, lstm, output
 from lm_keras.layers.linear_cross_entropy import linear_cross_entropy
 from lm_keras.training import objectives
 
@@ -139,10 +139,12 @@ def test_fifty_steps_give_the_losses_of_the_plain_path(family, policy, monkeypat
 
     def losses(fast):
         if not fast:
-            monkeypatch.setattr(objectives, "factors_of", lambda logits: None)
+            monkeypatch.setattr(label_cross_entropy, "factors_of", lambda logits: None)
             monkeypatch.setattr(lstm.LSTM, "inner_loop", keras.layers.LSTM.inner_loop)
         else:
-            monkeypatch.setattr(objectives, "factors_of", lambda logits: used.append(1) or output.factors_of(logits))
+            monkeypatch.setattr(
+                label_cross_entropy, "factors_of", lambda logits: used.append(1) or output.factors_of(logits)
+            )
         if family == "gpt2":
             model = lk.models.build_gpt2(30, 12, 16, 1, 2, seed=0)
         else:
@@ -180,3 +182,19 @@ def test_a_tied_output_of_another_precision_keeps_it_in_the_loss():
     fast = graph(lambda: objectives.LabelCrossEntropy()(labels, layer(x, reverse=True)))()
     plain = objectives.LabelCrossEntropy()(labels, layer(x, reverse=True))
     np.testing.assert_allclose(fast, plain, rtol=1e-6)
+
+
+def test_compiled_with_keras_own_loss_a_model_trains_in_one_operation():
+    x, y = (np.random.default_rng(seed).integers(0, 9, (8, 6)) for seed in (0, 1))
+    weights, losses = np.linspace(0, 2, 48).reshape(8, 6), []
+    theirs = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    for loss in (theirs, lambda y, logits: keras.ops.sparse_categorical_crossentropy(y, logits, from_logits=True)):
+        model = lk.models.build_gpt2(9, 6, 8, 1, 2, seed=0)
+        model.compile(keras.optimizers.SGD(0.5), loss, metrics=["accuracy"])
+        history = model.fit(x, y, sample_weight=weights, batch_size=4, epochs=5, shuffle=False, verbose=0).history
+        losses.append([*history["loss"], *history["accuracy"], model.evaluate(x, y, verbose=0)[0]])
+    np.testing.assert_allclose(*losses, rtol=1e-5)
+    assert isinstance(model.loss, type(lambda: 0))  # another loss than Keras' own stays what it is
+    first = lk.models.build_gpt2(9, 6, 8, 1, 2, seed=0)
+    first.compile("sgd", theirs)
+    assert isinstance(first.loss, objectives.LabelCrossEntropy)
