@@ -30,6 +30,11 @@ bench: $(INSTALLED) $(PEERS)/.installed
 	$(BIN)/python benchmarks/gpt_training.py $(RIVALS) --size small
 	$(BIN)/python benchmarks/gpt_training.py $(RIVALS) --size medium
 	$(BIN)/python benchmarks/gpt_training.py $(RIVALS) --size large
+	$(BIN)/python benchmarks/growth.py
+	$(BIN)/python benchmarks/bert_finetuning.py $(RIVALS)
+	$(BIN)/python benchmarks/decoding.py --transformers $(PEERS)/bin/python --keras-hub $(PEERS)/bin/python --rows 1
+	$(BIN)/python benchmarks/decoding.py --transformers $(PEERS)/bin/python --keras-hub $(PEERS)/bin/python --rows 8
+	$(BIN)/python benchmarks/predict_loop.py
 	$(BIN)/python benchmarks/memory.py training --size medium --torch $(PEERS)/bin/python
 	$(BIN)/python benchmarks/memory.py training --size large --torch $(PEERS)/bin/python
 	$(BIN)/python benchmarks/memory.py decoding --transformers $(PEERS)/bin/python --keras-hub $(PEERS)/bin/python

@@ -108,12 +108,16 @@ def torch_side(size, dtype=None, compiled=False):
     model = GPT(size["vocab"], size["length"], size["width"], size["layers"], size["heads"])
     optimizer = torch.optim.AdamW(model.parameters(), 1e-3, weight_decay=0.01, fused=True)
     x, y = (torch.from_numpy(part).long() for part in tokens(size))
-    run_model = torch.compile(model) if compiled else model
+
+    def loss_of(x, y):
+        return torch.nn.functional.cross_entropy(model(x).flatten(0, 1), y.flatten())
+
+    loss_of = torch.compile(loss_of) if compiled else loss_of
 
     def run():
         for _ in range(size["steps"]):
             with torch.autocast("cpu", dtype or torch.float32, enabled=dtype is not None):
-                loss = torch.nn.functional.cross_entropy(run_model(x).flatten(0, 1), y.flatten())
+                loss = loss_of(x, y)
             optimizer.zero_grad(set_to_none=True)
             loss.backward()
             torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
@@ -137,6 +141,7 @@ SIDES = {
     "KerasHub": keras_hub,
     "KerasHub XLA": lambda size: keras_hub(size, jit_compile=True),
     "KerasHub bfloat16": lambda size: keras_hub(size, "mixed_bfloat16"),
+    "KerasHub bfloat16 XLA": lambda size: keras_hub(size, "mixed_bfloat16", jit_compile=True),
     "torch": torch_side,
     "torch compiled": lambda size: torch_side(size, compiled=True),
     "torch bfloat16": torch_bfloat16,

@@ -7,7 +7,9 @@ The limit: what the products of the step take at the rate of one large product, 
 """
 
 import argparse
+import contextlib
 import functools
+import io
 import json
 import statistics
 import time
@@ -64,7 +66,8 @@ def step_seconds(steps, rows, length, width, words):
     model = lk.models.build_gpt2(words, length, width, LAYERS, width // 32, seed=0)
     ids = np.random.default_rng(0).integers(0, words, (rows, length + 1), dtype="int32")
     data = tf.data.Dataset.from_tensors((ids[:, :-1], ids[:, 1:])).repeat(steps)
-    lk.fit(model, data, config=lk.TrainingConfig(epochs=1, warmup_steps=0), callbacks=[Clock()])
+    with contextlib.redirect_stdout(io.StringIO()):  # its line an epoch
+        lk.fit(model, data, config=lk.TrainingConfig(epochs=1, warmup_steps=0), callbacks=[Clock()])
     return statistics.median(np.diff(times)[1:])
 
 

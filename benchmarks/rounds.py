@@ -20,7 +20,9 @@ def measured(commands, rounds, units):
     speeds, told = {name: [] for name in processes}, {}
     try:
         for turn in range(rounds + 1):
-            for name, process in processes.items():
+            names = list(processes)
+            for name in names[turn % len(names) :] + names[: turn % len(names)]:  # none is always after the same
+                process = processes[name]
                 process.stdin.write("go\n")
                 process.stdin.flush()
                 answer = _answer(name, process)
