@@ -17,7 +17,7 @@ _IN_PLACE = contextvars.ContextVar("in_place", default=False)
 def written_in_place():
     """While a TensorFlow loop is traced that alone holds its caches: `write` changes them where they stand.
 
-    TensorFlow's scatter copies the whole cache, which at long contexts takes longer than to read all weights.
+    TensorFlow's scatter copies the whole cache for each token: with many long texts that is more than all weights.
     """
     token = _IN_PLACE.set(True)
     try:

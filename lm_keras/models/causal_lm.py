@@ -42,13 +42,13 @@ class CausalLM(BuiltModel):
         super().__init__(inputs, outputs, builder=views.builder, arguments=views.arguments, name=name)
         self.views = views
 
-    def compile(self, optimizer="rmsprop", loss=None, **options):
+    def compile(self, optimizer="rmsprop", loss=None, *arguments, **options):
         """Keras' `compile`; its cross-entropy of logits and the output layer become one operation, of equal value."""
         if keras.backend.backend() == "tensorflow":
             from lm_keras.layers.label_cross_entropy import with_output_layer
 
             loss = with_output_layer(loss)
-        super().compile(optimizer, loss, **options)
+        super().compile(optimizer, loss, *arguments, **options)
 
     def compile_from_config(self, config):
         # Keras' own refuses a class that has a `compile`.
