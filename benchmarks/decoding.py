@@ -14,6 +14,7 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
+from rounds import measured, table, take_turns
 
 WORDS, PROMPT, NEW = 50257, 32, 96
 
@@ -29,9 +30,8 @@ def main():
     parser.add_argument("--folder", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.side:
-        SIDES[options.side](options.rows, options.folder)
+        take_turns(SIDES[options.side](options.rows, options.folder))
         return
-    from rounds import measured, table
 
     pythons = {"Transformers": options.transformers, "KerasHub": options.keras_hub}
     with tempfile.TemporaryDirectory() as folder:
@@ -68,12 +68,13 @@ def token_ids(rows):
     return np.random.default_rng(0).integers(10, WORDS, (rows, PROMPT))
 
 
-def ours(rows, folder, **changes):
-    from rounds import take_turns
+# === Sides: each gives the function that writes one answer, and tells how many tokens it made ===
 
+
+def ours(rows, folder=None, **changes):
     model, texts = language_model(), prompts(rows)
     options = {"max_new_tokens": NEW, "temperature": 0.0, "min_new_tokens": NEW, **changes}
-    take_turns(lambda: made(model.generate(texts, **options)))
+    return lambda: made(model.generate(texts, **options))
 
 
 def made(generations):
@@ -100,10 +101,9 @@ take_turns(lambda: dict(made=int(tf.reduce_sum(served(**inputs)["num_new_tokens"
 """
 
 
-def keras_hub(rows, folder, **changes):
+def keras_hub(rows, folder=None, **changes):
     os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
     import keras_hub
-    from rounds import take_turns
 
     backbone = keras_hub.models.GPT2Backbone(WORDS, 12, 12, 768, 3072, dropout=0.0, max_sequence_length=1024)
     model = keras_hub.models.GPT2CausalLM(backbone, preprocessor=None)
@@ -115,12 +115,11 @@ def keras_hub(rows, folder, **changes):
         out = model.generate({"token_ids": ids, "padding_mask": mask}, stop_token_ids=None)
         return {"made": int(np.asarray(out["padding_mask"]).sum()) - rows * PROMPT}
 
-    take_turns(run)
+    return run
 
 
-def transformers(rows, folder, dtype="float32"):
+def transformers(rows, folder=None, dtype="float32"):
     import torch
-    from rounds import take_turns
     from transformers import GPT2Config, GPT2LMHeadModel
 
     torch.manual_seed(0)
@@ -133,7 +132,7 @@ def transformers(rows, folder, dtype="float32"):
         with torch.inference_mode():
             return {"made": model.generate(ids, attention_mask=torch.ones_like(ids), **settings)[:, PROMPT:].numel()}
 
-    take_turns(run)
+    return run
 
 
 SIDES = {

@@ -4,7 +4,7 @@
     python benchmarks/memory.py decoding --transformers ENV/bin/python --keras-hub ENV/bin/python
 
 The models and sizes of gpt_training.py, and deep: 12 x 384, 512 tokens, batch 8. AdamW, a few steps; "x4" is four
-quarters of the batch for one update. Decoding: a GPT-2 of 124 M parameters, 32 tokens of prompt, 96 new ones.
+quarters of the batch for one update. Decoding: that of decoding.py, GPT-2 of 124 M parameters.
 Peak: the most that the process ever held (VmHWM of /proc/self/status, Linux alone); "- before": above what it held
 with libraries and model in place; the parameters' own bytes.
 """
@@ -16,6 +16,7 @@ import subprocess
 import sys
 import time
 
+import decoding
 import gpt_training
 import numpy as np
 from gpt_training import tokens
@@ -23,7 +24,7 @@ from gpt_training import tokens
 DEEP = {"layers": 12, "heads": 6, "width": 384, "length": 512, "rows": 8, "vocab": 65, "steps": 1}
 SIZES = {**gpt_training.SIZES, "deep": DEEP}
 STEPS = 4  # training; the times are of the last two
-WORDS, PROMPT, NEW = 50257, 32, 96
+GPT2 = 124_439_808  # parameters of the model that decodes
 
 
 def main():
@@ -144,53 +145,12 @@ def torch_side(size, parts=1, recompute=False):
 # === Greedy decoding: two answers, of which the second is timed ===
 
 
-def our_decoding(rows):
-    from lm_keras.quiet import load_tensorflow
+def answers(side):
+    def run(rows):
+        write = side(rows)
+        measured(lambda: timed(write, 2), GPT2, 1)
 
-    load_tensorflow()
-    import lm_keras as lk
-
-    tokenizer = lk.text.WordTokenizer.train([" ".join(f"word{i}" for i in range(WORDS))], vocab_size=WORDS)
-    language_model = lk.LanguageModel(lk.models.build_gpt2(tokenizer.vocab_size, seed=0), tokenizer)
-    words = np.random.default_rng(0).integers(0, WORDS - 10, (rows, PROMPT - 1))  # the begin mark is the first token
-    prompts = [" ".join(f"word{i}" for i in row) for row in words]
-    settings = {"max_new_tokens": NEW, "min_new_tokens": NEW, "temperature": 0.0}
-    run = lambda: language_model.generate(prompts, **settings)  # noqa: E731
-    measured(lambda: timed(run, 2), language_model.model.count_params(), 1)
-
-
-def keras_hub(rows):
-    os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
-    import keras_hub
-
-    backbone = keras_hub.models.GPT2Backbone(WORDS, 12, 12, 768, 3072, dropout=0.0, max_sequence_length=1024)
-    model = keras_hub.models.GPT2CausalLM(backbone, preprocessor=None)
-    model.compile(sampler="greedy")
-    ids = np.pad(token_ids(rows), [[0, 0], [0, NEW]]).astype("int32")
-    mask = np.broadcast_to(np.arange(PROMPT + NEW) < PROMPT, ids.shape).astype("int32")
-    inputs = {"token_ids": ids, "padding_mask": mask}
-    measured(lambda: timed(lambda: model.generate(inputs, stop_token_ids=None), 2), model.count_params(), 1)
-
-
-def transformers(rows):
-    import torch
-    from transformers import GPT2Config, GPT2LMHeadModel
-
-    torch.set_num_threads(os.cpu_count())
-    model = GPT2LMHeadModel(GPT2Config()).eval()
-    ids = torch.from_numpy(token_ids(rows))
-    settings = {"do_sample": False, "max_new_tokens": NEW, "min_new_tokens": NEW, "pad_token_id": 0}
-    settings["attention_mask"] = torch.ones_like(ids)
-
-    def run():
-        with torch.inference_mode():
-            model.generate(ids, **settings)
-
-    measured(lambda: timed(run, 2), sum(p.numel() for p in model.parameters()), 1)
-
-
-def token_ids(rows):
-    return np.random.default_rng(0).integers(10, WORDS, (rows, PROMPT))
+    return run
 
 
 TRAINING = {
@@ -202,7 +162,11 @@ TRAINING = {
     "torch recompute": lambda size: torch_side(size, recompute=True),
     "torch x4": lambda size: torch_side(size, 4),
 }
-DECODING = {"lm_keras": our_decoding, "KerasHub": keras_hub, "Transformers": transformers}
+DECODING = {
+    "lm_keras": answers(decoding.ours),
+    "KerasHub": answers(decoding.keras_hub),
+    "Transformers": answers(decoding.transformers),
+}
 
 if __name__ == "__main__":
     main()
