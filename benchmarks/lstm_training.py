@@ -23,7 +23,7 @@ def main():
     parser.add_argument("--torch", help="Python of an environment with torch; without it there is no such rival")
     parser.add_argument("--hidden-dim", type=int, default=200)
     parser.add_argument("--steps", type=int, default=40, help="a round")
-    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--only", nargs="*", help="some of the rivals")
     parser.add_argument("--side", help=argparse.SUPPRESS)
     parser.add_argument("--ids", help=argparse.SUPPRESS)
