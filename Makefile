@@ -21,7 +21,7 @@ notebooks: $(INSTALLED)
 	@$(BIN)/python tools/run_notebooks.py notebooks/*.ipynb
 
 # Speed beside the peers of benchmarks/requirements.txt, on a machine that does nothing else; it takes an hour.
-# All rivals of the large model at once would need more than 24 GiB.
+# All rivals of the large model, or of BERT, at once would need more than 24 GiB.
 PEERS := .venv-peers
 RIVALS = --torch $(PEERS)/bin/python --keras-hub $(PEERS)/bin/python
 bench: $(INSTALLED) $(PEERS)/.installed
@@ -33,7 +33,8 @@ bench: $(INSTALLED) $(PEERS)/.installed
 	$(BIN)/python benchmarks/gpt_training.py --torch $(PEERS)/bin/python --size large
 	$(BIN)/python benchmarks/gpt_training.py --keras-hub $(PEERS)/bin/python --size large
 	$(BIN)/python benchmarks/growth.py
-	$(BIN)/python benchmarks/bert_finetuning.py $(RIVALS)
+	$(BIN)/python benchmarks/bert_finetuning.py --torch $(PEERS)/bin/python
+	$(BIN)/python benchmarks/bert_finetuning.py --keras-hub $(PEERS)/bin/python
 	$(BIN)/python benchmarks/decoding.py --transformers $(PEERS)/bin/python --keras-hub $(PEERS)/bin/python --rows 1
 	$(BIN)/python benchmarks/decoding.py --transformers $(PEERS)/bin/python --keras-hub $(PEERS)/bin/python --rows 8
 	$(BIN)/python benchmarks/predict_loop.py
