@@ -5,7 +5,9 @@ from lm_keras._lazy import attach
 __getattr__, __dir__, __all__ = attach(
     __name__,
     names={
-        "Labelled": "lm_keras.data.corpus_table",
+        "Labelled": "lm_keras.data.records",
+        "WordPair": "lm_keras.data.records",
+        "Analogy": "lm_keras.data.records",
         "available": "lm_keras.data.corpora",
         "classes": "lm_keras.data.corpora",
         "load": "lm_keras.data.corpora",

@@ -6,7 +6,8 @@ import os
 import zlib
 from pathlib import Path
 
-from lm_keras.data.corpus_table import CORPORA, part
+from lm_keras.data.corpus import part
+from lm_keras.data.corpus_table import CORPORA
 from lm_keras.data.wiki import DUMP, gensim_file, wiki_paragraphs
 from lm_keras.errors import InputError
 

@@ -61,6 +61,7 @@ def test_the_table():
     assert lk.data.available() == [
         *("wiki-excerpt", "lee-news", "ptb", "tinyshakespeare", "hongloumeng", "shuihu", "tang-poems"),
         *("mr", "sms-spam"),
+        *("wordsim353", "simlex999", "word-analogies"),
     ]
     for corpus in CORPORA.values():
         assert corpus.description and corpus.licence and corpus.source
