@@ -17,7 +17,7 @@ class Corpus:
     no download. `texts`: from the contents of the files (of an archive: member → content) and the split to the list
     of texts or records. `reader`: the call that reads files which hold no texts.
     `url`: of the file, or of the folder of the files, with a "/" at its end.
-    `how`: what makes the files from what the source publishes, where they are not published as they are.
+    `why` there is none, where that is not the licence.
     """
 
     name: str
@@ -34,7 +34,7 @@ class Corpus:
     encoding: str = "utf-8-sig"
     classes: tuple[str, ...] = ()
     reader: str = ""
-    how: str = ""
+    why: str = ""
 
 
 def one_file(file, sha256, splits=OURS):

@@ -60,11 +60,15 @@ def stand_ins(tmp_path, monkeypatch):
 def test_the_table():
     assert lk.data.available() == [
         *("wiki-excerpt", "lee-news", "ptb", "tinyshakespeare", "hongloumeng", "shuihu", "tang-poems"),
-        *("mr", "sms-spam"),
-        *("wordsim353", "simlex999", "word-analogies"),
+        *("mr", "sms-spam", "ag-news", "chnsenticorp-hotel", "semeval2010-task8"),
+        *("conll2003", "msra-ner", "squad2-cs224n-dev", "xquad", "cmu-qa", "babi"),
+        *("dailydialog", "cornell-pairs", "chatterbot-corpus", "dialogsum", "lcsts-part3"),
+        *("multi30k", "hyporadise-nbest", "wordsim353", "simlex999", "word-analogies"),
+        *("glove-6b-50d", "gpt2-bpe"),
     ]
     for corpus in CORPORA.values():
-        assert corpus.description and corpus.licence and corpus.source
+        assert corpus.description and corpus.licence and corpus.source and (corpus.texts or corpus.reader)
+        assert "\n" not in lk.data.describe(corpus.name)
         assert corpus.embedded or (set(corpus.files) == set(corpus.splits))
         names = [[files] if isinstance(files, str) else files for files in corpus.files.values()]
         assert {file for files in names for file in files} == set(corpus.sha256)
@@ -197,6 +201,9 @@ def test_errors_say_what_to_do(monkeypatch):
         (lambda: load("wikitext"), "unknown corpus 'wikitext'; known are wiki-excerpt"),
         (lambda: load("ptb", "dev"), "no split 'dev'; choose from train, validation, test"),
         (lambda: load("ptb"), "LDC.*ptb/ptb.train.txt"),
+        (lambda: load("babi"), r"\(its two archives .*tasks_1-20_v1-2.*babi/babi_en_1k.tar.xz, babi/babi_en-10k"),
+        (lambda: load("gpt2-bpe"), r"holds no texts; .*BPETokenizer.from_files\(folder / 'encoder.json'"),
+        (lambda: load("glove-6b-50d"), "holds no texts; .*load_glove.lk.data.fetch.'glove-6b-50d'"),
         (lambda: fetch("ptb"), "cannot be fetched .*LDC.*catalog.ldc"),
         (lambda: fetch("tang-poems"), "58 JSON files"),
         (lambda: load("shuihu"), "LM_KERAS_DATA is not set.*lm-keras data fetch shuihu"),

@@ -98,7 +98,8 @@ TEXTS = (
     Corpus(
         name="tang-poems",
         description="57,603 Tang poems in traditional characters, one poem a text",
-        licence="MIT, but published only as 58 JSON files to be joined: title TAB author TAB poem",
+        licence="MIT",
+        why="published only as 58 JSON files to be joined, one poem a line: title TAB author TAB poem",
         source="https://github.com/chinese-poetry/chinese-poetry",
         texts=poems,
         folder="tang-poems",
