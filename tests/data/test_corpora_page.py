@@ -64,7 +64,12 @@ def test_what_the_publications_count():
     assert [sum(len(sentence.words) for sentence in part) for part in conll] == [203_621, 51_362, 46_435]
     entities = Counter(tag[2:] for sentence in conll[0] for tag in sentence.tags if tag.startswith("B-"))
     assert entities == {"LOC": 7140, "MISC": 3438, "ORG": 6321, "PER": 6600}, "Tjong Kim Sang & De Meulder, table 2"
-    assert sum(len(sentence.words) for sentence in load("msra-ner", "all")) == 2_342_480
+    chinese = load("msra-ner", "all")
+    assert sum(len(sentence.words) for sentence in chinese) == 2_342_480
+    for sentence in chinese + conll[0]:
+        steps = zip(("O", *sentence.tags), sentence.tags, strict=False)
+        assert all(before[2:] == tag[2:] for before, tag in steps if tag.startswith("I-"))
+    assert sum(review.label for review in load("chnsenticorp-hotel", "all")) == 5322
     assert [sum(len(talk.turns) for talk in load("dailydialog", split)) for split in ("validation", "test")] == [
         8069,
         7740,

@@ -101,7 +101,7 @@ LABELLED = (
     ),
     Corpus(
         name="chnsenticorp-hotel",
-        description="2,444 negative and 5,321 positive reviews of hotels in Chinese, labelled",
+        description="2,443 negative and 5,322 positive reviews of hotels in Chinese, labelled",
         licence="none stated",
         source="https://github.com/SophonPlus/ChineseNlpCorpus",
         texts=reviews,

@@ -18,7 +18,8 @@ def words_with_tags(content, split):
 
 def characters_with_tags(members, split):
     (content,) = members.values()
-    return part([TaggedSentence(*zip(*rows, strict=True)) for rows in _sentences(content, "\t")], split)
+    sentences = (zip(*rows, strict=True) for rows in _sentences(content, "\t"))
+    return part([TaggedSentence(characters, bio(tags)) for characters, tags in sentences], split)
 
 
 def bio(tags):
