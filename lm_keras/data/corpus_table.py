@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from lm_keras.data.archives import Archive
 from lm_keras.data.split import cut_text, split_texts
 from lm_keras.data.wiki import DUMP
 
@@ -22,7 +23,7 @@ class Corpus:
     `files`: split → file name (or names), in the folder `folder` of $LM_KERAS_DATA or of the cache, plain or .gz;
     `sha256` of each file uncompressed. `embedded`: the file inside gensim, for sets that need no download.
     `texts`: from the contents of the files and the split to the list of texts, or of `Labelled` records of `classes`.
-    `url`: of the file, or of the folder of the files, with a "/" at its end.
+    `url`: of the file, or of the folder of the files, with a "/" at its end, or of the `archive` that holds them.
     """
 
     name: str
@@ -35,6 +36,7 @@ class Corpus:
     files: dict[str, str | tuple[str, ...]] = field(default_factory=dict)
     sha256: dict[str, str] = field(default_factory=dict)
     url: str = ""
+    archive: Archive | None = None
     embedded: str = ""
     encoding: str = "utf-8-sig"
     classes: tuple[str, ...] = ()
