@@ -7,11 +7,14 @@ import os
 import tarfile
 import zlib
 from pathlib import Path
+from urllib.parse import quote
 
+from lm_keras.data.archives import unpack
 from lm_keras.data.corpus import part
 from lm_keras.data.corpus_table import CORPORA
 from lm_keras.data.wiki import DUMP, gensim_file, wiki_paragraphs
-from lm_keras.errors import InputError
+from lm_keras.errors import InputError, naming
+from lm_keras.files import locked
 
 
 def available():
@@ -66,7 +69,8 @@ def load(name, split="train"):
 def fetch(name):
     """Returns the path of a named corpus (see `locate`), after downloading it into the cache if need be.
 
-    Downloads show a progress bar and are checked against a known sha256; nothing is kept of a failure.
+    Downloads show a progress bar and are checked against a known sha256; nothing is kept of a failure, but for
+    the bytes before a cut or Ctrl-C, from which the next call goes on (see `download`).
     Raises InputError where there is no public address, or the download fails.
     """
     corpus = _find(name)
@@ -75,16 +79,15 @@ def fetch(name):
         return found
     if not corpus.url:
         raise InputError(_how_to_get(corpus))
-    import pooch
-
-    pooch.get_logger().setLevel("WARNING")
-    for file, sha256 in corpus.sha256.items():
-        url = corpus.url + file if corpus.url.endswith("/") else corpus.url
-        try:
-            pooch.retrieve(url, "sha256:" + sha256, file, cache_folder() / corpus.folder, progressbar=True)
-        except (OSError, ValueError) as error:  # requests' errors are OSErrors, a wrong sha256 a ValueError
-            reason = " ".join(str(error).split())[:300]
-            raise InputError(f"{name}: the download of {url} failed ({reason}); try again later") from error
+    folder = cache_folder() / corpus.folder
+    busy = f"another process fetches to {folder}; wait for it, then try again"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with naming(name), locked(folder, busy):
+            if locate(name) is None:
+                _download(corpus, folder)
+    except OSError as error:
+        raise InputError(f"{name}: {folder} cannot be written ({error})") from error
     return locate(name)
 
 
@@ -118,6 +121,22 @@ def _locate(corpus, file):
             if path.is_file():
                 return path
     return None
+
+
+def _download(corpus, folder):
+    from lm_keras.data.download import download  # the libraries of the network are loaded only here
+
+    if corpus.archive is None:
+        for file, sha256 in corpus.sha256.items():
+            url = corpus.url + quote(file) if corpus.url.endswith("/") else corpus.url
+            download(url, folder / file, sha256)
+        return
+    archive = folder / f"{corpus.name}.archive"
+    try:
+        download(corpus.url, archive, corpus.archive.sha256)
+        unpack(archive, corpus.archive.members, folder, corpus.sha256)
+    finally:
+        archive.unlink(missing_ok=True)
 
 
 def _read(path, file, corpus):

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from lm_keras.data.archives import Archive
 from lm_keras.data.split import split_texts
 
 OURS = ("train", "validation", "all")
@@ -16,7 +17,7 @@ class Corpus:
     packed once more as .gz; `sha256` of each, as it is named. `embedded`: the file inside gensim, for sets that need
     no download. `texts`: from the contents of the files (of an archive: member → content) and the split to the list
     of texts or records. `reader`: the call that reads files which hold no texts.
-    `url`: of the file, or of the folder of the files, with a "/" at its end.
+    `url`: of the file, or of the folder of the files, with a "/" at its end, or of the `archive` that holds them.
     `why` there is none, where that is not the licence.
     """
 
@@ -30,6 +31,7 @@ class Corpus:
     files: dict[str, str | tuple[str, ...]] = field(default_factory=dict)
     sha256: dict[str, str] = field(default_factory=dict)
     url: str = ""
+    archive: Archive | None = None
     embedded: str = ""
     encoding: str = "utf-8-sig"
     classes: tuple[str, ...] = ()

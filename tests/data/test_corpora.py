@@ -2,10 +2,8 @@
 
 import gzip
 import hashlib
-import http.server
 import subprocess
 import sys
-import threading
 from dataclasses import replace
 from pathlib import Path
 
@@ -217,77 +215,10 @@ def test_errors_say_what_to_do(monkeypatch):
         load("tinyshakespeare")
 
 
-@pytest.fixture
-def server(tmp_path):
-    """A web server on this machine; returns its folder and address."""
-    folder = tmp_path / "www"
-    folder.mkdir()
-
-    class Quiet(http.server.SimpleHTTPRequestHandler):
-        def __init__(self, *arguments):
-            super().__init__(*arguments, directory=str(folder))
-
-        def log_message(self, *arguments):
-            pass
-
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Quiet) as httpd:
-        threading.Thread(target=httpd.serve_forever, daemon=True).start()
-        yield folder, f"http://127.0.0.1:{httpd.server_address[1]}/"
-        httpd.shutdown()
-
-
-def test_fetch_downloads_checks_and_keeps(server, monkeypatch, capfd):
-    folder, address = server
-    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    content = CONTENT["shuihu"].encode()
-    sha256 = {"shuihu.txt": hashlib.sha256(content).hexdigest()}
-    corpus = replace(CORPORA["shuihu"], url=address + "shuihu.txt", sha256=sha256)
-    monkeypatch.setitem(CORPORA, "shuihu", corpus)
-
-    with pytest.raises(InputError, match="failed .*404"):
-        fetch("shuihu")
-    (folder / "shuihu.txt").write_bytes(content[:-1])
-    with pytest.raises(InputError, match="failed .*hash") as error:
-        fetch("shuihu")
-    assert "\n" not in str(error.value)
-    assert locate("shuihu") is None, "nothing is kept of a failure"
-    assert not [path for path in corpora.cache_folder().rglob("*") if path.is_file()]
-
-    (folder / "shuihu.txt").write_bytes(content)
-    capfd.readouterr()
-    path = fetch("shuihu")
-    assert "100%" in capfd.readouterr().err, "a progress bar"
-    assert path == corpora.cache_folder() / "hongloumeng" / "shuihu.txt"
-    assert path.read_bytes() == content
-    (folder / "shuihu.txt").unlink()
-    assert fetch("shuihu") == path, "the second time nothing is downloaded"
-    assert load("shuihu", "all") == [content.decode().replace("\r\n", "\n")]
-
-
-def test_fetch_of_a_set_of_two_files(server, monkeypatch):
-    folder, address = server
-    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    sha256 = {file: hashlib.sha256(file.encode()).hexdigest() for file in CORPORA["mr"].sha256}
-    monkeypatch.setitem(CORPORA, "mr", replace(CORPORA["mr"], url=address, sha256=sha256))
-    for file in sha256:
-        (folder / file).write_bytes(file.encode())
-    assert fetch("mr") == locate("mr") == corpora.cache_folder() / "mr"
-    assert load("mr", "all") == [("rt-polarity.neg", 0), ("rt-polarity.pos", 1)]
-
-
-def test_fetch_without_a_network(monkeypatch):
-    corpus = replace(CORPORA["shuihu"], url="http://127.0.0.1:9/shuihu.txt")
-    monkeypatch.setitem(CORPORA, "shuihu", corpus)
-    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    with pytest.raises(InputError, match="shuihu: the download of http://127.0.0.1:9/shuihu.txt failed") as error:
-        fetch("shuihu")
-    assert "\n" not in str(error.value)
-
-
 def test_importing_the_package_loads_neither_tensorflow_nor_gensim():
     code = (
         "import sys, lm_keras; names = [getattr(lm_keras.data, n) for n in lm_keras.data.__all__];"
-        "print([m for m in ('tensorflow', 'gensim', 'pooch') if m in sys.modules])"
+        "print([m for m in ('tensorflow', 'gensim', 'urllib.request') if m in sys.modules])"
     )
     root = Path(lk.__file__).parents[1]
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=root)
