@@ -118,7 +118,10 @@ def load_texts(source, unit, split, splits):
         raise InputError("--data is empty; give a text file, a folder or a known set")
     if not Path(source).exists() and source in data.available():
         known = data.splits(source)
-        return data.load(source, split or next((name for name in splits if name in known), known[0]))
+        texts = data.load(source, split or next((name for name in splits if name in known), known[0]))
+        if not isinstance(texts[0], str):
+            raise InputError(f"{source} holds {type(texts[0]).__name__} records, no running text; give other data")
+        return texts
     if not Path(source).exists() and "/" not in source and "." not in source:
         raise InputError(f"{source!r} is neither a file nor a known set; known: {', '.join(data.available())}")
     return data.read_texts(source, unit=unit)

@@ -160,6 +160,7 @@ BAD = {
     "a picture": (train("picture.png", "new"), "not a text file"),
     "no text in a folder": (train("textless", "new"), "no text files"),
     "unknown set": (train("tinyshake", "new"), "neither a file nor a known set"),
+    "set of records": (train("wordsim353", "new"), "wordsim353 holds WordPair records, no running text"),
     "too short": (train("short.txt", "new"), "fewer than one window"),
     "empty validation": (train("news.txt", "new", "--valid", "empty.txt"), "empty.txt"),
     "unknown model": (train("news.txt", "new", "--model", "xlnet"), "xlnet"),

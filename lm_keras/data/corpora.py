@@ -2,13 +2,19 @@
 
 import gzip
 import hashlib
+import io
 import os
+import tarfile
 import zlib
 from pathlib import Path
+from urllib.parse import quote
 
-from lm_keras.data.corpus_table import CORPORA, part
+from lm_keras.data.archives import unpack
+from lm_keras.data.corpus import part
+from lm_keras.data.corpus_table import CORPORA
 from lm_keras.data.wiki import DUMP, gensim_file, wiki_paragraphs
-from lm_keras.errors import InputError
+from lm_keras.errors import InputError, naming
+from lm_keras.files import locked
 
 
 def available():
@@ -25,7 +31,7 @@ def describe(name):
     """One line on a corpus: what it is, its licence, its splits, and where it lies, if on this machine."""
     corpus = _find(name)
     place = locate(name) or ("to be fetched" if corpus.url else "not on this machine")
-    return f"{name:<16} {corpus.description} [{corpus.licence}] splits: {', '.join(corpus.splits)}; {place}"
+    return f"{name:<18} {corpus.description} [{corpus.licence}] splits: {', '.join(corpus.splits)}; {place}"
 
 
 def classes(name):
@@ -36,15 +42,17 @@ def classes(name):
 def load(name, split="train"):
     """Returns the records of one split of a named corpus. Never uses the network.
 
-    The splits of each set are in `CORPORA[name].splits`: the official ones where they exist
-    (ptb; tinyshakespeare as in nanoGPT: first 90 % of the characters, last 10 %). Otherwise one
-    text in ten is "validation", by `split_texts(texts, 0.1, seed=0)`; a novel is cut at 90 %.
-    wiki-excerpt, lee-news, tang-poems, ptb: a list of str, one paragraph, item, poem, sentence a text.
-    tinyshakespeare, hongloumeng, shuihu: a list of one str, newlines kept.
-    mr, sms-spam: a list of `Labelled(text, label)`; the label is the place in `classes(name)`.
-    Raises InputError for an unknown name or split, or a set that is not on this machine.
+    docs/corpora.md has a table of the sets: records, splits and their sizes, licence, source.
+    A list of str for running text; else of the named tuples of lm_keras.data.records: `Labelled(text, label)`,
+    `TaggedSentence`, `QuestionAnswer`, `Translation`, `Dialogue`, `Summary`, `Relation`, `Hypotheses`, ...
+    A label is a place in `classes(name)`. Splits are the official ones where they exist; otherwise one record in
+    ten is "validation", by `split_texts(records, 0.1, seed=0)`, and "all" is both; a novel is cut at 90 %.
+    Raises InputError for an unknown name or split, a set that is not on this machine, and for glove-6b-50d and
+    gpt2-bpe, which hold no texts: their path is `fetch(name)`.
     """
     corpus = _find(name)
+    if corpus.reader:
+        raise InputError(f"{name} holds no texts; read it by {corpus.reader}")
     if split not in corpus.splits:
         raise InputError(f"{name} has no split {split!r}; choose from {', '.join(corpus.splits)}")
     if corpus.embedded == DUMP:
@@ -52,16 +60,17 @@ def load(name, split="train"):
     if corpus.embedded:
         return corpus.texts(gensim_file(corpus.embedded).read_text("utf-8"), split)
     files = corpus.files[split]
-    paths = [_locate(corpus, file) for file in ([files] if isinstance(files, str) else files)]
-    if None in paths:
+    paths = {file: _locate(corpus, file) for file in ([files] if isinstance(files, str) else files)}
+    if None in paths.values():
         raise InputError(_how_to_get(corpus))
-    return corpus.texts(*(_read(path, corpus) for path in paths), split)
+    return corpus.texts(*(_read(path, file, corpus) for file, path in paths.items()), split)
 
 
 def fetch(name):
     """Returns the path of a named corpus (see `locate`), after downloading it into the cache if need be.
 
-    Downloads show a progress bar and are checked against a known sha256; nothing is kept of a failure.
+    Downloads show a progress bar and are checked against a known sha256; nothing is kept of a failure, but for
+    the bytes before a cut or Ctrl-C, from which the next call goes on (see `download`).
     Raises InputError where there is no public address, or the download fails.
     """
     corpus = _find(name)
@@ -70,16 +79,15 @@ def fetch(name):
         return found
     if not corpus.url:
         raise InputError(_how_to_get(corpus))
-    import pooch
-
-    pooch.get_logger().setLevel("WARNING")
-    for file, sha256 in corpus.sha256.items():
-        url = corpus.url + file if corpus.url.endswith("/") else corpus.url
-        try:
-            pooch.retrieve(url, "sha256:" + sha256, file, cache_folder() / corpus.folder, progressbar=True)
-        except (OSError, ValueError) as error:  # requests' errors are OSErrors, a wrong sha256 a ValueError
-            reason = " ".join(str(error).split())[:300]
-            raise InputError(f"{name}: the download of {url} failed ({reason}); try again later") from error
+    folder = cache_folder() / corpus.folder
+    busy = f"another process fetches to {folder}; wait for it, then try again"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with naming(name), locked(folder, busy):
+            if locate(name) is None:
+                _download(corpus, folder)
+    except OSError as error:
+        raise InputError(f"{name}: {folder} cannot be written ({error})") from error
     return locate(name)
 
 
@@ -115,20 +123,46 @@ def _locate(corpus, file):
     return None
 
 
-def _read(path, corpus):
+def _download(corpus, folder):
+    from lm_keras.data.download import download  # the libraries of the network are loaded only here
+
+    if corpus.archive is None:
+        for file, sha256 in corpus.sha256.items():
+            url = corpus.url + quote(file) if corpus.url.endswith("/") else corpus.url
+            download(url, folder / file, sha256)
+        return
+    archive = folder / f"{corpus.name}.archive"
+    try:
+        download(corpus.url, archive, corpus.archive.sha256)
+        unpack(archive, corpus.archive.members, folder, corpus.sha256)
+    finally:
+        archive.unlink(missing_ok=True)
+
+
+def _read(path, file, corpus):
+    """The content of one file; of an archive, a dict from the name of each member to its content."""
     try:
         data = path.read_bytes()
-        if path.suffix == ".gz":
+        if path.name != file:
             data = gzip.decompress(data)
     except (OSError, EOFError, zlib.error) as error:
         raise InputError(f"{path}: cannot be read ({error}); get {corpus.name} again") from error
-    expected, found = corpus.sha256[path.name.removesuffix(".gz")], hashlib.sha256(data).hexdigest()
+    expected, found = corpus.sha256[file], hashlib.sha256(data).hexdigest()
     if found != expected:
         raise InputError(
             f"{path}: not the {corpus.name} that is expected (sha256 {found[:12]}..., not {expected[:12]}...);"
             f" get it again from {corpus.source}"
         )
-    return data.decode(corpus.encoding).replace("\r\n", "\n")
+    if ".tar." in file:
+        with tarfile.open(fileobj=io.BytesIO(data)) as archive:
+            members = [member for member in archive if member.isfile()]
+            return {member.name: _decode(archive.extractfile(member).read(), corpus) for member in members}
+    return _decode(gzip.decompress(data) if file.endswith(".gz") else data, corpus)
+
+
+def _decode(data, corpus):
+    # A few bytes of cmu-qa are no UTF-8; the function that reads it knows what they are.
+    return data.decode(corpus.encoding, "surrogateescape").replace("\r\n", "\n")
 
 
 def _how_to_get(corpus):
@@ -136,8 +170,8 @@ def _how_to_get(corpus):
     text = f"{corpus.name} is not on this machine (LM_KERAS_DATA is {where}); "
     if corpus.url:
         return text + f"run lm-keras data fetch {corpus.name}, or set LM_KERAS_DATA to a folder that holds it"
-    file = next(iter(corpus.sha256))
+    files = ", ".join(f"{corpus.folder}/{file}" for file in corpus.sha256)
     return text + (
-        f"it cannot be fetched ({corpus.licence}): get it from {corpus.source} and put it at"
-        f" $LM_KERAS_DATA/{corpus.folder}/{file}"
+        f"it cannot be fetched ({corpus.why or corpus.licence}): get it from {corpus.source} and put {files}"
+        " into $LM_KERAS_DATA"
     )

@@ -2,10 +2,8 @@
 
 import gzip
 import hashlib
-import http.server
 import subprocess
 import sys
-import threading
 from dataclasses import replace
 from pathlib import Path
 
@@ -60,10 +58,15 @@ def stand_ins(tmp_path, monkeypatch):
 def test_the_table():
     assert lk.data.available() == [
         *("wiki-excerpt", "lee-news", "ptb", "tinyshakespeare", "hongloumeng", "shuihu", "tang-poems"),
-        *("mr", "sms-spam"),
+        *("mr", "sms-spam", "ag-news", "chnsenticorp-hotel", "semeval2010-task8"),
+        *("conll2003", "msra-ner", "squad2-cs224n-dev", "xquad", "cmu-qa", "babi"),
+        *("dailydialog", "cornell-pairs", "chatterbot-corpus", "dialogsum", "lcsts-part3"),
+        *("multi30k", "hyporadise-nbest", "wordsim353", "simlex999", "word-analogies"),
+        *("glove-6b-50d", "gpt2-bpe"),
     ]
     for corpus in CORPORA.values():
-        assert corpus.description and corpus.licence and corpus.source
+        assert corpus.description and corpus.licence and corpus.source and (corpus.texts or corpus.reader)
+        assert "\n" not in lk.data.describe(corpus.name)
         assert corpus.embedded or (set(corpus.files) == set(corpus.splits))
         names = [[files] if isinstance(files, str) else files for files in corpus.files.values()]
         assert {file for files in names for file in files} == set(corpus.sha256)
@@ -196,6 +199,9 @@ def test_errors_say_what_to_do(monkeypatch):
         (lambda: load("wikitext"), "unknown corpus 'wikitext'; known are wiki-excerpt"),
         (lambda: load("ptb", "dev"), "no split 'dev'; choose from train, validation, test"),
         (lambda: load("ptb"), "LDC.*ptb/ptb.train.txt"),
+        (lambda: load("babi"), r"\(its two archives .*tasks_1-20_v1-2.*babi/babi_en_1k.tar.xz, babi/babi_en-10k"),
+        (lambda: load("gpt2-bpe"), r"holds no texts; .*BPETokenizer.from_files\(folder / 'encoder.json'"),
+        (lambda: load("glove-6b-50d"), "holds no texts; .*load_glove.lk.data.fetch.'glove-6b-50d'"),
         (lambda: fetch("ptb"), "cannot be fetched .*LDC.*catalog.ldc"),
         (lambda: fetch("tang-poems"), "58 JSON files"),
         (lambda: load("shuihu"), "LM_KERAS_DATA is not set.*lm-keras data fetch shuihu"),
@@ -209,77 +215,10 @@ def test_errors_say_what_to_do(monkeypatch):
         load("tinyshakespeare")
 
 
-@pytest.fixture
-def server(tmp_path):
-    """A web server on this machine; returns its folder and address."""
-    folder = tmp_path / "www"
-    folder.mkdir()
-
-    class Quiet(http.server.SimpleHTTPRequestHandler):
-        def __init__(self, *arguments):
-            super().__init__(*arguments, directory=str(folder))
-
-        def log_message(self, *arguments):
-            pass
-
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Quiet) as httpd:
-        threading.Thread(target=httpd.serve_forever, daemon=True).start()
-        yield folder, f"http://127.0.0.1:{httpd.server_address[1]}/"
-        httpd.shutdown()
-
-
-def test_fetch_downloads_checks_and_keeps(server, monkeypatch, capfd):
-    folder, address = server
-    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    content = CONTENT["shuihu"].encode()
-    sha256 = {"shuihu.txt": hashlib.sha256(content).hexdigest()}
-    corpus = replace(CORPORA["shuihu"], url=address + "shuihu.txt", sha256=sha256)
-    monkeypatch.setitem(CORPORA, "shuihu", corpus)
-
-    with pytest.raises(InputError, match="failed .*404"):
-        fetch("shuihu")
-    (folder / "shuihu.txt").write_bytes(content[:-1])
-    with pytest.raises(InputError, match="failed .*hash") as error:
-        fetch("shuihu")
-    assert "\n" not in str(error.value)
-    assert locate("shuihu") is None, "nothing is kept of a failure"
-    assert not [path for path in corpora.cache_folder().rglob("*") if path.is_file()]
-
-    (folder / "shuihu.txt").write_bytes(content)
-    capfd.readouterr()
-    path = fetch("shuihu")
-    assert "100%" in capfd.readouterr().err, "a progress bar"
-    assert path == corpora.cache_folder() / "hongloumeng" / "shuihu.txt"
-    assert path.read_bytes() == content
-    (folder / "shuihu.txt").unlink()
-    assert fetch("shuihu") == path, "the second time nothing is downloaded"
-    assert load("shuihu", "all") == [content.decode().replace("\r\n", "\n")]
-
-
-def test_fetch_of_a_set_of_two_files(server, monkeypatch):
-    folder, address = server
-    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    sha256 = {file: hashlib.sha256(file.encode()).hexdigest() for file in CORPORA["mr"].sha256}
-    monkeypatch.setitem(CORPORA, "mr", replace(CORPORA["mr"], url=address, sha256=sha256))
-    for file in sha256:
-        (folder / file).write_bytes(file.encode())
-    assert fetch("mr") == locate("mr") == corpora.cache_folder() / "mr"
-    assert load("mr", "all") == [("rt-polarity.neg", 0), ("rt-polarity.pos", 1)]
-
-
-def test_fetch_without_a_network(monkeypatch):
-    corpus = replace(CORPORA["shuihu"], url="http://127.0.0.1:9/shuihu.txt")
-    monkeypatch.setitem(CORPORA, "shuihu", corpus)
-    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    with pytest.raises(InputError, match="shuihu: the download of http://127.0.0.1:9/shuihu.txt failed") as error:
-        fetch("shuihu")
-    assert "\n" not in str(error.value)
-
-
 def test_importing_the_package_loads_neither_tensorflow_nor_gensim():
     code = (
         "import sys, lm_keras; names = [getattr(lm_keras.data, n) for n in lm_keras.data.__all__];"
-        "print([m for m in ('tensorflow', 'gensim', 'pooch') if m in sys.modules])"
+        "print([m for m in ('tensorflow', 'gensim', 'urllib.request') if m in sys.modules])"
     )
     root = Path(lk.__file__).parents[1]
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=root)

@@ -1,0 +1,100 @@
+"""Asking a web address for a file, and the rule by which a server may send us on to another one."""
+
+import functools
+import ipaddress
+import socket
+import ssl
+import string
+import urllib.request
+from urllib.parse import quote, urljoin, urlsplit
+
+from lm_keras import __version__
+from lm_keras.errors import InputError
+
+MAX_REDIRECTS = 5
+TIMEOUT = 30.0  # seconds without a byte
+_REDIRECTS = (301, 302, 303, 307, 308)
+_PORTS = {"http": 80, "https": 443}
+
+
+def open_address(url, headers=()):
+    """The response to a GET of `url`, whatever its status, after the redirects that `redirected` lets pass.
+
+    Proxies are those of the environment (http_proxy, https_proxy, no_proxy). No cookies or passwords are sent.
+    Raises InputError for a redirect that is refused; OSError or http.client.HTTPException for a lost connection.
+    """
+    check_address(url)
+    opener = urllib.request.OpenerDirector()  # build_opener would add file:, ftp: and data:
+    for handler in (
+        urllib.request.ProxyHandler(),
+        urllib.request.HTTPHandler(),
+        urllib.request.HTTPSHandler(context=_certificates()),
+        urllib.request.UnknownHandler(),
+    ):
+        opener.add_handler(handler)
+    agent = {"User-Agent": f"lm_keras/{__version__}"}
+    for _ in range(MAX_REDIRECTS + 1):
+        request = urllib.request.Request(url, headers={**agent, **dict(headers)})
+        response = opener.open(request, timeout=TIMEOUT)
+        if response.status not in _REDIRECTS:
+            return response
+        response.close()
+        url = redirected(url, response.headers.get("Location", ""))
+    raise InputError(f"more than {MAX_REDIRECTS} redirects")
+
+
+def check_address(url):
+    """`(scheme, host, port)` of an http(s) address; InputError for any other one, or one with a user name."""
+    try:
+        parts = urlsplit(url)
+        if parts.scheme in _PORTS and parts.hostname and "@" not in parts.netloc:
+            parts.hostname.encode("idna")  # what a connection would fail on
+            return parts.scheme, parts.hostname, parts.port or _PORTS[parts.scheme]
+    except ValueError:  # a port that is no number, half an IPv6 address, a label of 64 letters
+        pass
+    raise InputError(f"{url!r} is not an http or https address")
+
+
+def redirected(url, location):
+    """The address to which the server at `url` may send us with `location`; InputError for all but these:
+
+    - the same scheme, host and port, any path;
+    - https, at its own port 443, on any host; but from a public host never to one that is private, loopback or
+      link-local: a server out there must not make us ask a machine in here.
+    So never from https to http, never to file:, ftp: or data:. The sha256 decides what is kept in any case.
+    """
+    try:
+        target = quote(urljoin(url, location), safe=string.punctuation, encoding="iso-8859-1", errors="replace")
+    except ValueError:  # half an IPv6 address
+        target = location
+    old, new = check_address(url), check_address(target)
+    if new == old:
+        return target
+    scheme, host, port = new
+    if (scheme, port) != ("https", _PORTS["https"]):
+        raise InputError(f"the server sends us on to {target!r}; only https is followed to another place")
+    if _private(host) and not _private(old[1]):
+        raise InputError(f"the server sends us on to {target!r}, a private address")
+    return target
+
+
+def _private(host):
+    """Whether any of a host's addresses is not of the public internet. A host that nobody knows is not private."""
+    try:
+        found = {info[4][0] for info in socket.getaddrinfo(host, None)}
+    except OSError:  # the connection will fail; or there is a proxy, and only it knows
+        return False
+    return any(not ipaddress.ip_address(address).is_global for address in found)
+
+
+@functools.cache  # they are read from many files
+def _certificates():
+    context = ssl.create_default_context()
+    paths = ssl.get_default_verify_paths()
+    if paths.cafile is None and paths.capath is None:  # a Python that does not know the system's certificates
+        try:
+            import certifi
+        except ImportError:
+            return context
+        context.load_verify_locations(certifi.where())
+    return context

@@ -1,0 +1,200 @@
+"""A file from a web address: checked, gone on with after a cut, and whole or not there."""
+
+import contextlib
+import hashlib
+import http.client
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from time import sleep
+from typing import Any
+from urllib.error import URLError
+
+from lm_keras.data.addresses import open_address
+from lm_keras.errors import InputError
+
+TRIES = 5  # in a row without ENOUGH new bytes
+PAUSE = 1.0  # seconds after the first cut; each further one doubles it
+ENOUGH = 2**20  # bytes after which a connection that is cut counts as a good one
+MAX_SIZE = 2**30  # bytes of a file whose size is not known: an endless body ends here
+_CHUNK = 2**16
+_PASSING = (408, 425, 429, 500, 502, 503, 504)  # statuses that another try may change
+
+
+class _CutError(Exception):
+    """The connection was lost, or could not be made."""
+
+
+def download(url, path, sha256, *, size=None):
+    """Downloads `url` to `path`, with a progress bar; nothing is asked for if `path` has this sha256 already.
+
+    `size`: of the file in bytes, where known (otherwise at most MAX_SIZE). A connection that is cut is made again
+    after growing pauses, and goes on from the bytes that are there. When the last try is cut, or after Ctrl-C, they
+    stay in `.NAME.part` beside `path`, and the next call goes on from them. Every other failure (another sha256 or
+    size, an endless body, a status like 404, a redirect that `addresses.redirected` refuses, a full disk) leaves
+    nothing. `path` is replaced in one step. One process at a time: the caller holds the folder (`files.locked`).
+    Raises InputError, one line that says what happened.
+    """
+    path = Path(path)
+    part = path.with_name(f".{path.name}.part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if not (path.is_file() and _sha256(path) == sha256):
+            _fetch(url, part, sha256, size, path.name)
+            part.replace(path)
+    except _CutError as error:
+        kept = f"the {part.stat().st_size:,} bytes that came are in {part}" if part.is_file() else "nothing came"
+        raise InputError(f"the download of {url} failed ({error}); {kept}; try again later") from error
+    except InputError as error:
+        raise InputError(f"the download of {url} failed ({error})") from error
+    except OSError as error:
+        raise InputError(f"the download of {url} failed: {part} cannot be written ({_line(error)})") from error
+
+
+def _fetch(url, part, sha256, size, name):
+    """Leaves the whole, checked file in `part`."""
+    from tqdm import tqdm
+
+    keep = False
+    try:
+        with tqdm(desc=name, total=size, unit="B", unit_scale=True) as bar:
+            transfer = _Transfer(url, part, size, bar)
+            transfer.run()
+            found = _sha256(part)
+            if found != sha256 and transfer.resumed:  # the two halves are of different files: once more, in one piece
+                part.unlink()
+                transfer.run()
+                found = _sha256(part)
+        if found != sha256:
+            raise InputError(f"its sha256 is {found[:12]}..., not {sha256[:12]}...: changed, or damaged on the way")
+        keep = True
+    except (_CutError, KeyboardInterrupt):
+        keep = _size(part) > 0
+        raise
+    finally:
+        if not keep:
+            part.unlink(missing_ok=True)
+
+
+@dataclass
+class _Transfer:
+    """The state of one download over all its connections. `validator`: the server's mark of this version of it."""
+
+    url: str
+    part: Path
+    size: int | None
+    bar: Any
+    validator: str | None = None
+    connected: bool = False
+    resumed: bool = False
+
+    def run(self):
+        """Fills `part`, in as many tries as are allowed; _CutError when the last one is cut."""
+        failures, best = 0, _size(self.part)
+        while True:
+            try:
+                return self.connect()
+            except _CutError as cut:
+                if not self.connected:  # no network, or no such host: waiting is of no use
+                    raise
+                if _size(self.part) >= best + ENOUGH:
+                    failures, best = 0, _size(self.part)
+                failures += 1
+                if failures == TRIES:
+                    raise
+                self.bar.set_postfix_str(f"{cut}; try {failures + 1} of {TRIES}")
+                sleep(PAUSE * 2 ** (failures - 1))
+
+    def connect(self):
+        """One request, for the bytes that are missing; anew where the server cannot give just those."""
+        have = _size(self.part)
+        headers = {"Accept-Encoding": "identity"}
+        if have:
+            headers["Range"] = f"bytes={have}-"
+            if self.validator:
+                headers["If-Range"] = self.validator
+        with _network():
+            response = open_address(self.url, headers)
+        self.connected = True
+        with response:
+            status, (start, total) = response.status, _content_range(response)
+            if status in _PASSING:
+                raise _CutError(f"{status} {response.reason}")
+            if status == 200:
+                self.validator, self.resumed = _validator(response), False
+                return self.receive(response, 0, response.length)
+            if status == 416 and have and total == have:  # the cut came after the last byte
+                self.resumed = True
+                return None
+            if status == 206 and have and start == have:
+                self.resumed = True
+                if total is None and response.length is not None:
+                    total = have + response.length
+                return self.receive(response, have, total)
+            if not (have and status in (206, 416)):
+                raise InputError(f"{status} {response.reason}")
+        self.part.unlink()
+        return self.connect()
+
+    def receive(self, response, have, total):
+        """Writes the body behind the first `have` bytes of `part`; `total`: bytes of the whole file, or None."""
+        limit = MAX_SIZE if self.size is None else self.size
+        if total is not None and (total > limit or self.size not in (None, total)):
+            raise InputError(f"it has {total:,} bytes, not {'at most ' * (self.size is None)}{limit:,}")
+        self.bar.set_postfix_str("", refresh=False)
+        self.bar.reset(total)
+        self.bar.initial = self.bar.n = self.bar.last_print_n = have  # so the speed is that of the new bytes
+        with self.part.open("ab" if have else "wb") as file:
+            while total is None or have < total:
+                with _network():
+                    data = response.read1(_CHUNK if total is None else min(_CHUNK, total - have))
+                if not data:
+                    break
+                have += len(data)
+                if have > limit:
+                    raise InputError(f"it has more than {limit:,} bytes")
+                file.write(data)
+                self.bar.update(len(data))
+            file.flush()
+            os.fsync(file.fileno())
+        goal = self.size if total is None else total
+        if goal is not None and have < goal:
+            raise _CutError(f"the connection was cut after {have:,} of {goal:,} bytes")
+
+
+@contextlib.contextmanager
+def _network():
+    """What goes wrong with a connection becomes _CutError; so an OSError outside is one of the disk."""
+    try:
+        yield
+    except (OSError, http.client.HTTPException) as error:
+        raise _CutError(_line(error.reason if isinstance(error, URLError) else error)) from error
+
+
+def _content_range(response):
+    """`(start, total)` of a Content-Range header, each None where it is not said: "bytes 5-9/10", "bytes */10"."""
+    found = re.fullmatch(r"bytes (?:(\d{1,18})-\d+|\*)/(?:(\d{1,18})|\*)", response.headers.get("Content-Range", ""))
+    return tuple(None if number is None else int(number) for number in found.groups()) if found else (None, None)
+
+
+def _validator(response):
+    """What If-Range may hold (RFC 9110, 13.1.5): a strong ETag, or the date."""
+    etag = response.headers.get("ETag", "")
+    return etag if etag.startswith('"') else response.headers.get("Last-Modified")
+
+
+def _sha256(path):
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while data := file.read(2**20):
+            digest.update(data)
+    return digest.hexdigest()
+
+
+def _size(path):
+    return path.stat().st_size if path.exists() else 0
+
+
+def _line(error):
+    return " ".join(str(error).split())[:300] or type(error).__name__

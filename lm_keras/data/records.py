@@ -1,0 +1,109 @@
+"""The records of the named corpora: one type for each task, with the words of the field."""
+
+from typing import NamedTuple
+
+
+class Labelled(NamedTuple):
+    """A text and its class; `label` is the place in the set's `classes`."""
+
+    text: str
+    label: int
+
+
+class Relation(NamedTuple):
+    """Two entities of a text, each by its `(start, end)` in characters; `label` is the place in `classes`."""
+
+    text: str
+    first: tuple[int, int]
+    second: tuple[int, int]
+    label: int
+
+
+class TaggedSentence(NamedTuple):
+    """Words (in Chinese characters) and the tag of each, one of `classes`: O, or B- and I- before an entity's type.
+
+    `parts_of_speech` and `chunks` have one tag a word too, or are () where the set has none.
+    """
+
+    words: tuple[str, ...]
+    tags: tuple[str, ...]
+    parts_of_speech: tuple[str, ...] = ()
+    chunks: tuple[str, ...] = ()
+
+
+class Answer(NamedTuple):
+    """An answer; `context[start : start + len(text)] == text`, and `start` is None where it is no part of a text."""
+
+    text: str
+    start: int | None = None
+
+
+class QuestionAnswer(NamedTuple):
+    """A question on a context ("" where the set gives none) and its answers, one from each person asked.
+
+    `is_impossible`: the context does not answer the question, and `answers` is ().
+    `title`: the article, or the task; `supporting`: the lines of the context that lead to the answer, from 0.
+    """
+
+    context: str
+    question: str
+    answers: tuple[Answer, ...]
+    is_impossible: bool = False
+    title: str = ""
+    id: str = ""
+    supporting: tuple[int, ...] = ()
+
+
+class Translation(NamedTuple):
+    """One sentence in three languages."""
+
+    en: str
+    de: str
+    fr: str
+
+
+class Dialogue(NamedTuple):
+    """The turns of a conversation, in order; `acts` and `emotions` name those of each turn, or are ()."""
+
+    turns: tuple[str, ...]
+    acts: tuple[str, ...] = ()
+    emotions: tuple[str, ...] = ()
+    topic: str = ""
+    language: str = "en"
+
+
+class Summary(NamedTuple):
+    """A document and its summaries, one from each writer; `topics` of each, `score` of a single one, where given."""
+
+    document: str
+    summaries: tuple[str, ...]
+    topics: tuple[str, ...] = ()
+    score: int | None = None
+    id: str = ""
+
+
+class Hypotheses(NamedTuple):
+    """What a speech recogniser heard, its best guess first, with its scores (or ()), and what was said."""
+
+    reference: str
+    hypotheses: tuple[str, ...]
+    scores: tuple[float, ...] = ()
+    id: str = ""
+
+
+class WordPair(NamedTuple):
+    """Two words and how similar people find them, 0 to 10."""
+
+    first: str
+    second: str
+    score: float
+
+
+class Analogy(NamedTuple):
+    """a is to b as c is to d."""
+
+    section: str
+    a: str
+    b: str
+    c: str
+    d: str

@@ -1,0 +1,130 @@
+"""Texts with a class each, and two entities of a text with their relation."""
+
+import csv
+import io
+import re
+
+from lm_keras.data.corpus import OURS, Corpus, lines, one_file, part
+from lm_keras.data.records import Labelled, Relation
+
+
+def polarity(negative, positive, split):
+    sides = enumerate((negative, positive))
+    return part([Labelled(line, label) for label, side in sides for line in lines(side)], split)
+
+
+def messages(content, split):
+    records = (line.split("\t", 1) for line in lines(content))
+    return part([Labelled(text, ("ham", "spam").index(label)) for label, text in records], split)
+
+
+def news(content, split):
+    # class, title, description; the training sample has a header and no titles, so none is read.
+    rows = list(csv.reader(io.StringIO(content)))[split == "train" :]
+    # A backslash stands for the end of a line, and before a "$".
+    return [Labelled(" ".join(row[-1].replace("\\", " ").split()), int(row[0]) - 1) for row in rows]
+
+
+def reviews(content, split):
+    rows = list(csv.reader(io.StringIO(content)))[1:]
+    return part([Labelled(text.strip(), int(label)) for label, text in rows if text.strip()], split)
+
+
+def relations(content, split):
+    # number TAB "sentence with <e1>marks</e1>", the relation, a comment, an empty line
+    records = []
+    for block in content.strip().split("\n\n"):
+        sentence, relation = block.split("\n")[:2]
+        before, first, between, second, after = re.split("</?e[12]>", sentence.split("\t", 1)[1].strip()[1:-1])
+        one, two = len(before), len(before + first + between)
+        records.append(
+            Relation(
+                text=before + first + between + second + after,
+                first=(one, one + len(first)),
+                second=(two, two + len(second)),
+                label=RELATIONS.index(relation),
+            )
+        )
+    return records
+
+
+_DIRECTED = (
+    *("Cause-Effect", "Component-Whole", "Content-Container", "Entity-Destination", "Entity-Origin"),
+    *("Instrument-Agency", "Member-Collection", "Message-Topic", "Product-Producer"),
+)
+RELATIONS = (*(f"{name}({pair})" for name in _DIRECTED for pair in ("e1,e2", "e2,e1")), "Other")
+
+LABELLED = (
+    Corpus(
+        name="mr",
+        description="5,331 negative and 5,331 positive sentences of film reviews, labelled",
+        licence="research use (Pang & Lee 2005)",
+        source="https://github.com/yoonkim/CNN_sentence, or rt-polaritydata.tar.gz of the authors",
+        splits=OURS,
+        texts=polarity,
+        folder="mr",
+        files=dict.fromkeys(OURS, ("rt-polarity.neg", "rt-polarity.pos")),
+        sha256={
+            "rt-polarity.neg": "4ace77d558c3714723843f1d65b60c01e3417b208180f0728808d76ad0eeeaca",
+            "rt-polarity.pos": "2da124ec187a9d5a29c9f04e91c540e02baed5af8868f550a26bd6fd4dbf8bf0",
+        },
+        url="https://raw.githubusercontent.com/yoonkim/CNN_sentence/master/",
+        encoding="cp1252",
+        classes=("negative", "positive"),
+    ),
+    Corpus(
+        name="sms-spam",
+        description="5,574 text messages, 747 of them spam, labelled",
+        licence="CC BY 4.0",
+        source="https://archive.ics.uci.edu/dataset/228/sms+spam+collection",
+        texts=messages,
+        folder="sms-spam",
+        url="https://raw.githubusercontent.com/justmarkham/DAT8/master/data/sms.tsv",
+        classes=("ham", "spam"),
+        **one_file("SMSSpamCollection", "7d039a24a6083ed9ef0f806ebad56bbb976e3aeb8de05669173bfdc4996c239d"),
+    ),
+    Corpus(
+        name="ag-news",
+        description="8,000 training and 7,600 test items of news in four topics, the descriptions, labelled",
+        licence="non-commercial research",
+        source="https://github.com/mhjabreel/CharCnn_Keras (data/ag_news_csv/test.csv) and"
+        " https://github.com/HenryPengZou/JointMatch (data/ag_news/dev.csv, as train_sample_8000.csv)",
+        splits=("train", "test"),
+        texts=news,
+        folder="ag-news",
+        files={"train": "train_sample_8000.csv", "test": "test.csv"},
+        sha256={
+            "train_sample_8000.csv": "3a1469963a5c884e4c4fda7259933ec427247277cfc971b934b001acd0846efb",
+            "test.csv": "521465c2428ed7f02f8d6db6ffdd4b5447c1c701962353eb2c40d548c3c85699",
+        },
+        classes=("World", "Sports", "Business", "Sci/Tech"),
+    ),
+    Corpus(
+        name="chnsenticorp-hotel",
+        description="2,443 negative and 5,322 positive reviews of hotels in Chinese, labelled",
+        licence="none stated",
+        source="https://github.com/SophonPlus/ChineseNlpCorpus",
+        texts=reviews,
+        folder="chnsenticorp-hotel",
+        url="https://raw.githubusercontent.com/SophonPlus/ChineseNlpCorpus/4ef366aa97c927f5bd69e1d97dc88461590174fd/"
+        "datasets/ChnSentiCorp_htl_all/ChnSentiCorp_htl_all.csv",
+        classes=("negative", "positive"),
+        **one_file("ChnSentiCorp_htl_all.csv", "1d414b9c65caf3a836abdb4efded621968502ad3338e1a9d885ae131c86083f0"),
+    ),
+    Corpus(
+        name="semeval2010-task8",
+        description="10,717 sentences with the relation of two nouns, one of 19, labelled",
+        licence="CC BY 3.0",
+        source="SemEval2010_task8_all_data of Hendrickx et al. 2010, also in https://github.com/unik00/textCNN-pytorch",
+        why="no address of its two files is known",
+        splits=("train", "test"),
+        texts=relations,
+        folder="semeval2010-task8",
+        files={"train": "TRAIN_FILE.TXT", "test": "TEST_FILE_FULL.TXT"},
+        sha256={
+            "TRAIN_FILE.TXT": "2feda6f8819463e495a14c3cd563f3fa33b576e97ca7b717e021362e02c1fdad",
+            "TEST_FILE_FULL.TXT": "9ec7a35d5582b4da0fb72aa55a6121bc414ade573459e1dcf68bf189f8c18ae8",
+        },
+        classes=RELATIONS,
+    ),
+)
