@@ -1,4 +1,4 @@
-"""`lm-keras`: train · evaluate · score · generate · export · check · serve-config · query · data."""
+"""`lm-keras`: train · evaluate · score · generate · export · check · serve-config · query · data · vectors."""
 
 import argparse
 import os
@@ -8,6 +8,7 @@ import warnings
 from lm_keras import interruption
 from lm_keras.errors import InputError, WorkerLostError
 from lm_keras.family_options import FAMILY_OPTIONS
+from lm_keras.vectors_command import add_arguments as _add_vectors
 
 
 class Parser(argparse.ArgumentParser):
@@ -102,6 +103,7 @@ def parser():
     data = commands.add_parser("data", help="known data sets").add_subparsers(dest="action", required=True)
     data.add_parser("list", help="names, licences and where they are")
     data.add_parser("fetch", help="download a set").add_argument("name")
+    _add_vectors(commands.add_parser("vectors", help="word similarity and analogies of a file of word vectors"))
     return top
 
 

@@ -17,6 +17,7 @@ from lm_keras.train_command import (  # noqa: F401
     told_by,
     train,
 )
+from lm_keras.vectors_command import vectors  # noqa: F401
 
 
 def evaluate(options):

@@ -1,4 +1,4 @@
-"""Word vectors: reading and writing GloVe, word2vec and fastText files, and the matrix that starts an embedding."""
+"""Word vectors: files of GloVe, word2vec and fastText, the matrix that starts an embedding, evaluation, pictures."""
 
 from lm_keras._lazy import attach
 
@@ -11,5 +11,15 @@ __getattr__, __dir__, __all__ = attach(
         "save_vectors": "lm_keras.embeddings.saving",
         "Coverage": "lm_keras.embeddings.matrix",
         "embedding_matrix": "lm_keras.embeddings.matrix",
+        "WordSimilarity": "lm_keras.embeddings.word_pairs",
+        "word_similarity": "lm_keras.embeddings.word_pairs",
+        "Accuracy": "lm_keras.embeddings.analogy_questions",
+        "AnalogyResult": "lm_keras.embeddings.analogy_questions",
+        "analogies": "lm_keras.embeddings.analogy_questions",
+        "nearest_words": "lm_keras.embeddings.nearest",
+        "plot_words": "lm_keras.embeddings.word_plots",
+        "WeatResult": "lm_keras.embeddings.bias",
+        "weat": "lm_keras.embeddings.bias",
+        "WEAT_TESTS": "lm_keras.embeddings.bias_words",
     },
 )

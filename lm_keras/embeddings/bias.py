@@ -1,0 +1,89 @@
+"""The word embedding association test, WEAT (Caliskan, Bryson and Narayanan 2017, Science 356)."""
+
+import itertools
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from lm_keras.errors import InputError
+
+_EXACT = 50_000  # partitions that are all looked at: nine words a side are 48,620
+_NUMBERS = 1 << 20  # random numbers at a time
+_ROUNDING = 1e-12  # sums that differ by less are equal
+
+
+@dataclass(frozen=True)
+class WeatResult:
+    """`effect_size` from -2 to 2: above 0 the first targets go with the first attributes, the second with the second.
+
+    `p_value`: the share of `partitions` with a larger difference; `exact`: all there are, not a sample. `missed`: the
+    words without a vector, left out.
+    """
+
+    effect_size: float
+    p_value: float
+    partitions: int
+    exact: bool
+    missed: list[str]
+
+
+def weat(vectors, targets_x, targets_y, attributes_a, attributes_b, permutations=10_000, seed=0):
+    """Do the targets X go with the attributes A, and Y with B, more than chance makes them? -> WeatResult.
+
+    s(w) = mean cos(w, a) - mean cos(w, b); the effect size is (mean s(x) - mean s(y)) / the standard deviation of s
+    over all targets (divided by their number). The p-value is one-sided, over the partitions of all targets into
+    sets of the sizes of X and Y: all of them if there are at most 50,000, otherwise `permutations` drawn at random,
+    then (larger + 1) / (permutations + 1), which is never 0. A word without a vector takes that of its lower case.
+    Raises InputError if no word of a set has a vector. lm_keras.embeddings.WEAT_TESTS holds sets of the paper.
+    """
+    if permutations < 1:
+        raise InputError(f"permutations is {permutations}; give how many partitions to draw, at least 1")
+    missed = []
+    sets = {
+        "targets_x": targets_x,
+        "targets_y": targets_y,
+        "attributes_a": attributes_a,
+        "attributes_b": attributes_b,
+    }
+    x, y, a, b = (_unit_vectors(vectors, name, words, missed) for name, words in sets.items())
+    score = np.concatenate([x, y]) @ (a.mean(axis=0) - b.mean(axis=0))
+    of_x, of_y, spread = score[: len(x)], score[len(x) :], score.std()
+    effect = (of_x.mean() - of_y.mean()) / spread if spread > _ROUNDING else float("nan")
+    count = math.comb(len(score), len(x))
+    exact = count <= _EXACT
+    partitions = _all_partitions(len(score), len(x)) if exact else _drawn(len(score), len(x), permutations, seed)
+    # The sum over all targets is fixed, so a larger sum over the first set is a larger difference.
+    larger = sum(int((score[part].sum(axis=1) > of_x.sum() + _ROUNDING).sum()) for part in partitions)
+    p_value = larger / count if exact else (larger + 1) / (permutations + 1)
+    return WeatResult(float(effect), p_value, count if exact else permutations, exact, missed)
+
+
+def _unit_vectors(vectors, name, words, missed):
+    """float64 [N, E] of the words that have a vector; the others are added to `missed`."""
+    if isinstance(words, (str, bytes)):
+        raise InputError(f"{name} takes a list of words, got one string: put it into a list")
+    words, rows = list(words), []
+    for word in words:
+        found = next((form for form in (word, word.lower()) if form in vectors), None)
+        if found is None:
+            missed.append(word)
+        else:
+            vector = np.asarray(vectors.get_vector(found), np.float64)
+            rows.append(vector / (np.linalg.norm(vector) or 1))
+    if not rows:
+        raise InputError(f"none of the {len(words)} words of {name} has a vector; give words of their vocabulary")
+    return np.array(rows)
+
+
+def _all_partitions(total, size):
+    """One array int64 [number of partitions, size]: the members of the first set."""
+    members = itertools.chain.from_iterable(itertools.combinations(range(total), size))
+    yield np.fromiter(members, np.int64, size * math.comb(total, size)).reshape(-1, size)
+
+
+def _drawn(total, size, permutations, seed):
+    """Arrays int64 [some, size], `permutations` rows together."""
+    rng, rows = np.random.default_rng(seed), max(1, _NUMBERS // total)
+    for start in range(0, permutations, rows):
+        yield rng.random((min(rows, permutations - start), total)).argsort(axis=1)[:, :size]
