@@ -4,9 +4,9 @@ import re
 
 SEPARATOR = "[ \u00a0\u2009\u202f\u2010\u2011\u2013-]"  # spaces and hyphens, one between two groups
 # Groups of digits, 13 or more in all; not the digits after a decimal point.
-_DIGITS = re.compile(rf"(?<!\d)(?<!\d\.)\d(?:{SEPARATOR}?\d){{12,}}")
+_DIGITS = re.compile(rf"(?=\d)(?<!\d)(?<!\d\.)\d(?:{SEPARATOR}?\d){{12,}}")
 _GROUP = re.compile(r"\d+")
-_IBAN_BEGIN = re.compile(r"(?<![A-Za-z0-9])[A-Z]{2}[0-9]{2}")
+_IBAN_BEGIN = re.compile(r"(?=[A-Z])(?<![A-Za-z0-9])[A-Z]{2}[0-9]{2}")
 _IBAN = re.compile("[A-Z]{2}[0-9]{2}(?:[ \u00a0]?[A-Z0-9]){11,30}")
 CARD_DIGITS = range(13, 20)
 LEAST_IBAN, MOST_IBAN = 15, 34  # Norway's, and what the standard allows

@@ -18,7 +18,8 @@ _GAP = f"(?:{SEPARATOR}|[ ]?[().][ ]?|[ ]?/[ ]?)"
 # +44 20 7946 0958, +1 (212) 555-0100: at most 15 digits
 _INTERNATIONAL = re.compile(rf"\+[1-9](?:{_GAP}{{0,2}}\d){{8,14}}(?!\d)")
 _PHONE = re.compile(
-    "|".join(
+    "(?=[0-9(])(?:"  # looked at first, since most characters are no digits; so in the other patterns
+    + "|".join(
         (
             rf"(?<!\d ){_ALONE}00[1-9](?:{_GAP}{{0,2}}\d){{9,14}}(?!\d)",  # 0044 20 7946 0958
             rf"{_ALONE}(?:86{SEPARATOR}?)?1[3-9]\d{SEPARATOR}?\d{{4}}{SEPARATOR}?\d{{4}}(?!\.?\d)",  # Chinese mobiles
@@ -30,10 +31,11 @@ _PHONE = re.compile(
             rf"{_ALONE}(?:1[.-])?[2-9]\d{{2}}([.-])\d{{3}}\1\d{{4}}(?!-?\d)",  # 212-555-0100, 1.212.555.0100
         )
     )
+    + ")"
 )
 _OCTET = r"(?:25[0-5]|2[0-4]\d|1\d\d|[1-9]?\d)"
 _DIGIT = re.compile(r"\d")
-_IP = re.compile(rf"(?<![\d.])(?:{_OCTET}\.){{3}}{_OCTET}(?!\.?\d)")
+_IP = re.compile(rf"(?=[0-9])(?<![\d.])(?:{_OCTET}\.){{3}}{_OCTET}(?!\.?\d)")
 
 
 class Scrubbed(NamedTuple):
