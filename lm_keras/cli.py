@@ -8,6 +8,7 @@ import warnings
 from lm_keras import interruption
 from lm_keras.errors import InputError, WorkerLostError
 from lm_keras.family_options import FAMILY_OPTIONS
+from lm_keras.report_command import add_report
 
 
 class Parser(argparse.ArgumentParser):
@@ -102,6 +103,7 @@ def parser():
     data = commands.add_parser("data", help="known data sets").add_subparsers(dest="action", required=True)
     data.add_parser("list", help="names, licences and where they are")
     data.add_parser("fetch", help="download a set").add_argument("name")
+    add_report(data)
     return top
 
 
