@@ -143,9 +143,12 @@ def _repetition(measured):
         (f"near-duplicates of an earlier one (Jaccard similarity of 3-word runs from {THRESHOLD} on)", kinds["near"]),
     ]
     parts = [table(rows)]
-    if compared < found.num_texts - found.num_empty:
-        note = f"These are {compared:,} of the texts, drawn at random: a pair is seen only if both were drawn, so "
-        parts.append(paragraph(note + "the true share of duplicates is higher.", note=True))
+    times = (found.num_texts - found.num_empty) / compared
+    if times > 1:
+        note = (
+            f"These are {compared:,} of the texts, drawn at random: a pair is seen only if both were drawn, so the "
+        )
+        parts.append(paragraph(note + f"true share of duplicates is higher, up to {times:.1f} times.", note=True))
     most = Counter(found.of for found in measured.duplicates).most_common(5)
     if most:
         repeated = [(count + 1, example(measured.compared[index])) for index, count in most]

@@ -28,7 +28,10 @@ def _repetition(measured):
     repeated, compared = len(measured.duplicates), len(measured.compared)
     if repeated < 0.001 * compared or not repeated:
         return []
-    of = "non-empty texts" if compared == _filled(measured.statistics) else f"a sample of {compared:,} texts"
+    times = _filled(measured.statistics) / compared
+    of = "non-empty texts"
+    if times > 1:
+        of = f"a sample of {compared:,} texts (of all, up to {times:.1f} times that share)"
     return [f"{_percent(repeated, compared)} of {of} repeat an earlier one: lk.data.without_duplicates drops them."]
 
 

@@ -155,7 +155,7 @@ def test_with_many_texts_duplicates_are_looked_for_in_a_sample_and_the_page_says
     texts = lk.data.load("lee-news")[:30]
     lk.data.write_report(texts, tmp_path / "a.html", compared=10)
     page = (tmp_path / "a.html").read_text(encoding="utf-8")
-    assert "These are 10 of the texts, drawn at random" in page
+    assert "These are 10 of the texts, drawn at random" in page and "up to 3.0 times" in page
     assert Page(page).rows()["texts among which the following were looked for"] == "10"
 
 
