@@ -8,7 +8,8 @@ import warnings
 from lm_keras import interruption
 from lm_keras.errors import InputError, WorkerLostError
 from lm_keras.family_options import FAMILY_OPTIONS
-from lm_keras.vectors_command import add_arguments as _add_vectors
+from lm_keras.report_command import add_report
+from lm_keras.vectors_command import add_arguments as add_vectors
 
 
 class Parser(argparse.ArgumentParser):
@@ -103,7 +104,8 @@ def parser():
     data = commands.add_parser("data", help="known data sets").add_subparsers(dest="action", required=True)
     data.add_parser("list", help="names, licences and where they are")
     data.add_parser("fetch", help="download a set").add_argument("name")
-    _add_vectors(commands.add_parser("vectors", help="word similarity and analogies of a file of word vectors"))
+    add_report(data)
+    add_vectors(commands.add_parser("vectors", help="word similarity and analogies of a file of word vectors"))
     return top
 
 

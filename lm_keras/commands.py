@@ -8,6 +8,7 @@ from lm_keras import interruption
 from lm_keras.errors import InputError
 from lm_keras.query_command import query  # noqa: F401
 from lm_keras.quiet import load_tensorflow
+from lm_keras.report_command import report
 from lm_keras.train_command import (  # noqa: F401
     DEFAULT_UNIT,
     RUN,
@@ -115,6 +116,8 @@ def data(options):
 
     if options.action == "fetch":
         print(data.fetch(options.name))
+    elif options.action == "report":
+        report(options)
     else:
         for name in data.available():
             print(data.describe(name))

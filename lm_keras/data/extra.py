@@ -1,0 +1,14 @@
+"""The libraries that only the analysis of data needs."""
+
+import importlib
+
+from lm_keras.errors import InputError
+
+
+def analysis(module, purpose):
+    """The module of a library of the extra `analysis`; InputError that says how to get it where it is missing."""
+    try:
+        return importlib.import_module(module)
+    except ImportError as missing:
+        library = module.split(".")[0].replace("sklearn", "scikit-learn")
+        raise InputError(f"{purpose} needs {library}: run pip install lm_keras[analysis]") from missing

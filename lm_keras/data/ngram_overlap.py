@@ -1,0 +1,79 @@
+"""How much of a test set stands in the training text."""
+
+import heapq
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from lm_keras.data.units import runs
+from lm_keras.errors import InputError
+
+CONTAMINATED = 0.7
+
+
+class Overlapping(NamedTuple):
+    """A test text, its place, and the share of its n-grams that stand in the training text."""
+
+    index: int
+    share: float
+    text: str
+
+
+class Overlap(NamedTuple):
+    """What `overlap` found; `num_found` of the `num_ngrams` n-grams of the test texts stand in the training text."""
+
+    n: int
+    num_texts: int
+    num_ngrams: int
+    num_found: int
+    num_touched: int  # test texts with at least one such n-gram
+    num_contaminated: int  # with at least 70 %
+    num_whole: int  # with all
+    worst: list
+
+    @property
+    def share(self):
+        return self.num_found / self.num_ngrams
+
+
+def overlap(train, test, n=8, *, num_worst=10):
+    """Returns the `Overlap` of two sets of texts by their n-grams, runs of n words (characters, in Chinese).
+
+    Case, punctuation and white space do not count (`units.runs`). n=8, and a text as contaminated from 70 % of its
+    n-grams on, as for PaLM (Chowdhery et al. 2022, section 8); n=13 as for GPT-3 (Brown et al. 2020, appendix C).
+    A test text of fewer than n words is one n-gram and found where a training text is the same as a whole.
+    `worst`: the test texts with the largest shares, none with a share of 0.
+    `train` is read once and not held; of `test` the n-grams are, about 150 bytes each.
+    Raises InputError for n below 1, and a test set without texts.
+    """
+    if not isinstance(n, int) or n < 1:
+        raise InputError(f"n is a whole number of words of at least 1, got {n!r}")
+    for name, texts in {"train": train, "test": test}.items():
+        if isinstance(texts, (str, bytes)):
+            raise InputError(f"{name} is one string; give an iterable of texts, such as a list or read_texts(path)")
+    if isinstance(test, Iterator):
+        test = list(test)
+    wanted, found = set(), set()
+    for text in test:
+        wanted.update(runs(text, n))
+    if not wanted:
+        raise InputError("there is no test text; give at least one")
+    for text in train:
+        found |= wanted.intersection(runs(text, n))
+    return _report(test, found, n, num_worst)
+
+
+def _report(test, found, n, num_worst):
+    counts = dict.fromkeys(("texts", "ngrams", "found", "touched", "contaminated", "whole"), 0)
+    worst = []  # a heap of the largest shares; of equal ones the first texts
+    for index, text in enumerate(test):
+        ngrams = runs(text, n)
+        hits = sum(ngram in found for ngram in ngrams)
+        share = hits / len(ngrams)
+        more = (1, len(ngrams), hits, hits > 0, share >= CONTAMINATED, hits == len(ngrams))
+        counts = {name: counts[name] + number for name, number in zip(counts, more, strict=True)}
+        if hits:
+            heapq.heappush(worst, (share, -index, text))
+            if len(worst) > num_worst:
+                heapq.heappop(worst)
+    examples = [Overlapping(-place, share, text) for share, place, text in sorted(worst, reverse=True)]
+    return Overlap(n, **{f"num_{name}": number for name, number in counts.items()}, worst=examples)

@@ -1,0 +1,167 @@
+"""What a set of texts is like: lengths, vocabulary, languages, scripts, faults."""
+
+import random
+from array import array
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import numpy as np
+
+from lm_keras.data.characters import is_damaged, is_mojibake, odd_characters, scripts
+from lm_keras.data.languages import language
+from lm_keras.data.units import normalise, units
+from lm_keras.errors import InputError
+
+SEGMENT = 1_000  # words of which the share of different ones is averaged
+STEPS = 1.25  # from one point of the vocabulary's growth to the next
+
+
+class Lengths(NamedTuple):
+    """The distribution of a length over the texts."""
+
+    mean: float
+    min: int
+    p5: float
+    p25: float
+    median: float
+    p75: float
+    p95: float
+    p99: float
+    max: int
+
+
+@dataclass(frozen=True)
+class Statistics:
+    """What `statistics` found; shares are between 0 and 1, "texts" are counted unless it says otherwise."""
+
+    num_texts: int
+    num_empty: int  # nothing but white space
+    num_repeated: int  # the same as an earlier one but for white space around it; empty ones are not counted
+    num_damaged: int  # with control characters or U+FFFD
+    num_mojibake: int  # with "Ã©" and its like: UTF-8 read in another encoding
+    num_empty_lines: int  # within texts of several lines
+    num_characters: int
+    num_words: int
+    num_types: int  # different words, case folded
+    num_once: int  # types that come once
+    segment_ratio: float | None  # types / words within 1,000 words, mean: does not fall as the text grows
+    characters: Lengths
+    words: Lengths
+    languages: dict  # {code: share} of the texts that were looked at and are not empty
+    num_identified: int  # so many of them
+    scripts: dict  # {script: share of the letters}
+    odd_characters: dict  # {kind: number of characters}
+    top_words: list  # (word, count), the 20 most frequent
+    character_lengths: np.ndarray = field(repr=False)  # uint32 [num_texts]
+    word_lengths: np.ndarray = field(repr=False)
+    word_counts: np.ndarray = field(repr=False)  # of the types, largest first
+    growth: list = field(repr=False)  # (words read, types seen)
+
+    @property
+    def type_token_ratio(self):
+        """Types / words; falls as the text grows, so compare it between texts of one size only."""
+        return self.num_types / self.num_words if self.num_words else 0.0
+
+
+def statistics(texts, *, language_sample=10_000, seed=0):
+    """Reads an iterable of texts once and returns its `Statistics`.
+
+    A word is a run of letters and digits, case folded; in scripts without spaces (Chinese) each character
+    (`units.units`). Languages are told by `language` for `language_sample` texts drawn at random by `seed`; 0 for
+    none. Memory: the vocabulary, the sample, and 16 bytes a text. Raises InputError where there is no text.
+    """
+    if isinstance(texts, (str, bytes)):
+        raise InputError("expected an iterable of texts, got one string; put it into a list, or read_texts(path)")
+    seen, sample = _Counts(), Sample(language_sample, seed)
+    for text in texts:
+        seen.add(text)
+        if text.strip():
+            sample.add(text)
+    if not seen.word_lengths:
+        raise InputError("there is no text; give at least one")
+    codes = Counter(map(language, sample.texts))
+    return seen.result(
+        languages={code: count / len(sample.texts) for code, count in codes.most_common()},
+        num_identified=len(sample.texts),
+    )
+
+
+class Sample:
+    """So many of the texts, each with the same probability (Vitter 1985, algorithm R)."""
+
+    def __init__(self, size, seed):
+        self.texts, self.seen, self.size, self.random = [], 0, size, random.Random(seed)
+
+    def add(self, text):
+        self.seen += 1
+        if len(self.texts) < self.size:
+            self.texts.append(text)
+        elif (place := self.random.randrange(self.seen)) < self.size:
+            self.texts[place] = text
+
+
+class _Counts:
+    """Everything that is counted while the texts go by."""
+
+    def __init__(self):
+        self.characters, self.vocabulary = Counter(), Counter()
+        self.character_lengths, self.word_lengths, self.hashes = array("I"), array("I"), array("q")
+        self.faults = dict.fromkeys(("num_damaged", "num_mojibake", "num_empty_lines", "num_empty"), 0)
+        self.num_words, self.growth, self.segment, self.ratios = 0, [(0, 0)], [], []
+
+    def add(self, text):
+        found = units(normalise(text))
+        self.characters.update(text)
+        self.character_lengths.append(len(text))
+        self.word_lengths.append(len(found))
+        bare = text.strip()
+        if bare:
+            self.hashes.append(hash(bare))
+        self.faults["num_empty"] += not bare
+        self.faults["num_damaged"] += is_damaged(text)
+        self.faults["num_mojibake"] += is_mojibake(text)
+        if "\n" in text:
+            self.faults["num_empty_lines"] += sum(not line.strip() for line in text.removesuffix("\n").split("\n"))
+        self._add_words(found)
+
+    def _add_words(self, found):
+        self.vocabulary.update(found)
+        self.num_words += len(found)
+        if self.num_words >= max(100, self.growth[-1][0] * STEPS):
+            self.growth.append((self.num_words, len(self.vocabulary)))
+        words = self.segment + found
+        whole = len(words) - len(words) % SEGMENT
+        self.ratios += [len(set(words[start : start + SEGMENT])) / SEGMENT for start in range(0, whole, SEGMENT)]
+        self.segment = words[whole:]
+
+    def result(self, **languages):
+        counts = np.sort(np.fromiter(self.vocabulary.values(), np.int64, len(self.vocabulary)))[::-1]
+        characters, words = np.array(self.character_lengths), np.array(self.word_lengths)
+        if self.growth[-1][0] != self.num_words:
+            self.growth.append((self.num_words, len(self.vocabulary)))
+        return Statistics(
+            num_texts=len(words),
+            num_repeated=len(self.hashes) - len(np.unique(np.array(self.hashes))),
+            **self.faults,
+            num_characters=int(characters.sum()),
+            num_words=self.num_words,
+            num_types=len(self.vocabulary),
+            num_once=int((counts == 1).sum()),
+            segment_ratio=float(np.mean(self.ratios)) if self.ratios else None,
+            characters=_lengths(characters),
+            words=_lengths(words),
+            **languages,
+            scripts=scripts(self.characters),
+            odd_characters=odd_characters(self.characters),
+            top_words=self.vocabulary.most_common(20),
+            character_lengths=characters,
+            word_lengths=words,
+            word_counts=counts,
+            growth=self.growth,
+        )
+
+
+def _lengths(values):
+    quantiles = np.quantile(values, (0.05, 0.25, 0.5, 0.75, 0.95, 0.99)).tolist()
+    return Lengths(float(values.mean()), int(values.min()), *quantiles, int(values.max()))
