@@ -20,7 +20,7 @@ __getattr__, __dir__, __all__ = attach(
         "DocumentVectors": "lm_keras.tasks.documents",
         "TopicModel": "lm_keras.tasks.topics",
         "cluster_documents": "lm_keras.tasks.clusters",
-        "coherence_curve": "lm_keras.tasks.coherence",
+        "coherence_curve": "lm_keras.tasks.topics",
         "load_doc2vec": "lm_keras.tasks.documents",
         "load_topics": "lm_keras.tasks.topics",
         "plot_clusters": "lm_keras.tasks.pictures",

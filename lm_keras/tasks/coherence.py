@@ -5,22 +5,23 @@ from typing import NamedTuple
 from lm_keras.errors import InputError
 from lm_keras.tasks.terms import term_lists
 
-MEASURES = ("c_v", "u_mass", "c_npmi", "c_uci")
+MEASURES = ("c_npmi", "c_v", "u_mass", "c_uci")
 
 
 class Coherence(NamedTuple):
-    """The coherence of each topic, and their mean. Larger is better: c_v from 0 to 1, u_mass from below up to 0."""
+    """The coherence of each topic, and their mean. Larger is better: c_npmi -1 to 1, c_v 0 to 1, u_mass below 0."""
 
     mean: float
     topics: list[float]
 
 
-def topic_coherence(topics, texts, measure="c_v", *, language="en"):
+def topic_coherence(topics, texts, measure="c_npmi", *, language="en"):
     """The coherence of topics, lists of words, by how the words occur together in `texts`: gensim's figures.
 
-    "c_v": in windows of 110 words, nearest to what people say of topics (Röder, Both & Hinneburg 2015); "u_mass": in
-    texts (Mimno et al. 2011); "c_npmi", "c_uci": in windows of 10. `texts` as in `train_topics`: those of training,
-    or better, of a larger corpus. InputError where fewer than two words of a topic occur in them.
+    "c_npmi", "c_uci": in windows of 10 words; "c_v": in windows of 110 (both Röder, Both & Hinneburg 2015); "u_mass":
+    in texts (Mimno et al. 2011). In few texts c_v takes rare words for coherent: on 300 news items it is 0.57
+    for topics and 0.52 for words at random, where c_npmi is 0.02 and -0.51. `texts` as in `train_topics`: those of
+    training, or better, of a larger corpus. InputError where fewer than two words of a topic occur in them.
     """
     if measure not in MEASURES:
         raise InputError(f"measure={measure!r}: give one of {', '.join(MEASURES)}")

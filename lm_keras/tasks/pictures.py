@@ -37,7 +37,7 @@ def plot_topics(model, num_words=10, columns=5):
     return figure
 
 
-def plot_coherence(curve, measure="c_v"):
+def plot_coherence(curve, measure="c_npmi"):
     """The dict of `coherence_curve`: mean coherence against the number of topics; the best one is marked."""
     from matplotlib.figure import Figure
 
@@ -62,7 +62,7 @@ def plot_clusters(clusters, method="pca", seed=0):
     from matplotlib.figure import Figure
 
     points = _plane(clusters.vectors, method, seed)
-    figure = Figure(figsize=(8, 5), layout="constrained")
+    figure = Figure(figsize=(7, 6.5), layout="constrained")
     axes = figure.add_subplot()
     for k in range(clusters.labels.max() + 1):
         own = points[clusters.labels == k]
@@ -70,7 +70,7 @@ def plot_clusters(clusters, method="pca", seed=0):
         colour = {"color": f"C{k % 10}", "marker": "os^Dv<>P"[k // 10 % 8]}
         axes.scatter(*own.T, s=14, alpha=0.7, linewidths=0, label=f"{label} ({len(own)})", **colour)
     axes.set(xticks=[], yticks=[], title=f"{len(points)} documents, silhouette {clusters.silhouette:.2f} ({method})")
-    figure.legend(loc="outside right upper", prop={"family": _fonts(), "size": "small"})
+    figure.legend(loc="outside lower center", ncols=2, prop={"family": _fonts(), "size": "small"})
     return figure
 
 
@@ -87,7 +87,8 @@ def _plane(vectors, method, seed):
     if method == "pca":
         return PCA(2, random_state=seed).fit_transform(vectors)
     perplexity = min(30, (len(vectors) - 1) / 3)
-    return TSNE(2, perplexity=perplexity, init="pca", random_state=seed).fit_transform(vectors)
+    how = "exact" if len(vectors) <= 400 else "barnes_hut"  # whose trees and threads do not pay for few points
+    return TSNE(2, perplexity=perplexity, init="pca", method=how, random_state=seed).fit_transform(vectors)
 
 
 def _fonts():

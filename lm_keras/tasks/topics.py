@@ -46,7 +46,7 @@ class TopicModel:
             rows[i] = self._lda.inference([bag(words, self._ids)])[0][0]
         return rows / rows.sum(1, keepdims=True)
 
-    def coherence(self, texts, measure="c_v", num_words=10):
+    def coherence(self, texts, measure="c_npmi", num_words=10):
         """`topic_coherence` of the first `num_words` words of each topic, counted in `texts`."""
         topics = [[word for word, _ in topic] for topic in self.topics(num_words)]
         return topic_coherence(topics, texts, measure, language=self.language)
@@ -97,7 +97,7 @@ def train_topics(
     return TopicModel(words, lda.state.sstats, lda.alpha, language=language, seed=seed)
 
 
-def coherence_curve(texts, numbers=(2, 5, 10, 15, 20), *, measure="c_v", num_words=10, language="en", **options):
+def coherence_curve(texts, numbers=(2, 5, 10, 15, 20), *, measure="c_npmi", num_words=10, language="en", **options):
     """{number of topics: mean coherence} of models trained on `texts`, to choose `num_topics` by.
 
     `options` go to `train_topics`. The coherence is counted in the same texts. `plot_coherence` draws it.

@@ -157,7 +157,7 @@ def test_chinese_tags_need_no_download(nothing_downloaded):
 # === N-grams and collocations ===
 
 
-@given(st.lists(st.text(max_size=3), max_size=12), st.integers(1, 6))
+@given(st.lists(st.sampled_from(["a", "b", "", "é", "语言"]), max_size=12), st.integers(1, 6))
 def test_ngrams_are_those_of_nltk(words, n):
     assert text.ngrams(words, n) == list(nltk.ngrams(words, n))
 
