@@ -1,4 +1,4 @@
-"""Trained models with their tokenizers, one application a file: text in, answers out, and an export of each."""
+"""Applications, one a file: trained models with their tokenizers, and an export of each; topics and clusters."""
 
 from lm_keras._lazy import attach
 
@@ -15,5 +15,19 @@ __getattr__, __dir__, __all__ = attach(
         "TextToText": "lm_keras.tasks.text_to_text",
         "load": "lm_keras.tasks.folder",
         "save": "lm_keras.tasks.folder",
+        "Clusters": "lm_keras.tasks.clusters",
+        "Coherence": "lm_keras.tasks.coherence",
+        "DocumentVectors": "lm_keras.tasks.documents",
+        "TopicModel": "lm_keras.tasks.topics",
+        "cluster_documents": "lm_keras.tasks.clusters",
+        "coherence_curve": "lm_keras.tasks.topics",
+        "load_doc2vec": "lm_keras.tasks.documents",
+        "load_topics": "lm_keras.tasks.topics",
+        "plot_clusters": "lm_keras.tasks.pictures",
+        "plot_coherence": "lm_keras.tasks.pictures",
+        "plot_topics": "lm_keras.tasks.pictures",
+        "topic_coherence": "lm_keras.tasks.coherence",
+        "train_doc2vec": "lm_keras.tasks.documents",
+        "train_topics": "lm_keras.tasks.topics",
     },
 )

@@ -8,7 +8,7 @@ from pathlib import Path
 from lm_keras.errors import InputError
 
 # The languages of NLTK's punkt_tab. Only English is packaged here; the others need nltk.download("punkt_tab").
-_PUNKT = {
+PUNKT = {
     "cs": "czech", "da": "danish", "de": "german", "el": "greek", "en": "english", "es": "spanish",
     "et": "estonian", "fi": "finnish", "fr": "french", "it": "italian", "ml": "malayalam", "nl": "dutch",
     "no": "norwegian", "pl": "polish", "pt": "portuguese", "ru": "russian", "sl": "slovene", "sv": "swedish",
@@ -48,15 +48,15 @@ def words(text, language="en", change=None):
     if language is None:
         return _NOT_ASCII_SPACE.findall(change(text))
     if language == "zh":
-        return [word for word in _jieba().lcut(change(text)) if not word.isspace()]
+        return [word for word in load_jieba().lcut(change(text)) if not word.isspace()]
     return [word for sentence in _punkt(language).tokenize(text) for word in _treebank()(change(sentence))]
 
 
 def check_language(language):
     """Raises InputError for a language that `sentences` and `words` do not know."""
-    if language is not None and language != "zh" and language not in _PUNKT:
+    if language is not None and language != "zh" and language not in PUNKT:
         raise InputError(
-            f"language {language!r} is not known: choose one of {', '.join(sorted([*_PUNKT, 'zh']))}, or None for "
+            f"language {language!r} is not known: choose one of {', '.join(sorted([*PUNKT, 'zh']))}, or None for "
             "text that is already words between spaces"
         )
 
@@ -66,7 +66,7 @@ def _punkt(language):
     """The Punkt tokenizer: NLTK's downloaded model where there is one, for English the packaged one otherwise."""
     from nltk.tokenize.punkt import PunktParameters, PunktSentenceTokenizer, PunktTokenizer
 
-    name = _PUNKT[language]
+    name = PUNKT[language]
     try:
         return PunktTokenizer(name)
     except LookupError as missing:
@@ -92,7 +92,8 @@ def _treebank():
 
 
 @functools.cache
-def _jieba():
+def load_jieba():
+    """jieba, which is an extra; InputError when it is not installed."""
     try:
         import jieba
     except ImportError as missing:

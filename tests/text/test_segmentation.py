@@ -92,7 +92,7 @@ def test_errors_say_what_to_do(monkeypatch):
     segmentation._punkt.cache_clear()
     with pytest.raises(InputError, match="python -m nltk.downloader punkt_tab"):
         split("Das ist z. B. gut.", "de")
-    segmentation._jieba.cache_clear()
+    segmentation.load_jieba.cache_clear()
     monkeypatch.setitem(sys.modules, "jieba", None)
     with pytest.raises(InputError, match=r"pip install lm_keras\[zh\]"):
         words("好", "zh")

@@ -1,0 +1,151 @@
+"""A vector for each document: doc2vec by gensim."""
+
+import functools
+from typing import NamedTuple
+
+import numpy as np
+
+from lm_keras.errors import InputError
+from lm_keras.files import read_tensors, write_tensors
+from lm_keras.tasks.terms import term_lists
+
+SAMPLE = 1e-3  # words more frequent than this share are skipped at times (Mikolov et al. 2013, section 2.3)
+_KIND = "doc2vec"
+
+
+class Neighbour(NamedTuple):
+    """A training document by its place, and the cosine of its vector with the one asked for."""
+
+    index: int
+    cosine: float
+
+
+class DocumentVectors:
+    """Paragraph vectors (Le & Mikolov 2014), trained by `train_doc2vec`.
+
+    `vectors` float32 [N, D]: those of the training documents; `words`: the V words, `counts` int64 [V]; `output`
+    [V, D]: what predicts a word from a vector, `inputs` [V, D]: the word vectors ("dm" alone has them, or None).
+    """
+
+    def __init__(self, vectors, words, counts, output, inputs=None, *, settings):
+        self.vectors, self.words, self.counts = vectors, list(words), counts
+        self.output, self.inputs, self.settings = output, inputs, settings
+
+    def infer(self, texts, epochs=None):
+        """Vectors float32 [N, D] of texts (strings, or lists of words), by training each one alone.
+
+        A row depends on its text alone and is the same at every call. A text of new words only stays near 0.
+        """
+        lists = term_lists(texts, self.settings["language"], content=False)
+        rows = [self._infer(words, epochs or self.settings["epochs"]) for words in lists]
+        return np.array(rows, "float32").reshape(len(rows), self.vectors.shape[1])
+
+    def similar(self, document, n=10):
+        """The `n` training documents nearest to a text, or to the training document of a place, nearest first."""
+        place = None if isinstance(document, str | list | tuple) else int(document)
+        if place is not None and not 0 <= place < len(self.vectors):
+            raise InputError(f"there is no document {place}; places go from 0 to {len(self.vectors) - 1}")
+        query = self.infer([document])[0] if place is None else self.vectors[place]
+        cosines = unit_rows(self.vectors) @ unit_rows(query[None])[0]
+        order = [i for i in np.argsort(-cosines, kind="stable").tolist() if i != place]
+        return [Neighbour(i, float(cosines[i])) for i in order[:n]]
+
+    def save(self, path):
+        """Writes one safetensors file, which `load_doc2vec` reads."""
+        tensors = {"vectors": self.vectors, "counts": self.counts, "output": self.output}
+        if self.inputs is not None:
+            tensors["inputs"] = self.inputs
+        write_tensors(path, tensors, {"kind": _KIND, "words": self.words, "settings": self.settings})
+
+    def _infer(self, words, epochs):
+        # gensim's infer_vector starts from the hash of the text, another one in every process, and goes on with
+        # random numbers of the calls before; this is the same loop from a seed.
+        from gensim.models import doc2vec
+
+        model, settings = self._model, self.settings
+        step = doc2vec.train_document_dm if settings["method"] == "dm" else doc2vec.train_document_dbow
+        model.random = np.random.RandomState(settings["seed"])
+        size = self.vectors.shape[1]
+        vector = ((np.random.RandomState(settings["seed"]).rand(1, size) - 0.5) / size).astype("float32")
+        free = np.ones(1, "float32")
+        for rate in np.linspace(model.alpha, model.min_alpha, epochs).tolist():
+            step(model, words, [0], rate, learn_words=False, learn_hidden=False, doctag_vectors=vector,
+                 doctags_lockf=free)  # fmt: skip
+        return vector[0]
+
+    @functools.cached_property
+    def _model(self):
+        model = _gensim(self.vectors.shape[1], **self.settings)
+        model.build_vocab_from_freq(dict(zip(self.words, self.counts.tolist(), strict=True)))
+        model.syn1neg[...] = self.output
+        if self.inputs is not None:
+            model.wv.vectors[...] = self.inputs
+        return model
+
+
+def train_doc2vec(
+    texts,
+    embedding_dim=100,
+    *,
+    language="en",
+    method="dbow",
+    epochs=40,
+    window=5,
+    min_count=2,
+    negative=5,
+    seed=0,
+):
+    """Trains DocumentVectors on texts, strings or lists of words, with gensim's doc2vec.
+
+    `method`: "dbow", where the vector predicts the words of its document (section 2.3 of Le & Mikolov 2014), or
+    "dm", where it does so together with the `window` words before and after (2.2). `negative` noise words for each.
+    Words are lower case, stop words stay; what is rarer than `min_count` is left out, and so is what follows the
+    10,000th word of a text. One thread, so that the same seed gives the same vectors.
+    """
+    if method not in ("dbow", "dm"):
+        raise InputError(f"method={method!r}: give dbow or dm")
+    if min(embedding_dim, epochs, window, negative) < 1:
+        raise InputError("embedding_dim, epochs, window and negative are 1 or more")
+    from gensim.models.doc2vec import TaggedDocument
+
+    settings = {"method": method, "epochs": epochs, "window": window, "negative": negative}
+    settings |= {"language": language, "seed": seed}
+    documents = [TaggedDocument(words, [i]) for i, words in enumerate(term_lists(texts, language, content=False))]
+    model = _gensim(embedding_dim, min_count=min_count, **settings)
+    if documents:
+        model.build_vocab(documents)
+    if not documents or not len(model.wv):
+        raise InputError(f"no word occurs {min_count} times in the {len(documents)} texts; give more, or min_count=1")
+    model.train(documents, total_examples=len(documents), epochs=epochs)
+    words = model.wv.index_to_key
+    counts = np.array([model.wv.get_vecattr(word, "count") for word in words], "int64")
+    inputs = model.wv.vectors if method == "dm" else None
+    return DocumentVectors(model.dv.vectors, words, counts, model.syn1neg, inputs, settings=settings)
+
+
+def load_doc2vec(path):
+    """The DocumentVectors that `save` wrote; InputError for another file."""
+    tensors, facts = read_tensors(path)
+    try:
+        words, vectors, output, settings = facts["words"], tensors["vectors"], tensors["output"], facts["settings"]
+        missing = {"method", "epochs", "window", "negative", "language", "seed"} - settings.keys()
+        if facts["kind"] != _KIND or missing or output.shape != (len(words), vectors.shape[1]):
+            raise KeyError("kind")
+        inputs = tensors["inputs"] if settings["method"] == "dm" else None
+        return DocumentVectors(vectors, words, tensors["counts"], output, inputs, settings=settings)
+    except (KeyError, TypeError, AttributeError):
+        raise InputError(f"{path} holds no document vectors; give a file that DocumentVectors.save wrote") from None
+
+
+def unit_rows(vectors):
+    """Each row divided by its length; a row of zeros stays."""
+    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
+    return vectors / np.where(lengths > 0, lengths, 1)
+
+
+def _gensim(size, *, method, epochs, window, negative, seed, language, min_count=1):
+    from gensim.models import Doc2Vec
+
+    # Not sorted: the rows of the output matrix stay in the order of the words when it is built again from a file.
+    settings = {"epochs": epochs, "window": window, "negative": negative, "seed": seed, "min_count": min_count}
+    return Doc2Vec(vector_size=size, dm=int(method == "dm"), sample=SAMPLE, workers=1, sorted_vocab=0, **settings)

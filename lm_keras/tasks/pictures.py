@@ -1,0 +1,99 @@
+"""Pictures of topics and clusters, as Matplotlib figures: `figure.savefig("topics.png")`."""
+
+import math
+
+import numpy as np
+
+from lm_keras.errors import InputError
+from lm_keras.tasks.clusters import reduced, sklearn
+
+# Matplotlib's own font holds no Chinese; the first of these that is installed helps it out.
+_CHINESE = ("Noto Sans CJK SC", "Source Han Sans SC", "WenQuanYi Zen Hei", "WenQuanYi Micro Hei", "Microsoft YaHei",
+            "SimHei", "PingFang SC", "Hiragino Sans GB", "Arial Unicode MS")  # fmt: skip
+
+
+def plot_topics(model, num_words=10, columns=5):
+    """The first words of each topic of a TopicModel, bars as long as their probability."""
+    from matplotlib.figure import Figure
+
+    topics, fonts = model.topics(num_words), _fonts()
+    columns = min(columns, len(topics))
+    rows = math.ceil(len(topics) / columns)
+    figure = Figure(figsize=(2.6 * columns, 0.5 + (0.6 + 0.2 * num_words) * rows), layout="constrained")
+    shown = figure.subplots(rows, columns, squeeze=False, sharex=True).ravel()
+    for k, (axes, topic) in enumerate(zip(shown, topics, strict=False)):
+        words, weights = zip(*topic, strict=True)
+        places = range(len(words))
+        axes.barh(places, weights, color=f"C{k % 10}", height=0.7)
+        axes.set_yticks(places, words)
+        axes.tick_params(axis="y", length=0, labelfontfamily=fonts)
+        axes.invert_yaxis()  # the most probable word is the uppermost
+        axes.set_title(f"topic {k}", fontsize="medium")
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.tick_params(axis="x", labelbottom=k + columns >= len(topics), labelsize="small")
+    for axes in shown[len(topics) :]:
+        axes.set_axis_off()
+    figure.supxlabel("probability of the word in the topic", fontsize="medium")
+    return figure
+
+
+def plot_coherence(curve, measure="c_npmi"):
+    """The dict of `coherence_curve`: mean coherence against the number of topics; the best one is marked."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(6, 3.6), layout="constrained")
+    axes = figure.add_subplot()
+    numbers = sorted(curve)
+    axes.plot(numbers, [curve[number] for number in numbers], marker="o", markersize=4)
+    best = max(numbers, key=curve.get)
+    axes.plot(best, curve[best], "o", color="C1", label=f"{best} topics: {curve[best]:.3f}")
+    axes.set(xlabel="number of topics", ylabel=f"mean coherence ({measure})", xticks=numbers)
+    axes.grid(alpha=0.3)
+    axes.legend()
+    return figure
+
+
+def plot_clusters(clusters, method="pca", seed=0):
+    """The documents of `cluster_documents` in two dimensions, a colour for each cluster, with its first words.
+
+    "pca": the two directions in which the vectors differ most; "tsne": near documents stay near (van der Maaten &
+    Hinton 2008), distances between groups mean little.
+    """
+    from matplotlib.figure import Figure
+
+    points = _plane(clusters.vectors, method, seed)
+    figure = Figure(figsize=(7, 6.5), layout="constrained")
+    axes = figure.add_subplot()
+    for k in range(clusters.labels.max() + 1):
+        own = points[clusters.labels == k]
+        label = f"{k}: " + ", ".join(clusters.top_words[k][:4]) if clusters.top_words else f"cluster {k}"
+        colour = {"color": f"C{k % 10}", "marker": "os^Dv<>P"[k // 10 % 8]}
+        axes.scatter(*own.T, s=14, alpha=0.7, linewidths=0, label=f"{label} ({len(own)})", **colour)
+    axes.set(xticks=[], yticks=[], title=f"{len(points)} documents, silhouette {clusters.silhouette:.2f} ({method})")
+    figure.legend(loc="outside lower center", ncols=2, prop={"family": _fonts(), "size": "small"})
+    return figure
+
+
+def _plane(vectors, method, seed):
+    """Points [N, 2] of rows, dense or sparse."""
+    if method not in ("pca", "tsne"):
+        raise InputError(f"method={method!r}: give pca or tsne")
+    sklearn()
+    from sklearn.decomposition import PCA
+    from sklearn.manifold import TSNE
+
+    vectors = reduced(vectors, 100, seed)
+    vectors = np.pad(vectors, ((0, 0), (0, max(0, 2 - vectors.shape[1]))))  # rows of one number lie on a line
+    if method == "pca":
+        return PCA(2, random_state=seed).fit_transform(vectors)
+    perplexity = min(30, (len(vectors) - 1) / 3)
+    how = "exact" if len(vectors) <= 400 else "barnes_hut"  # whose trees and threads do not pay for few points
+    return TSNE(2, perplexity=perplexity, init="pca", method=how, random_state=seed).fit_transform(vectors)
+
+
+def _fonts():
+    import matplotlib
+    from matplotlib import font_manager
+
+    installed = set(font_manager.get_font_names())
+    return [*matplotlib.rcParams["font.family"], *[font for font in _CHINESE if font in installed][:1]]

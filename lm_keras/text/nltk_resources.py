@@ -1,0 +1,25 @@
+"""What NLTK downloads on request only, and the one line that says so when it is not there."""
+
+from lm_keras.errors import InputError
+
+
+def find(path):
+    """Where a resource of NLTK lies ("corpora/stopwords"), or None. Nothing is ever downloaded here."""
+    import nltk.data
+
+    try:
+        return nltk.data.find(path)
+    except LookupError:
+        return None
+
+
+def missing(what, resource):
+    """The InputError for something that `nltk.download(resource)` brings."""
+    return InputError(f'{what}, which is not installed: run nltk.download("{resource}")')
+
+
+def check_words(words, name):
+    """`words` as a list; InputError for a text, whose characters would be taken for words."""
+    if isinstance(words, str):
+        raise InputError(f"{name} takes a list of words, not a text: give lk.text.words(text)")
+    return list(words)

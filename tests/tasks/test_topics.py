@@ -1,0 +1,211 @@
+import math
+import random
+
+import numpy as np
+import pytest
+from scipy.special import digamma
+
+import lm_keras as lk
+from lm_keras.errors import InputError
+from lm_keras.files import write_tensors
+from lm_keras.tasks.terms import term_lists
+
+THEMES = (
+    ["guitar", "piano", "drum", "violin", "melody", "chorus"],
+    ["river", "mountain", "valley", "forest", "glacier", "meadow"],
+    ["oven", "flour", "butter", "sugar", "pastry", "recipe"],
+)
+
+
+def planted(num_texts=60, seed=0):
+    """Texts of 12 words of one theme each, and the themes."""
+    draw = random.Random(seed)
+    kinds = [i % len(THEMES) for i in range(num_texts)]
+    return [draw.choices(THEMES[kind], k=12) for kind in kinds], kinds
+
+
+@pytest.fixture(scope="module")
+def texts(news):
+    return term_lists(news)
+
+
+@pytest.fixture(scope="module")
+def model(texts):
+    return lk.tasks.train_topics(texts, 4, min_count=3, passes=8, seed=1)
+
+
+@pytest.fixture(scope="module")
+def of_themes():
+    return lk.tasks.train_topics(planted()[0], 3, min_count=1, passes=10, batch_size=20)
+
+
+# === Training ===
+
+
+def test_planted_themes_come_back(of_themes):
+    themes = [frozenset(THEMES[0]), frozenset(THEMES[1]), frozenset(THEMES[2])]
+    found = [frozenset(word for word, _ in topic) for topic in of_themes.topics(6)]
+    assert sorted(found, key=themes.index) == themes
+    texts, kinds = planted(30, seed=7)
+    shares = of_themes.document_topics([" ".join(words) for words in texts])
+    assert [themes.index(found[k]) for k in shares.argmax(1)] == kinds
+    assert shares.max(1).min() > 0.9
+
+
+def test_topics_are_distributions_over_content_words(model, texts):
+    assert model.weights.shape == (4, len(model.words)) and model.num_topics == 4
+    np.testing.assert_allclose(model.weights.sum(1), 1, rtol=1e-5)
+    for topic, row in zip(model.topics(5), model.weights, strict=True):
+        words, weights = zip(*topic, strict=True)
+        assert list(weights) == sorted(row.tolist(), reverse=True)[:5]
+        assert [row[model.words.index(word)] for word in words] == list(weights)
+    assert not set(model.words) & lk.text.stop_words()
+    assert all(word == word.lower() and any(map(str.isalpha, word)) for word in model.words)
+    lists = [set(words) for words in texts]
+    counts = [sum(word in some for some in lists) for word in model.words]
+    assert counts == sorted(counts, reverse=True) and counts[-1] >= 3 and counts[0] <= 30
+
+
+def test_the_seed_decides(texts, model):
+    again = lk.tasks.train_topics(texts, 4, min_count=3, passes=8, seed=1)
+    np.testing.assert_array_equal(again.weights, model.weights)
+    other = lk.tasks.train_topics(texts, 4, min_count=3, passes=8, seed=2)
+    assert np.abs(other.weights - model.weights).max() > 1e-3
+
+
+def test_options_of_training(texts):
+    small = lk.tasks.train_topics(texts, 2, vocab_size=20, passes=1, alpha="asymmetric")
+    assert len(small.words) == 20 and small.alpha[0] > small.alpha[1]
+    learned = lk.tasks.train_topics(texts, 2, vocab_size=20, passes=2, alpha="auto")
+    assert not np.allclose(learned.alpha, 0.5)
+    number = lk.tasks.train_topics(texts, 2, vocab_size=20, passes=1, alpha=0.1)
+    np.testing.assert_allclose(number.alpha, 0.1)
+
+
+# === Texts ===
+
+
+def test_document_topics_depend_on_the_text_alone(model, news):
+    shares = model.document_topics(news[:6])
+    assert shares.shape == (6, 4) and shares.dtype == np.float32
+    np.testing.assert_allclose(shares.sum(1), 1, rtol=1e-5)
+    np.testing.assert_array_equal(model.document_topics(news[5:3:-1]), shares[5:3:-1])
+    assert model.document_topics([]).shape == (0, 4)
+    np.testing.assert_allclose(model.document_topics(["", "zzz"]), 0.25, rtol=1e-5)  # the prior
+
+
+def test_document_topics_against_the_equations(model, news):
+    """Blei, Ng & Jordan 2003, (6) and (7), with E[log β] for β as in Hoffman, Blei & Bach 2010, algorithm 1."""
+    lambda_ = model.statistics.astype("float64") + 1 / 4
+    log_beta = digamma(lambda_) - digamma(lambda_.sum(1, keepdims=True))
+    for text in news[:3]:
+        ids = [model.words.index(word) for word in term_lists([text])[0] if word in model.words]
+        gamma = np.ones(4)
+        for _ in range(500):
+            phi = np.exp((digamma(gamma) - digamma(gamma.sum()))[:, None] + log_beta[:, ids])
+            gamma = model.alpha + (phi / phi.sum(0)).sum(1)
+        np.testing.assert_allclose(model.document_topics([text])[0], gamma / gamma.sum(), atol=2e-3)
+
+
+# === Coherence ===
+
+
+def test_u_mass_against_its_formula():
+    """Mimno et al. 2011: log (texts with both + ε) / texts with the word before it, mean over the pairs."""
+    texts = [["a", "b", "c"], ["a", "b"], ["a", "d"], ["c", "d"]]
+    pairs = [("b", "a", 2, 3), ("c", "a", 1, 3), ("c", "b", 1, 2)]
+    expected = np.mean([math.log(both / one) for _, _, both, one in pairs])
+    found = lk.tasks.topic_coherence([["a", "b", "c"]], texts, "u_mass")
+    assert found.topics == pytest.approx([expected], abs=1e-6) and found.mean == found.topics[0]
+
+
+@pytest.mark.parametrize("measure", ["c_v", "u_mass", "c_npmi", "c_uci"])
+def test_themes_are_coherent_and_mixtures_are_not(measure):
+    texts, _ = planted()
+    mixed = [list(words) for words in zip(*THEMES, strict=True)]
+    themes = lk.tasks.topic_coherence(THEMES, texts, measure)
+    assert len(themes.topics) == 3 and themes.mean == pytest.approx(np.mean(themes.topics))
+    assert min(themes.topics) > max(lk.tasks.topic_coherence(mixed, texts, measure).topics)
+
+
+def test_topics_of_the_news_are_more_coherent_than_random_words(model, texts):
+    draw = random.Random(0)
+    for words in (model.words, model.words[:60]):  # any, and as frequent as those of topics
+        chance = [lk.tasks.topic_coherence([draw.sample(words, 10) for _ in range(4)], texts) for _ in range(3)]
+        assert model.coherence(texts).mean > max(found.mean for found in chance) + 0.05
+
+
+def test_coherence_curve():
+    curve = lk.tasks.coherence_curve(planted()[0], (2, 3), num_words=6, min_count=1, passes=10, batch_size=20)
+    assert list(curve) == [2, 3] and curve[3] > curve[2]
+    axes = lk.tasks.plot_coherence(curve).axes[0]
+    assert axes.lines[0].get_xydata().tolist() == [[2, curve[2]], [3, curve[3]]]
+    assert axes.get_legend().get_texts()[0].get_text() == f"3 topics: {curve[3]:.3f}"
+
+
+# === Files and pictures ===
+
+
+def test_save_and_load(model, news, tmp_path):
+    model.save(tmp_path / "topics.safetensors")
+    loaded = lk.tasks.load_topics(tmp_path / "topics.safetensors")
+    assert loaded.topics() == model.topics() and loaded.language == "en"
+    np.testing.assert_array_equal(loaded.document_topics(news[:4]), model.document_topics(news[:4]))
+
+
+def test_files_that_are_no_topic_model(model, tmp_path):
+    path = tmp_path / "x.safetensors"
+    with pytest.raises(InputError, match="does not exist"):
+        lk.tasks.load_topics(path)
+    model.save(path)
+    path.write_bytes(path.read_bytes()[:-8])
+    with pytest.raises(InputError, match="damaged"):
+        lk.tasks.load_topics(path)
+    wrong = {"kind": "topic model", "words": ["a"], "language": "en", "seed": 0}
+    for facts in (None, {}, wrong):
+        write_tensors(path, {"statistics": np.ones((2, 3), "float32"), "alpha": np.ones(2, "float32")}, facts)
+        with pytest.raises(InputError, match="is no topic model"):
+            lk.tasks.load_topics(path)
+
+
+def test_plot_topics(model, tmp_path):
+    figure = lk.tasks.plot_topics(model, num_words=6, columns=3)
+    shown = [axes for axes in figure.axes if axes.axison]
+    assert [axes.get_title() for axes in shown] == [f"topic {k}" for k in range(4)]
+    for axes, topic in zip(shown, model.topics(6), strict=True):
+        assert [label.get_text() for label in axes.get_yticklabels()] == [word for word, _ in topic]
+        assert [bar.get_width() for bar in axes.patches] == pytest.approx([weight for _, weight in topic])
+        assert axes.yaxis_inverted()
+    figure.savefig(tmp_path / "topics.png")
+    assert (tmp_path / "topics.png").read_bytes()[1:4] == b"PNG"
+
+
+# === What does not fit ===
+
+
+def test_input_that_does_not_fit(model, texts):
+    train = lk.tasks.train_topics
+    for arguments, told in (
+        ({"texts": "one text"}, r"give \[text\]"),
+        ({"texts": []}, "no word is in 5 or more of the 0 texts"),
+        ({"texts": ["a short text"]}, "give more texts or a smaller min_count"),
+        ({"texts": texts, "num_topics": 0}, "num_topics=0"),
+        ({"texts": texts, "passes": 0}, "passes=0"),
+        ({"texts": texts, "alpha": "flat"}, "give symmetric"),
+        ({"texts": ["ein Text"], "language": "de"}, "nltk.download"),
+    ):
+        with pytest.raises(InputError, match=told):
+            train(**arguments)
+    with pytest.raises(InputError, match="give one of c_npmi, c_v, u_mass"):
+        model.coherence(texts, "c_x")
+    with pytest.raises(InputError, match="fewer than two words"):
+        model.coherence([["other", "words"]])
+
+
+def test_chinese_topics():
+    pytest.importorskip("jieba")
+    texts = ["我们在音乐会上听钢琴和小提琴的演奏。", "森林和河流在山谷里。"] * 10
+    found = lk.tasks.train_topics(texts, 2, language="zh", min_count=1, passes=5, batch_size=5)
+    assert {"钢琴", "小提琴", "森林", "河流"} <= set(found.words) and not set(found.words) & {"我们", "和", "。"}
+    first, second = found.document_topics(texts[:2])
+    assert first.argmax() != second.argmax()
