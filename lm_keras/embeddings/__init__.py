@@ -1,4 +1,4 @@
-"""Word vectors: reading and writing GloVe, word2vec and fastText files, and the matrix that starts an embedding."""
+"""Word vectors: GloVe, word2vec and fastText, read, written and trained, and the matrix that starts an embedding."""
 
 from lm_keras._lazy import attach
 
@@ -11,5 +11,13 @@ __getattr__, __dir__, __all__ = attach(
         "save_vectors": "lm_keras.embeddings.saving",
         "Coverage": "lm_keras.embeddings.matrix",
         "embedding_matrix": "lm_keras.embeddings.matrix",
+        "train_word2vec": "lm_keras.embeddings.word2vec",
+        "train_fasttext": "lm_keras.embeddings.word2vec",
+        "train_glove": "lm_keras.embeddings.glove",
+        "glove_objective": "lm_keras.embeddings.glove",
+        "cooccurrences": "lm_keras.embeddings.cooccurrence",
+        "skip_gram_pairs": "lm_keras.embeddings.negative_sampling",
+        "build_skip_gram": "lm_keras.embeddings.skip_gram",
+        "vectors_of": "lm_keras.embeddings.skip_gram",
     },
 )
