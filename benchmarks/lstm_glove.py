@@ -1,7 +1,7 @@
 """An LSTM language model with and without GloVe's vectors in its embedding, on the embedded excerpt of Wikipedia.
 
     export LM_KERAS_DATA=...   # a folder with glove-6b-50d/glove.6B.50d.top20000.txt.gz, or give --vectors
-    python benchmarks/lstm_glove.py [--seeds 0 1 2] [--control] [--json FILE]
+    python benchmarks/lstm_glove.py [--seeds 0 1 2] [--epochs 1] [--control] [--json FILE]
 
 The two models of a seed are the same but for the values that their embedding starts from: U(-0.05, 0.05), as Keras
 draws them, or GloVe's and, where a word has none, random ones as large; both are trained on. Measured is the
@@ -33,9 +33,9 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--vectors", type=Path, help="GloVe's text format, plain, .gz or .zip")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
-    parser.add_argument("--epochs", type=int, default=2)
+    parser.add_argument("--epochs", type=int, default=1)
     parser.add_argument("--hidden-dim", type=int, default=128)
-    parser.add_argument("--steps", type=int, nargs="+", default=[50, 100, 200], help="measure after these steps")
+    parser.add_argument("--steps", type=int, nargs="+", default=[50, 200], help="measure after these steps")
     parser.add_argument("--paragraphs", type=int, help="train and measure on the first so many only: a quick try")
     parser.add_argument("--control", action="store_true", help="also GloVe's rows in a random order")
     parser.add_argument("--json", type=Path, help="append the JSON lines to this file, too")

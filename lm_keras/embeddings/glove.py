@@ -23,7 +23,7 @@ def train_glove(
     min_count=5,
     x_max=100,
     alpha=0.75,
-    epochs=25,
+    epochs=50,
     learning_rate=0.05,
     seed=0,
     progress=True,

@@ -113,7 +113,7 @@ def test_a_batch_of_one_is_the_papers_adagrad(problem, monkeypatch):
 
 
 def test_batches_descend_as_far_as_single_entries(news, monkeypatch):
-    words = corpus.Corpus(news[:2])
+    words = corpus.Corpus(news[:1])
     entries = glove.count_pairs(words, words.frequent(2), 3).tocoo()
     reached = []
     for largest in (1, glove.LARGEST_BATCH):
@@ -126,12 +126,12 @@ def test_batches_descend_as_far_as_single_entries(news, monkeypatch):
 
 
 def test_related_words_come_together():
-    news = lk.data.load("lee-news")
-    vectors = lk.embeddings.train_glove(news, embedding_dim=30, epochs=15, progress=False)
-    related = [("israeli", "palestinian"), ("bin", "laden"), ("per", "cent"), ("prime", "minister"), ("Mr", "Howard")]
-    near = [vectors.similarity(*pair) for pair in related]
-    rest = vectors.vectors[:500] / np.linalg.norm(vectors.vectors[:500], axis=1, keepdims=True)
-    assert min(near) > np.quantile(rest @ rest.T, 0.95)
+    news = [text.lower().split() for text in lk.data.load("lee-news")]
+    told = {"embedding_dim": 20, "window": 6, "min_count": 10, "epochs": 8}
+    vectors = lk.embeddings.train_glove(news, learning_rate=0.2, progress=False, **told)
+    related = [("israeli", "palestinian"), ("bin", "laden"), ("per", "cent"), ("prime", "minister")]
+    rest = vectors.vectors[:400] / np.linalg.norm(vectors.vectors[:400], axis=1, keepdims=True)
+    assert min(vectors.similarity(*pair) for pair in related) > np.quantile(rest @ rest.T, 0.95)
     assert vectors.index_to_key[0] == "the" and vectors.get_vecattr("the", "count") > 1000
 
 

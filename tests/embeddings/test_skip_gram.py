@@ -56,12 +56,12 @@ def test_near_words_count_more():
     n, window = 5000, 4
     text = " ".join(f"w{i:04}" for i in range(n))  # each word once: ids are places
     tokenizer = lk.text.WordTokenizer.train([text])
-    dataset = lk.embeddings.skip_gram_pairs([text], tokenizer, window, negatives=1, batch_size=10, subsample=None)
+    dataset = lk.embeddings.skip_gram_pairs([text], tokenizer, window, negatives=1, batch_size=100, subsample=None)
     centre, candidates = shown(dataset)
     counts = np.bincount(np.abs(centre - candidates[:, 0]))
     assert counts[0] == 0 and len(counts) == window + 1
     expected = 2 * n * (window - np.arange(window)) / window  # a reach of d or more: (window - d + 1) / window
-    assert (np.abs(counts[1:] - expected) < 5 * np.sqrt(n)).all()
+    assert (np.abs(counts[1:] - expected) < 5 * np.sqrt(n) + 100).all()  # the last batch is left out
     assert np.all(np.diff(counts[1:]) < 0)
 
 
@@ -73,7 +73,7 @@ def test_frequent_words_are_dropped(zipf):
     for i in np.flatnonzero(counts):
         assert keep[i] == pytest.approx(min(1, (0.01 / share[i]) ** 0.5))
     assert keep_probabilities(counts, None)[counts > 0].min() == 1 and not keep[counts == 0].any()
-    centre, _ = shown(lk.embeddings.skip_gram_pairs([text], tokenizer, window=1, batch_size=100, subsample=0.01))
+    centre, _ = shown(lk.embeddings.skip_gram_pairs([text], tokenizer, window=1, batch_size=1000, subsample=0.01))
     found, expected = np.bincount(centre, minlength=len(keep)) / len(centre), share * keep / (share @ keep)
     assert np.abs(found - expected).sum() / 2 < 0.02 < np.abs(found - share).sum() / 2
 
@@ -97,7 +97,7 @@ def test_negatives_are_drawn_from_the_noise_distribution(zipf):
 def test_each_iteration_is_another_draw_of_the_same_size(zipf):
     text, tokenizer = zipf
     one, same, other = (
-        lk.embeddings.skip_gram_pairs([text], tokenizer, batch_size=100, seed=seed) for seed in (0, 0, 1)
+        lk.embeddings.skip_gram_pairs([text], tokenizer, batch_size=5000, seed=seed) for seed in (0, 0, 1)
     )
     first, second = shown(one), shown(one)
     assert [part.shape for part in first] == [part.shape for part in second]
@@ -118,7 +118,7 @@ def trained():
     model = lk.embeddings.build_skip_gram(tokenizer.vocab_size, embedding_dim=32, seed=0)
     model.compile(keras.optimizers.Adam(0.01), keras.losses.BinaryCrossentropy(from_logits=True))
     pairs = lk.embeddings.skip_gram_pairs(news, tokenizer, batch_size=2048)
-    history = model.fit(pairs, epochs=3, verbose=0)
+    history = model.fit(pairs, epochs=4, shuffle=False, verbose=0)
     return model, tokenizer, history.history["loss"]
 
 
