@@ -1,4 +1,5 @@
 """Word vectors: files of GloVe, word2vec and fastText, the matrix that starts an embedding, evaluation, pictures."""
+"""Word vectors: GloVe, word2vec and fastText, read, written and trained, and the matrix that starts an embedding."""
 
 from lm_keras._lazy import attach
 
@@ -21,5 +22,13 @@ __getattr__, __dir__, __all__ = attach(
         "WeatResult": "lm_keras.embeddings.bias",
         "weat": "lm_keras.embeddings.bias",
         "WEAT_TESTS": "lm_keras.embeddings.bias_words",
+        "train_word2vec": "lm_keras.embeddings.word2vec",
+        "train_fasttext": "lm_keras.embeddings.word2vec",
+        "train_glove": "lm_keras.embeddings.glove",
+        "glove_objective": "lm_keras.embeddings.glove",
+        "cooccurrences": "lm_keras.embeddings.cooccurrence",
+        "skip_gram_pairs": "lm_keras.embeddings.negative_sampling",
+        "build_skip_gram": "lm_keras.embeddings.skip_gram",
+        "vectors_of": "lm_keras.embeddings.skip_gram",
     },
 )

@@ -1,0 +1,129 @@
+"""GloVe (Pennington et al. 2014) in NumPy: vectors whose products are the logarithms of co-occurrence counts.
+
+A word's row holds its vector and its bias, so that one product gives w . c + b + b~:
+words [V, E + 2] = (w | b | 1), contexts [V, E + 2] = (c | 1 | b~), where c is what the paper writes w~.
+"""
+
+import numpy as np
+from tqdm import tqdm
+
+from lm_keras.embeddings.checks import check_positive, check_seed, check_whole
+from lm_keras.embeddings.cooccurrence import count_pairs
+from lm_keras.embeddings.corpus import Corpus
+from lm_keras.embeddings.keyed import keyed_vectors
+from lm_keras.errors import InputError
+
+LARGEST_BATCH = 1 << 15  # counts; one of a small text has a 64th of them all
+
+
+def train_glove(
+    sentences,
+    embedding_dim=50,
+    window=10,
+    min_count=5,
+    x_max=100,
+    alpha=0.75,
+    epochs=50,
+    learning_rate=0.05,
+    seed=0,
+    progress=True,
+    *,
+    language="en",
+):
+    """Trains GloVe -> KeyedVectors, the most frequent word first; a word's vector is w + w~ (section 4.2).
+
+    AdaGrad on equation 8, whose weights are those of equation 9, over the co-occurrence counts in random order
+    (`cooccurrences`: what `window` and `min_count` mean); all of them, X[i, j] and X[j, i], in each epoch. The
+    progress bar tells the objective of the epoch before. The same seed gives the same vectors on the same machine.
+    `sentences`: as for `train_word2vec`. Raises InputError for empty input, one string, no word that is frequent
+    enough, no two words that are near each other, and impossible sizes.
+    """
+    check_whole(embedding_dim=embedding_dim, window=window, epochs=epochs)
+    check_positive(x_max=x_max, alpha=alpha, learning_rate=learning_rate)
+    check_seed(seed)
+    corpus = Corpus(sentences, language, progress)
+    kept = corpus.frequent(min_count)
+    counts = count_pairs(corpus, kept, window).tocoo()
+    if not counts.nnz:
+        raise InputError("no two words of the sentences stand in one window: give longer sentences")
+    with tqdm(total=epochs * counts.nnz, desc="GloVe", unit=" counts", unit_scale=True, disable=not progress) as bar:
+        words, contexts = _descend(counts, embedding_dim, x_max, alpha, epochs, learning_rate, seed, bar)
+    vectors = words[:, :embedding_dim] + contexts[:, :embedding_dim]
+    if not np.isfinite(vectors).all():
+        raise InputError(f"the vectors grew beyond all bounds: give a learning_rate below {learning_rate}")
+    return keyed_vectors([corpus.words[i] for i in kept], vectors, corpus.counts[kept])
+
+
+def weighting(counts, x_max=100, alpha=0.75):
+    """Equation 9: f(x) = (x / x_max)^alpha, 1 from x_max on."""
+    return np.minimum(np.asarray(counts) / x_max, 1) ** alpha
+
+
+def glove_objective(counts, words, contexts, biases, context_biases, x_max=100, alpha=0.75):
+    """Equation 8 -> (J, its gradients for words, contexts, biases and context_biases).
+
+    `counts`: X [V, V], scipy.sparse, whose zeros do not count for f(0) = 0; words, contexts (w~): [V, E]; biases,
+    context_biases: [V]. J is the sum, over all i, j, of f(X_ij) (w_i . w~_j + b_i + b~_j - log X_ij)^2.
+    """
+    counts, ones = counts.tocoo(), np.ones((counts.shape[0], 1))
+    left = np.concatenate([words, biases[:, None], ones], axis=1)
+    right = np.concatenate([contexts, ones, context_biases[:, None]], axis=1)
+    entries = (counts.row, counts.col, np.log(counts.data), weighting(counts.data, x_max, alpha))
+    loss, (d_left, d_right), _ = batch_gradients(left, right, *entries)
+    return loss, (d_left[:, :-2], d_right[:, :-2], d_left[:, -2], d_right[:, -1])
+
+
+def batch_gradients(left, right, rows, columns, log_counts, weights):
+    """Of the entries (row, column) of X [N], different ones: J, its gradients for left and right, and their squares.
+
+    The squares [V, E + 2] are sums of the squared gradients of the single entries, which is what AdaGrad would have
+    summed had it gone entry by entry as the paper does.
+    """
+    from scipy.sparse import csr_array
+
+    differences = np.einsum("ne,ne->n", left[rows], right[columns]) - log_counts
+    slopes = 2 * weights * differences
+    # An entry's gradient is slope * right[column] for its row and slope * left[row] for its column: sparse products.
+    first = csr_array((slopes, (rows, columns)), shape=(len(left), len(right)))
+    second = csr_array((first.data**2, first.indices, first.indptr), shape=first.shape)
+    gradients, squares = (first @ right, first.T @ left), (second @ right**2, second.T @ left**2)
+    for d_left, d_right in (gradients, squares):
+        d_left[:, -1] = d_right[:, -2] = 0  # the ones stay ones
+    return float(np.sum(weights * differences**2, dtype=np.float64)), gradients, squares
+
+
+def _descend(counts, dim, x_max, alpha, epochs, learning_rate, seed, bar):
+    """AdaGrad (Duchi et al. 2011) from small random vectors; `counts` a COO array -> words, contexts [V, E + 2]."""
+    rng, size = np.random.default_rng(seed), counts.shape[0]
+    tables = [((rng.random((size, dim + 2)) - 0.5) / dim).astype(np.float32) for _ in range(2)]
+    tables[0][:, -1] = tables[1][:, -2] = 1
+    sums = [np.ones_like(table) for table in tables]  # 1 at the start, as in GloVe's own program
+    logs = np.log(counts.data).astype(np.float32)
+    weights = weighting(counts.data, x_max, alpha).astype(np.float32)
+    step = min(LARGEST_BATCH, max(256, counts.nnz // 64))
+    for _ in range(epochs):
+        order, objective = rng.permutation(counts.nnz), 0.0
+        for start in range(0, counts.nnz, step):
+            entries = order[start : start + step]
+            # Only the rows of the words in the batch are touched.
+            rows, i = _numbered(counts.row[entries], size)
+            columns, j = _numbered(counts.col[entries], size)
+            loss, gradients, squares = batch_gradients(
+                tables[0][rows], tables[1][columns], i, j, logs[entries], weights[entries]
+            )
+            for table, total, places, gradient, square in zip(
+                tables, sums, (rows, columns), gradients, squares, strict=True
+            ):
+                total[places] = new = total[places] + square
+                table[places] -= learning_rate * gradient / np.sqrt(new)
+            objective += loss
+            bar.update(len(entries))
+        bar.set_postfix(objective=f"{objective:,.0f}", refresh=False)
+    return tables
+
+
+def _numbered(ids, size):
+    """The different `ids` in rising order, and for each of the ids its place among them."""
+    present = np.zeros(size, bool)
+    present[ids] = True
+    return np.flatnonzero(present), (np.cumsum(present) - 1)[ids]

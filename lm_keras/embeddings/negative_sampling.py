@@ -1,0 +1,112 @@
+"""Texts to what skip-gram with negative sampling learns from (Mikolov et al. 2013b)."""
+
+import itertools
+
+import numpy as np
+
+from lm_keras.data.windows import token_stream
+from lm_keras.embeddings.checks import check_seed, check_share, check_whole
+from lm_keras.embeddings.matrix import special_ids
+from lm_keras.errors import InputError
+
+_CHUNK = 1 << 18  # tokens whose pairs are shuffled together
+
+
+def skip_gram_pairs(texts, tokenizer, window=5, negatives=5, batch_size=1024, *, subsample=1e-3, seed=0):
+    """Returns a tf.data.Dataset of `({"centre": [B], "candidates": [B, 1 + K]}, labels [B, 1 + K])`, for `fit`.
+
+    ids int32, labels float32. Candidate 0, label 1: a word near the centre word; the K = `negatives` others, label 0:
+    drawn from the words' frequencies to the power 3/4, whatever the first one is. Each centre word draws how far it
+    looks, 1 to `window` words, so that near words count more; windows stay within a text. Frequent tokens are taken
+    out before, at random (`keep_probabilities`); special tokens, <unk> among them, always.
+    `texts`: an iterable of str or a path for `read_texts`. Each iteration is another draw and another order, which
+    `seed` and the number of the iteration decide; all have as many batches as the first one fills.
+    Raises InputError for impossible sizes, no text, and texts too short for one batch.
+    """
+    import tensorflow as tf
+
+    check_whole(window=window, negatives=negatives, batch_size=batch_size)
+    check_share(subsample=subsample)
+    check_seed(seed)
+    ids, _ = token_stream(texts, tokenizer)
+    bounds = _bounds(ids, [tokenizer.bos_id, tokenizer.eos_id])
+    counts = sum(np.bincount(ids[a:b], minlength=tokenizer.vocab_size) for a, b in bounds)
+    counts[list(special_ids(tokenizer))] = 0
+    if not counts.any():
+        raise InputError("the texts hold no token that the tokenizer knows; give other texts or another tokenizer")
+    keep, limits = keep_probabilities(counts, subsample), np.cumsum(noise_distribution(counts))
+    limits /= limits[-1]
+
+    def chunks(rng):
+        for number in rng.permutation(len(bounds)):
+            a, b = bounds[number]
+            yield _pairs(ids[a:b], keep, window, (tokenizer.bos_id, tokenizer.eos_id), rng)
+
+    num_batches = sum(map(len, chunks(np.random.default_rng([seed, 0, 0])))) // batch_size
+    if not num_batches:
+        raise InputError(f"the texts do not fill a batch of {batch_size} pairs; give more or a smaller batch_size")
+
+    def batches(number):
+        rng, noise = np.random.default_rng([seed, number, 0]), np.random.default_rng([seed, number, 1])
+        labels = np.zeros((batch_size, 1 + negatives), np.float32)
+        labels[:, 0] = 1
+        rest = np.empty((0, 2), np.int32)
+        for found in itertools.chain.from_iterable(chunks(rng) for _ in itertools.count()):
+            rest = np.concatenate([rest, found])
+            full = len(rest) - len(rest) % batch_size
+            for centre, context in rest[:full].reshape(-1, batch_size, 2).transpose(0, 2, 1):
+                drawn = np.searchsorted(limits, noise.random((batch_size, negatives)), side="right")
+                candidates = np.concatenate([context[:, None], drawn], axis=1).astype(np.int32)
+                yield {"centre": centre, "candidates": candidates}, labels
+            rest = rest[full:]
+
+    numbers = itertools.count()
+    spec = {
+        "centre": tf.TensorSpec([batch_size], tf.int32),
+        "candidates": tf.TensorSpec([batch_size, 1 + negatives], tf.int32),
+    }
+    dataset = tf.data.Dataset.from_generator(
+        lambda: itertools.islice(batches(next(numbers)), num_batches),
+        output_signature=(spec, tf.TensorSpec([batch_size, 1 + negatives], tf.float32)),
+    )
+    return dataset.apply(tf.data.experimental.assert_cardinality(num_batches)).prefetch(2)
+
+
+def keep_probabilities(counts, subsample):
+    """How likely a token stays, float64 [V]: min(1, sqrt(t / f)), equation 5; f: its share of the `counts`."""
+    frequencies = counts / counts.sum()
+    stays = np.minimum(1, np.sqrt((subsample or np.inf) / np.maximum(frequencies, np.finfo(float).tiny)))
+    return np.where(counts > 0, stays, 0.0)
+
+
+def noise_distribution(counts):
+    """The unigram distribution to the power 3/4, float64 [V] (section 2.2)."""
+    powers = counts**0.75
+    return powers / powers.sum()
+
+
+def _bounds(ids, marks):
+    """[(start, end)] of the parts of the stream, of about _CHUNK tokens; they end at a mark where one is near."""
+    bounds, start = [], 0
+    while start < len(ids):
+        end = min(start + _CHUNK, len(ids))
+        found = np.flatnonzero(np.isin(ids[end : end + _CHUNK], marks))
+        end = end + int(found[0]) if len(found) else min(end + _CHUNK, len(ids))
+        bounds.append((start, end))
+        start = end
+    return bounds
+
+
+def _pairs(ids, keep, window, marks, rng):
+    """The pairs (centre, context) of a part of the stream, int32 [N, 2], shuffled."""
+    text = np.cumsum(np.isin(ids, marks))
+    stays = rng.random(len(ids)) < keep[ids]
+    words, text = ids[stays].astype(np.int32), text[stays]
+    reach = rng.integers(1, window + 1, len(words))
+    pairs = []
+    for distance in range(1, window + 1):
+        first = np.flatnonzero(text[distance:] == text[:-distance])
+        for here, there in ((first, first + distance), (first + distance, first)):
+            looks = reach[here] >= distance
+            pairs.append(np.stack([words[here[looks]], words[there[looks]]], axis=1))
+    return rng.permutation(np.concatenate(pairs))
