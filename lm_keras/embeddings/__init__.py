@@ -1,5 +1,4 @@
-"""Word vectors: files of GloVe, word2vec and fastText, the matrix that starts an embedding, evaluation, pictures."""
-"""Word vectors: GloVe, word2vec and fastText, read, written and trained, and the matrix that starts an embedding."""
+"""Word vectors: read, written, trained, evaluated and drawn, and the matrix that starts an embedding."""
 
 from lm_keras._lazy import attach
 
