@@ -4,9 +4,9 @@ import numpy as np
 
 from lm_keras.data.content_classifier import ContentClassifier, features
 from lm_keras.data.content_filter import ContentFilter
-from lm_keras.data.extra import analysis
 from lm_keras.data.split import split_texts
 from lm_keras.errors import InputError
+from lm_keras.extra import analysis
 
 WEAK_PENALTY = 30.0  # C of scikit-learn; vectors of length 1 need large weights
 

@@ -3,8 +3,8 @@
 import functools
 import re
 
-from lm_keras.data.extra import analysis
 from lm_keras.errors import InputError
+from lm_keras.extra import analysis
 
 UNDETERMINED = "und"  # ISO 639's code for a language that cannot be told
 LEAST_BYTES = 20  # of letters in UTF-8: 20 Latin letters, 10 Cyrillic, 7 Chinese characters

@@ -4,7 +4,7 @@ import zlib
 
 import numpy as np
 
-from lm_keras.data.extra import analysis
+from lm_keras.extra import analysis
 
 NUM_HASHES = 128
 FOUND = 0.99  # of the pairs that are just alike enough

@@ -3,6 +3,7 @@
 import numpy as np
 
 from lm_keras.errors import InputError
+from lm_keras.extra import analysis
 
 METHODS = ("pca", "tsne")
 
@@ -37,11 +38,9 @@ def _pca(matrix):
 
 
 def _tsne(matrix, perplexity, seed):
-    try:
-        from sklearn.manifold import TSNE
-        from threadpoolctl import threadpool_limits  # which scikit-learn needs itself
-    except ImportError as missing:
-        raise InputError("method='tsne' needs scikit-learn: run pip install lm_keras[analysis]") from missing
+    TSNE = analysis("sklearn.manifold", "method='tsne'").TSNE  # noqa: N806
+    from threadpoolctl import threadpool_limits  # which scikit-learn needs itself
+
     perplexity = perplexity or min(30, len(matrix) / 3)
     if not 1 <= perplexity < len(matrix):
         raise InputError(f"perplexity is {perplexity}; give 1 to {len(matrix) - 1}: less than there are vectors")

@@ -5,6 +5,7 @@ from typing import NamedTuple
 import numpy as np
 
 from lm_keras.errors import InputError
+from lm_keras.extra import analysis
 from lm_keras.tasks.documents import train_doc2vec, unit_rows
 from lm_keras.tasks.terms import term_lists
 
@@ -63,11 +64,7 @@ def cluster_documents(
 
 def sklearn():
     """InputError when scikit-learn, which is an extra, is not installed."""
-    try:
-        import sklearn  # noqa: F401
-    except ImportError as missing:
-        message = "clusters and their pictures need scikit-learn: run pip install lm_keras[analysis]"
-        raise InputError(message) from missing
+    analysis("sklearn", "clustering, and a picture of it,")
 
 
 def reduced(vectors, size, seed):

@@ -1,4 +1,4 @@
-"""The libraries that only the analysis of data needs."""
+"""The libraries of the extra `analysis`, which only clusters, pictures and the quality of text need."""
 
 import importlib
 
