@@ -243,7 +243,3 @@ def main(arguments=None):
             raise
         print("lm-keras: there is not enough memory for these sizes; give smaller ones", file=sys.stderr)
         return 2
-
-
-if __name__ == "__main__":
-    sys.exit(main())

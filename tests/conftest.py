@@ -21,7 +21,7 @@ LONGEST = (
 )
 
 # A first example pays for tables and traced functions, and the machine may be busy: time is not what fails.
-settings.register_profile("patient", deadline=None, max_examples=60)
+settings.register_profile("patient", deadline=None, max_examples=40)
 settings.load_profile("patient")
 
 

@@ -17,7 +17,7 @@ import lm_keras as lk
 from lm_keras.cli import main, parser
 from lm_keras.files import read_json, write_json
 
-PROGRAM = [sys.executable, "-m", "lm_keras.cli"]
+PROGRAM = [sys.executable, "-m", "lm_keras"]
 SMALL = [
     *("--embedding-dim", "8", "--hidden-dim", "16", "--length", "10"),
     *("--batch-size", "8", "--epochs", "1", "--vocab-size", "400"),

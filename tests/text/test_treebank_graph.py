@@ -19,8 +19,8 @@ def assert_equal(batch):
 
 def test_corpora():
     assert len(sentences()) > 20_000
-    assert_equal(sentences())
-    assert_equal(paragraphs())
+    assert_equal(sentences()[::3])  # those of test_segmentation.py, whose answers by NLTK are remembered
+    assert_equal(paragraphs()[::3])
 
 
 def test_languages():

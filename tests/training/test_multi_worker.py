@@ -5,7 +5,6 @@ import os
 import shutil
 import signal
 import subprocess
-import sys
 import types
 from pathlib import Path
 
@@ -46,8 +45,8 @@ def two_workers(*command):
             child.stdout.close()
 
 
-def test_a_worker_killed_and_the_run_resumed_equals_one_process(tmp_path):
-    command = [sys.executable, str(CHILD), str(tmp_path / "run")]
+def test_a_worker_killed_and_the_run_resumed_equals_one_process(tmp_path, warm_python):
+    command = [warm_python, str(CHILD), str(tmp_path / "run")]
     (code, told), (killed, _) = two_workers(*command, "13")
     assert killed == -signal.SIGKILL
     assert code == 1
@@ -83,14 +82,14 @@ def test_a_worker_killed_and_the_run_resumed_equals_one_process(tmp_path):
         assert row == pytest.approx(expected_row, rel=1e-5)
 
 
-def test_the_command_line_trains_on_two_workers(tmp_path, capsys):
+def test_the_command_line_trains_on_two_workers(tmp_path, capsys, warm_python):
     text = tmp_path / "news.txt"
     text.write_text("\n".join(lk.data.load("lee-news")[:12]), encoding="utf-8")
     options = ["train", "--model", "lstm", "--data", str(text), "--tokenizer", "word", "--language", "none"]
     options += ["--vocab-size", "300", "--hidden-dim", "16", "--embedding-dim", "16", "--epochs", "1"]
     options += ["--optimizer", "sgd", "--learning-rate", "1"]  # Adam makes much of the last bit of a tiny gradient
     together = [*options, "--strategy", "multi_worker", "--out", str(tmp_path / "two")]
-    for code, told in two_workers(sys.executable, "-m", "lm_keras.cli", *together):
+    for code, told in two_workers(warm_python, "-m", "lm_keras", *together):
         assert code == 0, told
     assert cli.main([*options, "--out", str(tmp_path / "one")]) == 0
     capsys.readouterr()

@@ -1,0 +1,8 @@
+"""`python -m lm_keras`: the command lm-keras, where the folder of its script is not in PATH."""
+
+import sys
+
+from lm_keras.cli import main
+
+if __name__ == "__main__":
+    sys.exit(main())
