@@ -15,13 +15,25 @@ def saved_arguments(arguments):
     arguments = {key: value for key, value in arguments.items() if key != "name"}
     matrix = arguments.pop("embedding_matrix")
     if matrix is not None:
-        matrix = np.asarray(matrix, "float32")
-        if matrix.ndim != 2:
-            raise InputError(
-                f"embedding_matrix has the shape {matrix.shape}; it needs one row a word and word vectors"
-            )
+        matrix = _array(matrix)
         arguments["embedding_dim"] = matrix.shape[1]
     if arguments["embedding_dim"] is not None:
         check_sizes(embedding_dim=arguments["embedding_dim"])
     check_embedding(arguments["vocab_size"], arguments["embedding_dim"], arguments.get("tie_embeddings"), matrix)
     return arguments, matrix
+
+
+def _array(matrix):
+    """float32 [V, E]; InputError for what is none, such as word vectors that know no order of a vocabulary."""
+    try:
+        if not isinstance(matrix, list) and not hasattr(matrix, "__array__"):
+            raise TypeError
+        array = np.asarray(matrix, "float32")
+    except (TypeError, ValueError):
+        raise InputError(
+            f"embedding_matrix is a {type(matrix).__name__} and no array [vocab_size, embedding_dim]; "
+            "matrix, coverage = lk.embeddings.embedding_matrix(tokenizer, vectors) gives one"
+        ) from None
+    if array.ndim != 2:
+        raise InputError(f"embedding_matrix has the shape {array.shape}; it needs one row a word and word vectors")
+    return array

@@ -54,7 +54,7 @@ def fit(model, train, validation=None, config=None, callbacks=(), loss=None, str
         stack.enter_context(_computing_in(model, config.dtype))
         if config.recompute:
             stack.enter_context(recomputing(model))
-        return _fit(model, train, validation, config, callbacks, loss, workers)
+        return _fit(model, train, validation, config, keras.tree.flatten(callbacks), loss, workers)  # or one alone
 
 
 def _fit(model, train, validation, config, callbacks, loss, workers=None):

@@ -3,6 +3,8 @@
 import keras
 import numpy as np
 import pytest
+from gensim.models.fasttext import FastTextKeyedVectors
+from gensim.models.keyedvectors import KeyedVectors
 from keras import ops
 
 from lm_keras.errors import InputError
@@ -200,3 +202,25 @@ def test_no_dropout_on_the_recurrent_connections():
 def test_impossible_sizes_are_input_errors(arguments, name):
     with pytest.raises(InputError, match=name):
         build_lstm_lm(**{"vocab_size": V, **arguments})
+
+
+def vectors_of_any_word():
+    """They answer every key, as fastText's do: NumPy would ask them for rows without end."""
+    vectors = FastTextKeyedVectors(4, 1, 2, 20)
+    vectors.vectors_ngrams = np.ones((20, 4), "float32")
+    return vectors
+
+
+@pytest.mark.parametrize(
+    "given, named",
+    [
+        (KeyedVectors(4), "a KeyedVectors and no array"),
+        (vectors_of_any_word(), "a FastTextKeyedVectors and no array"),
+        ((np.zeros((V, 4)), "the coverage"), "a tuple and no array"),
+        ("glove.txt", "a str and no array"),
+        ([[1.0], [1.0, 2.0]], "a list and no array"),
+    ],
+)
+def test_what_is_no_matrix_is_told_how_to_get_one(given, named):
+    with pytest.raises(InputError, match=f"embedding_matrix is {named}.*matrix, coverage = lk.embeddings"):
+        build_lstm_lm(V, embedding_matrix=given)

@@ -84,7 +84,7 @@ def test_a_run_stopped_within_an_accumulation_goes_on_to_the_same_weights(dry, t
             shutil.copytree(tmp_path / "run", tmp_path / "stopped")
 
     seen = keras.callbacks.LambdaCallback(on_train_batch_end=keep)
-    undisturbed, _ = trained(dry, 3, [seen], output_dir=tmp_path / "run", **settings)
+    undisturbed, _ = trained(dry, 3, seen, output_dir=tmp_path / "run", **settings)
     resumed, _ = trained(dry, 3, output_dir=tmp_path / "stopped", resume=True, **settings)
     assert most(resumed, undisturbed) == 0
 
