@@ -37,7 +37,7 @@ def term_lists(texts, language="en", content=True):
     return [listed(i, text) for i, text in enumerate(texts)]
 
 
-def vocabulary(lists, min_count, max_share, vocab_size):
+def vocabulary(lists, min_count, max_share=1, vocab_size=None):
     """The words of at least `min_count` of the lists and at most the share `max_share`, the most frequent first."""
     check_whole(min_count=min_count)
     if vocab_size is not None:

@@ -237,6 +237,11 @@ def test_input_that_does_not_fit(model, texts):
         model.coherence(texts, "c_x")
     with pytest.raises(InputError, match="fewer than two words"):
         model.coherence([["other", "words"]])
+    with pytest.raises(InputError, match="curve is empty"):
+        lk.tasks.plot_coherence({})
+    for options in ({"num_words": 0}, {"columns": 0}):
+        with pytest.raises(InputError, match="is 0"):
+            lk.tasks.plot_topics(model, **options)
 
 
 def test_chinese_topics():
