@@ -45,7 +45,8 @@ def cluster_documents(
         raise InputError(
             f"method={method!r}, features={features!r}: give {' or '.join(METHODS)}; {', '.join(FEATURES)}"
         )
-    check_whole(num_clusters=num_clusters, num_words=num_words, min_count=min_count)
+    check_whole(2, num_clusters=num_clusters)
+    check_whole(num_words=num_words, min_count=min_count)
     check_seed(seed)
     analysis("sklearn", "clustering")
     weights = names = None
@@ -57,8 +58,8 @@ def cluster_documents(
         weights, names = _tf_idf(lists, min_count)
         vectors = _vectors(documents, weights, features, language, seed)
     count = vectors.shape[0]
-    if not 2 <= num_clusters < count:
-        raise InputError(f"{num_clusters} clusters of {count} documents: give 2 or more, and fewer than documents")
+    if num_clusters >= count:
+        raise InputError(f"{num_clusters} clusters of {count} documents: give fewer clusters than documents")
     labels = _labels(vectors, num_clusters, method, seed)
     from sklearn.metrics import silhouette_score
 

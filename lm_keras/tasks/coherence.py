@@ -24,8 +24,7 @@ def topic_coherence(topics, texts, measure="c_npmi", *, language="en"):
     on 300 news items it is 0.57 for 10 topics and 0.53 for words at random, where c_npmi is 0.01 and -0.52.
     InputError where fewer than two words of a topic occur in the texts.
     """
-    if measure not in MEASURES:
-        raise InputError(f"measure={measure!r}: give one of {', '.join(MEASURES)}")
+    check_measure(measure)
     from gensim.corpora import Dictionary
     from gensim.models import CoherenceModel
 
@@ -43,3 +42,8 @@ def topic_coherence(topics, texts, measure="c_npmi", *, language="en"):
     ).get_coherence_per_topic()
     found = [float(value) for value in found]
     return Coherence(sum(found) / len(found), found)
+
+
+def check_measure(measure):
+    if measure not in MEASURES:
+        raise InputError(f"measure={measure!r}: give one of {', '.join(MEASURES)}")

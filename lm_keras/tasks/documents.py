@@ -142,8 +142,10 @@ def load_doc2vec(path):
         missing = {"method", "epochs", "window", "negative", "language", "seed"} - settings.keys()
         if facts["kind"] != _KIND or missing or output.shape != (len(words), vectors.shape[1]):
             raise KeyError("kind")
-        inputs = tensors["inputs"] if settings["method"] == "dm" else None
-        return DocumentVectors(vectors, words, tensors["counts"], output, inputs, settings=settings)
+        counts, inputs = tensors["counts"], tensors["inputs"] if settings["method"] == "dm" else None
+        if len(counts) != len(words) or (inputs is not None and inputs.shape != output.shape):
+            raise KeyError("counts")
+        return DocumentVectors(vectors, words, counts, output, inputs, settings=settings)
     except (KeyError, TypeError, AttributeError):
         raise InputError(f"{path} holds no document vectors; give a file that DocumentVectors.save wrote") from None
 

@@ -48,8 +48,7 @@ def vocabulary(lists, min_count, max_share=1, vocab_size=None):
     most = max_share * len(lists)
     known = sorted((-count, word) for word, count in counts.items() if min_count <= count <= most)
     if not known:
-        raise InputError(
-            f"no word is in {min_count} or more of the {len(lists)} texts and in at most {max_share:.0%} of them; "
-            "give more texts, a smaller min_count or a larger max_share"
-        )
+        share = "" if max_share == 1 else f" and in at most {max_share:.0%} of them (max_share)"
+        told = f"no word is in {min_count} or more of the {len(lists)} texts{share}"
+        raise InputError(f"{told}; give more texts, or a smaller min_count")
     return [word for _, word in known[:vocab_size]]

@@ -7,7 +7,7 @@ import numpy as np
 from lm_keras.embeddings.checks import check_positive, check_seed, check_whole
 from lm_keras.errors import InputError
 from lm_keras.files import read_tensors, write_tensors
-from lm_keras.tasks.coherence import topic_coherence
+from lm_keras.tasks.coherence import check_measure, topic_coherence
 from lm_keras.tasks.terms import term_lists, vocabulary
 
 ITERATIONS = 100  # at most, for one text; gensim stops earlier where it has converged
@@ -108,6 +108,7 @@ def coherence_curve(texts, numbers=(2, 5, 10, 15, 20), *, measure="c_npmi", num_
     `options` go to `train_topics`. The coherence is counted in the same texts. `plot_coherence` draws it.
     """
     lists = term_lists(texts, language)
+    check_measure(measure)
     numbers = list(numbers)
     if not numbers:
         raise InputError("numbers is empty; give the numbers of topics to try")

@@ -94,8 +94,9 @@ def test_files_that_hold_no_vectors(tmp_path):
     path = tmp_path / "x.safetensors"
     settings = dict.fromkeys(["method", "epochs", "window", "negative", "language", "seed"], 1)
     wrong = {"kind": "doc2vec", "words": ["a"], "settings": settings}
-    for facts in (None, {}, wrong, {**wrong, "words": ["a", "b"], "settings": {}}):
-        tensors = {"vectors": np.ones((3, 2), "float32"), "output": np.ones((2, 2), "float32")}
+    right = {**wrong, "words": ["a", "b"]}
+    for facts in (None, {}, wrong, {**right, "settings": {}}, right):
+        tensors = {"vectors": np.ones((3, 2), "float32"), "output": np.ones((2, 2), "float32"), "counts": np.ones(3)}
         write_tensors(path, tensors, facts)
         with pytest.raises(InputError, match="holds no document vectors"):
             lk.tasks.load_doc2vec(path)
@@ -213,7 +214,7 @@ def test_plot_of_vectors_of_one_number():
 def test_cluster_input_that_does_not_fit(two_sources, monkeypatch):
     cluster, news = lk.tasks.cluster_documents, two_sources[0][:60]
     for arguments, told in (
-        ((news, 1), "1 clusters of 60 documents"),
+        ((news, 1), "num_clusters is 1"),
         ((news, 2.5), "num_clusters is 2.5"),
         ((["the same words here"] * 9, 2), "only 1 of the documents differ"),
         ((np.eye(5).tolist(), 2), "text 0 is .*list of words"),

@@ -219,7 +219,7 @@ def test_input_that_does_not_fit(model, texts):
         ({"texts": None}, "not None"),
         ({"texts": ["a text", b"bytes"]}, "text 1 is b'bytes'"),
         ({"texts": [["a", "b"], [0.5, 1.0]]}, r"text 1 is \[0.5, 1.0\]"),
-        ({"texts": ["a short text"]}, "give more texts, a smaller min_count"),
+        ({"texts": ["a short text"]}, r"at most 50% of them \(max_share\); give more texts, or a smaller"),
         ({"texts": texts, "num_topics": 0}, "num_topics is 0"),
         ({"texts": texts, "num_topics": 2.5}, "num_topics is 2.5"),
         ({"texts": texts, "passes": 0}, "passes is 0"),
