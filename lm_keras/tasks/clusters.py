@@ -61,12 +61,9 @@ def cluster_documents(
     if num_clusters >= count:
         raise InputError(f"{num_clusters} clusters of {count} documents: give fewer clusters than documents")
     labels = _labels(vectors, num_clusters, method, seed)
-    from sklearn.metrics import silhouette_score
-
-    size = _MOST_PAIRS if count > _MOST_PAIRS else None
-    silhouette = silhouette_score(vectors, labels, sample_size=size, random_state=seed)
+    silhouette = _silhouette(vectors, labels, seed)
     top_words = [] if weights is None else _top_words(weights, names, labels, num_clusters, num_words)
-    return Clusters(labels, top_words, float(silhouette), vectors)
+    return Clusters(labels, top_words, silhouette, vectors)
 
 
 def reduced(vectors, size, seed):
@@ -119,6 +116,16 @@ def _labels(vectors, num_clusters, method, seed):
     if found < num_clusters:
         raise InputError(f"only {found} of the documents differ: they cannot be put into {num_clusters} clusters")
     return labels
+
+
+def _silhouette(vectors, labels, seed):
+    from sklearn.metrics import silhouette_score
+
+    if len(labels) > _MOST_PAIRS:  # some of the documents, of each cluster at least one
+        some = np.random.default_rng(seed).choice(len(labels), _MOST_PAIRS, replace=False)
+        some = np.union1d(some, np.unique(labels, return_index=True)[1])
+        vectors, labels = vectors[some], labels[some]
+    return float(silhouette_score(vectors, labels))
 
 
 def _top_words(weights, names, labels, num_clusters, num_words):

@@ -178,6 +178,13 @@ def test_vectors_of_your_own(two_sources):
     assert [len(words) for words in named.top_words] == [8, 8, 8]
 
 
+def test_silhouette_of_many_documents_counts_every_cluster(monkeypatch):
+    near = np.random.default_rng(0).normal([9, 0], 0.1, (49, 2))
+    monkeypatch.setattr("lm_keras.tasks.clusters._MOST_PAIRS", 10)
+    found = lk.tasks.cluster_documents(np.vstack([near, [[-9, 0]]]), 2)
+    assert sorted(np.bincount(found.labels)) == [1, 49] and 0.5 < found.silhouette < 1
+
+
 @pytest.mark.parametrize("method", ["pca", "tsne"])
 def test_plot_clusters(clusters, method, tmp_path):
     figure = lk.tasks.plot_clusters(clusters, method)

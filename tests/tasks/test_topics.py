@@ -94,8 +94,7 @@ def test_alpha_is_learned_from_all_texts(seed):
     rng = np.random.default_rng(seed)
     mixtures = rng.dirichlet([0.3] * 3, 61)
     texts = [[THEMES[k][rng.integers(6)] for k in rng.choice(3, 60, p=mixture)] for mixture in mixtures]
-    information = 61 * (np.diag(polygamma(1, [0.3] * 3)) - polygamma(1, 0.9))
-    error = np.sqrt(np.linalg.inv(information).diagonal())
+    error = np.sqrt(np.linalg.inv(61 * (np.diag(polygamma(1, [0.3] * 3)) - polygamma(1, 0.9))).diagonal())
     found = lk.tasks.train_topics(texts, 3, min_count=1, max_share=1, batch_size=30, passes=40, alpha="auto")
     assert (np.abs(found.alpha - 0.3) < 3 * error).all()
 
@@ -196,7 +195,7 @@ def test_files_that_are_no_topic_model(model, tmp_path):
             lk.tasks.load_topics(path)
 
 
-def test_plot_topics(model, tmp_path):
+def test_plot_topics(model):
     figure = lk.tasks.plot_topics(model, num_words=6, columns=3)
     shown = [axes for axes in figure.axes if axes.axison]
     assert [axes.get_title() for axes in shown] == [f"topic {k}" for k in range(4)]
@@ -204,8 +203,6 @@ def test_plot_topics(model, tmp_path):
         assert [label.get_text() for label in axes.get_yticklabels()] == [word for word, _ in topic]
         assert [bar.get_width() for bar in axes.patches] == pytest.approx([weight for _, weight in topic])
         assert axes.yaxis_inverted()
-    figure.savefig(tmp_path / "topics.png")
-    assert (tmp_path / "topics.png").read_bytes()[1:4] == b"PNG"
 
 
 # === What does not fit ===
