@@ -1,7 +1,8 @@
 """gensim's online variational Bayes for topics (Hoffman, Blei & Bach 2010), with each text of equal weight."""
 
 import numpy as np
-from gensim.models import LdaModel
+from gensim.matutils import dirichlet_expectation
+from gensim.models.ldamodel import LdaModel, update_dir_prior
 
 
 class Lda(LdaModel):
@@ -20,9 +21,13 @@ class Lda(LdaModel):
         super().do_mstep(rho * other.numdocs / min(self.chunksize, self.state.numdocs), other, extra_pass)
 
     def update_alpha(self, gammat, rho):
-        """One Newton step for a pass, over all its texts (Blei, Ng & Jordan 2003, A.4.2)."""
+        """One Newton step for a pass, over all its texts (Blei, Ng & Jordan 2003, A.4.2), in float64.
+
+        In float32 the step divides by 0 where one topic has nearly all of alpha; of one topic it always does.
+        """
         self._gammas.append(gammat)
-        if sum(map(len, self._gammas)) == self.state.numdocs:
-            super().update_alpha(np.concatenate(self._gammas), rho)
-            self._gammas = []
+        if self.num_topics > 1 and sum(map(len, self._gammas)) == self.state.numdocs:
+            logs = dirichlet_expectation(np.concatenate(self._gammas).astype("float64")).mean(0)
+            alpha = update_dir_prior(self.alpha.astype("float64"), self.state.numdocs, logs, rho)
+            self.alpha, self._gammas = alpha.astype(self.dtype), []
         return self.alpha
