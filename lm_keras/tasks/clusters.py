@@ -1,13 +1,16 @@
 """Documents in groups that nobody named before."""
 
+import warnings
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
 
+from lm_keras.embeddings.checks import check_seed, check_whole
 from lm_keras.errors import InputError
 from lm_keras.extra import analysis
 from lm_keras.tasks.documents import train_doc2vec, unit_rows
-from lm_keras.tasks.terms import term_lists
+from lm_keras.tasks.terms import term_lists, vocabulary
 
 METHODS, FEATURES = ("kmeans", "agglomerative"), ("lsa", "tfidf", "doc2vec")
 DIRECTIONS = 50  # with 100, two sources of text were told apart at some seeds only
@@ -33,38 +36,34 @@ def cluster_documents(
     """Puts documents into `num_clusters` groups with scikit-learn.
 
     `documents`: texts (strings, or lists of words), or vectors [N, D] of your own. `features` of texts: "tfidf",
-    their words weighted; "lsa", that in its first 50 directions (Deerwester et al. 1990); "doc2vec"; or vectors
-    [N, D], as of `TextEmbedder.embed`. `method`: "kmeans", or "agglomerative" (Ward). Words in fewer than `min_count`
-    texts do not count. The same seed gives the same clusters.
+    their words weighted; "lsa", that in its first 50 directions (Deerwester et al. 1990); "doc2vec", as by
+    `train_doc2vec`; or vectors [N, D], as of `TextEmbedder.embed`. `method`: "kmeans", or "agglomerative" (Ward).
+    Words in fewer than `min_count` texts do not count. The same seed gives the same clusters. InputError where
+    k-means finds fewer than `num_clusters` different documents.
     """
     if method not in METHODS or (isinstance(features, str) and features not in FEATURES):
         raise InputError(
             f"method={method!r}, features={features!r}: give {' or '.join(METHODS)}; {', '.join(FEATURES)}"
         )
-    sklearn()
+    check_whole(2, num_clusters=num_clusters)
+    check_whole(num_words=num_words, min_count=min_count)
+    check_seed(seed)
+    analysis("sklearn", "clustering")
     weights = names = None
     if isinstance(documents, np.ndarray) and documents.ndim == 2:
-        vectors = unit_rows(documents)
+        vectors = _directions(documents)
     else:
-        documents = documents if isinstance(documents, str) else list(documents)
+        documents = list(documents) if isinstance(documents, Iterator) else documents
         lists = term_lists(documents, language)
         weights, names = _tf_idf(lists, min_count)
         vectors = _vectors(documents, weights, features, language, seed)
     count = vectors.shape[0]
-    if not 2 <= num_clusters < count:
-        raise InputError(f"{num_clusters} clusters of {count} documents: give 2 or more, and fewer than documents")
+    if num_clusters >= count:
+        raise InputError(f"{num_clusters} clusters of {count} documents: give fewer clusters than documents")
     labels = _labels(vectors, num_clusters, method, seed)
-    from sklearn.metrics import silhouette_score
-
-    size = _MOST_PAIRS if count > _MOST_PAIRS else None
-    silhouette = silhouette_score(vectors, labels, sample_size=size, random_state=seed)
+    silhouette = _silhouette(vectors, labels, seed)
     top_words = [] if weights is None else _top_words(weights, names, labels, num_clusters, num_words)
-    return Clusters(labels, top_words, float(silhouette), vectors)
-
-
-def sklearn():
-    """InputError when scikit-learn, which is an extra, is not installed."""
-    analysis("sklearn", "clustering, and a picture of it,")
+    return Clusters(labels, top_words, silhouette, vectors)
 
 
 def reduced(vectors, size, seed):
@@ -80,13 +79,8 @@ def _tf_idf(lists, min_count):
     """Sparse tf-idf [N, V], rows of length 1, and the V words. Of a count 1 + ln (Manning et al. 2008, 6.4)."""
     from sklearn.feature_extraction.text import TfidfVectorizer
 
-    try:
-        vectorizer = TfidfVectorizer(analyzer=list, min_df=min_count, sublinear_tf=True)
-        weights = vectorizer.fit_transform(lists)
-    except ValueError:  # an empty vocabulary
-        told = f"no word is in {min_count} of the {len(lists)} texts; give more texts or min_count=1"
-        raise InputError(told) from None
-    return weights, vectorizer.get_feature_names_out()
+    vectorizer = TfidfVectorizer(analyzer=list, vocabulary=sorted(vocabulary(lists, min_count)), sublinear_tf=True)
+    return vectorizer.fit_transform(lists), vectorizer.get_feature_names_out()
 
 
 def _vectors(documents, weights, features, language, seed):
@@ -94,7 +88,7 @@ def _vectors(documents, weights, features, language, seed):
         features = np.asarray(features)
         if features.ndim != 2 or len(features) != weights.shape[0]:
             raise InputError(f"vectors of shape {features.shape} for {weights.shape[0]} texts; give one row a text")
-        return unit_rows(features)
+        return _directions(features)
     if features == "tfidf":
         return weights
     if features == "lsa":
@@ -102,13 +96,36 @@ def _vectors(documents, weights, features, language, seed):
     return unit_rows(train_doc2vec(documents, language=language, seed=seed).vectors)
 
 
+def _directions(vectors):
+    if vectors.dtype.kind not in "biuf" or not np.isfinite(vectors).all():
+        raise InputError("the vectors hold something else than finite numbers")
+    return unit_rows(vectors)
+
+
 def _labels(vectors, num_clusters, method, seed):
     from sklearn.cluster import AgglomerativeClustering, KMeans
+    from sklearn.exceptions import ConvergenceWarning
 
-    if method == "kmeans":
-        return KMeans(num_clusters, n_init=10, random_state=seed).fit_predict(vectors)
-    dense = vectors if isinstance(vectors, np.ndarray) else vectors.toarray()
-    return AgglomerativeClustering(num_clusters).fit_predict(dense)
+    if method == "agglomerative":
+        dense = vectors if isinstance(vectors, np.ndarray) else vectors.toarray()
+        return AgglomerativeClustering(num_clusters).fit_predict(dense)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)  # of fewer clusters, an error here
+        labels = KMeans(num_clusters, n_init=10, random_state=seed).fit_predict(vectors)
+    found = len(np.unique(labels))
+    if found < num_clusters:
+        raise InputError(f"only {found} of the documents differ: they cannot be put into {num_clusters} clusters")
+    return labels
+
+
+def _silhouette(vectors, labels, seed):
+    from sklearn.metrics import silhouette_score
+
+    if len(labels) > _MOST_PAIRS:  # some of the documents, of each cluster at least one
+        some = np.random.default_rng(seed).choice(len(labels), _MOST_PAIRS, replace=False)
+        some = np.union1d(some, np.unique(labels, return_index=True)[1])
+        vectors, labels = vectors[some], labels[some]
+    return float(silhouette_score(vectors, labels))
 
 
 def _top_words(weights, names, labels, num_clusters, num_words):

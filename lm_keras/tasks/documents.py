@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from lm_keras.embeddings.checks import check_seed, check_whole
 from lm_keras.errors import InputError
 from lm_keras.files import read_tensors, write_tensors
 from lm_keras.tasks.terms import term_lists
@@ -36,16 +37,26 @@ class DocumentVectors:
 
         A row depends on its text alone and is the same at every call. A text of new words only stays near 0.
         """
+        epochs = self.settings["epochs"] if epochs is None else epochs
+        check_whole(epochs=epochs)
         lists = term_lists(texts, self.settings["language"], content=False)
-        rows = [self._infer(words, epochs or self.settings["epochs"]) for words in lists]
+        rows = [self._infer(words, epochs) for words in lists]
         return np.array(rows, "float32").reshape(len(rows), self.vectors.shape[1])
 
     def similar(self, document, n=10):
         """The `n` training documents nearest to a text, or to the training document of a place, nearest first."""
-        place = None if isinstance(document, str | list | tuple) else int(document)
-        if place is not None and not 0 <= place < len(self.vectors):
-            raise InputError(f"there is no document {place}; places go from 0 to {len(self.vectors) - 1}")
-        query = self.infer([document])[0] if place is None else self.vectors[place]
+        check_whole(n=n)
+        place = None
+        if isinstance(document, str | list | tuple):
+            words = term_lists([document], self.settings["language"], content=False)[0]
+            if not set(words) & set(self.words):
+                raise InputError("no word of the document was in the texts of training: nothing is known of it")
+            query = self.infer([document])[0]
+        else:
+            check_whole(0, document=document)
+            if document >= len(self.vectors):
+                raise InputError(f"there is no document {document}; places go from 0 to {len(self.vectors) - 1}")
+            place, query = document, self.vectors[document]
         cosines = unit_rows(self.vectors) @ unit_rows(query[None])[0]
         order = [i for i in np.argsort(-cosines, kind="stable").tolist() if i != place]
         return [Neighbour(i, float(cosines[i])) for i in order[:n]]
@@ -104,8 +115,8 @@ def train_doc2vec(
     """
     if method not in ("dbow", "dm"):
         raise InputError(f"method={method!r}: give dbow or dm")
-    if min(embedding_dim, epochs, window, negative) < 1:
-        raise InputError("embedding_dim, epochs, window and negative are 1 or more")
+    check_whole(embedding_dim=embedding_dim, epochs=epochs, window=window, min_count=min_count, negative=negative)
+    check_seed(seed)
     from gensim.models.doc2vec import TaggedDocument
 
     settings = {"method": method, "epochs": epochs, "window": window, "negative": negative}
@@ -131,8 +142,10 @@ def load_doc2vec(path):
         missing = {"method", "epochs", "window", "negative", "language", "seed"} - settings.keys()
         if facts["kind"] != _KIND or missing or output.shape != (len(words), vectors.shape[1]):
             raise KeyError("kind")
-        inputs = tensors["inputs"] if settings["method"] == "dm" else None
-        return DocumentVectors(vectors, words, tensors["counts"], output, inputs, settings=settings)
+        counts, inputs = tensors["counts"], tensors["inputs"] if settings["method"] == "dm" else None
+        if len(counts) != len(words) or (inputs is not None and inputs.shape != output.shape):
+            raise KeyError("counts")
+        return DocumentVectors(vectors, words, counts, output, inputs, settings=settings)
     except (KeyError, TypeError, AttributeError):
         raise InputError(f"{path} holds no document vectors; give a file that DocumentVectors.save wrote") from None
 

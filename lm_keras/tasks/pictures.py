@@ -2,10 +2,10 @@
 
 import math
 
-import numpy as np
-
+from lm_keras.embeddings.checks import check_whole
+from lm_keras.embeddings.projections import project
 from lm_keras.errors import InputError
-from lm_keras.tasks.clusters import reduced, sklearn
+from lm_keras.tasks.clusters import reduced
 
 # Matplotlib's own font holds no Chinese; the first of these that is installed helps it out.
 _CHINESE = ("Noto Sans CJK SC", "Source Han Sans SC", "WenQuanYi Zen Hei", "WenQuanYi Micro Hei", "Microsoft YaHei",
@@ -16,6 +16,7 @@ def plot_topics(model, num_words=10, columns=5):
     """The first words of each topic of a TopicModel, bars as long as their probability."""
     from matplotlib.figure import Figure
 
+    check_whole(columns=columns)
     topics, fonts = model.topics(num_words), _fonts()
     columns = min(columns, len(topics))
     rows = math.ceil(len(topics) / columns)
@@ -25,7 +26,7 @@ def plot_topics(model, num_words=10, columns=5):
         words, weights = zip(*topic, strict=True)
         places = range(len(words))
         axes.barh(places, weights, color=f"C{k % 10}", height=0.7)
-        axes.set_yticks(places, words)
+        axes.set_yticks(places, words, parse_math=False)
         axes.tick_params(axis="y", length=0, labelfontfamily=fonts)
         axes.invert_yaxis()  # the most probable word is the uppermost
         axes.set_title(f"topic {k}", fontsize="medium")
@@ -41,6 +42,8 @@ def plot_coherence(curve, measure="c_npmi"):
     """The dict of `coherence_curve`: mean coherence against the number of topics; the best one is marked."""
     from matplotlib.figure import Figure
 
+    if not curve:
+        raise InputError("the curve is empty; give what coherence_curve returned")
     figure = Figure(figsize=(6, 3.6), layout="constrained")
     axes = figure.add_subplot()
     numbers = sorted(curve)
@@ -56,12 +59,11 @@ def plot_coherence(curve, measure="c_npmi"):
 def plot_clusters(clusters, method="pca", seed=0):
     """The documents of `cluster_documents` in two dimensions, a colour for each cluster, with its first words.
 
-    "pca": the two directions in which the vectors differ most; "tsne": near documents stay near (van der Maaten &
-    Hinton 2008), distances between groups mean little.
+    `method`, `seed`: see `embeddings.projections.project`; vectors of more than 100 numbers lose the last directions.
     """
     from matplotlib.figure import Figure
 
-    points = _plane(clusters.vectors, method, seed)
+    points, _ = project(reduced(clusters.vectors, 100, seed), method, seed=seed)
     figure = Figure(figsize=(7, 6.5), layout="constrained")
     axes = figure.add_subplot()
     for k in range(clusters.labels.max() + 1):
@@ -70,25 +72,10 @@ def plot_clusters(clusters, method="pca", seed=0):
         colour = {"color": f"C{k % 10}", "marker": "os^Dv<>P"[k // 10 % 8]}
         axes.scatter(*own.T, s=14, alpha=0.7, linewidths=0, label=f"{label} ({len(own)})", **colour)
     axes.set(xticks=[], yticks=[], title=f"{len(points)} documents, silhouette {clusters.silhouette:.2f} ({method})")
-    figure.legend(loc="outside lower center", ncols=2, prop={"family": _fonts(), "size": "small"})
+    legend = figure.legend(loc="outside lower center", ncols=2, prop={"family": _fonts(), "size": "small"})
+    for text in legend.get_texts():
+        text.set_parse_math(False)
     return figure
-
-
-def _plane(vectors, method, seed):
-    """Points [N, 2] of rows, dense or sparse."""
-    if method not in ("pca", "tsne"):
-        raise InputError(f"method={method!r}: give pca or tsne")
-    sklearn()
-    from sklearn.decomposition import PCA
-    from sklearn.manifold import TSNE
-
-    vectors = reduced(vectors, 100, seed)
-    vectors = np.pad(vectors, ((0, 0), (0, max(0, 2 - vectors.shape[1]))))  # rows of one number lie on a line
-    if method == "pca":
-        return PCA(2, random_state=seed).fit_transform(vectors)
-    perplexity = min(30, (len(vectors) - 1) / 3)
-    how = "exact" if len(vectors) <= 400 else "barnes_hut"  # whose trees and threads do not pay for few points
-    return TSNE(2, perplexity=perplexity, init="pca", method=how, random_state=seed).fit_transform(vectors)
 
 
 def _fonts():

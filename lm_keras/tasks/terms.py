@@ -1,7 +1,10 @@
 """Texts to the words that topics and clusters are made of."""
 
+import reprlib
 from collections import Counter
+from collections.abc import Iterable
 
+from lm_keras.embeddings.checks import check_whole
 from lm_keras.errors import InputError
 from lm_keras.text import stop_words, words
 
@@ -14,6 +17,8 @@ def term_lists(texts, language="en", content=True):
     """
     if isinstance(texts, str):
         raise InputError("a list of texts is needed, not one text: give [text]")
+    if not isinstance(texts, Iterable):
+        raise InputError(f"a list of texts is needed, not {texts!r}")
     stop = stop_words(language) if content and language is not None else frozenset()
     shortest = 1 if not content else 2 if language == "zh" else 3
 
@@ -22,20 +27,28 @@ def term_lists(texts, language="en", content=True):
             return False
         return any(map(str.isalpha, word)) and not any(map(str.isdigit, word))
 
-    return [
-        [word for word in words(text, language, str.lower) if keep(word)] if isinstance(text, str) else list(text)
-        for text in texts
-    ]
+    def listed(i, text):
+        if isinstance(text, str):
+            return [word for word in words(text, language, str.lower) if keep(word)]
+        if isinstance(text, (list, tuple)) and all(isinstance(word, str) for word in text):
+            return list(text)
+        raise InputError(f"text {i} is {reprlib.repr(text)}; give a string, or a list of words")
+
+    return [listed(i, text) for i, text in enumerate(texts)]
 
 
-def vocabulary(lists, min_count, max_share=1.0, vocab_size=None):
+def vocabulary(lists, min_count, max_share=1, vocab_size=None):
     """The words of at least `min_count` of the lists and at most the share `max_share`, the most frequent first."""
+    check_whole(min_count=min_count)
+    if vocab_size is not None:
+        check_whole(vocab_size=vocab_size)
+    if not 0 < max_share <= 1:
+        raise InputError(f"max_share is {max_share}; give a share of the texts, above 0 and at most 1")
     counts = Counter(word for some in lists for word in set(some))
     most = max_share * len(lists)
     known = sorted((-count, word) for word, count in counts.items() if min_count <= count <= most)
     if not known:
-        raise InputError(
-            f"no word is in {min_count} or more of the {len(lists)} texts and in at most {max_share:.0%} of them; "
-            "give more texts or a smaller min_count"
-        )
+        share = "" if max_share == 1 else f" and in at most {max_share:.0%} of them (max_share)"
+        told = f"no word is in {min_count} or more of the {len(lists)} texts{share}"
+        raise InputError(f"{told}; give more texts, or a smaller min_count")
     return [word for _, word in known[:vocab_size]]

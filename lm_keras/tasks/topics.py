@@ -4,9 +4,10 @@ import functools
 
 import numpy as np
 
+from lm_keras.embeddings.checks import check_positive, check_seed, check_whole
 from lm_keras.errors import InputError
 from lm_keras.files import read_tensors, write_tensors
-from lm_keras.tasks.coherence import topic_coherence
+from lm_keras.tasks.coherence import check_measure, topic_coherence
 from lm_keras.tasks.terms import term_lists, vocabulary
 
 ITERATIONS = 100  # at most, for one text; gensim stops earlier where it has converged
@@ -30,6 +31,7 @@ class TopicModel:
 
     def topics(self, num_words=10):
         """For each topic its most probable words, a list of (word, probability)."""
+        check_whole(num_words=num_words)
         best = np.argsort(-self.weights, axis=1, kind="stable")[:, :num_words]
         rows = zip(best.tolist(), self.weights, strict=True)
         return [[(self.words[i], float(row[i])) for i in some] for some, row in rows]
@@ -81,12 +83,15 @@ def train_topics(
 
     `texts`: strings, whose content words are taken (`lk.text.words` without stop words), or lists of words. Words in
     fewer than `min_count` texts or in more than the share `max_share` are left out; `vocab_size`: at most so many.
-    `alpha`: "symmetric", "asymmetric", "auto" (learned), or a number. `batch_size` texts a step, `passes` over all.
-    The same seed gives the same model. InputError where no words or texts are left.
+    `alpha`: "symmetric" (1 / `num_topics`), "asymmetric", "auto" (learned, a step each pass), or a number above 0.
+    `batch_size` texts a step, `passes` over all. The same seed gives the same model. InputError where no words or
+    texts are left.
     """
-    if num_topics < 1 or passes < 1 or batch_size < 1:
-        raise InputError(f"num_topics={num_topics}, passes={passes}, batch_size={batch_size}: give 1 or more of each")
-    if isinstance(alpha, str) and alpha not in ("symmetric", "asymmetric", "auto"):
+    check_whole(num_topics=num_topics, passes=passes, batch_size=batch_size)
+    check_seed(seed)
+    if not isinstance(alpha, str):
+        check_positive(alpha=alpha)
+    elif alpha not in ("symmetric", "asymmetric", "auto"):
         raise InputError(f"alpha={alpha!r}: give symmetric, asymmetric, auto or a number")
     lists = term_lists(texts, language)
     words = vocabulary(lists, min_count, max_share, vocab_size)
@@ -103,6 +108,10 @@ def coherence_curve(texts, numbers=(2, 5, 10, 15, 20), *, measure="c_npmi", num_
     `options` go to `train_topics`. The coherence is counted in the same texts. `plot_coherence` draws it.
     """
     lists = term_lists(texts, language)
+    check_measure(measure)
+    numbers = list(numbers)
+    if not numbers:
+        raise InputError("numbers is empty; give the numbers of topics to try")
     models = {number: train_topics(lists, number, language=language, **options) for number in numbers}
     return {number: model.coherence(lists, measure, num_words).mean for number, model in models.items()}
 
@@ -126,6 +135,6 @@ def bag(words, ids):
 
 
 def _gensim(bags, words, **options):
-    from gensim.models import LdaModel
+    from lm_keras.tasks.lda import Lda
 
-    return LdaModel(bags, id2word=dict(enumerate(words)), iterations=ITERATIONS, **options)
+    return Lda(bags, id2word=dict(enumerate(words)), iterations=ITERATIONS, **options)
