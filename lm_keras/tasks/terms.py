@@ -30,6 +30,8 @@ def term_lists(texts, language="en", content=True):
     def listed(i, text):
         if isinstance(text, str):
             return [word for word in words(text, language, str.lower) if keep(word)]
+        if hasattr(text, "_fields"):  # a record of lk.data, not a list of words
+            raise InputError(f"text {i} is a {type(text).__name__}; give its text, one of {', '.join(text._fields)}")
         if isinstance(text, (list, tuple)) and all(isinstance(word, str) for word in text):
             return list(text)
         raise InputError(f"text {i} is {reprlib.repr(text)}; give a string, or a list of words")

@@ -84,8 +84,8 @@ def train_topics(
     `texts`: strings, whose content words are taken (`lk.text.words` without stop words), or lists of words. Words in
     fewer than `min_count` texts or in more than the share `max_share` are left out; `vocab_size`: at most so many.
     `alpha`: "symmetric" (1 / `num_topics`), "asymmetric", "auto" (learned, a step each pass), or a number above 0.
-    `batch_size` texts a step, `passes` over all. The same seed gives the same model. InputError where no words or
-    texts are left.
+    `batch_size` texts a step, in an order that `seed` draws, `passes` over all. The same seed gives the same model.
+    InputError where no words or texts are left.
     """
     check_whole(num_topics=num_topics, passes=passes, batch_size=batch_size)
     check_seed(seed)
@@ -97,6 +97,7 @@ def train_topics(
     words = vocabulary(lists, min_count, max_share, vocab_size)
     ids = {word: i for i, word in enumerate(words)}
     bags = [some for some in (bag(text, ids) for text in lists) if some]
+    np.random.default_rng(seed).shuffle(bags)  # of texts sorted by class the first batches would decide the topics
     options = {"passes": passes, "chunksize": batch_size, "random_state": seed, "eval_every": None}
     lda = _gensim(bags, words, num_topics=num_topics, alpha=alpha, **options)
     return TopicModel(words, lda.state.sstats, lda.alpha, language=language, seed=seed)

@@ -52,6 +52,15 @@ def test_planted_themes_come_back(of_themes):
     np.testing.assert_allclose(shares.max(1), (12 + 1 / 3) / (12 + 1), atol=0.01)  # all 12 words, and the prior
 
 
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_texts_sorted_by_class_give_all_their_themes(seed):
+    texts, kinds = planted(600)
+    texts = [texts[i] for i in np.argsort(kinds, kind="stable")]
+    model = lk.tasks.train_topics(texts, 3, min_count=1, passes=1, batch_size=10, seed=seed)
+    found = {frozenset(word for word, _ in topic) for topic in model.topics(6)}
+    assert found == {frozenset(theme) for theme in THEMES}
+
+
 def test_topics_are_distributions_over_content_words(model, texts):
     assert model.weights.shape == (4, len(model.words)) and model.num_topics == 4
     np.testing.assert_allclose(model.weights.sum(1), 1, rtol=1e-5)
@@ -206,6 +215,13 @@ def test_plot_topics(model):
 
 
 # === What does not fit ===
+
+
+def test_records_are_no_lists_of_words():
+    records = [lk.data.Labelled("the cat sat", 0)]
+    for use in (lk.tasks.train_topics, lk.tasks.train_doc2vec, lambda texts: lk.tasks.cluster_documents(texts, 2)):
+        with pytest.raises(InputError, match="text 0 is a Labelled; give its text, one of text, label"):
+            use(records)
 
 
 def test_input_that_does_not_fit(model, texts):
