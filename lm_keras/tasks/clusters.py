@@ -37,9 +37,9 @@ def cluster_documents(
 
     `documents`: texts (strings, or lists of words), or vectors [N, D] of your own. `features` of texts: "tfidf",
     their words weighted; "lsa", that in its first 50 directions (Deerwester et al. 1990); "doc2vec", as by
-    `train_doc2vec`; or vectors [N, D], as of `TextEmbedder.embed`. `method`: "kmeans", or "agglomerative" (Ward).
-    Words in fewer than `min_count` texts do not count. The same seed gives the same clusters. InputError where
-    k-means finds fewer than `num_clusters` different documents.
+    `train_doc2vec`; or DocumentVectors, or vectors [N, D], as of `TextEmbedder.embed`. `method`: "kmeans", or
+    "agglomerative" (Ward). Words in fewer than `min_count` texts do not count. The same seed gives the same clusters.
+    InputError where k-means finds fewer than `num_clusters` different documents.
     """
     if method not in METHODS or (isinstance(features, str) and features not in FEATURES):
         raise InputError(
@@ -85,7 +85,7 @@ def _tf_idf(lists, min_count):
 
 def _vectors(documents, weights, features, language, seed):
     if not isinstance(features, str):
-        features = np.asarray(features)
+        features = np.asarray(getattr(features, "vectors", features))
         if features.ndim != 2 or len(features) != weights.shape[0]:
             raise InputError(f"vectors of shape {features.shape} for {weights.shape[0]} texts; give one row a text")
         return _directions(features)

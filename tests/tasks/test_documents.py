@@ -176,6 +176,8 @@ def test_vectors_of_your_own(two_sources):
     named = lk.tasks.cluster_documents(texts, 3, features=points)
     np.testing.assert_array_equal(named.labels, found.labels)
     assert [len(words) for words in named.top_words] == [8, 8, 8]
+    kept = lk.tasks.DocumentVectors(points, [], [], None, settings={})
+    np.testing.assert_array_equal(lk.tasks.cluster_documents(texts, 3, features=kept).labels, found.labels)
 
 
 def test_silhouette_of_many_documents_counts_every_cluster(monkeypatch):
