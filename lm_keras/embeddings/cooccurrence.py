@@ -16,7 +16,7 @@ def cooccurrences(sentences, window=10, min_count=5, *, language="en"):
     section 4.2); X is symmetric. Other words are taken out before the distance is counted, as GloVe's own program
     does; no window goes beyond its sentence. `sentences`, InputError: as for `train_word2vec`.
     """
-    check_whole(window=window)
+    check_whole(window=window, min_count=min_count)
     corpus = Corpus(sentences, language)
     kept = corpus.frequent(min_count)
     return [corpus.words[i] for i in kept], count_pairs(corpus, kept, window)

@@ -38,7 +38,7 @@ def train_glove(
     `sentences`: as for `train_word2vec`. Raises InputError for empty input, one string, no word that is frequent
     enough, no two words that are near each other, and impossible sizes.
     """
-    check_whole(embedding_dim=embedding_dim, window=window, epochs=epochs)
+    check_whole(embedding_dim=embedding_dim, window=window, min_count=min_count, epochs=epochs)
     check_positive(x_max=x_max, alpha=alpha, learning_rate=learning_rate)
     check_seed(seed)
     corpus = Corpus(sentences, language, progress)

@@ -149,6 +149,14 @@ def test_the_same_seed_gives_the_same_vectors(news, capfd):
     assert capfd.readouterr() == ("", "")
 
 
+def test_a_count_that_is_impossible_is_told_before_the_text_is_read():
+    sentences = iter(["a b"])
+    for train in (lk.embeddings.train_glove, lk.embeddings.cooccurrences, lk.embeddings.train_word2vec):
+        with pytest.raises(lk.InputError, match="min_count is 0"):
+            train(sentences, min_count=0)
+    assert list(sentences) == ["a b"]
+
+
 @pytest.mark.parametrize(
     ("sentences", "wrong", "message"),
     [
