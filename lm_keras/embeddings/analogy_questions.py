@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from lm_keras.embeddings.analogy_answers import METHODS, nearest_five
+from lm_keras.embeddings.checks import check_positive
 from lm_keras.embeddings.word_lookup import upper_cased
 from lm_keras.errors import InputError
 
@@ -51,6 +52,7 @@ def analogies(vectors, questions, method="3cosadd", restrict_vocab=300_000, *, e
     """
     if method not in METHODS:
         raise InputError(f"method is {method!r}; give one of {', '.join(map(repr, METHODS))}")
+    check_positive(epsilon=epsilon)
     index = upper_cased(vectors, restrict_vocab)
     names, sections, rows = {}, [], []
     for question in questions:

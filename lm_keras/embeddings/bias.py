@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from lm_keras.embeddings.checks import check_seed, check_whole
 from lm_keras.errors import InputError
 
 _EXACT = 50_000  # partitions that are all looked at: nine words a side are 48,620
@@ -34,11 +35,12 @@ def weat(vectors, targets_x, targets_y, attributes_a, attributes_b, permutations
     s(w) = mean cos(w, a) - mean cos(w, b); the effect size is (mean s(x) - mean s(y)) / the standard deviation of s
     over all targets (divided by their number). The p-value is one-sided, over the partitions of all targets into
     sets of the sizes of X and Y: all of them if there are at most 50,000, otherwise `permutations` drawn at random,
-    then (larger + 1) / (permutations + 1), which is never 0. A word without a vector takes that of its lower case.
-    Raises InputError if no word of a set has a vector. lm_keras.embeddings.WEAT_TESTS holds sets of the paper.
+    then (larger + 1) / (permutations + 1), which is never 0. If s is the same for all targets, both are nan. A word
+    without a vector takes that of its lower case. Raises InputError if no word of a set has a vector.
+    lm_keras.embeddings.WEAT_TESTS holds sets of the paper.
     """
-    if permutations < 1:
-        raise InputError(f"permutations is {permutations}; give how many partitions to draw, at least 1")
+    check_whole(permutations=permutations)
+    check_seed(seed)
     missed = []
     sets = {
         "targets_x": targets_x,
@@ -49,13 +51,16 @@ def weat(vectors, targets_x, targets_y, attributes_a, attributes_b, permutations
     x, y, a, b = (_unit_vectors(vectors, name, words, missed) for name, words in sets.items())
     score = np.concatenate([x, y]) @ (a.mean(axis=0) - b.mean(axis=0))
     of_x, of_y, spread = score[: len(x)], score[len(x) :], score.std()
-    effect = (of_x.mean() - of_y.mean()) / spread if spread > _ROUNDING else float("nan")
     count = math.comb(len(score), len(x))
     exact = count <= _EXACT
     partitions = _all_partitions(len(score), len(x)) if exact else _drawn(len(score), len(x), permutations, seed)
     # The sum over all targets is fixed, so a larger sum over the first set is a larger difference.
     larger = sum(int((score[part].sum(axis=1) > of_x.sum() + _ROUNDING).sum()) for part in partitions)
     p_value = larger / count if exact else (larger + 1) / (permutations + 1)
+    if spread > _ROUNDING:
+        effect = (of_x.mean() - of_y.mean()) / spread
+    else:  # or nan, as a vector is
+        effect = p_value = float("nan")
     return WeatResult(float(effect), p_value, count if exact else permutations, exact, missed)
 
 
@@ -65,6 +70,8 @@ def _unit_vectors(vectors, name, words, missed):
         raise InputError(f"{name} takes a list of words, got one string: put it into a list")
     words, rows = list(words), []
     for word in words:
+        if not isinstance(word, str):
+            raise InputError(f"a word of {name} is {word!r}; words are strings")
         found = next((form for form in (word, word.lower()) if form in vectors), None)
         if found is None:
             missed.append(word)

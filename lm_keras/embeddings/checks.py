@@ -7,11 +7,13 @@ import numpy as np
 from lm_keras.errors import InputError
 
 
-def check_whole(least=1, **values):
-    """Raises InputError for a value that is no whole number of at least `least`."""
+def check_whole(least=1, below=1 << 31, **values):
+    """Raises InputError for a value that is no whole number of at least `least`; gensim's are 32 bits."""
     for name, value in values.items():
         if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < least:
             raise InputError(f"{name} is {value!r}; it must be a whole number of at least {least}")
+        if value >= below:
+            raise InputError(f"{name} is {value}; it must be less than 2**{below.bit_length() - 1}")
 
 
 def check_positive(**values):
@@ -22,9 +24,7 @@ def check_positive(**values):
 
 
 def check_seed(seed):
-    check_whole(0, seed=seed)
-    if seed >= 1 << 32:
-        raise InputError(f"seed is {seed}; it must be less than 2**32")
+    check_whole(0, 1 << 32, seed=seed)
 
 
 def check_share(**values):

@@ -3,7 +3,9 @@
 import numpy as np
 
 from lm_keras.embeddings.checks import check_whole
-from lm_keras.embeddings.corpus import END, Corpus
+from lm_keras.embeddings.corpus import CHUNK, END, Corpus
+
+_PART = 2 * CHUNK  # words whose pairs are in memory: a text that is one sentence would need 500 bytes a word
 
 
 def cooccurrences(sentences, window=10, min_count=5, *, language="en"):
@@ -14,7 +16,7 @@ def cooccurrences(sentences, window=10, min_count=5, *, language="en"):
     section 4.2); X is symmetric. Other words are taken out before the distance is counted, as GloVe's own program
     does; no window goes beyond its sentence. `sentences`, InputError: as for `train_word2vec`.
     """
-    check_whole(window=window)
+    check_whole(window=window, min_count=min_count)
     corpus = Corpus(sentences, language)
     kept = corpus.frequent(min_count)
     return [corpus.words[i] for i in kept], count_pairs(corpus, kept, window)
@@ -33,12 +35,14 @@ def count_pairs(corpus, kept, window):
         known = ids != END
         known[known] = number[ids[known]] >= 0
         words, sentence = number[ids[known]], sentence[known]
-        first, second, weights = [], [], []
-        for distance in range(1, window + 1):
-            near = np.flatnonzero(sentence[distance:] == sentence[:-distance])
-            first.append(words[near])
-            second.append(words[near + distance])
-            weights.append(np.full(len(near), 1 / distance))
-        entries = np.concatenate(weights), (np.concatenate(first), np.concatenate(second))
-        after = after + coo_array(entries, shape).tocsr()
+        for start in range(0, len(words), _PART):
+            first, second, weights = [], [], []
+            for distance in range(1, window + 1):
+                later = sentence[start + distance : start + distance + _PART]
+                near = start + np.flatnonzero(later == sentence[start : start + len(later)])
+                first.append(words[near])
+                second.append(words[near + distance])
+                weights.append(np.full(len(near), 1 / distance))
+            entries = np.concatenate(weights), (np.concatenate(first), np.concatenate(second))
+            after = after + coo_array(entries, shape).tocsr()
     return (after + after.T).tocsr()

@@ -9,7 +9,6 @@ import numpy as np
 from tqdm import tqdm
 
 from lm_keras.data.windows import IN_MEMORY, IdsInFile
-from lm_keras.embeddings.checks import check_whole
 from lm_keras.errors import InputError
 from lm_keras.text.codepoints import valid
 from lm_keras.text.segmentation import check_language
@@ -73,7 +72,6 @@ class Corpus:
 
     def frequent(self, min_count):
         """The ids of the words that occur `min_count` times, the most frequent first; InputError if there is none."""
-        check_whole(min_count=min_count)
         kept = np.flatnonzero(self.counts >= min_count)
         if not len(kept):
             raise InputError(

@@ -10,6 +10,7 @@ import re
 import numpy as np
 
 NUMBER = re.compile(rb"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?")
+COUNT = re.compile(rb"\d{1,18}")  # a whole number that 64 bits hold
 _SPACE, _POINT, _MINUS, _DIGIT, _OTHER = range(5)
 _KINDS = bytearray([_OTHER] * 256)
 _KINDS[ord(" ")], _KINDS[ord(".")], _KINDS[ord("-")] = _SPACE, _POINT, _MINUS

@@ -30,6 +30,8 @@ def read_fasttext(stream, name, path, wanted=None):
     settings = source.unpack(_SETTINGS)
     dim, bucket, min_n, max_n = settings[0], *settings[8:11]
     check_dim(dim, name)
+    if min_n < 0 or max_n < 0:
+        raise InputError(f"{name}: n-grams of {min_n} to {max_n} characters are not possible; the file is damaged")
     words = _words(source)
     quantized, rows, columns = source.unpack("<?2q")
     if quantized:
@@ -39,7 +41,10 @@ def read_fasttext(stream, name, path, wanted=None):
         raise InputError(f"{name}: {rows:,} x {columns:,} numbers where {due} are due; the file is damaged")
     matrix = source.matrix(path, rows, dim)
     kept = [i for i, word in enumerate(words) if wanted is None or word in wanted]
-    return _vectors([words[i].decode() for i in kept], matrix[kept], matrix[len(words) :], min_n, max_n)
+    made = _vectors([words[i].decode() for i in kept], matrix[kept], matrix[len(words) :], min_n, max_n)
+    if not np.isfinite(made.vectors).all():
+        raise InputError(f"{name}: its vectors hold nan or infinity; the file is damaged")
+    return made
 
 
 def _words(source):
@@ -107,7 +112,13 @@ class _Bytes:
                 raise InputError(f"{self.name}: the file is cut off; get it again")
             return np.memmap(path, "<f4", "c", start, (rows, columns))
         values, done = bytearray(self._held[self._at :][: 4 * rows * columns]), 0
-        matrix = np.empty((rows, columns), "<f4")
+        try:
+            matrix = np.empty((rows, columns), "<f4")
+        except MemoryError:
+            raise InputError(
+                f"{self.name}: {rows:,} x {columns:,} numbers are more than memory holds; unpack the file, then its "
+                "n-grams stay in it"
+            ) from None
         into = memoryview(matrix).cast("B")
         into[: len(values)], done = values, len(values)
         while done < len(into):

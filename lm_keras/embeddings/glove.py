@@ -38,7 +38,7 @@ def train_glove(
     `sentences`: as for `train_word2vec`. Raises InputError for empty input, one string, no word that is frequent
     enough, no two words that are near each other, and impossible sizes.
     """
-    check_whole(embedding_dim=embedding_dim, window=window, epochs=epochs)
+    check_whole(embedding_dim=embedding_dim, window=window, min_count=min_count, epochs=epochs)
     check_positive(x_max=x_max, alpha=alpha, learning_rate=learning_rate)
     check_seed(seed)
     corpus = Corpus(sentences, language, progress)
@@ -62,9 +62,13 @@ def weighting(counts, x_max=100, alpha=0.75):
 def glove_objective(counts, words, contexts, biases, context_biases, x_max=100, alpha=0.75):
     """Equation 8 -> (J, its gradients for words, contexts, biases and context_biases).
 
-    `counts`: X [V, V], scipy.sparse, whose zeros do not count for f(0) = 0; words, contexts (w~): [V, E]; biases,
-    context_biases: [V]. J is the sum, over all i, j, of f(X_ij) (w_i . w~_j + b_i + b~_j - log X_ij)^2.
+    `counts`: X [V, V], scipy.sparse or an array, whose zeros do not count for f(0) = 0; words, contexts (w~): [V, E];
+    biases, context_biases: [V]. J is the sum, over all i, j, of f(X_ij) (w_i . w~_j + b_i + b~_j - log X_ij)^2.
     """
+    from scipy.sparse import csr_array
+
+    counts = csr_array(counts, copy=True)  # an entry that is there twice becomes one, its sum
+    counts.eliminate_zeros()
     counts, ones = counts.tocoo(), np.ones((counts.shape[0], 1))
     left = np.concatenate([words, biases[:, None], ones], axis=1)
     right = np.concatenate([contexts, ones, context_biases[:, None]], axis=1)

@@ -1,5 +1,6 @@
 """Files of word vectors to gensim's KeyedVectors."""
 
+import codecs
 from pathlib import Path
 
 from lm_keras.embeddings import decimals, fasttext_format
@@ -25,7 +26,8 @@ def load_word2vec(path, vocabulary=None, member=None, binary=None):
     """Reads word2vec's format, text or binary, plain, .gz or .zip -> KeyedVectors; all else as in `load_glove`.
 
     Its first line is the number of words and that of numbers of each; a file that holds more or fewer words is an
-    InputError. `binary` None: the bytes of the first word's vector decide.
+    InputError. `binary` None: its first bytes decide, which are text if they are UTF-8 without a zero byte, or end
+    the second line with numbers.
     """
     if binary is None:
         with opened(path, member) as (stream, _, _):
@@ -57,6 +59,8 @@ def _wanted(vocabulary):
         return None
     if isinstance(vocabulary, (str, bytes)):
         raise InputError("vocabulary takes an iterable of words or a tokenizer, got one string: put it into a list")
+    if not hasattr(vocabulary, "tokens") and not hasattr(vocabulary, "__iter__"):
+        raise InputError(f"vocabulary takes an iterable of words or a tokenizer, got a {type(vocabulary).__name__}")
     if hasattr(vocabulary, "tokens"):
         from lm_keras.embeddings.matrix import token_words
 
@@ -69,12 +73,23 @@ def _wanted(vocabulary):
 
 
 def _is_text(head):
-    """Whether a file of word2vec that begins with `head`, bytes, is one of text: its second line ends in numbers."""
+    """Whether a file of word2vec that begins with `head` is text: it is UTF-8, or its second line ends in numbers."""
     first, _, rest = head.partition(b"\n")
     counts = first.split()
-    if len(counts) != 2 or not counts[1].isdigit():
+    if len(counts) != 2 or not decimals.COUNT.fullmatch(counts[1]):
         return True  # which gives the message for a missing header
+    if b"\0" not in rest and _is_utf8(rest):  # then the reader of text knows which line is damaged
+        return True
     pieces = rest.partition(b"\n")[0].strip(b" \r").rsplit(b" ", int(counts[1]))[1:]
     if b"\n" not in rest and len(head) == 1 << 16:
         pieces = pieces[:-1]  # the last number of a very long line may be cut
-    return not rest or bool(pieces) and all(decimals.NUMBER.fullmatch(piece) for piece in pieces)
+    return bool(pieces) and all(decimals.NUMBER.fullmatch(piece) for piece in pieces)
+
+
+def _is_utf8(text):
+    """The last character may be cut."""
+    try:
+        codecs.getincrementaldecoder("utf-8")().decode(text)
+    except UnicodeDecodeError:
+        return False
+    return True

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from lm_keras.embeddings.checks import check_seed
 from lm_keras.errors import InputError
 
 UNKNOWN = ("random", "mean", "zero", "subword")
@@ -53,6 +54,8 @@ def embedding_matrix(tokenizer, vectors, unknown="random", lowercase_fallback=Tr
         )
     if isinstance(texts, (str, bytes)):
         raise InputError("texts takes a list of texts, got one string: put it into a list")
+    if seed is not None:
+        check_seed(seed)
     words, special = token_words(tokenizer), special_ids(tokenizer)
     index = vectors.key_to_index
     exact = np.array([-1 if word is None else index.get(word, -1) for word in words])
@@ -90,7 +93,7 @@ def _fill(matrix, empty, words, special, vectors, unknown, seed):
 def _coverage(tokenizer, words, special, exact, found, texts):
     real = np.array([word is not None and i not in special for i, word in enumerate(words)])
     counts = np.zeros(len(words), np.int64)
-    for text in texts or ():
+    for text in () if texts is None else texts:
         counts += np.bincount(tokenizer.encode(text), minlength=len(words))
     missed = np.flatnonzero(real & ~found)
     missed = missed[np.argsort(-counts[missed], kind="stable")]

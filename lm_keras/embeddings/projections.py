@@ -1,7 +1,10 @@
 """Vectors to two dimensions, to look at them."""
 
+import numbers
+
 import numpy as np
 
+from lm_keras.embeddings.checks import check_seed
 from lm_keras.errors import InputError
 from lm_keras.extra import analysis
 
@@ -20,6 +23,8 @@ def project(matrix, method="pca", *, perplexity=None, seed=0):
     least = {"pca": 2, "tsne": 4}[method]
     if len(matrix) < least:
         raise InputError(f"a picture by {method} needs at least {least} vectors, got {len(matrix)}")
+    if not np.isfinite(matrix).all():
+        raise InputError("the vectors hold nan or infinity; leave those words out")
     if method == "pca":
         return _pca(np.asarray(matrix, np.float64))
     return _tsne(np.asarray(matrix, np.float32), perplexity, seed), None
@@ -41,9 +46,14 @@ def _tsne(matrix, perplexity, seed):
     TSNE = analysis("sklearn.manifold", "method='tsne'").TSNE  # noqa: N806
     from threadpoolctl import threadpool_limits  # which scikit-learn needs itself
 
-    perplexity = perplexity or min(30, len(matrix) / 3)
-    if not 1 <= perplexity < len(matrix):
-        raise InputError(f"perplexity is {perplexity}; give 1 to {len(matrix) - 1}: less than there are vectors")
+    perplexity = min(30, len(matrix) / 3) if perplexity is None else perplexity
+    if not isinstance(perplexity, numbers.Real) or not 1 <= perplexity < len(matrix):
+        raise InputError(f"perplexity is {perplexity!r}; give 1 to {len(matrix) - 1}: less than there are vectors")
+    check_seed(seed)
+    if matrix.shape[1] < 2:
+        raise InputError("a picture by tsne needs vectors of at least 2 numbers, got 1: take pca")
+    if (matrix == matrix[0]).all():  # their spread, by which scikit-learn divides, is 0: its C code then crashes
+        raise InputError(f"all {len(matrix)} vectors are the same; there is nothing to see")
     tsne = TSNE(2, perplexity=perplexity, metric="cosine", init="pca", random_state=seed)
     # Its thousand small steps wait for each other's threads: on a busy machine one second became forty.
     with threadpool_limits(1):

@@ -1,6 +1,7 @@
 """KeyedVectors to files."""
 
 import gzip
+from pathlib import Path
 
 import numpy as np
 
@@ -20,7 +21,7 @@ def save_vectors(vectors, path, format="word2vec"):  # noqa: A002
     like text, so give `binary=` where you know it. A path that ends in .gz is compressed. Raises InputError, before
     anything is written, for numbers that are not finite and a word that the format cannot hold: an empty one, one of
     10,000 bytes or more, one with a line break, in binary one with a space, in text one that ends in a number after a
-    space, and U+FEFF at the start of a glove file, which would be its byte order mark.
+    space, and U+FEFF at the start of a glove file, which would be its byte order mark; and where none can be written.
     """
     if format not in FORMATS:
         raise InputError(f"format is {format!r}; give one of {', '.join(map(repr, FORMATS))}")
@@ -30,12 +31,16 @@ def save_vectors(vectors, path, format="word2vec"):  # noqa: A002
         _refuse(vectors.index_to_key[0])
     if not np.isfinite(table).all():
         raise InputError("the vectors hold nan or infinity; a file of vectors cannot")
-    with replacing(path) as temporary, (gzip.open if str(path).endswith(".gz") else open)(temporary, "wb") as file:
-        if format != "glove":
-            file.write(b"%d %d\n" % table.shape)
-        line = b"%s " + b" ".join([b"%.9g"] * table.shape[1]) + b"\n"
-        for word, row in zip(words, table, strict=True):
-            file.write(word + b" " + row.astype("<f4").tobytes() if binary else line % (word, *row.tolist()))
+    path = Path(path).expanduser()
+    try:
+        with replacing(path) as temporary, (gzip.open if path.suffix == ".gz" else open)(temporary, "wb") as file:
+            if format != "glove":
+                file.write(b"%d %d\n" % table.shape)
+            line = b"%s " + b" ".join([b"%.9g"] * table.shape[1]) + b"\n"
+            for word, row in zip(words, table, strict=True):
+                file.write(word + b" " + row.astype("<f4").tobytes() if binary else line % (word, *row.tolist()))
+    except OSError as error:
+        raise InputError(f"{path} cannot be written ({error.strerror or error})") from error
 
 
 def _writable(word, binary):

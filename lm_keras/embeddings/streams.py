@@ -2,6 +2,7 @@
 
 import contextlib
 import gzip
+import lzma
 import zipfile
 import zlib
 from pathlib import Path
@@ -10,6 +11,7 @@ from lm_keras.errors import InputError
 
 BLOCK = 1 << 17  # bytes: what is made of them stays in the processor's cache
 _LONGEST_LINE = 1 << 24
+_ZIP = b"PK\x03\x04"
 BOM = b"\xef\xbb\xbf"  # the byte order mark, U+FEFF, that some programs of Windows begin a text with
 
 
@@ -21,23 +23,25 @@ def opened(path, member=None):
     """
     path = Path(path).expanduser()
     if not path.is_file():
-        kind = "is a folder" if path.is_dir() else "does not exist"
+        kind = "is a folder" if path.is_dir() else "is no file" if path.exists() else "does not exist"
         raise InputError(f"{path} {kind}; give a file of word vectors")
     try:
         with path.open("rb") as file:
             head = file.read(4)
             file.seek(0)
+            if member is not None and head != _ZIP:
+                raise InputError(f"{path} is no .zip: it has no member {member!r}")
             if head[:2] == b"\x1f\x8b":
                 with gzip.open(file) as stream:
                     yield stream, str(path), False
-            elif head == b"PK\x03\x04":
+            elif head == _ZIP:
                 with zipfile.ZipFile(file) as archive:
                     name = _member(path, archive, member)
                     with archive.open(name) as stream:
                         yield stream, f"{path}, {name}", False
             else:
                 yield file, str(path), True
-    except (EOFError, zlib.error, gzip.BadGzipFile, zipfile.BadZipFile) as error:
+    except (EOFError, zlib.error, lzma.LZMAError, gzip.BadGzipFile, zipfile.BadZipFile) as error:
         raise InputError(f"{path}: cut off or damaged ({error}); get the file again") from error
     except (NotImplementedError, RuntimeError) as error:  # a password, a rare compression
         raise InputError(f"{path}: the archive cannot be read ({error}); unpack it first") from error

@@ -40,7 +40,7 @@ def read_text(stream, name, wanted=None, header=False):
 def _sizes(lines, name, header):
     """(the two counts of the header or None, how many numbers a line holds)."""
     pieces = lines[0].split(b" ")
-    counts = tuple(map(int, pieces)) if len(pieces) == 2 and all(piece.isdigit() for piece in pieces) else None
+    counts = tuple(map(int, pieces)) if len(pieces) == 2 and all(map(decimals.COUNT.fullmatch, pieces)) else None
     if header:
         if not counts:
             raise InputError(f"{name}, line 1: {_shown(lines[0])} is not the number of words and that of numbers")

@@ -2,6 +2,7 @@
 
 import difflib
 
+from lm_keras.embeddings.checks import check_whole
 from lm_keras.errors import InputError
 
 _SEARCHED = 100_000  # words, of the most frequent, that a misspelt one is compared with
@@ -13,8 +14,8 @@ def upper_cased(vectors, restrict_vocab=None):
 
     So the words of the tests, "Athens", find those of lower-cased vectors. The first of several counts, as in gensim.
     """
-    if restrict_vocab is not None and restrict_vocab < 1:
-        raise InputError(f"restrict_vocab is {restrict_vocab}; give the number of words to use, or None for all")
+    if restrict_vocab is not None:
+        check_whole(restrict_vocab=restrict_vocab)
     rows = {}
     for row, word in enumerate(vectors.index_to_key[:restrict_vocab]):
         rows.setdefault(str(word).upper(), row)

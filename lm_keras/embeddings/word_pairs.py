@@ -1,5 +1,6 @@
 """How far the cosines of word vectors follow people's judgement of similarity (WordSim-353, SimLex-999)."""
 
+import math
 from dataclasses import dataclass
 
 from lm_keras.embeddings.word_lookup import upper_cased
@@ -52,8 +53,8 @@ def word_similarity(vectors, pairs, restrict_vocab=300_000):
 def _checked(pair):
     try:
         first, second, score = pair
-        if isinstance(first, str) and isinstance(second, str):
-            return first, second, float(score)
+        if isinstance(first, str) and isinstance(second, str) and math.isfinite(score := float(score)):
+            return first, second, score
     except (TypeError, ValueError):
         pass
     raise InputError(f"a pair is (first, second, score), two words and a number; got {pair!r}")

@@ -21,6 +21,9 @@ def plot_words(vectors, words, method="pca", *, perplexity=None, seed=0, title=N
     if isinstance(words, (str, bytes)):
         raise InputError("words takes a list of words, got one string: put it into a list")
     groups = words if isinstance(words, Mapping) else {None: words}
+    for name, members in groups.items():
+        if isinstance(members, (str, bytes)):
+            raise InputError(f"the words of {name!r} are one string: put them into a list")
     groups = {name: list(dict.fromkeys(members)) for name, members in groups.items()}
     words = [word for members in groups.values() for word in members]
     check_known(vectors, words)

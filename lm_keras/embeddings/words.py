@@ -87,6 +87,7 @@ class Words(MutableSequence):
 class WordIndex(MutableMapping):
     """`key_to_index`: behaves like a dict from different words to 0, 1, ...: a hash table in one array.
 
+    It is no `dict`: what needs one, such as `json.dumps`, takes `dict(index)`. It has no `copy` and no `|`.
     `hashes`: int64 [N], those of the `encoded` words, if they are known already.
     """
 

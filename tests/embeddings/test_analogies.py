@@ -154,5 +154,7 @@ def test_bad_input():
             lk.embeddings.analogies(vectors, [question])
     with pytest.raises(InputError, match="method is 'add'; give one of '3cosadd', '3cosmul'"):
         lk.embeddings.analogies(vectors, [], method="add")
-    with pytest.raises(InputError, match="restrict_vocab is 0"):
-        lk.embeddings.analogies(vectors, [], restrict_vocab=0)
+    for wrong in ({"restrict_vocab": 0}, {"restrict_vocab": 2.5}, {"epsilon": 0}, {"epsilon": "x"}):
+        ((name, value),) = wrong.items()
+        with pytest.raises(InputError, match=f"{name} is {value!r}"):
+            lk.embeddings.analogies(vectors, [], **wrong)

@@ -44,8 +44,9 @@ def test_without_lower_case_and_texts(tokenizer, vectors):
 
 
 def test_tokens_that_the_tokenizer_does_not_know_count(tokenizer, vectors):
-    coverage = lk.embeddings.embedding_matrix(tokenizer, vectors, texts=["the dog"])[1]
-    assert (coverage.tokens, coverage.tokens_found) == (2, 1)
+    for texts in (["the dog"], iter(["the dog"]), np.array(["the", "dog"])):
+        coverage = lk.embeddings.embedding_matrix(tokenizer, vectors, texts=texts)[1]
+        assert (coverage.tokens, coverage.tokens_found) == (2, 1)
 
 
 def test_unknown_words(vectors):
@@ -106,6 +107,8 @@ def test_bad_arguments(tokenizer, vectors):
         lk.embeddings.embedding_matrix(tokenizer, vectors, "some")
     with pytest.raises(lk.InputError, match="needs vectors of n-grams"):
         lk.embeddings.embedding_matrix(tokenizer, vectors, "subword")
+    with pytest.raises(lk.InputError, match="seed is -1"):
+        lk.embeddings.embedding_matrix(tokenizer, vectors, seed=-1)
     with pytest.raises(lk.InputError, match="texts takes a list of texts, got one string"):
         lk.embeddings.embedding_matrix(tokenizer, vectors, texts="the cat")
     other = lk.text.WordTokenizer.train(["ganz andere Wörter"])

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy.sparse import csr_array
+from scipy.sparse import coo_array, csr_array
 
 import lm_keras as lk
-from lm_keras.embeddings import corpus, glove
+from lm_keras.embeddings import cooccurrence, corpus, glove
 
 SENTENCES = st.lists(st.lists(st.sampled_from("abcdef"), max_size=9), min_size=1, max_size=6).filter(any)
 
@@ -20,6 +20,7 @@ def test_counts_are_those_of_a_loop(sentences, window, min_count):
         return
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(corpus, "CHUNK", 10)
+        patch.setattr(cooccurrence, "_PART", 4)
         words, counts = lk.embeddings.cooccurrences(sentences, window, min_count)
     assert set(words) == kept
     assert [found.count(word) for word in words] == sorted((found.count(word) for word in words), reverse=True)
@@ -56,8 +57,12 @@ def test_objective_is_equation_8(problem):
                 f = (counts[i, j] / 4) ** 0.6 if counts[i, j] < 4 else 1
                 expected += f * (w[i] @ c[j] + b[i] + d[j] - np.log(counts[i, j])) ** 2
     assert (counts == 0).any() and (counts > 4).any()
-    found, _ = lk.embeddings.glove_objective(csr_array(counts), w, c, b, d, x_max=4, alpha=0.6)
-    np.testing.assert_allclose(found, expected, rtol=1e-12)
+    places = np.tile(np.indices((5, 5)).reshape(2, 25), 2)
+    twice = coo_array((np.tile(counts.ravel() / 2, 2), tuple(places)), (5, 5))  # halves, with the zeros
+    for matrix in (csr_array(counts), counts, twice):
+        found, _ = lk.embeddings.glove_objective(matrix, w, c, b, d, x_max=4, alpha=0.6)
+        np.testing.assert_allclose(found, expected, rtol=1e-12)
+    assert twice.nnz == 50  # untouched
 
 
 def test_gradients_are_the_differences(problem):
@@ -142,6 +147,14 @@ def test_the_same_seed_gives_the_same_vectors(news, capfd):
     same, other = (lk.embeddings.train_glove(news, seed=seed, progress=False, **told) for seed in (0, 1))
     assert np.array_equal(one.vectors, same.vectors) and not np.array_equal(one.vectors, other.vectors)
     assert capfd.readouterr() == ("", "")
+
+
+def test_a_count_that_is_impossible_is_told_before_the_text_is_read():
+    sentences = iter(["a b"])
+    for train in (lk.embeddings.train_glove, lk.embeddings.cooccurrences, lk.embeddings.train_word2vec):
+        with pytest.raises(lk.InputError, match="min_count is 0"):
+            train(sentences, min_count=0)
+    assert list(sentences) == ["a b"]
 
 
 @pytest.mark.parametrize(

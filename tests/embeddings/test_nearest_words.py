@@ -52,8 +52,15 @@ def test_unknown_words_name_known_ones(vectors, word, near):
 def test_unknown_words_that_are_like_no_other(vectors):
     with pytest.raises(InputError, match="'xyz' has no vector among the 12, nor have '', 3; give words of"):
         lk.embeddings.nearest_words(vectors, ["xyz", "the", "", 3])
-    with pytest.raises(InputError, match="n is 0"):
-        lk.embeddings.nearest_words(vectors, ["the"], n=0)
+    for wrong in (0, 2.5, "3"):
+        with pytest.raises(InputError, match=f"n is {wrong!r}"):
+            lk.embeddings.nearest_words(vectors, ["the"], n=wrong)
+
+
+def test_an_empty_vector_is_near_nothing():
+    vectors = made(["a", "empty", "b"], [[1, 0], [0, 0], [1, 1]])
+    found = lk.embeddings.nearest_words(vectors, ["a", "empty"])
+    assert found == {"a": [("b", pytest.approx(0.5**0.5))], "empty": []}
 
 
 def test_vectors_of_ngrams_have_one_for_every_word():

@@ -120,6 +120,23 @@ def test_other_faults_of_word2vec(folder):
     refused(load_word2vec, folder / "v", b"3 4\n" + b"\n".join(LINES), "line 2: 3 numbers where 4 are")
     refused(load_word2vec, folder / "v", b"3 0\n" + b"\n".join(LINES), "vectors of 0 numbers", binary=False)
     refused(load_word2vec, folder / "v", b"3 99999999\nthe 1", "vectors of 99999999 numbers")
+    many = b"9" * 5000  # digits, more than Python reads
+    refused(load_word2vec, folder / "v", many + b" 3\n" + b"\n".join(LINES), "line 1: '999")
+    refused(load_word2vec, folder / "v", b"3 " + many + b"\n" + b"\n".join(LINES), "line 1: '3 999")
+    refused(load_glove, folder / "v", many + b" 3\n" + b"\n".join(LINES), "line 1: 1 numbers where 3")
+
+
+@pytest.mark.parametrize(
+    "line, message",
+    [
+        (b"of -1.5 nan 3.5", "line 2: 'nan' where a number is expected"),
+        ("né -1.5 x 3.5".encode(), "line 2: 'x' where a number is expected"),
+        (b"of\t-1.5\t2.5\t3.5", "line 2: 0 numbers where 3 are expected"),
+        (b"", "line 2: an empty line among the vectors"),
+    ],
+)
+def test_a_text_whose_first_vector_is_damaged_is_not_taken_for_binary(folder, line, message):
+    refused(load_word2vec, folder / "v", b"\n".join([b"4 3", line, *LINES, b""]), message)
 
 
 def test_files_that_are_something_else(folder):
@@ -129,10 +146,13 @@ def test_files_that_are_something_else(folder):
     refused(load_glove, folder / "v", b"\n\n", "no line of '' ... is a word and numbers")
     refused(load_glove, folder / "v", b"Once upon a time\nthere was\n", "no line of 'Once upon a time'")
     refused(load_glove, folder / "v", b"x" * (17 << 20), "no line ends within 16 MiB")
+    refused(load_glove, folder / "v", TEXT, "is no .zip: it has no member 'one.txt'", member="one.txt")
     with pytest.raises(InputError, match="is a folder"):
         load_glove(folder)
     with pytest.raises(InputError, match="does not exist"):
         load_glove(folder / "nothing")
+    with pytest.raises(InputError, match="/dev/null is no file"):
+        load_glove("/dev/null")
 
 
 def test_compressed_files_that_are_damaged(folder):
@@ -141,6 +161,12 @@ def test_compressed_files_that_are_damaged(folder):
     broken = bytearray(zipped)
     broken[len(broken) // 2] ^= 255
     refused(load_glove, folder / "v.gz", bytes(broken), "cut off or damaged")
+    for kind in (zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA):
+        with zipfile.ZipFile(folder / "v.zip", "w", kind) as archive:
+            archive.writestr("v.txt", TEXT)
+        broken = bytearray((folder / "v.zip").read_bytes())
+        broken[45:60] = bytes(15)
+        refused(load_glove, folder / "v.zip", bytes(broken), "cut off or damaged|cannot be read")
     with zipfile.ZipFile(folder / "v.zip", "w") as archive:
         archive.writestr("v.txt", text)
     content = (folder / "v.zip").read_bytes()
@@ -164,6 +190,13 @@ def test_fasttext_models_that_are_damaged(folder):
         "390 x 5 numbers where 391 x 5",
     )
     refused(load_fasttext, folder / "m.bin", model[: start - 1] + b"\1" + model[start:], "a quantized model")
+    for place in (44, 48):  # the lengths of the n-grams
+        damaged = model[:place] + struct.pack("<i", -7) + model[place + 4 :]
+        refused(load_fasttext, folder / "m.bin", damaged, "n-grams of .*-7.* characters are not possible")
+    for row in (0, 300):  # of a word, of an n-gram
+        damaged = bytearray(model)
+        struct.pack_into("<f", damaged, start + 16 + 20 * row, np.nan)
+        refused(load_fasttext, folder / "m.bin", bytes(damaged), "hold nan or infinity")
 
 
 def test_no_pickle_is_read(folder):
@@ -183,3 +216,16 @@ def test_a_file_that_is_there_stays_when_writing_fails(folder, monkeypatch):
     with pytest.raises(ZeroDivisionError):
         save_vectors(vectors, folder / "old")
     assert (folder / "old").read_text() == "old"
+
+
+def test_where_nothing_can_be_written(folder, monkeypatch):
+    vectors = KeyedVectors(2)
+    vectors.add_vectors(["a"], np.ones((1, 2), "float32"))
+    (folder / "file").write_text("")
+    for path in (folder, folder / "file" / "v"):
+        with pytest.raises(InputError, match=r"cannot be written \(.+\)") as error:
+            save_vectors(vectors, path)
+        assert str(path) in str(error.value)
+    monkeypatch.setenv("HOME", str(folder))
+    save_vectors(vectors, "~/of_mine")  # where load_word2vec finds it
+    assert (folder / "of_mine").exists()

@@ -210,8 +210,9 @@ def test_the_vocabulary_of_a_tokenizer(tmp_path):
     save_vectors(keyed(words, np.eye(5, dtype="float32")), tmp_path / "v")
     tokenizer = lk.text.WordTokenizer.train(["Paris The of"])
     assert list(load_word2vec(tmp_path / "v", vocabulary=tokenizer).index_to_key) == ["paris", "Paris", "the", "of"]
-    with pytest.raises(lk.InputError, match="got one string"):
-        load_word2vec(tmp_path / "v", vocabulary="Paris")
+    for wrong in ("Paris", 5, tmp_path / "v", ["Paris", 5]):
+        with pytest.raises(lk.InputError, match="vocabulary takes an iterable of words"):
+            load_word2vec(tmp_path / "v", vocabulary=wrong)
 
 
 def test_words_that_cannot_be_written(tmp_path):

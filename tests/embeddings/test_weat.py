@@ -94,9 +94,22 @@ def test_bad_input():
     vectors = random_vectors(0)
     with pytest.raises(InputError, match="targets_y takes a list of words, got one string"):
         weat(vectors, ["w1"], "w2", ["w3"], ["w4"])
-    with pytest.raises(InputError, match="permutations is 0"):
-        weat(vectors, ["w1"], ["w2"], ["w3"], ["w4"], permutations=0)
-    assert np.isnan(weat(vectors, ["w1"], ["w1"], ["w3"], ["w4"]).effect_size)  # one place, no spread
+    with pytest.raises(InputError, match="a word of attributes_a is 3; words are strings"):
+        weat(vectors, ["w1"], ["w2"], [3], ["w4"])
+    for wrong in (0, 2.5, "9"):
+        with pytest.raises(InputError, match=f"permutations is {wrong!r}"):
+            weat(vectors, ["w1"], ["w2"], ["w3"], ["w4"], permutations=wrong)
+    with pytest.raises(InputError, match="seed is -1"):
+        weat(vectors, ["w1"], ["w2"], ["w3"], ["w4"], seed=-1)
+
+
+def test_no_spread_is_no_association():
+    """All targets lean the same way, or a vector is nan: there is no effect, so no p-value of 0 either."""
+    broken = made(["w1", "w2", "w3", "w4"], np.eye(4))
+    broken.vectors[0] = np.nan
+    for vectors, targets, attributes in ((random_vectors(0), "w1", "w4"), (broken, "w2", "w4"), (broken, "w2", "w3")):
+        found = weat(vectors, ["w1"], [targets], ["w3"], [attributes])
+        assert np.isnan(found.effect_size) and np.isnan(found.p_value)
 
 
 def test_published_sets():

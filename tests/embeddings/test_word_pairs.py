@@ -63,7 +63,7 @@ def test_no_correlation_is_nan():
         assert math.isnan(found.spearman) and math.isnan(found.pearson) and found.pairs == count
 
 
-@pytest.mark.parametrize("pair", [("a", "b"), ("a", "b", "much"), ("a", 1, 2.0), "abc", 7])
+@pytest.mark.parametrize("pair", [("a", "b"), ("a", "b", "much"), ("a", 1, 2.0), ("a", "b", math.nan), "abc", 7])
 def test_records_of_another_shape(pair):
     with pytest.raises(InputError, match="a pair is .first, second, score."):
         lk.embeddings.word_similarity(made(["a", "b"], np.eye(2)), [pair])

@@ -99,8 +99,19 @@ def test_bad_input(vectors, monkeypatch):
         plot(vectors, ["man", "people"], "umap")
     with pytest.raises(InputError, match="by pca needs at least 2 vectors, got 1"):
         plot(vectors, ["man", "man"])
-    with pytest.raises(InputError, match="perplexity is 9; give 1 to 3"):
-        plot(vectors, ["man", "people", "one", "two"], "tsne", perplexity=9)
+    with pytest.raises(InputError, match="the words of 'people' are one string: put them into a list"):
+        plot(vectors, {"people": "man"})
+    for perplexity in (9, 0, "x"):
+        with pytest.raises(InputError, match=f"perplexity is {perplexity!r}; give 1 to 3"):
+            plot(vectors, ["man", "people", "one", "two"], "tsne", perplexity=perplexity)
+    with pytest.raises(InputError, match="seed is -1"):
+        plot(vectors, ["man", "people", "one", "two"], "tsne", seed=-1)
+    with pytest.raises(InputError, match="the vectors hold nan or infinity"):
+        project([[1.0, 2.0], [np.nan, 1.0]])
+    with pytest.raises(InputError, match="by tsne needs vectors of at least 2 numbers, got 1"):
+        project([[1.0], [2.0], [3.0], [4.0]], "tsne")
+    with pytest.raises(InputError, match="all 5 vectors are the same"):  # scikit-learn's would end the process
+        project(np.ones((5, 3)), "tsne")
     monkeypatch.setitem(sys.modules, "sklearn.manifold", None)
     with pytest.raises(InputError, match=r"needs scikit-learn: run pip install lm_keras\[analysis\]"):
         plot(vectors, ["man", "people", "one", "two"], "tsne")

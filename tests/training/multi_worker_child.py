@@ -24,7 +24,10 @@ def free_addresses(count):
 
 
 def run(folder, strategy=None, callbacks=(), **settings):
-    """Trains a small LSTM on batches of 7 rows, the last of 1, with labels that do not count: (model, History)."""
+    """Trains a small LSTM on batches of 7 rows, the last of 1, with labels that do not count: (model, History).
+
+    Its embedding is frozen for the first epoch.
+    """
     import numpy as np
 
     ids = np.random.default_rng(5).integers(0, 40, size=(57, 9)).astype("int32")
@@ -36,6 +39,7 @@ def run(folder, strategy=None, callbacks=(), **settings):
         "epochs": EPOCHS, "batch_size": 7, "learning_rate": 0.02, "warmup_steps": 4, "logging_steps": 2,
         "checkpoint_steps": 4, "clip_norm": 0.05, "early_stopping_patience": 5, "output_dir": folder, **settings,
     })  # fmt: skip
+    callbacks = [lk.training.FrozenFor(1), *callbacks]
     history = lk.fit(model, (x, y), (x[:20], y[:20]), config, callbacks, strategy=strategy)
     return model, history
 
