@@ -60,7 +60,7 @@ def place(tmp_path_factory):
     lines = [*news, *BAD, "", news[5], news[5].upper(), near, BAD[0] + "!", BAD[0]]
     (place / "news.txt").write_text("\n".join(lines), encoding="utf-8")
     with gzip.open(place / "test.txt.gz", "wt", encoding="utf-8") as file:
-        file.write(news[7] + "\nnothing of it is known\n" + BAD[0])
+        file.write(news[7] + "\n\nnothing of it is known\n" + BAD[0])
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(place)
         assert main(["data", "report", "news.txt", "--test", "test.txt.gz", "--out", "new/page.html"]) == 0
