@@ -11,6 +11,7 @@ from lm_keras.data.minhash import band_hasher, bands
 from lm_keras.data.units import normalise, runs
 from lm_keras.errors import InputError
 
+CROWD = 100  # kept texts of one bucket that a text is compared with
 LEAST_THRESHOLD = 0.2  # below, 128 hashes find too few of the pairs, and half of all text is alike
 
 
@@ -29,10 +30,12 @@ def duplicates(texts, threshold=0.8, *, shingle_size=3, seed=1):
     Exact: the same after `units.normalise` (Unicode NFKC, case, white space). Near: the Jaccard similarity of
     their shingles, runs of `shingle_size` words (characters, in Chinese), is at least `threshold`. Near pairs are
     looked for by MinHash (99 % of those just at the threshold are found, more of the others) and each is checked by
-    its true similarity, so none that is reported is false. `threshold=None`: exact ones alone.
+    its true similarity, so none that is reported is false. So that form letters, all a little less alike than that,
+    take no quadratic time, a band's bucket gives at most 100 texts to compare with: of such a crowd more may be missed.
+    `threshold=None`: exact ones alone.
 
-    `texts`: an iterable of str; a stream such as `read_texts(path)` is read twice and not held: about 400 bytes a
-    text are, and the shingles of texts that look like another.
+    `texts`: an iterable of str; a stream such as `read_texts(path)` is read twice, not held: about 400 bytes a text
+    are, and the shingles of texts that look like another.
     Raises InputError for a threshold outside [0.2, 1], and where datasketch is missing.
     """
     _check(texts, threshold, shingle_size)
@@ -104,7 +107,8 @@ def _near(texts, unique, keys, threshold, shingle_size):
         else:
             kept[index] = mine
             for band, bucket in places:
-                members[band][bucket].append(index)
+                if len(members[band][bucket]) < CROWD:  # form letters with other names share most bands
+                    members[band][bucket].append(index)
     return found
 
 

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import lm_keras as lk
+from lm_keras.data import near_duplicates
 from lm_keras.data.minhash import NUM_HASHES, band_hasher, bands
 from lm_keras.data.near_duplicates import duplicates, jaccard, without_duplicates
 from lm_keras.data.units import normalise, runs, units
@@ -120,6 +121,22 @@ def test_what_is_like_a_dropped_text_only_is_kept():
     assert without_duplicates([a, b, c], 0.7) == [a, c]
     again = duplicates([a, b, b.upper()], 0.7)
     assert [(pair.index, pair.of, pair.kind) for pair in again] == [(1, 0, "near"), (2, 0, "near")]
+
+
+def test_form_letters_take_no_quadratic_time(monkeypatch):
+    """All of them are a little less alike than the threshold, and so a candidate for all others."""
+    compared = []
+    monkeypatch.setattr(near_duplicates, "jaccard", lambda a, b: compared.append(0) or jaccard(a, b))
+    monkeypatch.setattr(near_duplicates, "CROWD", 10)
+    letter = " ".join(f"common{i}" for i in range(30))
+    texts = [f"{letter} a{i} b{i} c{i} d{i}" for i in range(400)]
+    assert 0.75 < similarity(*texts[:2]) < 0.8
+    assert duplicates(texts[:200]) == []
+    half = len(compared)
+    assert duplicates(texts) == []
+    assert len(compared) - half < 2.5 * half
+    again = [f"{text[: text.rindex(' ')]} e" for text in texts[::10]]
+    assert [(pair.index, pair.of) for pair in duplicates(texts + again)] == [(400 + i, 10 * i) for i in range(40)]
 
 
 def test_chinese_is_compared_by_characters():
