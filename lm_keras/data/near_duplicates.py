@@ -31,7 +31,7 @@ def duplicates(texts, threshold=0.8, *, shingle_size=3, seed=1):
     their shingles, runs of `shingle_size` words (characters, in Chinese), is at least `threshold`. Near pairs are
     looked for by MinHash (99 % of those just at the threshold are found, more of the others) and each is checked by
     its true similarity, so none that is reported is false. So that form letters, all a little less alike than that,
-    take no quadratic time, a band's bucket gives at most 100 texts to compare with: of such a crowd more may be missed.
+    take no quadratic time, a bucket gives at most 100 texts to compare with: of such a crowd more may be missed.
     `threshold=None`: exact ones alone.
 
     `texts`: an iterable of str; a stream such as `read_texts(path)` is read twice, not held: about 400 bytes a text
