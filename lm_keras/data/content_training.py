@@ -5,6 +5,7 @@ import numpy as np
 from lm_keras.data.content_classifier import ContentClassifier, features
 from lm_keras.data.content_filter import ContentFilter
 from lm_keras.data.split import split_texts
+from lm_keras.data.units import check_texts
 from lm_keras.errors import InputError
 from lm_keras.extra import analysis
 
@@ -22,6 +23,7 @@ def train_content_filter(texts, labels, *, words=None, precision=0.95, validatio
     Raises InputError for labels that do not fit, a class that is missing on a side, and a precision that no threshold
     reaches.
     """
+    check_texts(texts)
     texts, labels = list(texts), _labels(labels)
     if len(texts) != len(labels) or not len(texts):
         raise InputError(f"got {len(texts)} texts and {len(labels)} labels; give one label for each, at least one")

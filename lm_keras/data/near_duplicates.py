@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from lm_keras.data.minhash import band_hasher, bands
-from lm_keras.data.units import normalise, runs
+from lm_keras.data.units import check_texts, normalise, runs
 from lm_keras.errors import InputError
 
 CROWD = 100  # kept texts of one bucket that a text is compared with
@@ -65,9 +65,9 @@ def jaccard(a, b):
 
 
 def _check(texts, threshold, shingle_size):
-    if isinstance(texts, (str, bytes)):
-        raise InputError("expected an iterable of texts, got one string; put it into a list, or read_texts(path)")
-    if threshold is not None and not LEAST_THRESHOLD <= threshold <= 1:
+    check_texts(texts)
+    number = isinstance(threshold, (int, float))
+    if threshold is not None and not (number and LEAST_THRESHOLD <= threshold <= 1):
         raise InputError(f"threshold is a similarity between {LEAST_THRESHOLD} and 1, or None, got {threshold!r}")
     if not isinstance(shingle_size, int) or shingle_size < 1:
         raise InputError(f"shingle_size is a whole number of at least 1, got {shingle_size!r}")

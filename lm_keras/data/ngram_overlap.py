@@ -4,7 +4,7 @@ import heapq
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from lm_keras.data.units import runs
+from lm_keras.data.units import check_texts, runs
 from lm_keras.errors import InputError
 
 CONTAMINATED = 0.7
@@ -48,9 +48,8 @@ def overlap(train, test, n=8, *, num_worst=10):
     """
     if not isinstance(n, int) or n < 1:
         raise InputError(f"n is a whole number of words of at least 1, got {n!r}")
-    for name, texts in {"train": train, "test": test}.items():
-        if isinstance(texts, (str, bytes)):
-            raise InputError(f"{name} is one string; give an iterable of texts, such as a list or read_texts(path)")
+    check_texts(train, "train")
+    check_texts(test, "test")
     if isinstance(test, Iterator):
         test = list(test)
     wanted, found = set(), set()

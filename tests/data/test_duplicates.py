@@ -178,6 +178,8 @@ def test_streams_and_iterators_give_what_a_list_gives(edited):
     ("texts", "options", "message"),
     [
         ("one text", {}, "got one string"),
+        (None, {}, "texts: got NoneType; give an iterable of texts"),
+        (["a"], {"threshold": "0.8"}, "or None, got '0.8'"),
         (["a", None], {}, "must be a str, got NoneType"),
         (["a"], {"threshold": 0.1}, "between 0.2 and 1, or None, got 0.1"),
         (["a"], {"threshold": float("nan")}, "got nan"),

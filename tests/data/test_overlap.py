@@ -60,9 +60,10 @@ def test_the_worst_come_first_whatever_their_case_and_punctuation():
         (["a"], ["a"], 0, "at least 1, got 0"),
         (["a"], [], 8, "no test text"),
         ([""], ["", " "], 8, "no test text"),
-        ("a b", ["a"], 8, "train is one string"),
-        (["a"], "a b", 8, "test is one string"),
+        ("a b", ["a"], 8, "train: got one string"),
+        (["a"], "a b", 8, "test: got one string"),
         (["a"], [None], 8, "got NoneType"),
+        (None, ["a"], 8, "train: got NoneType"),
     ],
 )
 def test_bad_input_is_one_clear_line(train, test, n, message):

@@ -228,6 +228,8 @@ def test_parts_of_a_page():
 def test_what_a_report_cannot_be_made_of(tmp_path, monkeypatch):
     with pytest.raises(InputError, match="reads the texts several times"):
         lk.data.write_report(iter(["a"]), tmp_path / "a.html")
+    with pytest.raises(InputError, match=r"got one string; give .* read_texts\(path\)"):
+        lk.data.write_report("news.txt", tmp_path / "a.html")
     with pytest.raises(InputError, match="there is no text"):
         lk.data.write_report([], tmp_path / "a.html")
     monkeypatch.setitem(sys.modules, "datasketch", None)
