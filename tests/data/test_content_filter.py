@@ -71,6 +71,14 @@ def test_the_threshold_reaches_the_precision_on_validation(offers, trained):
     assert trained.reason("win a darn prize") == "word list: rude"
 
 
+def test_the_threshold_is_not_chosen_by_copies(offers):
+    texts, labels = offers
+    copies = [f"offer {i % 3} of the day, call us now and win one of five prizes" for i in range(200)]
+    found = train_content_filter([*texts, *copies], [*labels, *[1] * 200], words=(), precision=0.7, validation=0.4)
+    valid = lk.data.split_texts(list(range(len(texts) + 200)), 0.4, 0)[1]
+    assert found.measured["num_texts"] <= sum(place < len(texts) for place in valid)
+
+
 @pytest.mark.parametrize("precision", [0.5, 0.75, 0.9])
 def test_of_all_thresholds_the_one_with_the_highest_recall_is_chosen(precision):
     rng = np.random.default_rng(1)
@@ -135,10 +143,10 @@ def test_damaged_files_are_one_clear_line(tmp_path, trained):
         ("one text", [0] * 8, {}, "got one string"),
         (["a b"] * 9, [0] * 8, {}, "got 9 texts and 8 labels"),
         ([], [], {}, "got 0 texts"),
-        (["a b"] * 30, [0] * 30, {}, "texts of one class only"),
+        (["a b"] * 30, [0] * 30, {}, "has not texts of both classes"),
         (["a b"] * 30, [0, 2] * 15, {}, "labels are 1"),
         (["a b"] * 30, [0, 1] * 15, {"precision": 0}, "precision is a share"),
-        (["a b"] * 60, [0, 1] * 30, {"precision": 1.0}, "no threshold drops texts"),
+        ([f"a b {i} c {i}" for i in range(60)], [0, 1] * 30, {"precision": 1.0}, "no threshold drops texts"),
         ([f"w{i}" for i in range(60)], [0, 1] * 30, {}, "no word comes in two"),
     ],
 )
