@@ -110,8 +110,8 @@ def told_by(folder):
     return told
 
 
-def load_texts(source, unit, split, splits):
-    """The texts of a path or of a known set: the wanted split, or the first of `splits` that it has."""
+def load_texts(source, unit, split, splits, records=False):
+    """The texts, or `records` too, of a path or of a known set: the wanted split, or the first of `splits` it has."""
     from lm_keras import data
 
     if not source:
@@ -119,11 +119,13 @@ def load_texts(source, unit, split, splits):
     if not Path(source).exists() and source in data.available():
         known = data.splits(source)
         texts = data.load(source, split or next((name for name in splits if name in known), known[0]))
-        if not isinstance(texts[0], str):
+        if not records and not isinstance(texts[0], str):
             raise InputError(f"{source} holds {type(texts[0]).__name__} records, no running text; give other data")
         return texts
     if not Path(source).exists() and "/" not in source and "." not in source:
         raise InputError(f"{source!r} is neither a file nor a known set; known: {', '.join(data.available())}")
+    if split:
+        raise InputError(f"--split {split} is for known sets, and {source} is none; leave it out")
     return data.read_texts(source, unit=unit)
 
 

@@ -4,6 +4,7 @@ import os
 from typing import NamedTuple
 
 from lm_keras.data.content_classifier import ContentClassifier
+from lm_keras.data.units import check_texts
 from lm_keras.data.word_list import PACKAGED, WordList, read_word_list
 from lm_keras.errors import InputError, naming
 from lm_keras.files import read_tensors, write_tensors
@@ -49,6 +50,7 @@ class ContentFilter:
 
     def filter(self, texts, dropped=None):
         """Yields the texts that are kept; each of the others is appended to the list `dropped`, as a `Dropped`."""
+        check_texts(texts)
         for index, text in enumerate(texts):
             reason = self.reason(text)
             if reason is None:

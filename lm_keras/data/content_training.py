@@ -4,7 +4,9 @@ import numpy as np
 
 from lm_keras.data.content_classifier import ContentClassifier, features
 from lm_keras.data.content_filter import ContentFilter
+from lm_keras.data.near_duplicates import duplicates
 from lm_keras.data.split import split_texts
+from lm_keras.data.units import check_texts
 from lm_keras.errors import InputError
 from lm_keras.extra import analysis
 
@@ -17,20 +19,26 @@ def train_content_filter(texts, labels, *, words=None, precision=0.95, validatio
     TF-IDF of words and pairs of words that come in two texts or more, the `max_features` most frequent, and logistic
     regression by scikit-learn, on all but a share `validation` of the texts, drawn by `seed`. The threshold is the
     one of highest recall on that share for which at least `precision` of what it drops is unwanted; what it reaches
-    there is in `filter.measured`, a little better than on new text, as the threshold was chosen by it.
+    there is in `filter.measured`, a little better than on new text, as the threshold was chosen by it. Texts of that
+    share that repeat another one (`duplicates`) are left out: the classifier would know them by heart.
     `words`: as for `ContentFilter`.
     Raises InputError for labels that do not fit, a class that is missing on a side, and a precision that no threshold
     reaches.
     """
+    check_texts(texts)
     texts, labels = list(texts), _labels(labels)
     if len(texts) != len(labels) or not len(texts):
         raise InputError(f"got {len(texts)} texts and {len(labels)} labels; give one label for each, at least one")
     if not 0 < precision <= 1:
         raise InputError(f"precision is a share above 0 and at most 1, got {precision!r}")
-    train, valid = (np.array(side) for side in split_texts(list(range(len(texts))), validation, seed))
+    train, valid = split_texts(list(range(len(texts))), validation, seed)
+    repeated = {pair.index - len(train) for pair in duplicates([texts[place] for place in train + valid])}
+    valid = [place for index, place in enumerate(valid) if index not in repeated]
     for name, side in {"training": train, "validation": valid}.items():
         if len(set(labels[side])) < 2:
-            raise InputError(f"the {name} part has texts of one class only; give more texts of both classes")
+            raise InputError(
+                f"the {name} part has not texts of both classes; give more, that do not repeat each other"
+            )
     classifier = _fit([texts[place] for place in train], labels[train], max_features)
     scores = np.array([classifier.score(texts[place]) for place in valid])
     threshold, measured = _threshold(scores, labels[valid], precision)

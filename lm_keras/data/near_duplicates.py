@@ -8,9 +8,10 @@ from typing import NamedTuple
 import numpy as np
 
 from lm_keras.data.minhash import band_hasher, bands
-from lm_keras.data.units import normalise, runs
+from lm_keras.data.units import check_texts, normalise, runs
 from lm_keras.errors import InputError
 
+CROWD = 100  # kept texts of one bucket that a text is compared with
 LEAST_THRESHOLD = 0.2  # below, 128 hashes find too few of the pairs, and half of all text is alike
 
 
@@ -29,10 +30,12 @@ def duplicates(texts, threshold=0.8, *, shingle_size=3, seed=1):
     Exact: the same after `units.normalise` (Unicode NFKC, case, white space). Near: the Jaccard similarity of
     their shingles, runs of `shingle_size` words (characters, in Chinese), is at least `threshold`. Near pairs are
     looked for by MinHash (99 % of those just at the threshold are found, more of the others) and each is checked by
-    its true similarity, so none that is reported is false. `threshold=None`: exact ones alone.
+    its true similarity, so none that is reported is false. So that form letters, all a little less alike than that,
+    take no quadratic time, a bucket gives at most 100 texts to compare with: of such a crowd more may be missed.
+    `threshold=None`: exact ones alone.
 
-    `texts`: an iterable of str; a stream such as `read_texts(path)` is read twice and not held: about 400 bytes a
-    text are, and the shingles of texts that look like another.
+    `texts`: an iterable of str; a stream such as `read_texts(path)` is read twice, not held: about 400 bytes a text
+    are, and the shingles of texts that look like another.
     Raises InputError for a threshold outside [0.2, 1], and where datasketch is missing.
     """
     _check(texts, threshold, shingle_size)
@@ -62,9 +65,9 @@ def jaccard(a, b):
 
 
 def _check(texts, threshold, shingle_size):
-    if isinstance(texts, (str, bytes)):
-        raise InputError("expected an iterable of texts, got one string; put it into a list, or read_texts(path)")
-    if threshold is not None and not LEAST_THRESHOLD <= threshold <= 1:
+    check_texts(texts)
+    number = isinstance(threshold, (int, float))
+    if threshold is not None and not (number and LEAST_THRESHOLD <= threshold <= 1):
         raise InputError(f"threshold is a similarity between {LEAST_THRESHOLD} and 1, or None, got {threshold!r}")
     if not isinstance(shingle_size, int) or shingle_size < 1:
         raise InputError(f"shingle_size is a whole number of at least 1, got {shingle_size!r}")
@@ -104,7 +107,8 @@ def _near(texts, unique, keys, threshold, shingle_size):
         else:
             kept[index] = mine
             for band, bucket in places:
-                members[band][bucket].append(index)
+                if len(members[band][bucket]) < CROWD:  # form letters with other names share most bands
+                    members[band][bucket].append(index)
     return found
 
 

@@ -4,7 +4,7 @@ import heapq
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from lm_keras.data.units import runs
+from lm_keras.data.units import check_texts, runs
 from lm_keras.errors import InputError
 
 CONTAMINATED = 0.7
@@ -40,21 +40,21 @@ def overlap(train, test, n=8, *, num_worst=10):
 
     Case, punctuation and white space do not count (`units.runs`). n=8, and a text as contaminated from 70 % of its
     n-grams on, as for PaLM (Chowdhery et al. 2022, section 8); n=13 as for GPT-3 (Brown et al. 2020, appendix C).
-    A test text of fewer than n words is one n-gram and found where a training text is the same as a whole.
+    A test text of fewer than n words is one n-gram and found where a training text is the same as a whole; blank
+    ones, such as the empty lines of two files, are no texts here.
     `worst`: the test texts with the largest shares, none with a share of 0.
     `train` is read once and not held; of `test` the n-grams are, about 150 bytes each.
     Raises InputError for n below 1, and a test set without texts.
     """
     if not isinstance(n, int) or n < 1:
         raise InputError(f"n is a whole number of words of at least 1, got {n!r}")
-    for name, texts in {"train": train, "test": test}.items():
-        if isinstance(texts, (str, bytes)):
-            raise InputError(f"{name} is one string; give an iterable of texts, such as a list or read_texts(path)")
+    check_texts(train, "train")
+    check_texts(test, "test")
     if isinstance(test, Iterator):
         test = list(test)
     wanted, found = set(), set()
     for text in test:
-        wanted.update(runs(text, n))
+        wanted.update(_ngrams(text, n))
     if not wanted:
         raise InputError("there is no test text; give at least one")
     for text in train:
@@ -62,11 +62,17 @@ def overlap(train, test, n=8, *, num_worst=10):
     return _report(test, found, n, num_worst)
 
 
+def _ngrams(text, n):
+    return [ngram for ngram in runs(text, n) if ngram]  # a blank text is one run of nothing
+
+
 def _report(test, found, n, num_worst):
     counts = dict.fromkeys(("texts", "ngrams", "found", "touched", "contaminated", "whole"), 0)
     worst = []  # a heap of the largest shares; of equal ones the first texts
     for index, text in enumerate(test):
-        ngrams = runs(text, n)
+        ngrams = _ngrams(text, n)
+        if not ngrams:
+            continue
         hits = sum(ngram in found for ngram in ngrams)
         share = hits / len(ngrams)
         more = (1, len(ngrams), hits, hits > 0, share >= CONTAMINATED, hits == len(ngrams))

@@ -3,12 +3,15 @@
 import re
 
 SEPARATOR = "[ \u00a0\u2009\u202f\u2010\u2011\u2013-]"  # spaces and hyphens, one between two groups
-# Groups of digits, 13 or more in all; not the digits after a decimal point.
-_DIGITS = re.compile(rf"(?=\d)(?<!\d)(?<!\d\.)\d(?:{SEPARATOR}?\d){{12,}}")
+_DIGITS = re.compile(rf"(?=\d)(?<!\d)\d(?:{SEPARATOR}?\d){{12,}}")  # groups of digits, 13 or more in all
+_DECIMAL_POINT = re.compile(r"\d\.")
+_YEARS = re.compile(r"(?:19|20)\d\d(?:\D(?:19|20)\d\d)+")
+_ISBN = re.compile("97[89][0-9]{10}")  # no bank's numbers begin so
 _GROUP = re.compile(r"\d+")
 _IBAN_BEGIN = re.compile(r"(?=[A-Z])(?<![A-Za-z0-9])[A-Z]{2}[0-9]{2}")
 _IBAN = re.compile("[A-Z]{2}[0-9]{2}(?:[ \u00a0]?[A-Z0-9]){11,30}")
 CARD_DIGITS = range(13, 20)
+LEAST_GROUP = 3  # digits between two separators of a card number; rows of smaller numbers are something else
 LEAST_IBAN, MOST_IBAN = 15, 34  # Norway's, and what the standard allows
 
 
@@ -28,19 +31,22 @@ def iban(compact):
 def replace_cards(text, mark):
     """`(text, count)` with each card number replaced by `mark`: 13 to 19 digits that pass the Luhn check.
 
-    Spaces or hyphens may stand between groups of digits; of a longer row of groups ("12 4111 1111 1111 1111 05") each
-    part that is such a number goes.
+    Spaces or hyphens may stand between groups of 3 digits or more (the last may have fewer); of a longer row of
+    groups ("12 4111 1111 1111 1111 05") each part that is such a number goes. Years, ISBN and digits after a decimal
+    point stay.
     """
-    count = 0
+    count = last = 0  # where the last one ended: the point after it is no decimal point
 
     def replaced(run):
-        nonlocal count
+        nonlocal count, last
+        if run.start() - 1 != last and _DECIMAL_POINT.match(text, max(run.start() - 2, 0)):
+            return run[0]
         parts, done = [], 0
         groups = [group.span() for group in _GROUP.finditer(run[0])]
         for first, (start, _) in enumerate(groups):
-            if start >= done and (end := _card_end(run[0], groups[first:])):
+            if start >= done and (end := _card_end(run[0], groups[first : first + CARD_DIGITS.stop])):
                 parts += [run[0][done:start], mark]
-                count, done = count + 1, end
+                count, done, last = count + 1, end, run.start() + end
         return "".join(parts) + run[0][done:]
 
     return _DIGITS.sub(replaced, text), count
@@ -48,13 +54,16 @@ def replace_cards(text, mark):
 
 def _card_end(run, groups):
     """Where the longest card number ends that begins with the first group, or None."""
-    digits, longest = "", None
+    digits, longest, begin = "", None, groups[0][0]
     for start, end in groups:
         digits += run[start:end]
         if len(digits) >= CARD_DIGITS.stop:
             break
-        if len(digits) in CARD_DIGITS and luhn(digits):
+        other = _ISBN.fullmatch(digits) or _YEARS.fullmatch(run, begin, end)
+        if len(digits) in CARD_DIGITS and luhn(digits) and not other:
             longest = end
+        if end - start < LEAST_GROUP:
+            break
     return longest
 
 

@@ -11,6 +11,7 @@ from lm_keras.data.report_findings import findings
 from lm_keras.data.report_html import bullets, example, image, page, paragraph, section, side_by_side, table
 from lm_keras.data.scrubbing import scrub
 from lm_keras.data.text_statistics import Sample, Statistics, statistics
+from lm_keras.data.units import check_texts
 from lm_keras.errors import InputError
 from lm_keras.files import write_text
 
@@ -28,27 +29,31 @@ class Measured(NamedTuple):
     num_personal: int  # texts that hold such data
     unwanted: Counter  # {category of the word list: texts}
     overlap: object  # Overlap, or None without a test set
+    labels: Counter  # {class: number}, empty without labels
 
 
-def write_report(texts, path, test=None, *, title="Data report", compared=COMPARED, seed=0):
+def write_report(texts, path, test=None, *, title="Data report", labels=None, compared=COMPARED, seed=0):
     """Writes a report on `texts` as one HTML page and returns what it found worth a look, a list of sentences.
 
-    Sizes and lengths, words, languages, scripts, damaged characters, duplicates, personal data, unwanted words, and
-    with `test` the overlap of its 8-grams. The page holds its pictures, needs no network, runs no script, and shows
-    examples of the texts only after `scrub`.
+    Sizes and lengths, words, languages, scripts, damaged characters, duplicates, personal data, unwanted words, with
+    `test` the overlap of its 8-grams, with `labels` ({class: number}) the shares of the classes. The page holds its
+    pictures, needs no network, runs no script, and shows examples of the texts only after `scrub`.
     `texts`, `test`: iterables of str that can be iterated again and again, such as a list or `read_texts(path)`. All
     is counted over all texts but the languages (10,000 texts drawn at random) and the duplicates: with more than
     `compared` texts they are looked for among so many drawn at random, and the page says so.
     Raises InputError for no text, and where a library of the extra `analysis` is missing.
     """
-    measured = _measure(texts, test, compared, seed)
+    measured = _measure(texts, test, labels, compared, seed)
     notes = findings(measured)
-    sections = (_sizes, _words, _languages, _characters, _repetition, _personal, _unwanted, _overlap)
+    sections = (_sizes, _labels, _words, _languages, _characters, _repetition, _personal, _unwanted, _overlap)
     write_text(path, page(title, _first(notes), *(make(measured) for make in sections), _method(measured)))
     return notes
 
 
-def _measure(texts, test, compared, seed):
+def _measure(texts, test, labels, compared, seed):
+    check_texts(texts)
+    if test is not None:
+        check_texts(test, "test")
     if iter(texts) is texts:
         raise InputError("a report reads the texts several times; give a list, or read_texts(path)")
     counted = statistics(_shown(texts, "counting"), seed=seed)
@@ -64,7 +69,7 @@ def _measure(texts, test, compared, seed):
             unwanted[category] += 1
     repeated = duplicates(sample.texts, THRESHOLD)
     shared = overlap(_shown(texts, "overlap"), test) if test is not None else None
-    return Measured(counted, sample.texts, repeated, personal, num_personal, unwanted, shared)
+    return Measured(counted, sample.texts, repeated, personal, num_personal, unwanted, shared, Counter(labels))
 
 
 def _shown(texts, what):
@@ -96,6 +101,16 @@ def _sizes(measured):
     picture = image(plots.length_histogram(found.word_lengths, "words"), "histogram of the lengths in words")
     totals = table(rows) + table(lengths, ("length of a text", "characters", "words"))
     return section("Size and lengths", side_by_side(totals, picture))
+
+
+def _labels(measured):
+    found = measured.labels
+    if not found:
+        return ""
+    shares = {name: count / found.total() for name, count in found.most_common()}
+    rows = [(name, found[name], share) for name, share in shares.items()]
+    classes = table(rows, ("class", "records", "share"))
+    return section("Labels", side_by_side(classes, image(plots.shares(shares), "shares of the classes")))
 
 
 def _words(measured):

@@ -16,7 +16,7 @@ def length_histogram(lengths, unit):
         axes.hist(lengths, bins=edges if len(edges) > 1 else 1, color=BAR)
         median = float(np.median(lengths))
         axes.axvline(median, color=LINE, linestyle="--", label=f"median {median:g}")
-        axes.set(xscale="log", yscale="log")
+        axes.set(xscale="log", yscale="log", ylim=(0.5, None))  # so that a single text is seen
         axes.legend()
     return figure
 

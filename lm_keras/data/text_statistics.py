@@ -10,7 +10,7 @@ import numpy as np
 
 from lm_keras.data.characters import is_damaged, is_mojibake, odd_characters, scripts
 from lm_keras.data.languages import language
-from lm_keras.data.units import normalise, units
+from lm_keras.data.units import check_texts, normalise, units
 from lm_keras.errors import InputError
 
 SEGMENT = 1_000  # words of which the share of different ones is averaged
@@ -71,8 +71,7 @@ def statistics(texts, *, language_sample=10_000, seed=0):
     (`units.units`). Languages are told by `language` for `language_sample` texts drawn at random by `seed`; 0 for
     none. Memory: the vocabulary, the sample, and 16 bytes a text. Raises InputError where there is no text.
     """
-    if isinstance(texts, (str, bytes)):
-        raise InputError("expected an iterable of texts, got one string; put it into a list, or read_texts(path)")
+    check_texts(texts)
     seen, sample = _Counts(), Sample(language_sample, seed)
     for text in texts:
         seen.add(text)

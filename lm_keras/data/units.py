@@ -19,6 +19,14 @@ _UNITS = re.compile(f"[{_ALONE}]|{_LETTERS}(?:['’]{_LETTERS})*")
 _ASCII_UNITS = re.compile(r"[A-Za-z0-9_]+(?:'[A-Za-z0-9_]+)*")
 
 
+def check_texts(texts, name="texts"):
+    """Raises InputError for what is no iterable of texts, such as one string, whose characters would be taken so."""
+    if isinstance(texts, (str, bytes)):
+        raise InputError(f"{name}: got one string; give an iterable of texts, such as a list or read_texts(path)")
+    if not hasattr(texts, "__iter__"):
+        raise InputError(f"{name}: got {type(texts).__name__}; give an iterable of texts, such as a list")
+
+
 def normalise(text):
     """Unicode NFKC, case folded, white space runs as one space, none at the ends.
 

@@ -37,6 +37,9 @@ class WordList:
     """Finds the words and phrases of {category: [word]} in texts: whole words, whatever their case or disguise."""
 
     def __init__(self, categories):
+        for category, words in categories.items():
+            if isinstance(words, str):
+                raise InputError(f"the words of {category!r} are one string, {words!r}; put them into a list")
         self.categories = {category: list(words) for category, words in categories.items()}
         self.words, self.phrases, self.unspaced, self.by_length = {}, {}, {}, {}
         for category, words in self.categories.items():
@@ -52,6 +55,10 @@ class WordList:
         tokens = tuple(token.strip(_EDGES) for token in _TOKEN.findall(word))
         if len(tokens) > 1:
             self.phrases[" " + " ".join(tokens) + " "] = category
+        elif tokens != (word,):
+            raise InputError(
+                f"{word!r} would never be found: words begin and end with a letter or digit; leave it out"
+            )
         else:
             self.words[word] = category
             self.by_length.setdefault(len(word), []).append(word)
@@ -78,8 +85,9 @@ class WordList:
 
     def _of(self, token):
         word = token.strip(_EDGES)
-        if word in self.words:
-            return self.words[word]
+        for form in (word, word.removesuffix("'s")):
+            if form in self.words:
+                return self.words[form]
         if _LONG.search(word):
             for kept in (r"\1", r"\1\1"):
                 if category := self.words.get(_LONG.sub(kept, word)):
@@ -102,8 +110,12 @@ class WordList:
 
 
 def _fold(text):
-    """Case folded, full width made plain, accents off."""
+    """Case folded, full width made plain; accents and invisible characters off."""
     if not text.isascii():
         decomposed = unicodedata.normalize("NFKD", text)
-        text = "".join(character for character in decomposed if not unicodedata.combining(character))
+        text = "".join(
+            "'" if character == "’" else character
+            for character in decomposed
+            if not unicodedata.combining(character) and unicodedata.category(character) != "Cf"
+        )
     return " ".join(text.casefold().split())

@@ -4,6 +4,8 @@ import html
 import re
 import unicodedata
 
+from lm_keras.text.checks import check_text
+
 # Only known element names are tags: "a < b", "<unk>" and "<3" are text.
 _ELEMENTS = """
 a abbr acronym address applet area article aside audio b base basefont bdi bdo big blink blockquote body br button
@@ -13,11 +15,13 @@ kbd label legend li link main map mark marquee menu meta meter nav noframes nosc
 p param picture pre progress q rp rt ruby s samp script search section select slot small source span strike strong
 style sub summary sup svg table tbody td template textarea tfoot th thead time title tr track tt u ul var video wbr
 """
-# Elements that end a line; all other tags vanish without a trace ("<b>bo</b>ld" is "bold").
+# Elements that end a line. A cell of a table ends a word; all other tags vanish ("<b>bo</b>ld" is "bold").
 _BLOCKS = """
 address article aside blockquote body br caption center dd details div dl dt fieldset figcaption figure footer form
 h1 h2 h3 h4 h5 h6 head header hr html li main nav ol option p pre section summary table tbody tfoot thead title tr ul
 """
+
+_INSTEAD = dict.fromkeys(_BLOCKS.split(), "\n") | {"td": " ", "th": " "}
 
 # What is not closed hides the rest, as in a browser; and so no pattern searches to the end more than once.
 _COMMENT = re.compile(r"<!--.*?(?:-->|\Z)|<!doctype[^<>]*>", re.IGNORECASE | re.DOTALL)
@@ -45,9 +49,10 @@ def clean(text):
     run of spaces is one space, lines are stripped, there is at most one empty line in a row. Text that only looks
     like a tag (`a < b`, `<unk>`) stays. A lone surrogate, which UTF-8 cannot hold, becomes U+FFFD.
     """
+    check_text(text)
     if "<" in text:
         text = _HIDDEN.sub("", _COMMENT.sub("", text))
-        text = _TAG.sub(lambda tag: "\n" if tag[1].lower() in _BLOCKS.split() else "", text)
+        text = _TAG.sub(lambda tag: _INSTEAD.get(tag[1].lower(), ""), text)
     if "&" in text:
         text = html.unescape(text)
     text = _SURROGATE.sub("\ufffd", text)

@@ -4,6 +4,7 @@ import functools
 
 from lm_keras.errors import InputError
 from lm_keras.text import nltk_resources
+from lm_keras.text.checks import as_list, check_words
 
 _SNOWBALL = {
     "ar": "arabic", "da": "danish", "de": "german", "en": "english", "es": "spanish", "fi": "finnish",
@@ -20,7 +21,7 @@ def stem(words, language="en"):
     Needs no download. A stem need not be a word ("happy" is "happi"). Chinese words, which have no endings, come back
     as they are. InputError for a language that Snowball does not know.
     """
-    words = nltk_resources.check_words(words, "stem")
+    words = check_words(words, "stem")
     if language == "zh":
         return words
     if language not in _SNOWBALL:
@@ -37,7 +38,10 @@ def lemmas(words, language="en"):
     words, which do not inflect. English needs nltk.download("wordnet"), and nothing stands in for it: InputError
     without (`stem` needs no download). InputError for other languages.
     """
-    pairs = [(word, "NN") if isinstance(word, str) else word for word in nltk_resources.check_words(words, "lemmas")]
+    pairs = [(word, "NN") if isinstance(word, str) else word for word in as_list(words, "lemmas")]
+    for pair in pairs:
+        if not isinstance(pair, tuple) or len(pair) != 2 or not all(isinstance(part, str) for part in pair):
+            raise InputError(f"lemmas takes words, or the pairs of lk.text.tags, got {pair!r}")
     if language == "zh":
         return [word for word, _ in pairs]
     if language != "en":

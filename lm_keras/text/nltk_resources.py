@@ -16,10 +16,3 @@ def find(path):
 def missing(what, resource):
     """The InputError for something that `nltk.download(resource)` brings."""
     return InputError(f'{what}, which is not installed: run nltk.download("{resource}")')
-
-
-def check_words(words, name):
-    """`words` as a list; InputError for a text, whose characters would be taken for words."""
-    if isinstance(words, str):
-        raise InputError(f"{name} takes a list of words, not a text: give lk.text.words(text)")
-    return list(words)

@@ -4,6 +4,7 @@ import functools
 
 from lm_keras.errors import InputError
 from lm_keras.text import nltk_resources, segmentation
+from lm_keras.text.checks import check_words
 
 _NLTK = {"en": "eng", "ru": "rus"}
 
@@ -16,7 +17,7 @@ def tags(words, language="en"):
     "zh": jieba's dictionary and hidden Markov model (tags as of ICTCLAS), no download.
     InputError for other languages. Source: document 003, preprocessing (词性标注).
     """
-    words = nltk_resources.check_words(words, "tags")
+    words = check_words(words, "tags")
     if language == "zh":
         segmentation.load_jieba()
         from jieba import posseg

@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 from lm_keras.errors import InputError
+from lm_keras.text.checks import check_text
 
 # The languages of NLTK's punkt_tab. Only English is packaged here; the others need nltk.download("punkt_tab").
 PUNKT = {
@@ -25,6 +26,7 @@ def sentences(text, language="en"):
     "en" and the other Punkt languages: NLTK's Punkt; "zh": after 。！？…； and the quotes that close there; None
     (text that is already words between spaces): one sentence a line.
     """
+    check_text(text)
     check_language(language)
     if language is None:
         parts = text.split("\n")
@@ -43,6 +45,7 @@ def words(text, language="en", change=None):
     "en" and the other Punkt languages: sentences, then NLTK's word tokenizer on each, as `nltk.word_tokenize`;
     "zh": jieba; None: what is between ASCII spaces. `change` is done to each sentence once it is found (lower case).
     """
+    check_text(text)
     check_language(language)
     change = change or str
     if language is None:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from lm_keras.errors import InputError
 from lm_keras.text import nltk_resources, segmentation
+from lm_keras.text.checks import check_words
 
 # NLTK's names of languages that `segmentation` calls by their code.
 _NAMES = segmentation.PUNKT | {"zh": "chinese"}
@@ -33,7 +34,7 @@ def stop_words(language="en"):
 def without_stop_words(words, language="en"):
     """The words of a list that are no stop words, in any case, in their order. Punctuation marks stay."""
     stop = stop_words(language)
-    return [word for word in nltk_resources.check_words(words, "without_stop_words") if word.lower() not in stop]
+    return [word for word in check_words(words, "without_stop_words") if word.lower() not in stop]
 
 
 def _nltk_list(folder, name):

@@ -3,7 +3,8 @@
 from typing import NamedTuple
 
 from lm_keras.errors import InputError
-from lm_keras.text import nltk_resources, segmentation
+from lm_keras.text import segmentation
+from lm_keras.text.checks import as_list
 from lm_keras.text.stop_lists import stop_words
 
 MEASURES = {"likelihood_ratio": "likelihood_ratio", "pmi": "pmi", "student_t": "student_t", "chi_square": "chi_sq"}
@@ -19,9 +20,9 @@ class Collocation(NamedTuple):
 
 def ngrams(words, n):
     """The runs of `n` words of a list, as tuples: [("a", "b"), ("b", "c")] for ["a", "b", "c"] and 2."""
-    words = nltk_resources.check_words(words, "ngrams")
-    if n < 1:
-        raise InputError(f"n-grams of {n} words; give n of 1 or more")
+    words = as_list(words, "ngrams")
+    if not isinstance(n, int) or n < 1:
+        raise InputError(f"n-grams of {n!r} words; give n of 1 or more")
     return list(zip(*(words[i:] for i in range(n)), strict=False))
 
 
@@ -35,6 +36,8 @@ def collocations(texts, n=20, measure="likelihood_ratio", *, min_count=3, size=2
     """
     if isinstance(texts, str):
         raise InputError("collocations takes a list of texts, not one text: give [text]")
+    if not isinstance(n, int) or n < 1:
+        raise InputError(f"n={n!r}: give how many collocations you want, 1 or more")
     if measure not in MEASURES or size not in (2, 3):
         raise InputError(f"measure={measure!r}, size={size}: give one of {', '.join(MEASURES)}, and 2 or 3 words")
     from nltk import collocations as finders

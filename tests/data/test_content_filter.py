@@ -1,4 +1,4 @@
-"""ContentFilter: whole words in spite of disguises, and a classifier that is scikit-learn's, without scikit-learn."""
+"""ContentFilter: a classifier that is scikit-learn's, without scikit-learn; files; errors."""
 
 import json
 import sys
@@ -10,92 +10,12 @@ import lm_keras as lk
 from lm_keras.data.content_classifier import ContentClassifier, features
 from lm_keras.data.content_filter import ContentFilter
 from lm_keras.data.content_training import WEAK_PENALTY, _threshold, train_content_filter
-from lm_keras.data.word_list import read_word_list
 from lm_keras.errors import InputError
 from lm_keras.files import read_tensors, write_tensors
 
 WORDS = {"rude": ["darn", "ass", "cunt", "shit"], "threat": ["eat my hat"], "中文": ["坏蛋"]}
 
 
-@pytest.mark.parametrize(
-    "text",
-    [
-        "Scunthorpe is a classic town; the assassin passes Essex",
-        "a classy bass: Darnley, shitake, mishit, Massachusetts",
-        "take the A55 or 455 to the as s. bus; it's hit and miss",
-        "He will eat my hatter; meat my hat",
-        "a*b*c, 2*3, s*, *, d... @@@ !!",
-        "坏 人打了蛋",
-        "",
-    ],
-)
-def test_harmless_words_stay(text):
-    assert ContentFilter(WORDS).reason(text) is None
-
-
-@pytest.mark.parametrize(
-    ("text", "category"),
-    [
-        ("Oh DARN!", "rude"),
-        ("oh, (darn) it", "rude"),
-        ("'darn'", "rude"),
-        ("ｄａｒｎ dárn", "rude"),
-        ("daaaarn", "rude"),
-        ("asssss", "rude"),
-        ("5h1t! $hit", "rude"),
-        ("@ss", "rude"),
-        ("$hit happens", "rude"),
-        ("d*rn and s**t", "rude"),
-        ("d a r n it", "rude"),
-        ("so d.a.r.n. bad", "rude"),
-        ("s-h-i-t", "rude"),
-        ("I'll EAT  my\nhat!", "threat"),
-        ("他是坏蛋。", "中文"),
-        ("坏 蛋", "中文"),
-    ],
-)
-def test_disguises_are_seen_through(text, category):
-    assert ContentFilter(WORDS).reason(text) == f"word list: {category}"
-
-
-def test_the_packaged_list():
-    words = read_word_list()
-    assert len(words) >= 4 and all(words.values())
-    listed = [word for category in words.values() for word in category]
-    assert len(set(listed)) == len(listed)
-    packaged = ContentFilter()
-    assert all(packaged.reason(f"You {word}, he said.") for word in listed)
-    assert packaged.reason("Scunthorpe is a classic town") is None
-    kept = list(packaged.filter(lk.data.load("lee-news", "all")))
-    assert len(kept) == 300, "no news item is dropped"
-
-
-def test_a_list_of_ones_own(tmp_path):
-    path = tmp_path / "words.txt"
-    path.write_text("# mine\nblue  # a colour\n\n[fruit]\napple pie\npear\n", encoding="utf-8")
-    assert read_word_list(path) == {"unwanted": ["blue"], "fruit": ["apple pie", "pear"]}
-    own = ContentFilter(words=path)
-    dropped = []
-    texts = ["one pear", "red", "Apple  pie!", "BLUE", "pears"]
-    assert list(own.filter(iter(texts), dropped)) == ["red", "pears"]
-    assert dropped == [
-        (0, "one pear", "word list: fruit"),
-        (2, "Apple  pie!", "word list: fruit"),
-        (3, "BLUE", "word list: unwanted"),
-    ]
-    assert ContentFilter(words=["red"]).reason("red") == "word list: unwanted"
-    assert ContentFilter(words=()).reason("fuck") is None
-
-
-@pytest.mark.parametrize(("content", "message"), [("[fruit\na", "no category"), ("[ ]", "no category")])
-def test_a_wrong_list_is_one_clear_line(tmp_path, content, message):
-    path = tmp_path / "words.txt"
-    path.write_text(content)
-    with pytest.raises(InputError, match=message):
-        ContentFilter(path)
-
-
-# === The classifier ===
 COMMON = "you can get the new one today at our place and bring a friend with your phone 2024 1500"
 KINDS = ("meet late home dinner sorry train tomorrow", "win prize claim cash offer reply now")
 
@@ -149,6 +69,14 @@ def test_the_threshold_reaches_the_precision_on_validation(offers, trained):
     )
     assert trained.reason("win a prize claim cash now").startswith("classifier: ")
     assert trained.reason("win a darn prize") == "word list: rude"
+
+
+def test_the_threshold_is_not_chosen_by_copies(offers):
+    texts, labels = offers
+    copies = [f"offer {i % 3} of the day, call us now and win one of five prizes" for i in range(200)]
+    found = train_content_filter([*texts, *copies], [*labels, *[1] * 200], words=(), precision=0.7, validation=0.4)
+    valid = lk.data.split_texts(list(range(len(texts) + 200)), 0.4, 0)[1]
+    assert found.measured["num_texts"] <= sum(place < len(texts) for place in valid)
 
 
 @pytest.mark.parametrize("precision", [0.5, 0.75, 0.9])
@@ -212,12 +140,13 @@ def test_damaged_files_are_one_clear_line(tmp_path, trained):
 @pytest.mark.parametrize(
     ("texts", "labels", "options", "message"),
     [
+        ("one text", [0] * 8, {}, "got one string"),
         (["a b"] * 9, [0] * 8, {}, "got 9 texts and 8 labels"),
         ([], [], {}, "got 0 texts"),
-        (["a b"] * 30, [0] * 30, {}, "texts of one class only"),
+        (["a b"] * 30, [0] * 30, {}, "has not texts of both classes"),
         (["a b"] * 30, [0, 2] * 15, {}, "labels are 1"),
         (["a b"] * 30, [0, 1] * 15, {"precision": 0}, "precision is a share"),
-        (["a b"] * 60, [0, 1] * 30, {"precision": 1.0}, "no threshold drops texts"),
+        ([f"a b {i} c {i}" for i in range(60)], [0, 1] * 30, {"precision": 1.0}, "no threshold drops texts"),
         ([f"w{i}" for i in range(60)], [0, 1] * 30, {}, "no word comes in two"),
     ],
 )
@@ -232,3 +161,5 @@ def test_an_extreme_score_is_a_probability():
     assert ContentClassifier(["a"], [1.0], [1e6], 0.0).score("a") == 1.0
     with pytest.raises(InputError, match="every text must be a str, got NoneType"):
         ContentFilter(()).reason(None)
+    with pytest.raises(InputError, match="got one string"):
+        list(ContentFilter().filter("one text"))

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import lm_keras as lk
+from lm_keras.data import near_duplicates
 from lm_keras.data.minhash import NUM_HASHES, band_hasher, bands
 from lm_keras.data.near_duplicates import duplicates, jaccard, without_duplicates
 from lm_keras.data.units import normalise, runs, units
@@ -122,6 +123,22 @@ def test_what_is_like_a_dropped_text_only_is_kept():
     assert [(pair.index, pair.of, pair.kind) for pair in again] == [(1, 0, "near"), (2, 0, "near")]
 
 
+def test_form_letters_take_no_quadratic_time(monkeypatch):
+    """All of them are a little less alike than the threshold, and so a candidate for all others."""
+    compared = []
+    monkeypatch.setattr(near_duplicates, "jaccard", lambda a, b: compared.append(0) or jaccard(a, b))
+    monkeypatch.setattr(near_duplicates, "CROWD", 10)
+    letter = " ".join(f"common{i}" for i in range(30))
+    texts = [f"{letter} a{i} b{i} c{i} d{i}" for i in range(400)]
+    assert 0.75 < similarity(*texts[:2]) < 0.8
+    assert duplicates(texts[:200]) == []
+    half = len(compared)
+    assert duplicates(texts) == []
+    assert len(compared) - half < 2.5 * half
+    again = [f"{text[: text.rindex(' ')]} e" for text in texts[::10]]
+    assert [(pair.index, pair.of) for pair in duplicates(texts + again)] == [(400 + i, 10 * i) for i in range(40)]
+
+
 def test_chinese_is_compared_by_characters():
     text = "今天天气很好，我们去公园散步，然后回家吃晚饭。"
     assert units(normalise("我们 buy 3 books，好")) == ["我", "们", "buy", "3", "books", "好"]
@@ -161,6 +178,8 @@ def test_streams_and_iterators_give_what_a_list_gives(edited):
     ("texts", "options", "message"),
     [
         ("one text", {}, "got one string"),
+        (None, {}, "texts: got NoneType; give an iterable of texts"),
+        (["a"], {"threshold": "0.8"}, "or None, got '0.8'"),
         (["a", None], {}, "must be a str, got NoneType"),
         (["a"], {"threshold": 0.1}, "between 0.2 and 1, or None, got 0.1"),
         (["a"], {"threshold": float("nan")}, "got nan"),

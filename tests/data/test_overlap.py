@@ -16,22 +16,29 @@ def ngrams(text, n):
     return [words[i : i + n] for i in range(len(words) - n + 1)] if len(words) > n else [words]
 
 
-@given(TEXTS, TEXTS, st.integers(1, 4))
+@given(TEXTS, TEXTS.filter(lambda texts: "".join(texts).strip()), st.integers(1, 4))
 def test_shares_are_those_of_looking_for_each_ngram(train, test, n):
     found = overlap(iter(train), iter(test), n)
     known = [ngram for text in train for ngram in ngrams(text, n)]
-    hits = [[ngram in known for ngram in ngrams(text, n)] for text in test]
-    shares = [sum(row) / len(row) for row in hits]
-    assert found.num_texts == len(test)
+    hits = {index: [ngram in known for ngram in ngrams(text, n)] for index, text in enumerate(test) if text.strip()}
+    shares = {index: sum(row) / len(row) for index, row in hits.items()}
+    hits, values = hits.values(), shares.values()
+    assert found.num_texts == len(hits)
     assert found.num_ngrams == sum(map(len, hits))
     assert found.num_found == sum(map(sum, hits))
     assert found.share == found.num_found / found.num_ngrams
-    assert found.num_touched == sum(share > 0 for share in shares)
-    assert found.num_contaminated == sum(share >= 0.7 for share in shares)
-    assert found.num_whole == sum(share == 1 for share in shares)
+    assert found.num_touched == sum(share > 0 for share in values)
+    assert found.num_contaminated == sum(share >= 0.7 for share in values)
+    assert found.num_whole == sum(share == 1 for share in values)
     assert [(example.index, example.share) for example in found.worst] == sorted(
-        ((index, share) for index, share in enumerate(shares) if share), key=lambda pair: (-pair[1], pair[0])
+        ((index, share) for index, share in shares.items() if share), key=lambda pair: (-pair[1], pair[0])
     )
+
+
+def test_blank_texts_do_not_count():
+    test = ["", "one line of the test set that is new", " \n", "another new line"]
+    assert overlap(["", "a line", "\t"], test)[:7] == (8, 2, 3, 0, 0, 0, 0)
+    assert overlap(["", "another new line!"], test).worst == [(3, 1.0, "another new line")]
 
 
 def test_the_worst_come_first_whatever_their_case_and_punctuation():
@@ -52,9 +59,11 @@ def test_the_worst_come_first_whatever_their_case_and_punctuation():
     [
         (["a"], ["a"], 0, "at least 1, got 0"),
         (["a"], [], 8, "no test text"),
-        ("a b", ["a"], 8, "train is one string"),
-        (["a"], "a b", 8, "test is one string"),
+        ([""], ["", " "], 8, "no test text"),
+        ("a b", ["a"], 8, "train: got one string"),
+        (["a"], "a b", 8, "test: got one string"),
         (["a"], [None], 8, "got NoneType"),
+        (None, ["a"], 8, "train: got NoneType"),
     ],
 )
 def test_bad_input_is_one_clear_line(train, test, n, message):

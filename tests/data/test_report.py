@@ -60,7 +60,7 @@ def place(tmp_path_factory):
     lines = [*news, *BAD, "", news[5], news[5].upper(), near, BAD[0] + "!", BAD[0]]
     (place / "news.txt").write_text("\n".join(lines), encoding="utf-8")
     with gzip.open(place / "test.txt.gz", "wt", encoding="utf-8") as file:
-        file.write(news[7] + "\nnothing of it is known\n" + BAD[0])
+        file.write(news[7] + "\n\nnothing of it is known\n" + BAD[0])
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(place)
         assert main(["data", "report", "news.txt", "--test", "test.txt.gz", "--out", "new/page.html"]) == 0
@@ -134,6 +134,7 @@ def test_the_command_prints_what_is_worth_a_look(place, capsys, monkeypatch, no_
         (["news.txt", "--out", "."], "--out . is a folder"),
         (["news.txt", "--out", "news.txt"], "--out news.txt is a file that is to be read"),
         (["test.txt.gz", "--test", "news.txt", "--out", "./news.txt"], "is a file that is to be read"),
+        (["news.txt", "--split", "test"], "--split test is for known sets, and news.txt is none"),
         (["lee-news", "--split", "test"], "lee-news has no split 'test'"),
         (["blank.txt"], "it holds no text"),
         (["latin.txt"], "latin.txt: not UTF-8"),
@@ -159,16 +160,62 @@ def test_with_many_texts_duplicates_are_looked_for_in_a_sample_and_the_page_says
     assert Page(page).rows()["texts among which the following were looked for"] == "10"
 
 
-def test_records_and_lines_of_every_kind(tmp_path):
+def test_lines_of_every_kind(tmp_path):
     from lm_keras.data.files import read_texts
-    from lm_keras.report_command import Lines, _strings
+    from lm_keras.report_command import Lines
 
     (tmp_path / "a.txt").write_text("one\r\n\n two\nthree", encoding="utf-8")
     (tmp_path / "b.txt").write_text("four\n", encoding="utf-8")
     lines = Lines(read_texts(tmp_path))
     assert list(lines) == list(lines) == ["one", "", " two", "three", "four"]
-    assert _strings(lk.data.Labelled("a text", 1)) == ["a text"]
-    assert _strings(("first", ["second", 3], None)) == ["first", "second"]
+
+
+RECORDS = [
+    (lk.data.Labelled("a text\nof two lines", 1), ["a text\nof two lines"]),
+    (lk.data.Relation("a ring of gold", (2, 6), (10, 14), 3), ["a ring of gold"]),
+    (lk.data.TaggedSentence(("EU", "rejects"), ("B-ORG", "O"), ("NNP", "VBZ"), ("B-NP", "B-VP")), ["EU rejects"]),
+    (lk.data.TaggedSentence(("希", "望"), ("O", "O")), ["希望"]),
+    (
+        lk.data.QuestionAnswer(
+            "It is red.", "What?", (lk.data.Answer("red", 6), lk.data.Answer("red")), title="t", id="7"
+        ),
+        ["It is red.", "What?", "red"],
+    ),
+    (lk.data.QuestionAnswer("", "Who?", (), True), ["Who?"]),
+    (lk.data.Translation("one", "eins", "un"), ["one", "eins", "un"]),
+    (lk.data.Dialogue(("Hi.", "Hello."), ("greet", "greet"), ("none", "none"), "topic"), ["Hi.", "Hello."]),
+    (lk.data.Summary("A document.", ("short", "brief"), ("topic",), 5, "id"), ["A document.", "short", "brief"]),
+    (lk.data.Hypotheses("said", ("sad", "set"), (0.1, 0.2), "id"), ["said", "sad", "set"]),
+    (lk.data.WordPair("love", "hate", 3.0), ["love", "hate"]),
+    (lk.data.Analogy("capitals", "Athens", "Greece", "Baghdad", "Iraq"), ["Athens", "Greece", "Baghdad", "Iraq"]),
+]
+
+
+def test_the_texts_of_every_kind_of_record():
+    from lm_keras.data import records
+    from lm_keras.data.record_texts import record_texts
+
+    for record, texts in RECORDS:
+        assert record_texts([record]) == texts
+    every = {kind for kind in vars(records).values() if isinstance(kind, type) and hasattr(kind, "_fields")}
+    assert {type(record) for record, _ in RECORDS} == every - {records.Answer}
+    again = [lk.data.QuestionAnswer("It is red.", question, ()) for question in ("What?", "Is it?")]
+    assert record_texts(again) == ["It is red.", "What?", "Is it?"], "a context that questions share comes once"
+
+
+def test_a_labelled_set_is_reported_with_its_labels(tmp_path, monkeypatch, no_pictures):
+    spam = [lk.data.Labelled(f"<b>message {i}</b>\nof two lines", int(i % 4 == 0)) for i in range(8)]
+    monkeypatch.setattr(lk.data, "load", lambda name, split: spam * 2 if split == "all" else spam)
+    monkeypatch.chdir(tmp_path)
+    assert main(["data", "report", "sms-spam", "--test", "sms-spam"]) == 0
+    page = (tmp_path / "report.html").read_text(encoding="utf-8")
+    parsed = Page(page)
+    assert parsed.rows()["texts"] == "8" and parsed.rows()["test texts"] == "8"
+    places = [place for place, text in enumerate(parsed.texts) if text in ("ham", "spam")]
+    assert [parsed.texts[place : place + 3] for place in places] == [["ham", "6", "0.75"], ["spam", "2", "0.25"]]
+    assert "the texts of 8 Labelled records" in page
+    assert main(["data", "report", "sms-spam", "--split", "all"]) == 0
+    assert "sms-spam, split all" in (tmp_path / "report.html").read_text(encoding="utf-8")
 
 
 def test_parts_of_a_page():
@@ -181,6 +228,8 @@ def test_parts_of_a_page():
 def test_what_a_report_cannot_be_made_of(tmp_path, monkeypatch):
     with pytest.raises(InputError, match="reads the texts several times"):
         lk.data.write_report(iter(["a"]), tmp_path / "a.html")
+    with pytest.raises(InputError, match=r"got one string; give .* read_texts\(path\)"):
+        lk.data.write_report("news.txt", tmp_path / "a.html")
     with pytest.raises(InputError, match="there is no text"):
         lk.data.write_report([], tmp_path / "a.html")
     monkeypatch.setitem(sys.modules, "datasketch", None)

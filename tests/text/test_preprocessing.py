@@ -220,6 +220,18 @@ def test_input_that_does_not_fit():
     for function in (text.stem, text.lemmas, text.tags, text.without_stop_words):
         with pytest.raises(InputError, match=r"a list of words, not a text: give lk.text.words\(text\)"):
             function("a text")
+    for function in (text.stem, text.tags, text.without_stop_words, text.lemmas):
+        with pytest.raises(InputError, match="got None"):
+            function(None)
+        with pytest.raises(InputError, match="got 3"):
+            function(["a", 3])
+    with pytest.raises(InputError, match=r"pairs of lk.text.tags, got \('a',\)"):
+        text.lemmas([("a",)])
+    for n in (1.5, "2"):
+        with pytest.raises(InputError, match="n of 1 or more"):
+            text.ngrams(["a"], n)
+    with pytest.raises(InputError, match="n=-1"):
+        text.collocations(["a b"], -1)
     with pytest.raises(InputError, match="not a text"):
         text.ngrams("abc", 2)
     with pytest.raises(InputError, match="n of 1 or more"):
