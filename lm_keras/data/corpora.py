@@ -46,7 +46,8 @@ def load(name, split="train"):
     A list of str for running text; else of the named tuples of lm_keras.data.records: `Labelled(text, label)`,
     `TaggedSentence`, `QuestionAnswer`, `Translation`, `Dialogue`, `Summary`, `Relation`, `Hypotheses`, ...
     A label is a place in `classes(name)`. Splits are the official ones where they exist; otherwise one record in
-    ten is "validation", by `split_texts(records, 0.1, seed=0)`, and "all" is both; a novel is cut at 90 %.
+    ten is "validation", by `split_texts(records, 0.1, seed=0)`, but for copies of what is in "train", which go
+    there, and "all" is both; a novel is cut at 90 %.
     Raises InputError for an unknown name or split, a set that is not on this machine, and for glove-6b-50d and
     gpt2-bpe, which hold no texts: their path is `fetch(name)`.
     """

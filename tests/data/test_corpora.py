@@ -19,9 +19,12 @@ CONTENT = {
     "tinyshakespeare": "First Citizen:\nSpeak, speak.\n\n" * 30,
     "hongloumeng": " 第一回　甄士隐\n    此开卷第一回也。\n" * 30,
     "shuihu": "\r\n话说大宋仁宗天子在位。\r\n" * 30,
-    "tang-poems": "帝京篇\t太宗皇帝\t秦川雄帝宅。\n新樂府\t美撥亂\t白居易\t七德舞。\n題\t韓氏\t\n" * 10,
-    "mr": b"a good film \x97 of sorts . \n\nclich\xe9s .\n" * 10,  # Windows-1252, as the authors' files
-    "sms-spam": "ham\tsee you at 5\nspam\tWIN £100 now\n" * 10,
+    "tang-poems": "".join(
+        f"帝京篇\t太宗皇帝\t秦川雄帝宅{i}。\n新樂府\t美撥亂\t白居易\t七德舞{i}。\n題\t韓氏\t\n" for i in range(10)
+    ),
+    # Windows-1252, as the authors' files
+    "mr": b"".join(b"a good film \x97 of %d sorts . \n\nclich\xe9s %d .\n" % (i, i) for i in range(10)),
+    "sms-spam": "".join(f"ham\tsee you at {i}\nspam\tWIN £10{i} now\n" for i in range(10)),
 }
 
 
@@ -138,7 +141,9 @@ def test_lee_news():
     texts = load("lee-news", "all")
     assert len(texts) == 300
     assert texts[0].startswith("Hundreds of people have been forced to vacate their homes")
-    assert (len(load("lee-news")), len(load("lee-news", "validation"))) == (270, 30)
+    train, valid = load("lee-news"), load("lee-news", "validation")
+    assert (len(train), len(valid)) == (272, 28), "a tenth, less two copies of training items"
+    assert not set(train) & set(valid) and sorted(train + valid) == sorted(texts)
 
 
 def test_sets_in_a_data_folder(stand_ins):
@@ -149,7 +154,7 @@ def test_sets_in_a_data_folder(stand_ins):
         assert train + valid == whole == CONTENT[name].replace("\r\n", "\n")
         assert abs(len(train) - 0.9 * len(whole)) < 0.05 * len(whole)
     assert len(load("tinyshakespeare")[0]) == int(0.9 * len(CONTENT["tinyshakespeare"])), "as in nanoGPT"
-    assert load("tang-poems", "all") == ["秦川雄帝宅。", "七德舞。"] * 10
+    assert load("tang-poems", "all") == [f"{poem}{i}。" for i in range(10) for poem in ("秦川雄帝宅", "七德舞")]
     assert (len(load("tang-poems")), len(load("tang-poems", "validation"))) == (18, 2)
     assert locate("ptb") == fetch("ptb") == stand_ins / "ptb"
     assert locate("shuihu") == stand_ins / "hongloumeng" / "shuihu.txt.gz"
@@ -157,16 +162,17 @@ def test_sets_in_a_data_folder(stand_ins):
 
 def test_labelled_sets(stand_ins):
     reviews, messages = load("mr", "all"), load("sms-spam", "all")
-    texts = ["a good film \u2014 of sorts .", "clichés ."] * 10
+    texts = [text for i in range(10) for text in (f"a good film \u2014 of {i} sorts .", f"clichés {i} .")]
     assert reviews == [(text, label) for label in (0, 1) for text in texts]
-    assert messages == [("see you at 5", 0), ("WIN £100 now", 1)] * 10
+    assert messages == [record for i in range(10) for record in ((f"see you at {i}", 0), (f"WIN £10{i} now", 1))]
     assert (reviews[0].text, reviews[-1].label) == (texts[0], 1)
     assert [lk.data.classes(name) for name in ("mr", "sms-spam", "ptb")] == [
         ("negative", "positive"),
         ("ham", "spam"),
         (),
     ]
-    assert (len(load("mr")), len(load("mr", "validation"))) == (36, 4)
+    assert (len(load("sms-spam")), len(load("sms-spam", "validation"))) == (18, 2)
+    assert load("mr", "validation") == [], "every text is in the other file too, with the other label"
     (stand_ins / "mr" / "rt-polarity.pos.gz").unlink()
     with pytest.raises(InputError, match="mr is not on this machine"):
         load("mr")

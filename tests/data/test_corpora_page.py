@@ -38,6 +38,12 @@ def test_every_set_has_its_row():
             assert tuple(sizes(splits)) == corpus.splits
 
 
+def text_of(record):
+    """A record without its labels."""
+    fields = [name for name in ("text", "words", "turns") if hasattr(record, name)]
+    return getattr(record, fields[0]) if fields else record
+
+
 real = pytest.mark.skipif(not os.environ.get("LM_KERAS_DATA"), reason="needs the sets in $LM_KERAS_DATA")
 
 
@@ -51,6 +57,7 @@ def test_the_sizes_of_every_split(name):
     if "all" in splits and "train" in splits:
         joined = Counter(loaded["train"]) + Counter(loaded["validation"])
         assert len(loaded["all"]) == 1 or joined == Counter(loaded["all"])
+        assert not set(map(text_of, loaded["train"])) & set(map(text_of, loaded["validation"])), "no copies"
     if records == "`Labelled`" or records == "`Relation`":
         labels = {record.label for found in loaded.values() for record in found}
         assert labels == set(range(len(classes(name))))

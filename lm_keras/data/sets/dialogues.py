@@ -1,5 +1,6 @@
 """Conversations."""
 
+from operator import attrgetter
 from pathlib import PurePosixPath
 
 from lm_keras.data.corpus import OURS, Corpus, lines, mended, one_file, part
@@ -25,7 +26,7 @@ def daily(dialogues, acts, emotions, split):
 def replies(first, second, split):
     sides = zip(*(mended(side).removesuffix("\n").split("\n") for side in (first, second)), strict=True)
     pairs = (tuple(turn.strip() for turn in pair) for pair in sides)
-    return part([Dialogue(pair) for pair in pairs if all(pair)], split)
+    return part([Dialogue(pair) for pair in pairs if all(pair)], split, attrgetter("turns"))
 
 
 def conversations(members, split):
@@ -47,6 +48,7 @@ def conversations(members, split):
             if isinstance(turns, list)  # one English question stands with its answer in one str
         ],
         split,
+        attrgetter("turns"),
     )
 
 
