@@ -174,7 +174,7 @@ def test_labelled_sets(stand_ins):
     assert (len(load("sms-spam")), len(load("sms-spam", "validation"))) == (18, 2)
     assert load("mr", "validation") == [], "every text is in the other file too, with the other label"
     (stand_ins / "mr" / "rt-polarity.pos.gz").unlink()
-    with pytest.raises(InputError, match="mr is not on this machine"):
+    with pytest.raises(InputError, match=r"mr is not on this machine .*missing: mr/rt-polarity.pos\); run"):
         load("mr")
 
 
@@ -193,16 +193,25 @@ def test_plain_files_and_the_cache_folder(stand_ins, monkeypatch):
 def test_a_changed_or_damaged_file_is_refused(stand_ins):
     path = stand_ins / "ptb" / "ptb.test.txt.gz"
     path.write_bytes(gzip.compress(b"something else\n"))
-    with pytest.raises(InputError, match="not the ptb that is expected"):
-        load("ptb", "test")
+    for call in (lambda: load("ptb", "test"), lambda: fetch("ptb")):
+        with pytest.raises(
+            InputError, match="test.txt.gz: not the ptb that is expected .*; delete it and get it again"
+        ):
+            call()
     path.write_bytes(path.read_bytes()[:-9])
-    with pytest.raises(InputError, match="cannot be read"):
+    with pytest.raises(InputError, match="cannot be read .*; delete it and get it again from https://catalog.ldc"):
         load("ptb", "test")
+    path = stand_ins / "hongloumeng" / "shuihu.txt.gz"
+    path.write_bytes(b"no gzip")
+    with pytest.raises(InputError, match="cannot be read .*; delete it and run lm-keras data fetch shuihu"):
+        fetch("shuihu")
 
 
 def test_errors_say_what_to_do(monkeypatch):
     for call, says in [
-        (lambda: load("wikitext"), "unknown corpus 'wikitext'; known are wiki-excerpt"),
+        (lambda: load("enwik8"), "unknown corpus 'enwik8'; known are wiki-excerpt"),
+        (lambda: load("Lee_News"), "unknown corpus 'Lee_News'; did you mean 'lee-news'. Known are wiki-excerpt"),
+        (lambda: load(["ptb"]), r"unknown corpus \['ptb'\]"),
         (lambda: load("ptb", "dev"), "no split 'dev'; choose from train, validation, test"),
         (lambda: load("ptb"), "LDC.*ptb/ptb.train.txt"),
         (lambda: load("babi"), r"\(its two archives .*tasks_1-20_v1-2.*babi/babi_en_1k.tar.xz, babi/babi_en-10k"),
@@ -219,6 +228,10 @@ def test_errors_say_what_to_do(monkeypatch):
     monkeypatch.setenv("LM_KERAS_DATA", "/no/such/folder")
     with pytest.raises(InputError, match="LM_KERAS_DATA is /no/such/folder"):
         load("tinyshakespeare")
+    for nowhere in ("~nobody-of-this-name/data", "x" * 5000):
+        monkeypatch.setenv("LM_KERAS_DATA", nowhere)
+        with pytest.raises(InputError, match="ptb is not on this machine"):
+            load("ptb")
 
 
 def test_importing_the_package_loads_neither_tensorflow_nor_gensim():
