@@ -82,13 +82,15 @@ def test_files(tmp_path):
     assert list(split_texts(path)[1]) == list(split_texts(str(path))[1]) != []
 
 
-@pytest.mark.parametrize("validation", [0, 1, -0.1, 2])
+@pytest.mark.parametrize("validation", [0, 1, -0.1, 2, float("nan"), "0.1", None])
 def test_shares_outside_0_and_1(validation):
     with pytest.raises(InputError, match="between 0 and 1"):
         split_texts(["a", "b"], validation)
 
 
-@pytest.mark.parametrize("texts, says", [([], "no text"), (["a"], "cannot be split")])
+@pytest.mark.parametrize(
+    "texts, says", [([], "no text"), (["a"], "cannot be split"), ([("a b", 1)], "a single tuple")]
+)
 def test_too_little_text(texts, says):
     with pytest.raises(InputError, match=says):
         split_texts(texts)
