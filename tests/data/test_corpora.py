@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import lm_keras as lk
-from lm_keras.data import corpora, wiki
+from lm_keras.data import corpora
 from lm_keras.data.corpora import CORPORA, fetch, load, locate
 from lm_keras.errors import InputError
 
@@ -26,14 +26,6 @@ CONTENT = {
     "mr": b"".join(b"a good film \x97 of %d sorts . \n\nclich\xe9s %d .\n" % (i, i) for i in range(10)),
     "sms-spam": "".join(f"ham\tsee you at {i}\nspam\tWIN £10{i} now\n" for i in range(10)),
 }
-
-
-@pytest.fixture(scope="session")
-def wiki_cache(tmp_path_factory):
-    """One extraction for all tests, in a cache of their own."""
-    folder = tmp_path_factory.mktemp("cache")
-    wiki.wiki_paragraphs(folder / "lm_keras")
-    return folder
 
 
 @pytest.fixture(autouse=True)
@@ -74,67 +66,6 @@ def test_the_table():
         names = [[files] if isinstance(files, str) else files for files in corpus.files.values()]
         assert {file for files in names for file in files} == set(corpus.sha256)
         assert all(len(digest) == 64 for digest in corpus.sha256.values())
-
-
-def test_wiki_excerpt(wiki_cache, monkeypatch):
-    monkeypatch.setenv("XDG_CACHE_HOME", str(wiki_cache))
-    texts = load("wiki-excerpt", "all")
-    assert len(texts) == 5591
-    assert texts[0].startswith("Anarchism is a political philosophy that advocates self-governed societies")
-    for mark in ("''", "\u00a0", "  ", "()", "( ", " )", "{{", "[[", "\n"):
-        assert not [text for text in texts if mark in text], mark
-    assert all(text[-1] in '.!?"' and text == text.strip() for text in texts)
-    train, valid = load("wiki-excerpt"), load("wiki-excerpt", "validation")
-    assert (len(train), len(valid)) == (5032, 559)
-    assert sorted(train + valid) == sorted(texts)
-
-
-def test_wiki_cache_is_used_damaged_and_remade(wiki_cache, monkeypatch):
-    (file,) = (wiki_cache / "lm_keras").iterdir()
-    whole, calls = file.read_bytes(), []
-
-    def extract(dump):
-        calls.append(dump)
-        return ["One paragraph ''only''."]
-
-    monkeypatch.setattr(wiki, "_extract", extract)
-    assert len(wiki.wiki_paragraphs(file.parent)) == 5591
-    assert not calls
-    file.write_bytes(whole[:-30])
-    assert wiki.wiki_paragraphs(file.parent) == ["One paragraph only."]
-    assert wiki.wiki_paragraphs(file.parent) == ["One paragraph only."]
-    assert len(calls) == 1
-    file.write_bytes(whole)
-    assert list(file.parent.iterdir()) == [file], "no temporary file stays"
-
-
-def test_a_cache_that_cannot_be_written_is_no_error(tmp_path, monkeypatch):
-    monkeypatch.setattr(wiki, "_extract", lambda dump: ["One paragraph."])
-    (tmp_path / "file").write_text("a file where a folder should be")
-    assert wiki.wiki_paragraphs(tmp_path / "file" / "lm_keras") == ["One paragraph."]
-
-    def refuse(self, target):
-        raise PermissionError(30, "Read-only file system")
-
-    monkeypatch.setattr(Path, "replace", refuse)
-    assert wiki.wiki_paragraphs(tmp_path / "new") == ["One paragraph."]
-    assert list((tmp_path / "new").iterdir()) == []
-
-
-@pytest.mark.parametrize(
-    "raw, clean",
-    [
-        ("* '''Albedo''' () or '''reflection coefficient''', derived", "Albedo or reflection coefficient, derived"),
-        ("'''Lincoln''' (; February 12, 1809 – 1865) was", "Lincoln (February 12, 1809 – 1865) was"),
-        ("'''Achilles''' (; , ''Akhilleus'', ) was", "Achilles (Akhilleus) was"),
-        ("from the Greek , i.e. ''anarchy'' . ", "from the Greek, i.e. anarchy."),
-        ("''The Times'''s view  of 1.58\u00a0million", "The Times's view of 1.58 million"),
-        ("in Greek , , that is , .", "in Greek, that is."),
-        ("and ... so on (''a'', .5 of b)", "and ... so on (a, .5 of b)"),
-    ],
-)
-def test_clean_markup(raw, clean):
-    assert wiki.clean_markup(raw) == clean
 
 
 def test_lee_news():
