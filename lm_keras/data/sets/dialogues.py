@@ -57,7 +57,7 @@ DIALOGUES = (
         name="dailydialog",
         description="2,000 conversations of daily life with the act and the emotion of each turn",
         licence="CC BY-NC-SA 4.0",
-        source="http://yanran.li/dailydialog",
+        source="http://yanran.li/dailydialog, with these files in https://github.com/HoeYeungHo/DailyDialog",
         why="no address of its six files is known",
         splits=("validation", "test"),
         texts=daily,
@@ -96,7 +96,7 @@ DIALOGUES = (
         description="short conversations by topic: 2,025 English, 467 Chinese, 113 German, 89 French",
         licence="BSD 3-Clause",
         source="https://github.com/gunthercox/chatterbot-corpus",
-        why="its archive holds four of the languages only, and no address of it is known",
+        why="its archive was packed anew, of four of the languages, and no download is equal to it",
         texts=conversations,
         folder="chatterbot-corpus",
         **one_file(

@@ -62,6 +62,7 @@ TAGGED = (
         description="Chinese sentences with named entities (persons, places, organisations), one tag a character",
         licence="research use, not openly licensed; for evaluation",
         source="https://github.com/SophonPlus/ChineseNlpCorpus (datasets/dh_msra)",
+        why="not openly licensed; its archive was packed anew, and no download is equal to it",
         texts=characters_with_tags,
         folder="msra-ner",
         classes=_tags("LOC", "ORG", "PER"),
