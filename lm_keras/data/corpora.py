@@ -1,5 +1,7 @@
 """Named corpora: load a split, find or fetch the files."""
 
+import contextlib
+import difflib
 import gzip
 import hashlib
 import io
@@ -46,7 +48,8 @@ def load(name, split="train"):
     A list of str for running text; else of the named tuples of lm_keras.data.records: `Labelled(text, label)`,
     `TaggedSentence`, `QuestionAnswer`, `Translation`, `Dialogue`, `Summary`, `Relation`, `Hypotheses`, ...
     A label is a place in `classes(name)`. Splits are the official ones where they exist; otherwise one record in
-    ten is "validation", by `split_texts(records, 0.1, seed=0)`, and "all" is both; a novel is cut at 90 %.
+    ten is "validation", by `split_texts(records, 0.1, seed=0)`, but for copies of what is in "train", which go
+    there, and "all" is both; a novel is cut at 90 %.
     Raises InputError for an unknown name or split, a set that is not on this machine, and for glove-6b-50d and
     gpt2-bpe, which hold no texts: their path is `fetch(name)`.
     """
@@ -60,22 +63,24 @@ def load(name, split="train"):
     if corpus.embedded:
         return corpus.texts(gensim_file(corpus.embedded).read_text("utf-8"), split)
     files = corpus.files[split]
-    paths = {file: _locate(corpus, file) for file in ([files] if isinstance(files, str) else files)}
-    if None in paths.values():
+    files = [files] if isinstance(files, str) else files
+    if None in [_locate(corpus, file) for file in files]:
         raise InputError(_how_to_get(corpus))
-    return corpus.texts(*(_read(path, file, corpus) for file, path in paths.items()), split)
+    return corpus.texts(*(_read(file, corpus) for file in files), split)
 
 
 def fetch(name):
     """Returns the path of a named corpus (see `locate`), after downloading it into the cache if need be.
 
-    Downloads show a progress bar and are checked against a known sha256; nothing is kept of a failure, but for
-    the bytes before a cut or Ctrl-C, from which the next call goes on (see `download`).
-    Raises InputError where there is no public address, or the download fails.
+    What is there is checked against its known sha256, as is a download, which shows a progress bar; nothing is
+    kept of a failure, but for the bytes before a cut or Ctrl-C, from which the next call goes on (see `download`).
+    Raises InputError where there is no public address, the download fails, or a file is not the one expected.
     """
     corpus = _find(name)
     found = locate(name)
     if found is not None:
+        for file in corpus.sha256:
+            _content(file, corpus)
         return found
     if not corpus.url:
         raise InputError(_how_to_get(corpus))
@@ -92,14 +97,15 @@ def fetch(name):
 
 
 def locate(name):
-    """Where a named corpus lies on this machine: a file, a folder for several files, or None."""
+    """Where a named corpus lies on this machine: a file, a folder that holds all its files, or None."""
     corpus = _find(name)
     if corpus.embedded:
         return gensim_file(corpus.embedded)
-    paths = [_locate(corpus, file) for file in corpus.sha256]
-    if None in paths:
-        return None
-    return paths[0] if len(paths) == 1 else paths[0].parent
+    for folder in _folders(corpus):
+        paths = [_in(folder, file) for file in corpus.sha256]
+        if None not in paths:
+            return paths[0] if len(paths) == 1 else folder
+    return None
 
 
 def cache_folder():
@@ -109,18 +115,29 @@ def cache_folder():
 
 
 def _find(name):
-    if name not in CORPORA:
-        raise InputError(f"unknown corpus {name!r}; known are {', '.join(CORPORA)}")
-    return CORPORA[name]
+    if isinstance(name, str) and name in CORPORA:
+        return CORPORA[name]
+    near = difflib.get_close_matches(str(name).lower(), CORPORA, n=1)
+    said = f"did you mean {near[0]!r}? Known" if near else "known"
+    raise InputError(f"unknown corpus {name!r}; {said} are {', '.join(CORPORA)}")
+
+
+def _folders(corpus):
+    ours = os.environ.get("LM_KERAS_DATA")
+    # Path.expanduser would raise where there is no such user.
+    folders = [Path(os.path.expanduser(ours))] if ours else []  # noqa: PTH111
+    return [folder / corpus.folder for folder in (*folders, cache_folder())]
+
+
+def _in(folder, file):
+    """The path of a file in a folder, as it is or packed once more, or None."""
+    with contextlib.suppress(OSError):  # a folder that may not be looked into
+        return next((path for path in (folder / file, folder / f"{file}.gz") if path.is_file()), None)
+    return None
 
 
 def _locate(corpus, file):
-    folders = [Path(os.environ["LM_KERAS_DATA"]).expanduser()] if os.environ.get("LM_KERAS_DATA") else []
-    for folder in [*folders, cache_folder()]:
-        for path in (folder / corpus.folder / file, folder / corpus.folder / f"{file}.gz"):
-            if path.is_file():
-                return path
-    return None
+    return next(filter(None, (_in(folder, file) for folder in _folders(corpus))), None)
 
 
 def _download(corpus, folder):
@@ -139,20 +156,28 @@ def _download(corpus, folder):
         archive.unlink(missing_ok=True)
 
 
-def _read(path, file, corpus):
-    """The content of one file; of an archive, a dict from the name of each member to its content."""
+def _content(file, corpus):
+    """The bytes of one file, after a look at its sha256."""
+    path = _locate(corpus, file)
+    again = f"run lm-keras data fetch {corpus.name}" if corpus.url else f"get it again from {corpus.source}"
     try:
         data = path.read_bytes()
         if path.name != file:
             data = gzip.decompress(data)
     except (OSError, EOFError, zlib.error) as error:
-        raise InputError(f"{path}: cannot be read ({error}); get {corpus.name} again") from error
+        raise InputError(f"{path}: cannot be read ({error}); delete it and {again}") from error
     expected, found = corpus.sha256[file], hashlib.sha256(data).hexdigest()
     if found != expected:
         raise InputError(
             f"{path}: not the {corpus.name} that is expected (sha256 {found[:12]}..., not {expected[:12]}...);"
-            f" get it again from {corpus.source}"
+            f" delete it and {again}"
         )
+    return data
+
+
+def _read(file, corpus):
+    """The text of one file; of an archive, a dict from the name of each member to its text."""
+    data = _content(file, corpus)
     if ".tar." in file:
         with tarfile.open(fileobj=io.BytesIO(data)) as archive:
             members = [member for member in archive if member.isfile()]
@@ -167,11 +192,12 @@ def _decode(data, corpus):
 
 def _how_to_get(corpus):
     where = os.environ.get("LM_KERAS_DATA") or "not set"
-    text = f"{corpus.name} is not on this machine (LM_KERAS_DATA is {where}); "
+    missing = [f"{corpus.folder}/{file}" for file in corpus.sha256 if _locate(corpus, file) is None]
+    half = f"; missing: {', '.join(missing)}" if len(missing) < len(corpus.sha256) else ""
+    text = f"{corpus.name} is not on this machine (LM_KERAS_DATA is {where}{half}); "
     if corpus.url:
         return text + f"run lm-keras data fetch {corpus.name}, or set LM_KERAS_DATA to a folder that holds it"
-    files = ", ".join(f"{corpus.folder}/{file}" for file in corpus.sha256)
     return text + (
-        f"it cannot be fetched ({corpus.why or corpus.licence}): get it from {corpus.source} and put {files}"
-        " into $LM_KERAS_DATA"
+        f"it cannot be fetched ({corpus.why or corpus.licence}): get it from {corpus.source} and put"
+        f" {', '.join(missing)} into $LM_KERAS_DATA"
     )

@@ -26,14 +26,14 @@ class _CutError(Exception):
     """The connection was lost, or could not be made."""
 
 
-def download(url, path, sha256, *, size=None):
+def download(url, path, sha256):
     """Downloads `url` to `path`, with a progress bar; nothing is asked for if `path` has this sha256 already.
 
-    `size`: of the file in bytes, where known (otherwise at most MAX_SIZE). A connection that is cut is made again
-    after growing pauses, and goes on from the bytes that are there. When the last try is cut, or after Ctrl-C, they
-    stay in `.NAME.part` beside `path`, and the next call goes on from them. Every other failure (another sha256 or
-    size, an endless body, a status like 404, a redirect that `addresses.redirected` refuses, a full disk) leaves
-    nothing. `path` is replaced in one step. One process at a time: the caller holds the folder (`files.locked`).
+    A connection that is cut is made again after growing pauses, and goes on from the bytes that are there. When the
+    last try is cut, or after Ctrl-C, they stay in `.NAME.part` beside `path`, and the next call goes on from them.
+    Every other failure (another sha256, more than MAX_SIZE bytes, a status like 404, a redirect that
+    `addresses.redirected` refuses, a full disk) leaves nothing. `path` is replaced in one step.
+    One process at a time: the caller holds the folder (`files.locked`).
     Raises InputError, one line that says what happened.
     """
     path = Path(path)
@@ -41,8 +41,7 @@ def download(url, path, sha256, *, size=None):
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         if not (path.is_file() and _sha256(path) == sha256):
-            _fetch(url, part, sha256, size, path.name)
-            part.replace(path)
+            _fetch(url, part, path, sha256)
     except _CutError as error:
         kept = f"the {part.stat().st_size:,} bytes that came are in {part}" if part.is_file() else "nothing came"
         raise InputError(f"the download of {url} failed ({error}); {kept}; try again later") from error
@@ -52,14 +51,14 @@ def download(url, path, sha256, *, size=None):
         raise InputError(f"the download of {url} failed: {part} cannot be written ({_line(error)})") from error
 
 
-def _fetch(url, part, sha256, size, name):
-    """Leaves the whole, checked file in `part`."""
+def _fetch(url, part, path, sha256):
+    """Fills `part`, checks it and moves it to `path`."""
     from tqdm import tqdm
 
     keep = False
     try:
-        with tqdm(desc=name, total=size, unit="B", unit_scale=True) as bar:
-            transfer = _Transfer(url, part, size, bar)
+        with tqdm(desc=path.name, unit="B", unit_scale=True) as bar:
+            transfer = _Transfer(url, part, bar)
             transfer.run()
             found = _sha256(part)
             if found != sha256 and transfer.resumed:  # the two halves are of different files: once more, in one piece
@@ -68,7 +67,7 @@ def _fetch(url, part, sha256, size, name):
                 found = _sha256(part)
         if found != sha256:
             raise InputError(f"its sha256 is {found[:12]}..., not {sha256[:12]}...: changed, or damaged on the way")
-        keep = True
+        part.replace(path)
     except (_CutError, KeyboardInterrupt):
         keep = _size(part) > 0
         raise
@@ -83,7 +82,6 @@ class _Transfer:
 
     url: str
     part: Path
-    size: int | None
     bar: Any
     validator: str | None = None
     connected: bool = False
@@ -120,7 +118,7 @@ class _Transfer:
         with response:
             status, (start, total) = response.status, _content_range(response)
             if status in _PASSING:
-                raise _CutError(f"{status} {response.reason}")
+                raise _CutError(_line(f"{status} {response.reason}"))
             if status == 200:
                 self.validator, self.resumed = _validator(response), False
                 return self.receive(response, 0, response.length)
@@ -133,15 +131,14 @@ class _Transfer:
                     total = have + response.length
                 return self.receive(response, have, total)
             if not (have and status in (206, 416)):
-                raise InputError(f"{status} {response.reason}")
+                raise InputError(_line(f"{status} {response.reason}"))
         self.part.unlink()
         return self.connect()
 
     def receive(self, response, have, total):
         """Writes the body behind the first `have` bytes of `part`; `total`: bytes of the whole file, or None."""
-        limit = MAX_SIZE if self.size is None else self.size
-        if total is not None and (total > limit or self.size not in (None, total)):
-            raise InputError(f"it has {total:,} bytes, not {'at most ' * (self.size is None)}{limit:,}")
+        if total is not None and total > MAX_SIZE:
+            raise InputError(f"it has {total:,} bytes, not at most {MAX_SIZE:,}")
         self.bar.set_postfix_str("", refresh=False)
         self.bar.reset(total)
         self.bar.initial = self.bar.n = self.bar.last_print_n = have  # so the speed is that of the new bytes
@@ -152,15 +149,14 @@ class _Transfer:
                 if not data:
                     break
                 have += len(data)
-                if have > limit:
-                    raise InputError(f"it has more than {limit:,} bytes")
+                if have > MAX_SIZE:
+                    raise InputError(f"it has more than {MAX_SIZE:,} bytes")
                 file.write(data)
                 self.bar.update(len(data))
             file.flush()
             os.fsync(file.fileno())
-        goal = self.size if total is None else total
-        if goal is not None and have < goal:
-            raise _CutError(f"the connection was cut after {have:,} of {goal:,} bytes")
+        if total is not None and have < total:
+            raise _CutError(f"the connection was cut after {have:,} of {total:,} bytes")
 
 
 @contextlib.contextmanager
@@ -197,4 +193,6 @@ def _size(path):
 
 
 def _line(error):
-    return " ".join(str(error).split())[:300] or type(error).__name__
+    """One line without control characters: what a server says is not to steer a terminal."""
+    text = "".join(character if character.isprintable() else " " for character in str(error))
+    return " ".join(text.split())[:300] or type(error).__name__

@@ -32,10 +32,14 @@ def read_texts(path, unit="line"):
     """
     if unit not in ("line", "chunk"):
         raise InputError(f'unit is "line" or "chunk", got {unit!r}')
+    if path == "":  # which Path takes for the folder that we are in
+        raise InputError("the path is empty; give a text file or a folder")
     try:
         path = Path(path).expanduser()
     except TypeError:
         raise InputError(f"expected the path of a text file or folder, got {type(path).__name__}") from None
+    except RuntimeError:  # ~name of nobody
+        raise InputError(f"{path}: there is no such user; check the path") from None
     texts = TextFiles(path, _find_files(path), unit)
     texts.check()
     return texts

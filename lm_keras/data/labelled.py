@@ -48,14 +48,20 @@ def labelled(texts, labels, tokenizer, batch_size, max_length=None, shuffle=True
 
 
 def _labels(labels):
+    labels = labels if hasattr(labels, "__len__") else list(labels)
     try:
-        array = np.asarray(labels if hasattr(labels, "__len__") else list(labels))
+        array = np.asarray(labels)
     except ValueError:  # rows of different lengths
         array = np.zeros((0, 0))
     if array.ndim != 1 or array.dtype.kind not in "iufb":
         example = next(iter(labels), None)
         raise InputError(
             f"labels must be one number a text, got {example!r}; give the place of each in a list of names"
+        )
+    wrong = ~np.isfinite(array) if array.dtype.kind == "f" else (array < 0) | (array >= 2**31)
+    if wrong.any():
+        raise InputError(
+            f"labels are classes, whole numbers from 0 on, or finite floats for a regression, got {array[wrong][0]}"
         )
     return array.astype("float32" if array.dtype.kind == "f" else "int32")
 

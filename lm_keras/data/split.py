@@ -5,6 +5,7 @@ import math
 import os
 from collections.abc import Iterator
 from itertools import islice
+from numbers import Real
 
 from lm_keras.data.files import read_texts
 from lm_keras.errors import InputError
@@ -21,7 +22,7 @@ def split_texts(texts, validation=0.1, seed=0):
     is cut into two, at the white space next to the place, so that nothing of it is lost.
     Raises InputError for no text, or a share not between 0 and 1.
     """
-    if not 0 < validation < 1:
+    if not isinstance(validation, Real) or not 0 < validation < 1:
         raise InputError(f"validation is a share between 0 and 1, got {validation!r}")
     if isinstance(texts, (str, os.PathLike)):
         texts = read_texts(texts)
@@ -43,6 +44,8 @@ def cut_text(text, validation=0.1):
 
     Text without white space there (Chinese) is cut at the place itself.
     """
+    if not isinstance(text, str):
+        raise InputError(f"a single {type(text).__name__} cannot be split; give at least two")
     if len(text) < 2:
         raise InputError(f"a single text of {len(text)} characters cannot be split; give more text")
     place = min(max(round(len(text) * (1 - validation)), 1), len(text) - 1)

@@ -1,16 +1,17 @@
 """The embedded corpus: paragraphs of English Wikipedia from a dump that gensim's wheel carries for its tests."""
 
 import bz2
+import contextlib
 import gzip
 import hashlib
 import importlib.metadata
 import importlib.util
 import re
-import tempfile
 import zlib
 from pathlib import Path
 
 from lm_keras.errors import InputError
+from lm_keras.files import replacing
 
 DUMP = "test/test_data/enwiki-latest-pages-articles1.xml-p000000010p000030302-shortened.bz2"
 
@@ -35,9 +36,9 @@ def gensim_file(name):
 def clean_markup(text):
     """Removes what gensim's filter_wiki leaves: list marks, quote marks, holes where templates stood."""
     text = re.sub(r"^[*#:;,]+\s*", "", text)
-    text = re.sub(r"(?<=\w)'''(?=s\b)", "'", text)  # ''The Times'''s: italics, then an apostrophe
+    text = re.sub(r"'''(?<=\w''')(?=s\b)", "'", text)  # ''The Times'''s: italics, then an apostrophe
     text = re.sub(r"'{2,}", "", text)
-    text = re.sub(r"\s+", " ", text)  # also no-break and thin spaces
+    text = " ".join(text.split())  # also no-break and thin spaces
     text = re.sub(r"[,;:.](?: [,;:.])* \.(?= |$)", ".", text)  # "Greek , ." before "Greek , , that"
     text = re.sub(r"([,;:.])(?: [,;:.])+(?= |$)", r"\1", text)
     text = re.sub(r"\((?: ?[,;:])* ?", "(", text)  # "(; born" and "( born"
@@ -58,7 +59,8 @@ def _cached_paragraphs(cache):
         return gzip.decompress(file.read_bytes()).decode().split("\n")
     except (OSError, EOFError, zlib.error, UnicodeDecodeError):
         paragraphs = _extract(dump)
-    _write_atomically(file, gzip.compress("\n".join(paragraphs).encode()))
+    with contextlib.suppress(OSError), replacing(file) as temporary:  # read-only, full: the next start is slower
+        temporary.write_bytes(gzip.compress("\n".join(paragraphs).encode()))
     return paragraphs
 
 
@@ -69,16 +71,3 @@ def _extract(dump):
         pages = [filter_wiki(text) for _, text, _ in extract_pages(stream, filter_namespaces=("0",))]
     lines = (line.strip() for page in pages for line in page.split("\n"))
     return [line for line in lines if len(line.split()) >= 12 and line[-1] in '.!?"']
-
-
-def _write_atomically(file, data):
-    temporary = None
-    try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=file.parent, delete=False) as stream:
-            temporary = Path(stream.name)
-            stream.write(data)
-        temporary.replace(file)
-    except OSError:  # a read-only home or a full disk: only the next start is slower
-        if temporary:
-            temporary.unlink(missing_ok=True)

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import lm_keras as lk
-from lm_keras.data import corpora, wiki
+from lm_keras.data import corpora
 from lm_keras.data.corpora import CORPORA, fetch, load, locate
 from lm_keras.errors import InputError
 
@@ -19,18 +19,13 @@ CONTENT = {
     "tinyshakespeare": "First Citizen:\nSpeak, speak.\n\n" * 30,
     "hongloumeng": " 第一回　甄士隐\n    此开卷第一回也。\n" * 30,
     "shuihu": "\r\n话说大宋仁宗天子在位。\r\n" * 30,
-    "tang-poems": "帝京篇\t太宗皇帝\t秦川雄帝宅。\n新樂府\t美撥亂\t白居易\t七德舞。\n題\t韓氏\t\n" * 10,
-    "mr": b"a good film \x97 of sorts . \n\nclich\xe9s .\n" * 10,  # Windows-1252, as the authors' files
-    "sms-spam": "ham\tsee you at 5\nspam\tWIN £100 now\n" * 10,
+    "tang-poems": "".join(
+        f"帝京篇\t太宗皇帝\t秦川雄帝宅{i}。\n新樂府\t美撥亂\t白居易\t七德舞{i}。\n題\t韓氏\t\n" for i in range(10)
+    ),
+    # Windows-1252, as the authors' files
+    "mr": b"".join(b"a good film \x97 of %d sorts . \n\nclich\xe9s %d .\n" % (i, i) for i in range(10)),
+    "sms-spam": "".join(f"ham\tsee you at {i}\nspam\tWIN £10{i} now\n" for i in range(10)),
 }
-
-
-@pytest.fixture(scope="session")
-def wiki_cache(tmp_path_factory):
-    """One extraction for all tests, in a cache of their own."""
-    folder = tmp_path_factory.mktemp("cache")
-    wiki.wiki_paragraphs(folder / "lm_keras")
-    return folder
 
 
 @pytest.fixture(autouse=True)
@@ -73,72 +68,13 @@ def test_the_table():
         assert all(len(digest) == 64 for digest in corpus.sha256.values())
 
 
-def test_wiki_excerpt(wiki_cache, monkeypatch):
-    monkeypatch.setenv("XDG_CACHE_HOME", str(wiki_cache))
-    texts = load("wiki-excerpt", "all")
-    assert len(texts) == 5591
-    assert texts[0].startswith("Anarchism is a political philosophy that advocates self-governed societies")
-    for mark in ("''", "\u00a0", "  ", "()", "( ", " )", "{{", "[[", "\n"):
-        assert not [text for text in texts if mark in text], mark
-    assert all(text[-1] in '.!?"' and text == text.strip() for text in texts)
-    train, valid = load("wiki-excerpt"), load("wiki-excerpt", "validation")
-    assert (len(train), len(valid)) == (5032, 559)
-    assert sorted(train + valid) == sorted(texts)
-
-
-def test_wiki_cache_is_used_damaged_and_remade(wiki_cache, monkeypatch):
-    (file,) = (wiki_cache / "lm_keras").iterdir()
-    whole, calls = file.read_bytes(), []
-
-    def extract(dump):
-        calls.append(dump)
-        return ["One paragraph ''only''."]
-
-    monkeypatch.setattr(wiki, "_extract", extract)
-    assert len(wiki.wiki_paragraphs(file.parent)) == 5591
-    assert not calls
-    file.write_bytes(whole[:-30])
-    assert wiki.wiki_paragraphs(file.parent) == ["One paragraph only."]
-    assert wiki.wiki_paragraphs(file.parent) == ["One paragraph only."]
-    assert len(calls) == 1
-    file.write_bytes(whole)
-    assert list(file.parent.iterdir()) == [file], "no temporary file stays"
-
-
-def test_a_cache_that_cannot_be_written_is_no_error(tmp_path, monkeypatch):
-    monkeypatch.setattr(wiki, "_extract", lambda dump: ["One paragraph."])
-    (tmp_path / "file").write_text("a file where a folder should be")
-    assert wiki.wiki_paragraphs(tmp_path / "file" / "lm_keras") == ["One paragraph."]
-
-    def refuse(self, target):
-        raise PermissionError(30, "Read-only file system")
-
-    monkeypatch.setattr(Path, "replace", refuse)
-    assert wiki.wiki_paragraphs(tmp_path / "new") == ["One paragraph."]
-    assert list((tmp_path / "new").iterdir()) == []
-
-
-@pytest.mark.parametrize(
-    "raw, clean",
-    [
-        ("* '''Albedo''' () or '''reflection coefficient''', derived", "Albedo or reflection coefficient, derived"),
-        ("'''Lincoln''' (; February 12, 1809 – 1865) was", "Lincoln (February 12, 1809 – 1865) was"),
-        ("'''Achilles''' (; , ''Akhilleus'', ) was", "Achilles (Akhilleus) was"),
-        ("from the Greek , i.e. ''anarchy'' . ", "from the Greek, i.e. anarchy."),
-        ("''The Times'''s view  of 1.58\u00a0million", "The Times's view of 1.58 million"),
-        ("in Greek , , that is , .", "in Greek, that is."),
-        ("and ... so on (''a'', .5 of b)", "and ... so on (a, .5 of b)"),
-    ],
-)
-def test_clean_markup(raw, clean):
-    assert wiki.clean_markup(raw) == clean
-
-
 def test_lee_news():
     texts = load("lee-news", "all")
     assert len(texts) == 300
     assert texts[0].startswith("Hundreds of people have been forced to vacate their homes")
-    assert (len(load("lee-news")), len(load("lee-news", "validation"))) == (270, 30)
+    train, valid = load("lee-news"), load("lee-news", "validation")
+    assert (len(train), len(valid)) == (272, 28), "a tenth, less two copies of training items"
+    assert not set(train) & set(valid) and sorted(train + valid) == sorted(texts)
 
 
 def test_sets_in_a_data_folder(stand_ins):
@@ -149,7 +85,7 @@ def test_sets_in_a_data_folder(stand_ins):
         assert train + valid == whole == CONTENT[name].replace("\r\n", "\n")
         assert abs(len(train) - 0.9 * len(whole)) < 0.05 * len(whole)
     assert len(load("tinyshakespeare")[0]) == int(0.9 * len(CONTENT["tinyshakespeare"])), "as in nanoGPT"
-    assert load("tang-poems", "all") == ["秦川雄帝宅。", "七德舞。"] * 10
+    assert load("tang-poems", "all") == [f"{poem}{i}。" for i in range(10) for poem in ("秦川雄帝宅", "七德舞")]
     assert (len(load("tang-poems")), len(load("tang-poems", "validation"))) == (18, 2)
     assert locate("ptb") == fetch("ptb") == stand_ins / "ptb"
     assert locate("shuihu") == stand_ins / "hongloumeng" / "shuihu.txt.gz"
@@ -157,18 +93,19 @@ def test_sets_in_a_data_folder(stand_ins):
 
 def test_labelled_sets(stand_ins):
     reviews, messages = load("mr", "all"), load("sms-spam", "all")
-    texts = ["a good film \u2014 of sorts .", "clichés ."] * 10
+    texts = [text for i in range(10) for text in (f"a good film \u2014 of {i} sorts .", f"clichés {i} .")]
     assert reviews == [(text, label) for label in (0, 1) for text in texts]
-    assert messages == [("see you at 5", 0), ("WIN £100 now", 1)] * 10
+    assert messages == [record for i in range(10) for record in ((f"see you at {i}", 0), (f"WIN £10{i} now", 1))]
     assert (reviews[0].text, reviews[-1].label) == (texts[0], 1)
     assert [lk.data.classes(name) for name in ("mr", "sms-spam", "ptb")] == [
         ("negative", "positive"),
         ("ham", "spam"),
         (),
     ]
-    assert (len(load("mr")), len(load("mr", "validation"))) == (36, 4)
+    assert (len(load("sms-spam")), len(load("sms-spam", "validation"))) == (18, 2)
+    assert load("mr", "validation") == [], "every text is in the other file too, with the other label"
     (stand_ins / "mr" / "rt-polarity.pos.gz").unlink()
-    with pytest.raises(InputError, match="mr is not on this machine"):
+    with pytest.raises(InputError, match=r"mr is not on this machine .*missing: mr/rt-polarity.pos\); run"):
         load("mr")
 
 
@@ -187,16 +124,25 @@ def test_plain_files_and_the_cache_folder(stand_ins, monkeypatch):
 def test_a_changed_or_damaged_file_is_refused(stand_ins):
     path = stand_ins / "ptb" / "ptb.test.txt.gz"
     path.write_bytes(gzip.compress(b"something else\n"))
-    with pytest.raises(InputError, match="not the ptb that is expected"):
-        load("ptb", "test")
+    for call in (lambda: load("ptb", "test"), lambda: fetch("ptb")):
+        with pytest.raises(
+            InputError, match="test.txt.gz: not the ptb that is expected .*; delete it and get it again"
+        ):
+            call()
     path.write_bytes(path.read_bytes()[:-9])
-    with pytest.raises(InputError, match="cannot be read"):
+    with pytest.raises(InputError, match="cannot be read .*; delete it and get it again from https://catalog.ldc"):
         load("ptb", "test")
+    path = stand_ins / "hongloumeng" / "shuihu.txt.gz"
+    path.write_bytes(b"no gzip")
+    with pytest.raises(InputError, match="cannot be read .*; delete it and run lm-keras data fetch shuihu"):
+        fetch("shuihu")
 
 
 def test_errors_say_what_to_do(monkeypatch):
     for call, says in [
-        (lambda: load("wikitext"), "unknown corpus 'wikitext'; known are wiki-excerpt"),
+        (lambda: load("enwik8"), "unknown corpus 'enwik8'; known are wiki-excerpt"),
+        (lambda: load("Lee_News"), "unknown corpus 'Lee_News'; did you mean 'lee-news'. Known are wiki-excerpt"),
+        (lambda: load(["ptb"]), r"unknown corpus \['ptb'\]"),
         (lambda: load("ptb", "dev"), "no split 'dev'; choose from train, validation, test"),
         (lambda: load("ptb"), "LDC.*ptb/ptb.train.txt"),
         (lambda: load("babi"), r"\(its two archives .*tasks_1-20_v1-2.*babi/babi_en_1k.tar.xz, babi/babi_en-10k"),
@@ -213,6 +159,10 @@ def test_errors_say_what_to_do(monkeypatch):
     monkeypatch.setenv("LM_KERAS_DATA", "/no/such/folder")
     with pytest.raises(InputError, match="LM_KERAS_DATA is /no/such/folder"):
         load("tinyshakespeare")
+    for nowhere in ("~nobody-of-this-name/data", "x" * 5000):
+        monkeypatch.setenv("LM_KERAS_DATA", nowhere)
+        with pytest.raises(InputError, match="ptb is not on this machine"):
+            load("ptb")
 
 
 def test_importing_the_package_loads_neither_tensorflow_nor_gensim():

@@ -1,5 +1,6 @@
 """The table of docs/corpora.md against the code and, where they are at hand, the sets themselves."""
 
+import itertools
 import os
 import re
 from collections import Counter
@@ -15,7 +16,8 @@ PAGE = Path(__file__).parents[2] / "docs" / "corpora.md"
 
 def rows():
     text = PAGE.read_text(encoding="utf-8")
-    lines = [line for line in text[text.index("## Sets") :].splitlines() if line.startswith("| `")]
+    section = text[text.index("## Sets\n") : text.index("## Sets that cannot")]
+    lines = [line for line in section.splitlines() if line.startswith("| `")]
     cells = [[cell.strip() for cell in line.strip("|").split(" | ")] for line in lines]
     return {name.strip("` "): rest for name, *rest in cells}
 
@@ -38,6 +40,21 @@ def test_every_set_has_its_row():
             assert tuple(sizes(splits)) == corpus.splits
 
 
+def text_of(record):
+    """A record without its labels."""
+    if hasattr(record, "question"):
+        return record.title, record.context, record.question
+    fields = [name for name in ("text", "words", "turns", "document", "en", "reference") if hasattr(record, name)]
+    return getattr(record, fields[0]) if fields else record
+
+
+def test_the_sets_that_cannot_be_fetched():
+    text = PAGE.read_text(encoding="utf-8")
+    section = text[text.index("## Sets that cannot be fetched") : text.index("## What is in two parts")]
+    named = {name for name in re.findall(r"`([^`]+)`", section) if name in CORPORA}
+    assert named == {name for name, corpus in CORPORA.items() if not corpus.url and not corpus.embedded}
+
+
 real = pytest.mark.skipif(not os.environ.get("LM_KERAS_DATA"), reason="needs the sets in $LM_KERAS_DATA")
 
 
@@ -51,6 +68,7 @@ def test_the_sizes_of_every_split(name):
     if "all" in splits and "train" in splits:
         joined = Counter(loaded["train"]) + Counter(loaded["validation"])
         assert len(loaded["all"]) == 1 or joined == Counter(loaded["all"])
+        assert not set(map(text_of, loaded["train"])) & set(map(text_of, loaded["validation"])), "no copies"
     if records == "`Labelled`" or records == "`Relation`":
         labels = {record.label for found in loaded.values() for record in found}
         assert labels == set(range(len(classes(name))))
@@ -93,3 +111,18 @@ def test_answers_stand_where_they_are_said_to(name, split):
             assert record.context[start : start + len(text)] == text
     assert sum(not record.is_impossible for record in records) == (2910 if name.startswith("squad") else 1190)
     assert all(bool(record.answers) != record.is_impossible for record in records)
+
+
+@real
+def test_what_is_in_two_parts():
+    text = PAGE.read_text(encoding="utf-8")
+    said = re.findall(r"^\| `([^`]+)` \| (\S+) \| ([\d,]+) \| (\S+) \|$", text, re.MULTILINE)
+    order = ("train-10k", "train", "validation", "test", "test-2017", "test-ls-clean")
+    found = set()
+    for name, corpus in CORPORA.items():
+        splits = [split for split in order if split in corpus.splits and "all" not in corpus.splits]
+        texts = {split: list(map(text_of, load(name, split))) for split in splits}
+        for first, second in itertools.combinations(splits, 2):
+            if number := sum(map(set(texts[first]).__contains__, texts[second])):
+                found.add((name, second, f"{number:,}", first))
+    assert set(said) == found

@@ -116,12 +116,6 @@ def test_a_file_that_changes_between_two_connections(web, path):
     assert path.read_bytes() == CONTENT and web.ranges == [None, "bytes=60000-", None]
 
 
-def test_a_size_that_is_known_shows_a_cut_that_the_server_does_not(web, path):
-    web.answers = [serve(CONTENT, cut=60_000, length=False), serve(CONTENT, length=False)]
-    download(web.url, path, SHA256, size=len(CONTENT))
-    assert path.read_bytes() == CONTENT and web.ranges == [None, "bytes=60000-"]
-
-
 def test_a_redirect_is_followed_with_the_range(web, path):
     web.answers = [redirect("/there"), serve(CONTENT, cut=80_000), redirect("there?x=1 2#here"), serve(CONTENT)]
     download(web.url, path, SHA256)

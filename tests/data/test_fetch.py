@@ -92,6 +92,21 @@ def test_a_cut_fetch_goes_on_in_the_next_call(web, tale):
     assert in_cache() == ["tales/test.txt", "tales/train.txt"]
 
 
+def test_a_set_that_is_half_in_another_folder(web, tale, monkeypatch, tmp_path):
+    tale()
+    half = tmp_path / "data" / "tales" / "train.txt"
+    half.parent.mkdir(parents=True)
+    half.write_bytes(TEXTS["train.txt"].encode())
+    monkeypatch.setenv("LM_KERAS_DATA", str(tmp_path / "data"))
+    assert load("tale", "train") == ["one\ntwo\n" * 3000] and locate("tale") is None
+    with pytest.raises(InputError, match=r"missing: tales/test.txt\)"):
+        load("tale", "test")
+    web.answers = [lambda handler: serve(TEXTS[handler.path.rsplit("/", 1)[1]].encode())(handler)]
+    folder = fetch("tale")
+    assert folder == locate("tale") == cache_folder() / "tales"
+    assert sorted(path.name for path in folder.iterdir()) == ["test.txt", "train.txt"], "all of it is there"
+
+
 @pytest.mark.parametrize("make", [make_zip, make_tar])
 def test_the_files_of_an_archive(web, tale, make):
     archive = make({"set/readme": CONTENT, **IN_ARCHIVE})

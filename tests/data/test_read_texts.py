@@ -124,6 +124,8 @@ def test_paths_that_are_no_text_are_refused_at_once(tmp_path):
         (tmp_path / "folder", "no text files"),
         ("x" * 5000, "cannot be read"),
         (None, "got NoneType"),
+        ("", "the path is empty"),
+        ("~nobody-of-this-name/a.txt", "no such user"),
         ("/dev/null", "neither a file nor a folder"),
     ]:
         with pytest.raises(InputError, match=says):

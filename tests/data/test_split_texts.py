@@ -1,11 +1,13 @@
 """split_texts: nothing lost, the same split every time, as list and as stream."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lm_keras.data import split
 from lm_keras.data.files import read_texts
+from lm_keras.data.sets import dialogues, labelled, tagged
+from lm_keras.data.sets import texts as running
 from lm_keras.data.split import cut_text, split_texts
 from lm_keras.errors import InputError
 
@@ -82,13 +84,39 @@ def test_files(tmp_path):
     assert list(split_texts(path)[1]) == list(split_texts(str(path))[1]) != []
 
 
-@pytest.mark.parametrize("validation", [0, 1, -0.1, 2])
+@pytest.mark.parametrize("validation", [0, 1, -0.1, 2, float("nan"), "0.1", None])
 def test_shares_outside_0_and_1(validation):
     with pytest.raises(InputError, match="between 0 and 1"):
         split_texts(["a", "b"], validation)
 
 
-@pytest.mark.parametrize("texts, says", [([], "no text"), (["a"], "cannot be split")])
+@pytest.mark.parametrize(
+    "texts, says", [([], "no text"), (["a"], "cannot be split"), ([("a b", 1)], "a single tuple")]
+)
 def test_too_little_text(texts, says):
     with pytest.raises(InputError, match=says):
         split_texts(texts)
+
+
+@given(st.lists(st.integers(0, 30), min_size=2, max_size=60))
+@settings(max_examples=30)
+def test_copies_of_a_text_are_on_one_side(numbers):
+    """Whatever their labels; nothing else moves, and the order stays."""
+    texts = [f"text {number}" for number in numbers]
+    labels = ["spam" if i % 2 else "ham" for i in range(len(texts))]
+    pairs = list(zip(texts, labels, strict=True))
+    talks = "conversations:\n" + "".join(f"- - {text}\n  - yes\n" for text in texts)
+    train, validation = (
+        [texts[i] for i in side] for side in split_texts(list(range(len(texts))), validation=0.1, seed=0)
+    )
+    held_out = [text for text in validation if text not in train]
+    rest = [text for text in texts if text not in held_out]
+    for make, contents, text in [
+        (running.split_lines, ["\n".join(texts)], str),
+        (labelled.messages, ["\n".join(f"{label}\t{text}" for text, label in pairs)], lambda record: record.text),
+        (tagged.characters_with_tags, [{"x": "\n\n".join("\t".join(pair) for pair in pairs)}], lambda r: r.words[0]),
+        (dialogues.replies, ["\n".join(texts)] * 2, lambda record: record.turns[0]),
+        (dialogues.conversations, [{"english/x.yml": talks}], lambda record: record.turns[0]),
+    ]:
+        found = {split: list(map(text, make(*contents, split))) for split in ("train", "validation", "all")}
+        assert found == {"train": rest, "validation": held_out, "all": texts}, make.__name__

@@ -1,5 +1,6 @@
 """Conversations."""
 
+from operator import attrgetter
 from pathlib import PurePosixPath
 
 from lm_keras.data.corpus import OURS, Corpus, lines, mended, one_file, part
@@ -25,7 +26,7 @@ def daily(dialogues, acts, emotions, split):
 def replies(first, second, split):
     sides = zip(*(mended(side).removesuffix("\n").split("\n") for side in (first, second)), strict=True)
     pairs = (tuple(turn.strip() for turn in pair) for pair in sides)
-    return part([Dialogue(pair) for pair in pairs if all(pair)], split)
+    return part([Dialogue(pair) for pair in pairs if all(pair)], split, attrgetter("turns"))
 
 
 def conversations(members, split):
@@ -47,6 +48,7 @@ def conversations(members, split):
             if isinstance(turns, list)  # one English question stands with its answer in one str
         ],
         split,
+        attrgetter("turns"),
     )
 
 
@@ -55,7 +57,7 @@ DIALOGUES = (
         name="dailydialog",
         description="2,000 conversations of daily life with the act and the emotion of each turn",
         licence="CC BY-NC-SA 4.0",
-        source="http://yanran.li/dailydialog",
+        source="http://yanran.li/dailydialog, with these files in https://github.com/HoeYeungHo/DailyDialog",
         why="no address of its six files is known",
         splits=("validation", "test"),
         texts=daily,
@@ -94,7 +96,7 @@ DIALOGUES = (
         description="short conversations by topic: 2,025 English, 467 Chinese, 113 German, 89 French",
         licence="BSD 3-Clause",
         source="https://github.com/gunthercox/chatterbot-corpus",
-        why="its archive holds four of the languages only, and no address of it is known",
+        why="its archive was packed anew, of four of the languages, and no download is equal to it",
         texts=conversations,
         folder="chatterbot-corpus",
         **one_file(

@@ -3,19 +3,22 @@
 import csv
 import io
 import re
+from operator import attrgetter
 
 from lm_keras.data.corpus import OURS, Corpus, lines, one_file, part
 from lm_keras.data.records import Labelled, Relation
 
+_text = attrgetter("text")  # two texts that are equal are copies, whatever their labels
+
 
 def polarity(negative, positive, split):
     sides = enumerate((negative, positive))
-    return part([Labelled(line, label) for label, side in sides for line in lines(side)], split)
+    return part([Labelled(line, label) for label, side in sides for line in lines(side)], split, _text)
 
 
 def messages(content, split):
     records = (line.split("\t", 1) for line in lines(content))
-    return part([Labelled(text, ("ham", "spam").index(label)) for label, text in records], split)
+    return part([Labelled(text, ("ham", "spam").index(label)) for label, text in records], split, _text)
 
 
 def news(content, split):
@@ -27,7 +30,7 @@ def news(content, split):
 
 def reviews(content, split):
     rows = list(csv.reader(io.StringIO(content)))[1:]
-    return part([Labelled(text.strip(), int(label)) for label, text in rows if text.strip()], split)
+    return part([Labelled(text.strip(), int(label)) for label, text in rows if text.strip()], split, _text)
 
 
 def relations(content, split):

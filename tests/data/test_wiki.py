@@ -1,0 +1,90 @@
+"""The embedded excerpt of Wikipedia: extracted, cleaned, kept in the cache."""
+
+from itertools import islice
+from pathlib import Path
+
+import pytest
+from gensim.corpora import wikicorpus
+
+from lm_keras.data import corpora, wiki
+from lm_keras.data.corpora import load
+
+
+@pytest.fixture(scope="session")
+def wiki_cache(tmp_path_factory):
+    """A cache with what the cache of this machine holds: the extraction, of seconds, is made once for all tests."""
+    folder, paragraphs = tmp_path_factory.mktemp("cache"), wiki._cached_paragraphs(corpora.cache_folder())
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(wiki, "_extract", lambda dump: paragraphs)
+        wiki._cached_paragraphs(folder / "lm_keras")
+    return folder
+
+
+def test_wiki_excerpt(wiki_cache, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(wiki_cache))
+    texts = load("wiki-excerpt", "all")
+    assert len(texts) == 5591
+    assert texts[0].startswith("Anarchism is a political philosophy that advocates self-governed societies")
+    for mark in ("''", "\u00a0", "  ", "()", "( ", " )", "{{", "[[", "\n"):
+        assert not [text for text in texts if mark in text], mark
+    assert all(text[-1] in '.!?"' and text == text.strip() for text in texts)
+    monkeypatch.setattr(corpora, "wiki_paragraphs", lambda cache: texts)  # cleaned once is enough
+    train, valid = load("wiki-excerpt"), load("wiki-excerpt", "validation")
+    assert (len(train), len(valid)) == (5032, 559)
+    assert sorted(train + valid) == sorted(texts)
+
+
+def test_what_is_extracted_is_what_the_cache_holds(wiki_cache, monkeypatch):
+    cached = wiki._cached_paragraphs(wiki_cache / "lm_keras")
+    pages = wikicorpus.extract_pages
+    monkeypatch.setattr(wikicorpus, "extract_pages", lambda *args, **kwargs: islice(pages(*args, **kwargs), 12))
+    found = wiki._extract(wiki.gensim_file(wiki.DUMP))
+    assert len(found) > 100 and found == cached[: len(found)]
+
+
+def test_wiki_cache_is_used_damaged_and_remade(wiki_cache, monkeypatch):
+    (file,) = (wiki_cache / "lm_keras").iterdir()
+    whole, calls = file.read_bytes(), []
+
+    def extract(dump):
+        calls.append(dump)
+        return ["One paragraph ''only''."]
+
+    monkeypatch.setattr(wiki, "_extract", extract)
+    assert len(wiki._cached_paragraphs(file.parent)) == 5591
+    assert not calls
+    file.write_bytes(whole[:-30])
+    assert wiki.wiki_paragraphs(file.parent) == ["One paragraph only."]
+    assert wiki.wiki_paragraphs(file.parent) == ["One paragraph only."]
+    assert len(calls) == 1
+    file.write_bytes(whole)
+    assert list(file.parent.iterdir()) == [file], "no temporary file stays"
+
+
+def test_a_cache_that_cannot_be_written_is_no_error(tmp_path, monkeypatch):
+    monkeypatch.setattr(wiki, "_extract", lambda dump: ["One paragraph."])
+    (tmp_path / "file").write_text("a file where a folder should be")
+    assert wiki.wiki_paragraphs(tmp_path / "file" / "lm_keras") == ["One paragraph."]
+
+    def refuse(self, target):
+        raise PermissionError(30, "Read-only file system")
+
+    monkeypatch.setattr(Path, "replace", refuse)
+    assert wiki.wiki_paragraphs(tmp_path / "new") == ["One paragraph."]
+    assert list((tmp_path / "new").iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "raw, clean",
+    [
+        ("* '''Albedo''' () or '''reflection coefficient''', derived", "Albedo or reflection coefficient, derived"),
+        ("'''Lincoln''' (; February 12, 1809 – 1865) was", "Lincoln (February 12, 1809 – 1865) was"),
+        ("'''Achilles''' (; , ''Akhilleus'', ) was", "Achilles (Akhilleus) was"),
+        ("from the Greek , i.e. ''anarchy'' . ", "from the Greek, i.e. anarchy."),
+        ("''The Times'''s view  of 1.58\u00a0million", "The Times's view of 1.58 million"),
+        ("in Greek , , that is , .", "in Greek, that is."),
+        ("and ... so on (''a'', .5 of b)", "and ... so on (a, .5 of b)"),
+    ],
+)
+def test_clean_markup(raw, clean):
+    assert wiki.clean_markup(raw) == clean
