@@ -8,6 +8,7 @@ from pathlib import Path
 from lm_keras.errors import InputError
 
 SUFFIXES = (".txt", ".text", ".md")
+TABLES = (".csv", ".tsv", ".json", ".jsonl")
 BLOCK = 1 << 16  # bytes read at a time, and so about the size of a chunk
 CHECKED = 1 << 20  # characters decoded before read_texts returns
 LONGEST_CHUNK = 1 << 20  # a chunk without any newline is cut here
@@ -24,7 +25,7 @@ def read_texts(path, unit="line"):
     `unit="line"`: one text a line, without its newline; blank lines are left out.
     `unit="chunk"`: blocks of whole lines, about 64 KB each, whose concatenation is the file.
     A folder is read recursively and sorted: *.txt, *.text, *.md and *.gz of them, no hidden files.
-    A byte order mark is dropped and CRLF becomes LF.
+    A byte order mark is dropped and CRLF becomes LF. CSV, TSV and JSON are refused: they hold records.
 
     Returns an object that can be iterated again and again and holds one block (or line) at a time.
     Raises InputError: at once for a path that is wrong, no text, or what the first MB shows; while
@@ -85,6 +86,8 @@ def _find_files(path):
             raise InputError(f"{path}: neither a file nor a folder; give a UTF-8 text file or a folder of them")
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror}); check the path and its permissions") from error
+    if path.name.lower().removesuffix(".gz").endswith(TABLES):  # as lines, quotes and other columns would be text
+        raise InputError(f"{path}: a table of records, no running text; write its texts to a .txt file, one a line")
     return [path]
 
 

@@ -15,10 +15,11 @@ _NO_LETTERS = re.compile(r"[\W\d_]+")
 
 
 def language(text):
-    """The ISO 639-1 code of the language of a text ("en", "zh", ...), or "und" where it cannot be told.
+    """The ISO 639 code of the language of a text, or "und" where it cannot be told.
 
-    By py3langid, a naive Bayes classifier over byte n-grams for about 100 languages (Lui & Baldwin 2012), on the
-    first 2,000 characters. "und": fewer than 20 bytes of letters (20 Latin letters, 7 Chinese characters), where
+    Two letters where there are such ("en", "zh"), else three: "yue" Cantonese, "wuu" Wu, "pcm" Nigerian Pidgin,
+    "zxx" no language at all (codes, numbers). By py3langid, a naive Bayes classifier over byte n-grams for about 100
+    languages (Lui & Baldwin 2012), on the first 2,000 characters. "und": fewer than 20 bytes of letters (20 Latin letters, 7 Chinese characters), where
     it guesses, and where it gives its first choice less than half of the probability.
     """
     if not isinstance(text, str):

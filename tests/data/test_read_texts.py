@@ -121,6 +121,7 @@ def test_paths_that_are_no_text_are_refused_at_once(tmp_path):
     write(tmp_path / "folder" / "a.csv", "a,b")
     for path, says in [
         (tmp_path / "missing.txt", "no such file"),
+        (tmp_path / "folder" / "a.csv", "a table of records"),
         (tmp_path / "folder", "no text files"),
         ("x" * 5000, "cannot be read"),
         (None, "got NoneType"),
