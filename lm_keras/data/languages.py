@@ -19,8 +19,8 @@ def language(text):
 
     Two letters where there are such ("en", "zh"), else three: "yue" Cantonese, "wuu" Wu, "pcm" Nigerian Pidgin,
     "zxx" no language at all (codes, numbers). By py3langid, a naive Bayes classifier over byte n-grams for about 100
-    languages (Lui & Baldwin 2012), on the first 2,000 characters. "und": fewer than 20 bytes of letters (20 Latin letters, 7 Chinese characters), where
-    it guesses, and where it gives its first choice less than half of the probability.
+    languages (Lui & Baldwin 2012), on the first 2,000 characters. "und": fewer than 20 bytes of letters (20 Latin
+    letters, 7 Chinese characters), where it guesses, where its first choice has less than half of the probability.
     """
     if not isinstance(text, str):
         raise InputError(f"a text must be a str, got {type(text).__name__}")
