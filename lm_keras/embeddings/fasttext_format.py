@@ -9,8 +9,7 @@ from lm_keras.embeddings.table import check_dim
 from lm_keras.errors import InputError
 
 MAGIC = struct.pack("<i", 793712314)
-# As Args::save writes them: dim, ws, epoch, minCount, neg, wordNgrams, loss, model, bucket, minn, maxn, lrUpdateRate
-# and t.
+# Of Args::save: dim, ws, epoch, minCount, neg, wordNgrams, loss, model, bucket, minn, maxn, lrUpdateRate, t.
 _SETTINGS = "<12id"
 _SEEN_AND_KIND = 9  # bytes, after the zero byte that ends a word
 _LONGEST_WORD = 1 << 16
