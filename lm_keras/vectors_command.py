@@ -3,15 +3,17 @@
 import dataclasses
 import json
 import math
+from pathlib import Path
 
 from lm_keras.errors import InputError
 
 METHODS = {"3cosadd": "3CosAdd", "3cosmul": "3CosMul"}
+SET = "glove-6b-50d"  # of lk.data.available(), the one of word vectors
 PAIRS = {"wordsim353": "WordSim-353", "simlex999": "SimLex-999"}
 
 
 def add_arguments(parser):
-    parser.add_argument("file", help="word vectors, plain, .gz or .zip")
+    parser.add_argument("file", metavar="FILE|NAME", help=f"word vectors, plain, .gz or .zip, or {SET}, a known set")
     parser.add_argument("--format", choices=("glove", "word2vec", "fasttext"), help="default: its first bytes decide")
     parser.add_argument("--member", metavar="NAME", help="which file of a .zip that holds several")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
@@ -19,6 +21,10 @@ def add_arguments(parser):
 
 def vectors(options):
     """Prints word similarity (Spearman, the pairs that have vectors) and the share of analogies answered."""
+    if options.file == SET and not Path(SET).exists():
+        from lm_keras import data
+
+        options.file = str(data.fetch(SET))
     loaded = _load(options)
     result = {
         "file": options.file,

@@ -42,8 +42,10 @@ class AnalogyResult:
 
 
 def analogies(vectors, questions, method="3cosadd", restrict_vocab=300_000, *, epsilon=0.001):
-    """Answers `questions`, records (section, a, b, c, d): which word is to c as b is to a? -> AnalogyResult.
+    """Which word is to c as b is to a? Asks `questions`, (section, a, b, c, d) or (a, b, c, d) -> AnalogyResult.
 
+    That counts how often the answer was d. To see the answers to one question, say what is to "woman" as "king" is
+    to "man": `vectors.most_similar(positive=["king", "woman"], negative=["man"])`.
     "3cosadd": the word with the largest cos(d, b) + cos(d, c) - cos(d, a); the counts are those of gensim's
     `evaluate_word_analogies`. "3cosmul": the largest cos(d, b) cos(d, c) / (cos(d, a) + epsilon), cosines moved to
     0 ... 1 (Levy and Goldberg 2014, equation 4; gensim's `most_similar_cosmul` has an epsilon of 1e-6).
@@ -74,9 +76,9 @@ def _sum(sections, names):
 
 
 def _checked(question):
-    if isinstance(question, (tuple, list)) and len(question) == 5 and all(isinstance(part, str) for part in question):
-        return question
-    raise InputError(f"a question is (section, a, b, c, d), five strings; got {question!r}")
+    if isinstance(question, (tuple, list)) and len(question) in (4, 5) and all(isinstance(p, str) for p in question):
+        return question if len(question) == 5 else ("", *question)
+    raise InputError(f"a question is (section, a, b, c, d) or (a, b, c, d), strings; got {question!r}")
 
 
 def _answered(vectors, rows, index, restrict_vocab, method, epsilon):

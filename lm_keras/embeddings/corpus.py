@@ -1,6 +1,8 @@
 """Sentences as the ids of their words, read once: training goes over them many times."""
 
 import itertools
+import os
+import reprlib
 import tempfile
 from array import array
 from collections import defaultdict
@@ -10,6 +12,7 @@ from tqdm import tqdm
 
 from lm_keras.data.windows import IN_MEMORY, IdsInFile
 from lm_keras.errors import InputError
+from lm_keras.text.checks import check_no_record
 from lm_keras.text.codepoints import valid
 from lm_keras.text.segmentation import check_language
 from lm_keras.text.segmentation import words as split_words
@@ -24,13 +27,16 @@ class Corpus:
 
     Kept are ids, 4 bytes a word, in memory or, if there are many, in a file without a name (in $TMPDIR). `words`:
     the types in the order in which they first occur; `counts`: int64, one a type; `num_words`: of all sentences.
-    Raises InputError for one string, no words, and for words that are no strings, empty, or cannot be UTF-8.
+    Raises InputError for one string or path, records of lk.data, no words, and for words that are no strings,
+    empty, or cannot be UTF-8.
     """
 
     def __init__(self, sentences, language="en", progress=False):
         check_language(language)
-        if isinstance(sentences, (str, bytes)):
-            raise InputError("sentences takes an iterable of sentences, got one string: put it into a list")
+        if isinstance(sentences, (str, bytes, os.PathLike)):
+            instead = "give lk.data.read_texts(path), a list of texts, or of lists of words"
+            raise InputError(f"sentences is {reprlib.repr(sentences)}; {instead}")
+        check_no_record(sentences, "sentences")
         if not hasattr(sentences, "__iter__"):
             raise InputError(f"sentences takes an iterable of sentences, got a {type(sentences).__name__}")
         index = defaultdict()
@@ -85,6 +91,7 @@ def _encoded(sentences, language, index):
     """Arrays of ids, of about CHUNK each and of whole sentences; new words are added to `index`."""
     ids = array("i")
     for sentence in sentences:
+        check_no_record(sentence, "a sentence")
         if isinstance(sentence, str):
             sentence = split_words(valid(sentence), language)
         try:

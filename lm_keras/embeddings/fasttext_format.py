@@ -9,7 +9,8 @@ from lm_keras.embeddings.table import check_dim
 from lm_keras.errors import InputError
 
 MAGIC = struct.pack("<i", 793712314)
-_SETTINGS = "<12id"  # as Args::save writes them: dim is the first, bucket, minn and maxn are 8 to 10
+# Of Args::save: dim, ws, epoch, minCount, neg, wordNgrams, loss, model, bucket, minn, maxn, lrUpdateRate, t.
+_SETTINGS = "<12id"
 _SEEN_AND_KIND = 9  # bytes, after the zero byte that ends a word
 _LONGEST_WORD = 1 << 16
 
@@ -41,10 +42,45 @@ def read_fasttext(stream, name, path, wanted=None):
         raise InputError(f"{name}: {rows:,} x {columns:,} numbers where {due} are due; the file is damaged")
     matrix = source.matrix(path, rows, dim)
     kept = [i for i, word in enumerate(words) if wanted is None or word in wanted]
-    made = _vectors([words[i].decode() for i in kept], matrix[kept], matrix[len(words) :], min_n, max_n)
-    if not np.isfinite(made.vectors).all():
+    vectors = made([words[i].decode() for i in kept], matrix[kept], matrix[len(words) :], min_n, max_n)
+    if not np.isfinite(vectors.vectors).all():
         raise InputError(f"{name}: its vectors hold nan or infinity; the file is damaged")
-    return made
+    return vectors
+
+
+def write_fasttext(file, vectors, words):
+    """Writes FastTextKeyedVectors, checked by `check_subwords`, and their `words`, bytes, as a model of version 12.
+
+    Settings of the training that the vectors do not know are fastText's defaults, and the output layer is zero, as at
+    the start of a training.
+    """
+    count, dim = len(words), vectors.vector_size
+    seen = [max(1, int(n)) for n in vectors.expandos.get("count", np.ones(count))]
+    settings = (dim, 5, 5, 1, 5, 1, 2, 2, vectors.bucket, vectors.min_n, vectors.max_n, 100, 1e-4)
+    file.write(MAGIC + struct.pack("<i", 12) + struct.pack(_SETTINGS, *settings))
+    file.write(struct.pack("<3i2q", count, count, 0, sum(seen), -1))
+    file.writelines(word + b"\0" + struct.pack("<qb", n, 0) for word, n in zip(words, seen, strict=True))
+    zeros = np.broadcast_to(np.float32(0), (count, dim))
+    for tables in ((vectors.vectors_vocab, vectors.vectors_ngrams), (zeros,)):
+        file.write(struct.pack("<?2q", False, sum(map(len, tables)), dim))
+        for table in tables:
+            file.writelines(table[i : i + 4096].astype("<f4").tobytes() for i in range(0, len(table), 4096))
+
+
+def check_subwords(vectors):
+    """InputError for vectors that a file of fastText's cannot hold: it has no place for those of whole words."""
+    from gensim.models.fasttext import FastTextKeyedVectors
+
+    if not isinstance(vectors, FastTextKeyedVectors):
+        told = f"{type(vectors).__name__} has no subwords; give those of train_fasttext or load_fasttext"
+        raise InputError(f'{told}, or format="word2vec"')
+    own, ngrams = vectors.vectors_vocab, vectors.vectors_ngrams
+    if len(own) == len(vectors.index_to_key):
+        again = made(list(vectors.index_to_key), own, ngrams, vectors.min_n, vectors.max_n)
+        if np.array_equal(again.vectors, vectors.vectors):
+            return
+    told = "some vectors are not those that their n-grams give, as they were added or changed"
+    raise InputError(f'{told}; give format="word2vec", which keeps words alone')
 
 
 def _words(source):
@@ -61,16 +97,17 @@ def _words(source):
     return words
 
 
-def _vectors(words, vectors, ngrams, min_n, max_n):
+def made(words, own, ngrams, min_n, max_n):
+    """FastTextKeyedVectors: a word's vector is the mean of its `own` and those of its n-grams."""
     from gensim.models.fasttext import FastTextKeyedVectors
 
-    made = FastTextKeyedVectors(vectors.shape[1], min_n, max_n, len(ngrams))
-    made.index_to_key, made.next_index = words, len(words)
-    made.key_to_index = {word: i for i, word in enumerate(words)}
-    made.vectors_vocab, made.vectors_ngrams = np.array(vectors), ngrams
-    made.recalc_char_ngram_buckets()
-    made.adjust_vectors()  # the mean of a word's own vector and those of its n-grams
-    return made
+    vectors = FastTextKeyedVectors(own.shape[1], min_n, max_n, len(ngrams))
+    vectors.index_to_key, vectors.next_index = words, len(words)
+    vectors.key_to_index = {word: i for i, word in enumerate(words)}
+    vectors.vectors_vocab, vectors.vectors_ngrams = np.array(own), ngrams
+    vectors.recalc_char_ngram_buckets()
+    vectors.adjust_vectors()
+    return vectors
 
 
 class _Bytes:

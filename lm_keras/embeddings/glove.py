@@ -35,8 +35,8 @@ def train_glove(
     AdaGrad on equation 8, whose weights are those of equation 9, over the co-occurrence counts in random order
     (`cooccurrences`: what `window` and `min_count` mean); all of them, X[i, j] and X[j, i], in each epoch. The
     progress bar tells the objective of the epoch before. The same seed gives the same vectors on the same machine.
-    `sentences`: as for `train_word2vec`. Raises InputError for empty input, one string, no word that is frequent
-    enough, no two words that are near each other, and impossible sizes.
+    `sentences`: as for `train_word2vec`. Raises InputError for empty input, one string or path, no word that is
+    frequent enough, no two words that are near each other, and impossible sizes.
     """
     check_whole(embedding_dim=embedding_dim, window=window, min_count=min_count, epochs=epochs)
     check_positive(x_max=x_max, alpha=alpha, learning_rate=learning_rate)

@@ -42,7 +42,8 @@ def load_fasttext(path, vocabulary=None, member=None):
     """Reads fastText's .vec (word2vec's text format) -> KeyedVectors, or its .bin -> FastTextKeyedVectors.
 
     Those of a .bin file have a vector for every word, from its n-grams of characters; the n-grams of a file that is
-    not compressed are not read into memory but mapped, so the file must stay where it is. All else: `load_glove`.
+    not compressed are not read into memory but mapped, so the file must stay where it is. `save_vectors` writes such
+    files, with format="fasttext". All else: `load_glove`.
     """
     wanted = _wanted(vocabulary)
     with opened(path, member) as (stream, _, _):

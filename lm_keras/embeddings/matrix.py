@@ -6,6 +6,7 @@ import numpy as np
 
 from lm_keras.embeddings.checks import check_seed
 from lm_keras.errors import InputError
+from lm_keras.text.char_tokenizer import BYTES
 
 UNKNOWN = ("random", "mean", "zero", "subword")
 _SHOWN = 20  # missed words in a report
@@ -15,10 +16,10 @@ _SHOWN = 20  # missed words in a report
 class Coverage:
     """How many words of a tokenizer have a vector.
 
-    `types`: its tokens that are words, without special tokens and pieces inside of words; `found` of them have a
-    vector, `lowercased` of these only in lower case. `tokens`: how many tokens the texts have, <unk> and pieces among
-    them, `tokens_found` of them a vector; None without texts. `missed`: up to 20 words without a vector, the most
-    frequent first.
+    `types`: its tokens that are words, without special tokens, bytes and pieces inside of words; `found` of them
+    have a vector, `lowercased` of these only in lower case. `tokens`: how many tokens the texts have, <unk> and
+    pieces among them, `tokens_found` of them a vector; None without texts. `missed`: up to 20 words without a
+    vector, the most frequent first.
     """
 
     types: int
@@ -46,6 +47,7 @@ def embedding_matrix(tokenizer, vectors, unknown="random", lowercase_fallback=Tr
     The padding is zero. Pieces inside of words have no vector. `texts` (a list): what `tokens` of the Coverage
     counts. Raises InputError if no token has a vector at all, and for vectors without n-grams.
     """
+    _check_kinds(tokenizer, vectors)
     if unknown not in UNKNOWN:
         raise InputError(f"unknown is {unknown!r}; give one of {', '.join(map(repr, UNKNOWN))}")
     if unknown == "subword" and not getattr(vectors, "bucket", 0):
@@ -75,6 +77,18 @@ def embedding_matrix(tokenizer, vectors, unknown="random", lowercase_fallback=Tr
     if tokenizer.pad_id is not None and tokenizer.pad_id not in (tokenizer.unk_id, tokenizer.eos_id):
         matrix[tokenizer.pad_id] = 0
     return matrix, _coverage(tokenizer, words, special, exact >= 0, found, texts)
+
+
+def _check_kinds(tokenizer, vectors):
+    if hasattr(tokenizer, "key_to_index"):
+        kind = type(tokenizer).__name__
+        raise InputError(f"tokenizer is a {kind}; give the tokenizer first, then the vectors")
+    if not (hasattr(tokenizer, "tokens") and hasattr(tokenizer, "kind")):
+        instead = "give a tokenizer, such as lk.text.WordTokenizer.train(texts)"
+        raise InputError(f"tokenizer is a {type(tokenizer).__name__}; {instead}")
+    if not hasattr(vectors, "key_to_index"):
+        instead = "give KeyedVectors, as lk.embeddings.load_glove reads them (of a gensim model its .wv)"
+        raise InputError(f"vectors is a {type(vectors).__name__}; {instead}")
 
 
 def _fill(matrix, empty, words, special, vectors, unknown, seed):
@@ -114,10 +128,12 @@ def special_ids(tokenizer):
 
 
 def token_words(tokenizer):
-    """The word that each token is, None for one that is a piece inside of a word; special tokens as they are."""
+    """The word that each token is, None for a byte or a piece inside of a word; special tokens as they are."""
     tokens, special = tokenizer.tokens, special_ids(tokenizer)
     if tokenizer.kind == "wordpiece":
         return [None if token.startswith("##") and i not in special else token for i, token in enumerate(tokens)]
+    if tokenizer.kind == "char":
+        return [None if token in BYTES else token for token in tokens]
     if tokenizer.kind != "bpe":
         return list(tokens)
     return [token if i in special else _after_space(token) for i, token in enumerate(tokens)]

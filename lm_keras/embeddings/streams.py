@@ -55,7 +55,8 @@ def _member(path, archive, member):
         return names[0]
     if member not in names:
         said = "" if member is None else f"holds no {member!r}, "
-        raise InputError(f"{path}: {said}holds {', '.join(map(repr, names[:8])) or 'no file'}: name one as member=")
+        held = ", ".join(map(repr, names[:8])) or "no file"
+        raise InputError(f"{path}: {said}holds {held}: name one as member= (on the command line: --member)")
     return member
 
 

@@ -52,17 +52,19 @@ def _sizes(lines, name, header):
 
 def _dim(lines, name):
     """How many numbers end most of the first lines, not counting their first word."""
-    numbers = Counter()
+    numbers, plain = Counter(), Counter()  # of all lines; of those that are one word and numbers
     for line in lines[:_LOOKED_AT]:
         pieces = line.split(b" ")
         last = len(pieces)
         while last > 1 and decimals.NUMBER.fullmatch(pieces[last - 1]):
             last -= 1
         numbers[len(pieces) - last] += 1
+        plain[len(pieces) - last] += last == 1
     del numbers[0]
     if not numbers:
-        raise InputError(f"{name}: no line of {_shown(lines[0] if lines else b'')} ... is a word and numbers")
-    return numbers.most_common(1)[0][0]
+        due = "a line is a word and its numbers, with single spaces between them"
+        raise InputError(f"{name}: no word vectors: {due}, and here it is {_shown(lines[0] if lines else b'')}")
+    return max(numbers, key=lambda size: (numbers[size], plain[size]))
 
 
 class _Reader:

@@ -28,11 +28,12 @@ def train_word2vec(
     """Trains word2vec (Mikolov et al. 2013) with negative sampling -> KeyedVectors, the most frequent word first.
 
     `sentences`: any iterable, read once, of lists of words, or of strings, which `lm_keras.text.words` splits in
-    `language`. Left out are words that occur fewer than `min_count` times. "skip-gram" tells the words within
-    `window` from a word, "cbow" the word from those around it; `negatives` noise words to each true one. Frequent
-    words are dropped at random, those above the share `subsample` of the text (None: none). The learning rate falls
-    linearly. The same seed gives the same vectors with one worker, a thread; not with more.
-    Raises InputError for empty input, one string, no word that is frequent enough, and impossible sizes.
+    `language`; for a file `lm_keras.data.read_texts(path)`. Left out are words that occur fewer than `min_count`
+    times. "skip-gram" tells the words within `window` from a word, "cbow" the word from those around it; `negatives`
+    noise words to each true one. Frequent words are dropped at random, those above the share `subsample` of the text
+    (None: none). The learning rate falls linearly. The same seed gives the same vectors with one worker, a thread;
+    not with more.
+    Raises InputError for empty input, one string or path, no word that is frequent enough, and impossible sizes.
     """
     from gensim.models import Word2Vec
 
@@ -63,7 +64,8 @@ def train_fasttext(
 
     A word's vector is the mean of its own and those of its n-grams of `min_n` to `max_n` characters, with marks at
     both ends; n-grams share `buckets` vectors by a hash. The paper has 2,000,000 of them, 800 MB at 100 dimensions;
-    a text of some millions of words has fewer n-grams than the 200,000 here. All else: `train_word2vec`.
+    a text of some millions of words has fewer n-grams than the 200,000 here. To keep them, and so the vectors of
+    unseen words: `save_vectors(vectors, "my.bin", format="fasttext")`. All else: `train_word2vec`.
     """
     from gensim.models import FastText
 

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from lm_keras.embeddings.checks import check_whole
 from lm_keras.errors import InputError
 from lm_keras.text import stop_words, words
+from lm_keras.text.checks import check_no_record
 
 
 def term_lists(texts, language="en", content=True):
@@ -30,8 +31,7 @@ def term_lists(texts, language="en", content=True):
     def listed(i, text):
         if isinstance(text, str):
             return [word for word in words(text, language, str.lower) if keep(word)]
-        if hasattr(text, "_fields"):  # a record of lk.data, not a list of words
-            raise InputError(f"text {i} is a {type(text).__name__}; give its text, one of {', '.join(text._fields)}")
+        check_no_record(text, f"text {i}")
         if isinstance(text, (list, tuple)) and all(isinstance(word, str) for word in text):
             return list(text)
         raise InputError(f"text {i} is {reprlib.repr(text)}; give a string, or a list of words")

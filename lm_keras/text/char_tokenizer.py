@@ -5,8 +5,8 @@ from itertools import chain
 from lm_keras.errors import InputError
 from lm_keras.text import codepoints, vocabulary
 
-_BYTES = tuple(f"<0x{byte:02X}>" for byte in range(256))
-_RESERVED = (*vocabulary.SPECIAL_TOKENS, *_BYTES)
+BYTES = tuple(f"<0x{byte:02X}>" for byte in range(256))
+_RESERVED = (*vocabulary.SPECIAL_TOKENS, *BYTES)
 _FIRST_BYTE = len(vocabulary.SPECIAL_TOKENS)
 
 

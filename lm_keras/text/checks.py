@@ -9,6 +9,12 @@ def check_text(text):
         raise InputError(f"a text must be a str, got {type(text).__name__}")
 
 
+def check_no_record(text, name):
+    """Raises InputError for a record of lk.data, a named tuple, whose fields would be taken for words."""
+    if hasattr(text, "_fields"):
+        raise InputError(f"{name} is a {type(text).__name__}; give its text, one of {', '.join(text._fields)}")
+
+
 def as_list(words, name):
     """`words` as a list; InputError for a text, whose characters would be taken for words."""
     if isinstance(words, (str, bytes)):

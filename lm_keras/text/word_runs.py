@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 from lm_keras.errors import InputError
 from lm_keras.text import segmentation
-from lm_keras.text.checks import as_list
+from lm_keras.text.checks import as_list, check_no_record
 from lm_keras.text.stop_lists import stop_words
 
 MEASURES = {"likelihood_ratio": "likelihood_ratio", "pmi": "pmi", "student_t": "student_t", "chi_square": "chi_sq"}
@@ -42,7 +42,11 @@ def collocations(texts, n=20, measure="likelihood_ratio", *, min_count=3, size=2
         raise InputError(f"measure={measure!r}, size={size}: give one of {', '.join(MEASURES)}, and 2 or 3 words")
     from nltk import collocations as finders
 
-    texts = (segmentation.words(text, language) if isinstance(text, str) else text for text in texts)
+    def words_of(i, text):
+        check_no_record(text, f"text {i}")
+        return segmentation.words(text, language) if isinstance(text, str) else text
+
+    texts = (words_of(i, text) for i, text in enumerate(texts))
     if lowercase:
         texts = ([word.lower() for word in words] for words in texts)
     kinds = {2: (finders.BigramCollocationFinder, finders.BigramAssocMeasures),

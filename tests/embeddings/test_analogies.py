@@ -140,6 +140,12 @@ def test_empty_vectors_are_no_answer(method):
     assert lk.embeddings.analogies(vectors, questions, method).total == lk.embeddings.Accuracy(1, 2, 0)
 
 
+def test_questions_without_a_section():
+    vectors = made(["a", "b", "c", "d"], np.eye(4))
+    found = lk.embeddings.analogies(vectors, [("a", "b", "c", "d"), ["s", "a", "b", "c", "d"]])
+    assert counted(found) == {"": (1, 1), "s": (1, 1)} and found.semantic.correct == found.total.correct == 2
+
+
 def test_nothing_to_ask():
     vectors = made(["a", "b"], np.eye(2))
     for questions, missed in [([], 0), ([("s", "a", "b", "c", "d")], 1)]:
@@ -149,8 +155,8 @@ def test_nothing_to_ask():
 
 def test_bad_input():
     vectors = made(["a", "b"], np.eye(2))
-    for question in [("a", "b", "c", "d"), ("s", "a", "b", "c", 4), "abcde", 7]:
-        with pytest.raises(InputError, match="a question is .section, a, b, c, d., five strings"):
+    for question in [("a", "b", "c"), ("a", "b", "c", 4), ("s", "a", "b", "c", 4), "abcde", "abcd", 7]:
+        with pytest.raises(InputError, match=r"a question is \(section, a, b, c, d\) or \(a, b, c, d\), strings"):
             lk.embeddings.analogies(vectors, [question])
     with pytest.raises(InputError, match="method is 'add'; give one of '3cosadd', '3cosmul'"):
         lk.embeddings.analogies(vectors, [], method="add")

@@ -1,6 +1,7 @@
 """Sentences that are read once and gone over many times."""
 
 from collections import Counter
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -8,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import lm_keras as lk
+from lm_keras.data.records import Labelled, Translation
 from lm_keras.embeddings import corpus
 from lm_keras.embeddings.corpus import END, Corpus
 
@@ -76,8 +78,12 @@ def test_frequent_words():
 @pytest.mark.parametrize(
     ("sentences", "message"),
     [
-        ("one string", "got one string: put it into a list"),
-        (b"bytes", "got one string"),
+        ("my.txt", r"sentences is 'my.txt'; give lk.data.read_texts\(path\), a list of texts, or of lists of words"),
+        (b"bytes", "sentences is b'bytes'; give lk.data.read_texts"),
+        (Path("my.txt"), r"sentences is PosixPath\('my.txt'\); give lk.data.read_texts"),
+        (Labelled("a text", 1), "sentences is a Labelled; give its text, one of text, label"),
+        ([Labelled("a text", 1)], "a sentence is a Labelled; give its text, one of text, label"),
+        (["a b", Translation("a", "b", "c")], "a sentence is a Translation; give its text, one of en, de, fr"),
         (7, "takes an iterable of sentences, got a int"),
         ([], "there are no words"),
         (iter([]), "there are no words"),

@@ -89,6 +89,14 @@ def test_pieces_of_words_have_no_vector(vectors):
     assert (coverage.tokens, coverage.tokens_found) == (2, 1)
 
 
+def test_bytes_of_a_character_tokenizer_are_no_words(vectors):
+    tokenizer = lk.text.CharTokenizer.train(["the cat."])
+    matrix, coverage = lk.embeddings.embedding_matrix(tokenizer, vectors, "zero", texts=["cat. é"])
+    assert (coverage.types, coverage.found) == (7, 1) and sorted(coverage.missed) == [" ", *"aceht"]
+    assert (coverage.tokens, coverage.tokens_found) == (7, 1)  # two bytes of the é among them
+    assert np.array_equal(matrix[tokenizer.tokens.index(".")], vectors["."])
+
+
 def test_a_report_without_a_word(vectors):
     pieces = lk.text.WordPieceTokenizer(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "##cat"])
     vectors.add_vector("[UNK]", np.ones(4))
@@ -100,6 +108,20 @@ def test_a_builder_takes_it(tokenizer, vectors):
     matrix, _ = lk.embeddings.embedding_matrix(tokenizer, vectors)
     model = lk.models.build_lstm_lm(tokenizer.vocab_size, embedding_matrix=matrix, hidden_dim=3)
     assert np.array_equal(model.get_layer("embedding").get_weights()[0], matrix)
+
+
+def test_arguments_of_another_kind(tokenizer, vectors):
+    for wrong, message in [
+        ((vectors, tokenizer), "tokenizer is a KeyedVectors; give the tokenizer first, then the vectors"),
+        ((["the", "cat"], vectors), "tokenizer is a list; give a tokenizer, such as lk.text.WordTokenizer.train"),
+        (
+            (tokenizer, dict(vectors.key_to_index)),
+            "vectors is a dict; give KeyedVectors, as lk.embeddings.load_glove",
+        ),
+        ((tokenizer, "glove.txt"), "vectors is a str; give KeyedVectors"),
+    ]:
+        with pytest.raises(lk.InputError, match=message):
+            lk.embeddings.embedding_matrix(*wrong)
 
 
 def test_bad_arguments(tokenizer, vectors):

@@ -160,7 +160,7 @@ def test_a_count_that_is_impossible_is_told_before_the_text_is_read():
 @pytest.mark.parametrize(
     ("sentences", "wrong", "message"),
     [
-        ("a b", {}, "got one string"),
+        ("a b", {}, "sentences is .a b.; give lk.data.read_texts"),
         ([], {}, "there are no words"),
         (["a b"], {"min_count": 2}, "no word of the sentences occurs 2 times"),
         ([["a"], ["b"]], {}, "no two words of the sentences stand in one window"),

@@ -61,6 +61,11 @@ def test_a_line_that_is_wrong(folder, number, line, message):
     refused(load_word2vec, folder / "v", b"\n".join([b"3 3", *lines, b""]), more, binary=False)
 
 
+def test_a_wrong_first_line_of_a_short_file(folder):
+    refused(load_glove, folder / "v", b"the 0.1 x 0.3\nof 1 2 3\n", "line 1: 'x' where a number is expected")
+    refused(load_glove, folder / "v", b"of 1 2 3\nthe 0.1 x 0.3\n", "line 2: 'x' where a number is expected")
+
+
 def test_a_wrong_line_far_into_the_file(folder):
     many = b"".join(b"w%d 0.5 0.25 0.125\n" % i for i in range(40_000))
     for line, message in [
@@ -143,8 +148,9 @@ def test_files_that_are_something_else(folder):
     refused(load_glove, folder / "v", b"", "it is empty")
     refused(load_word2vec, folder / "v", b"", "it is empty|does not begin")
     refused(load_fasttext, folder / "v", b"", "it is empty")
-    refused(load_glove, folder / "v", b"\n\n", "no line of '' ... is a word and numbers")
-    refused(load_glove, folder / "v", b"Once upon a time\nthere was\n", "no line of 'Once upon a time'")
+    refused(load_glove, folder / "v", b"\n\n", "no word vectors: a line is a word and its numbers")
+    refused(load_glove, folder / "v", b"hello world\n", "single spaces between them, and here it is 'hello world'$")
+    refused(load_glove, folder / "v", b"Once upon a time\nthere was\n", "here it is 'Once upon a time'$")
     refused(load_glove, folder / "v", b"x" * (17 << 20), "no line ends within 16 MiB")
     refused(load_glove, folder / "v", TEXT, "is no .zip: it has no member 'one.txt'", member="one.txt")
     with pytest.raises(InputError, match="is a folder"):

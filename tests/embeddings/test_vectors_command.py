@@ -81,6 +81,14 @@ def test_every_format(capsys, folder):
         assert told == expected | {"file": str(folder / name)}
 
 
+def test_a_known_set_by_its_name(capsys, folder, tmp_path, monkeypatch):
+    monkeypatch.setenv("LM_KERAS_DATA", str(tmp_path))
+    path = tmp_path / "glove-6b-50d/glove.6B.50d.top20000.txt.gz"
+    path.parent.mkdir()
+    shutil.copy(folder / "glove.txt.gz", path)
+    assert json.loads(output(capsys, "glove-6b-50d", "--json"))["file"] == str(path)
+
+
 def test_models_of_fasttext(capsys, tmp_path):
     words = sorted({word for _, *asked in QUESTIONS[:24] for word in asked})
     model = FastText([words] * 2, vector_size=4, min_count=1, bucket=50, epochs=1, seed=1, workers=1)
@@ -99,9 +107,12 @@ def refused(capsys, *arguments):
     return captured.err
 
 
-def test_bad_input_is_one_line(capsys, folder, tmp_path):
+def test_bad_input_is_one_line(capsys, folder, tmp_path, monkeypatch):
+    monkeypatch.setenv("LM_KERAS_DATA", str(tmp_path))
+    monkeypatch.setattr("lm_keras.data.corpora.cache_folder", lambda: tmp_path)
     assert "does not exist" in refused(capsys, tmp_path / "nothing.txt")
-    assert "name one as member=" in refused(capsys, folder / "both.zip")
+    assert "'b.txt': name one as member= (on the command line: --member)" in refused(capsys, folder / "both.zip")
+    assert "glove-6b-50d is not on this machine" in refused(capsys, "glove-6b-50d")
     assert "is not the number of words" in refused(capsys, folder / "glove.txt.gz", "--format", "fasttext")
     shutil.copy(folder / "word2vec.bin", tmp_path / "cut.bin")
     with (tmp_path / "cut.bin").open("rb+") as file:

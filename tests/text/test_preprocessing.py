@@ -13,6 +13,7 @@ from nltk.corpus.reader.wordnet import WordNetCorpusReader
 from nltk.tag import PerceptronTagger
 
 from lm_keras import text
+from lm_keras.data.records import Labelled
 from lm_keras.errors import InputError
 from lm_keras.text import parts_of_speech, segmentation, word_runs
 
@@ -238,6 +239,8 @@ def test_input_that_does_not_fit():
         text.ngrams(["a"], 0)
     with pytest.raises(InputError, match=r"give \[text\]"):
         text.collocations("a b c")
+    with pytest.raises(InputError, match="text 1 is a Labelled; give its text, one of text, label"):
+        text.collocations(["a b", Labelled("a b", 0)])
     with pytest.raises(InputError, match="'tf' *, size=2: give one of likelihood_ratio"):
         text.collocations(["a"], measure="tf")
     with pytest.raises(InputError, match="size=4"):
