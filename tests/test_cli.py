@@ -111,7 +111,10 @@ def test_evaluate_score_and_generate_print_what_the_library_gives(capsys, loaded
     assert greedy == "The fire" + language_model.generate("The fire", 12, temperature=0)[0].text + "\n"
 
 
-def test_char_model_of_chinese_text_from_gzip_to_a_checked_export(place, capsys, loaded_once):
+def test_char_model_of_chinese_text_from_gzip_to_a_checked_export(
+    place, capsys, loaded_once, warm_server, monkeypatch
+):
+    monkeypatch.setattr(sys, "executable", warm_server)  # as warm_check does for whole files
     with gzip.open("chinese.txt.gz", "wt", encoding="utf-8") as file:
         file.write(CHINESE * 30)
     arguments = train("chinese.txt.gz", "zh", "--language", "zh", "--valid", "chinese.txt", tokenizer="char")
