@@ -64,7 +64,7 @@ def test_beams_are_the_language_models(word, word_model):
         )
 
 
-def test_both_protocols_give_the_numbers_of_the_session(double, word_version, prompts):
+def test_both_protocols_give_the_numbers_of_the_session(double, word_version, prompts, warm_check):
     answers = []
     for url in double.urls:
         with Client(url, "word") as client:

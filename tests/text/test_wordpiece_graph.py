@@ -90,7 +90,7 @@ def test_a_vocabulary_without_pieces():
     )
 
 
-def test_served_by_a_session_in_a_fresh_process(tmp_path):
+def test_served_by_a_session_in_a_fresh_process(tmp_path, warm_check):
     batch = ["Unwanted, running [MASK] 中文", "", "Wanted\nİ é.", "x" * 101]
     pieces = ["un", "##want", "##ed", "want", "runn", "##ing", ",", "mask", "[", "]", "中", "文", "i", "e", "."]
     tokenizer = WordPieceTokenizer([*pieces, *SPECIAL], lowercase=True)
