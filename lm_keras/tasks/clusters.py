@@ -31,14 +31,24 @@ class Clusters(NamedTuple):
 
 
 def cluster_documents(
-    documents, num_clusters, method="kmeans", features="lsa", *, language="en", num_words=8, min_count=2, seed=0
+    documents,
+    num_clusters,
+    method="kmeans",
+    features="lsa",
+    *,
+    language="en",
+    num_words=8,
+    min_count=2,
+    seed=0,
+    progress=True,
 ):
     """Puts documents into `num_clusters` groups with scikit-learn.
 
     `documents`: texts (strings, or lists of words), or vectors [N, D] of your own. `features` of texts: "tfidf",
     their words weighted; "lsa", that in its first 50 directions (Deerwester et al. 1990); "doc2vec", as by
-    `train_doc2vec`; or DocumentVectors, or vectors [N, D], as of `TextEmbedder.embed`. `method`: "kmeans", or
-    "agglomerative" (Ward). Words in fewer than `min_count` texts do not count. The same seed gives the same clusters.
+    `train_doc2vec`, which may show its `progress`; or DocumentVectors, or vectors [N, D], as of `TextEmbedder.embed`.
+    `method`: "kmeans", or "agglomerative" (Ward). Words in fewer than `min_count` texts do not count. The same seed
+    gives the same clusters.
     InputError where k-means finds fewer than `num_clusters` different documents.
     """
     if method not in METHODS or (isinstance(features, str) and features not in FEATURES):
@@ -56,7 +66,7 @@ def cluster_documents(
         documents = list(documents) if isinstance(documents, Iterator) else documents
         lists = term_lists(documents, language)
         weights, names = _tf_idf(lists, min_count)
-        vectors = _vectors(documents, weights, features, language, seed)
+        vectors = _vectors(documents, weights, features, language, seed, progress)
     count = vectors.shape[0]
     if num_clusters >= count:
         raise InputError(f"{num_clusters} clusters of {count} documents: give fewer clusters than documents")
@@ -83,7 +93,7 @@ def _tf_idf(lists, min_count):
     return vectorizer.fit_transform(lists), vectorizer.get_feature_names_out()
 
 
-def _vectors(documents, weights, features, language, seed):
+def _vectors(documents, weights, features, language, seed, progress):
     if not isinstance(features, str):
         features = np.asarray(getattr(features, "vectors", features))
         if features.ndim != 2 or len(features) != weights.shape[0]:
@@ -93,7 +103,7 @@ def _vectors(documents, weights, features, language, seed):
         return weights
     if features == "lsa":
         return unit_rows(reduced(weights, DIRECTIONS, seed))
-    return unit_rows(train_doc2vec(documents, language=language, seed=seed).vectors)
+    return unit_rows(train_doc2vec(documents, language=language, seed=seed, progress=progress).vectors)
 
 
 def _directions(vectors):

@@ -4,6 +4,7 @@ import functools
 from typing import NamedTuple
 
 import numpy as np
+from tqdm import tqdm
 
 from lm_keras.embeddings.checks import check_seed, check_whole
 from lm_keras.errors import InputError
@@ -105,13 +106,15 @@ def train_doc2vec(
     min_count=2,
     negative=5,
     seed=0,
+    progress=True,
 ):
     """Trains DocumentVectors on texts, strings or lists of words, with gensim's doc2vec.
 
     `method`: "dbow", where the vector predicts the words of its document (section 2.3 of Le & Mikolov 2014), or
     "dm", where it does so together with the `window` words before and after (2.2). `negative` noise words for each.
     Words are lower case, stop words stay; what is rarer than `min_count` is left out, and so is what follows the
-    10,000th word of a text. One thread, so that the same seed gives the same vectors.
+    10,000th word of a text. One thread, so that the same seed gives the same vectors. Short or few texts need more
+    `epochs`, about 100: as long as unrelated texts have a cosine near 1, the vectors have not come apart yet.
     """
     if method not in ("dbow", "dm"):
         raise InputError(f"method={method!r}: give dbow or dm")
@@ -127,7 +130,8 @@ def train_doc2vec(
         model.build_vocab(documents)
     if not documents or not len(model.wv):
         raise InputError(f"no word occurs {min_count} times in the {len(documents)} texts; give more, or min_count=1")
-    model.train(documents, total_examples=len(documents), epochs=epochs)
+    with tqdm(total=epochs, desc="doc2vec", unit=" epochs", disable=not progress, leave=False) as bar:
+        model.train(documents, total_examples=len(documents), epochs=epochs, callbacks=[_each_epoch(bar)])
     words = model.wv.index_to_key
     counts = np.array([model.wv.get_vecattr(word, "count") for word in words], "int64")
     inputs = model.wv.vectors if method == "dm" else None
@@ -148,6 +152,14 @@ def load_doc2vec(path):
         return DocumentVectors(vectors, words, counts, output, inputs, settings=settings)
     except (KeyError, TypeError, AttributeError):
         raise InputError(f"{path} holds no document vectors; give a file that DocumentVectors.save wrote") from None
+
+
+def _each_epoch(bar):
+    from gensim.models.callbacks import CallbackAny2Vec
+
+    callback = CallbackAny2Vec()
+    callback.on_epoch_end = lambda model: bar.update()
+    return callback
 
 
 def unit_rows(vectors):

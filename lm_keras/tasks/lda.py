@@ -10,15 +10,18 @@ class Lda(LdaModel):
 
     gensim lets each batch, however small, stand for the whole corpus: of 101 texts in batches of 100 the last one
     would make up a fifth of the topics, and lead a learned alpha to where it fits that text alone.
+    `bar`, of tqdm, is told the number of texts of each batch.
     """
 
-    def __init__(self, *args, **options):
-        self._gammas = []
+    def __init__(self, *args, bar=None, **options):
+        self._gammas, self._bar = [], bar
         super().__init__(*args, **options)
 
     def do_mstep(self, rho, other, extra_pass=False):
         """Weighs a batch by its number of texts."""
         super().do_mstep(rho * other.numdocs / min(self.chunksize, self.state.numdocs), other, extra_pass)
+        if self._bar is not None:
+            self._bar.update(other.numdocs)
 
     def update_alpha(self, gammat, rho):
         """One Newton step for a pass, over all its texts (Blei, Ng & Jordan 2003, A.4.2), in float64.

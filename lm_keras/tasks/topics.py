@@ -3,6 +3,7 @@
 import functools
 
 import numpy as np
+from tqdm import tqdm
 
 from lm_keras.embeddings.checks import check_positive, check_seed, check_whole
 from lm_keras.errors import InputError
@@ -78,6 +79,7 @@ def train_topics(
     passes=20,
     batch_size=100,
     seed=0,
+    progress=True,
 ):
     """Trains a TopicModel on texts: gensim's online variational Bayes (Hoffman, Blei & Bach 2010).
 
@@ -99,7 +101,9 @@ def train_topics(
     bags = [some for some in (bag(text, ids) for text in lists) if some]
     np.random.default_rng(seed).shuffle(bags)  # of texts sorted by class the first batches would decide the topics
     options = {"passes": passes, "chunksize": batch_size, "random_state": seed, "eval_every": None}
-    lda = _gensim(bags, words, num_topics=num_topics, alpha=alpha, **options)
+    steps = {"total": passes * len(bags), "unit": " texts", "unit_scale": True}
+    with tqdm(desc=f"{num_topics} topics", disable=not progress, leave=False, **steps) as bar:
+        lda = _gensim(bags, words, num_topics=num_topics, alpha=alpha, bar=bar, **options)
     return TopicModel(words, lda.state.sstats, lda.alpha, language=language, seed=seed)
 
 

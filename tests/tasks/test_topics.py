@@ -4,6 +4,7 @@ import random
 import numpy as np
 import pytest
 from scipy.special import digamma, polygamma
+from tqdm import tqdm
 
 import lm_keras as lk
 from lm_keras.errors import InputError
@@ -177,6 +178,23 @@ def test_coherence_curve():
     axes = lk.tasks.plot_coherence(curve).axes[0]
     assert axes.lines[0].get_xydata().tolist() == [list(point) for point in curve.items()]
     assert axes.get_legend().get_texts()[0].get_text() == f"3 topics: {curve[3]:.3f}"
+
+
+@pytest.mark.parametrize("progress", [True, False])
+def test_progress(progress, monkeypatch, capfd):
+    ends, close = set(), tqdm.close
+
+    def watched(bar):
+        if not bar.disable:
+            ends.add((bar.desc, bar.n, bar.total))
+        close(bar)
+
+    monkeypatch.setattr(tqdm, "close", watched)
+    texts, few = planted(30)[0], {"min_count": 1, "progress": progress}
+    lk.tasks.coherence_curve(texts, (2, 3), passes=4, batch_size=20, **few)
+    lk.tasks.cluster_documents(texts, 2, features="doc2vec", **few)
+    bars = {("2 topics", 120, 120), ("3 topics", 120, 120), ("doc2vec", 40, 40)}  # 4 passes over 30 texts; epochs
+    assert ends == (bars if progress else set()) and bool(capfd.readouterr().err) == progress
 
 
 # === Files and pictures ===
