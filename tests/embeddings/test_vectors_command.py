@@ -1,9 +1,11 @@
 """`lm-keras vectors`: its figures are those of the functions, whatever the format of the file."""
 
 import gzip
+import hashlib
 import json
 import shutil
 import zipfile
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -13,6 +15,7 @@ from word_tests import half_right, made, read_pairs, read_questions
 
 import lm_keras as lk
 from lm_keras.cli import main
+from lm_keras.data.corpora import CORPORA
 
 QUESTIONS = read_questions(each=12)
 
@@ -86,6 +89,8 @@ def test_a_known_set_by_its_name(capsys, folder, tmp_path, monkeypatch):
     path = tmp_path / "glove-6b-50d/glove.6B.50d.top20000.txt.gz"
     path.parent.mkdir()
     shutil.copy(folder / "glove.txt.gz", path)
+    expected = {path.name: hashlib.sha256(path.read_bytes()).hexdigest()}
+    monkeypatch.setitem(CORPORA, "glove-6b-50d", replace(CORPORA["glove-6b-50d"], sha256=expected))
     assert json.loads(output(capsys, "glove-6b-50d", "--json"))["file"] == str(path)
 
 
