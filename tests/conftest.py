@@ -8,16 +8,15 @@ from pathlib import Path
 
 import pytest
 from hypothesis import settings
-from small_models import train_lm
 from warm import PACKAGES, SERVER, warm
 
 import lm_keras as lk
 
 # Longest first, in CPU time: a worker that takes such a file last works on alone when the other has ended.
 LONGEST = (
-    *("test_notebooks", "test_families", "serving", "test_builders", "test_cli", "test_tokenizers"),
-    *("test_every_family", "test_every_task", "test_resume", "test_quantization", "test_seq2seq"),
-    *("test_language_model", "test_fit", "test_bpe_graph", "test_segmentation", "test_treebank_graph"),
+    *("test_notebooks", "test_families", "serving", "test_builders", "test_every_family", "test_cli"),
+    *("test_tokenizers", "test_every_task", "test_multi_worker", "test_fast_paths", "test_resume", "test_memory"),
+    *("test_quantization", "test_fit", "test_seq2seq", "test_frozen", "test_evaluate", "test_language_model"),
 )
 
 # A first example pays for tables and traced functions, and the machine may be busy: time is not what fails.
@@ -64,12 +63,16 @@ def news():
 
 @pytest.fixture(scope="session")
 def word_lm(news):
+    from small_models import train_lm  # with Keras, which the process that only hands out the tests does not need
+
     tokenizer = lk.text.WordTokenizer.train(news, vocab_size=500)
     return train_lm(tokenizer, news, 40, embedding_dim=16, hidden_dim=32)
 
 
 @pytest.fixture(scope="session")
 def char_lm(news):
+    from small_models import train_lm
+
     tokenizer = lk.text.CharTokenizer.train(news)
     return train_lm(tokenizer, news, 60, embedding_dim=16, hidden_dim=48)
 

@@ -57,7 +57,7 @@ def test_graph_equals_python_on_the_corpora_and_in_several_languages(tokenizer):
         assert decoded(tokenizer.tf_decode(ragged)) == text == decoded(tokenizer.tf_decode(ragged.to_tensor(-1)))
 
 
-@settings(max_examples=40)
+@settings(max_examples=25)
 @given(st.lists(texts, max_size=20))
 def test_graph_equals_python_on_any_text(tokenizer, batch):
     assert tokenizer.tf_encode(tf.constant(batch, tf.string)).to_list() == tokenizer.encode_batch(batch)
@@ -68,7 +68,7 @@ _bad_bytes = st.lists(
 )
 
 
-@settings(max_examples=40)
+@settings(max_examples=25)
 @given(st.lists(st.one_of(st.binary(), _bad_bytes.map(b"".join)), max_size=20))
 def test_invalid_utf8_is_read_as_python_reads_it(tokenizer, batch):
     expected = [tokenizer.encode(text.decode("utf-8", errors="replace")) for text in batch]
