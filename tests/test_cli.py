@@ -267,15 +267,6 @@ def run(*arguments, **options):
     return subprocess.run([*PROGRAM, *map(str, arguments)], capture_output=True, text=True, timeout=120, **options)
 
 
-def test_tensorflow_adds_no_line_to_an_error():
-    arguments, words = BAD["too short"]
-    before = contents(".")
-    done = run(*arguments)
-    assert (done.returncode, done.stdout, len(done.stderr.splitlines())) == (2, "", 1)
-    assert words in done.stderr
-    assert contents(".") == before
-
-
 def test_tensorflow_adds_no_line_when_memory_is_too_small(too_large):
     process, folder = too_large
     printed, errors = process.communicate(timeout=120)

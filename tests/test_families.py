@@ -16,7 +16,7 @@ from lm_keras.training import unigram_perplexity
 pytestmark = pytest.mark.usefixtures("warm_check")
 
 LENGTH = 8
-TOKENIZER = {"gpt2": "bpe"}  # the others read characters, whose graph is the smallest
+TOKENIZER = {"feedforward": "bpe"}  # the others read characters, whose graph is the smallest
 EPOCHS = {"bpe": "6"}  # fewer windows than of characters
 SMALL = {
     "feedforward": ["--context-length", "3", "--batch-norm"],
