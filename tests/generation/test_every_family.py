@@ -1,5 +1,6 @@
 """Searches over every family of language models, against plain Python over the whole model; five words."""
 
+import functools
 import itertools
 
 import keras
@@ -63,6 +64,7 @@ def test_beams_equal_brute_force_over_all_texts(lm, length_penalty):
 
 
 # === Contrastive search ===
+@functools.cache  # traced once a model
 def hidden_and_log_probs(model, width):
     """(rows of ids) -> what goes into the output layer of the whole model, of length 1; log-probabilities."""
     made = model.outputs[0]._keras_history
