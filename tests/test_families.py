@@ -1,12 +1,13 @@
-"""Every family on the whole road from a text file to a checked export, by the command line alone.
+"""The families on the whole road from a text file to a checked export, by the command line alone.
 
-The LSTM takes it in test_cli.py and tests/serving, of words there too.
+The LSTM takes it in test_cli.py and tests/serving, of words there too. LM_KERAS_FULL=1 sends all others; without it one
+goes for each kind of state: a window of words, keys and values, all states so far, convolutions.
 """
 
 import json
 
 import pytest
-from served_requests import beginnings, completions, requests
+from served_requests import FULL, beginnings, completions, requests
 
 import lm_keras as lk
 from lm_keras.cli import main
@@ -40,7 +41,7 @@ def place(tmp_path_factory, texts):
     return place
 
 
-@pytest.mark.parametrize("family", [family for family in FAMILY_OPTIONS if family != "lstm"])
+@pytest.mark.parametrize("family", FAMILY_OPTIONS if FULL else ["feedforward", "gpt2", "attention_rnn", "cnn"])
 def test_from_text_to_a_checked_export(family, place, texts, capsys, monkeypatch, loaded_once):
     monkeypatch.chdir(place)
     kind = TOKENIZER.get(family, "char")
