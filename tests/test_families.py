@@ -1,7 +1,7 @@
 """The families on the whole road from a text file to a checked export, by the command line alone.
 
-The LSTM takes it in test_cli.py and tests/serving, of words there too. LM_KERAS_FULL=1 sends all others; without it one
-goes for each kind of state: a window of words, keys and values, all states so far, convolutions.
+The LSTM takes it in test_cli.py and tests/serving, of words there too. LM_KERAS_FULL=1 sends all families; without it
+one goes for each kind of state: a window of words, keys and values, all states so far, convolutions.
 """
 
 import json
