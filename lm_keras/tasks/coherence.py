@@ -21,8 +21,8 @@ def topic_coherence(topics, texts, measure="c_npmi", *, language="en"):
     "c_npmi", "c_uci": in windows of 10 of their content words; "c_v": of 110 (both Röder, Both & Hinneburg 2015);
     "u_mass": in texts (Mimno et al. 2011). Words of a topic that no text holds do not count. `texts` as in
     `train_topics`: those of training, or better, of a larger corpus. In few texts c_v takes rare words for coherent:
-    on 300 news items it is 0.57 for 10 topics and 0.53 for words at random, where c_npmi is 0.01 and -0.52.
-    InputError where fewer than two words of a topic occur in the texts.
+    of 10 topics of 300 news items it is 0.37 to 0.57, five seeds, and of words at random 0.52, where c_npmi is
+    -0.13 to 0.02 and -0.52. InputError where fewer than two words of a topic occur in the texts.
     """
     check_measure(measure)
     from gensim.corpora import Dictionary
