@@ -6,9 +6,8 @@
 The two models of a seed are the same but for the values that their embedding starts from: U(-0.05, 0.05), as Keras
 draws them, or GloVe's and, where a word has none, random ones as large; both are trained on. Measured is the
 perplexity on all held-out paragraphs, the same tokens every time, at the given steps and at the end of each epoch.
-At step 0 the output layer is random and both stand near the size of the vocabulary, whatever the embedding holds:
-what "starts lower" means is the first measure after that. `--control` adds a third model, GloVe's rows in a random
-order: as large, without what they know.
+At step 0 the output layer is random and both stand near the size of the vocabulary, whatever the embedding holds.
+`--control` adds a third model, GloVe's rows in a random order: as large, without what they know.
 """
 
 import argparse

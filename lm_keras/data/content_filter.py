@@ -8,6 +8,7 @@ from lm_keras.data.units import check_texts
 from lm_keras.data.word_list import PACKAGED, WordList, read_word_list
 from lm_keras.errors import InputError, naming
 from lm_keras.files import read_tensors, write_tensors
+from lm_keras.text.checks import check_text
 
 FORMAT = "lm_keras content filter 1"
 
@@ -41,8 +42,7 @@ class ContentFilter:
 
     def reason(self, text):
         """Why a text is dropped, such as "word list: profanity" or "classifier: 0.98"; None where it is kept."""
-        if not isinstance(text, str):
-            raise InputError(f"every text must be a str, got {type(text).__name__}: {str(text)[:40]!r}")
+        check_text(text)
         if category := self.words.find(text):
             return f"word list: {category}"
         score = self.classifier.score(text) if self.classifier else 0.0

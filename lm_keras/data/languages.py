@@ -3,8 +3,8 @@
 import functools
 import re
 
-from lm_keras.errors import InputError
 from lm_keras.extra import analysis
+from lm_keras.text.checks import check_text
 
 UNDETERMINED = "und"  # ISO 639's code for a language that cannot be told
 LEAST_BYTES = 20  # of letters in UTF-8: 20 Latin letters, 10 Cyrillic, 7 Chinese characters
@@ -22,8 +22,7 @@ def language(text):
     languages (Lui & Baldwin 2012), on the first 2,000 characters. "und": fewer than 20 bytes of letters (20 Latin
     letters, 7 Chinese characters), where it guesses, where its first choice has less than half of the probability.
     """
-    if not isinstance(text, str):
-        raise InputError(f"a text must be a str, got {type(text).__name__}")
+    check_text(text)
     text = text[:LONGEST]
     if len(_NO_LETTERS.sub("", text).encode("utf-8", "replace")) < LEAST_BYTES:
         return UNDETERMINED

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from lm_keras.data.personal_numbers import SEPARATOR, replace_cards, replace_ibans
 from lm_keras.errors import InputError
+from lm_keras.text.checks import check_text
 
 MARKS = {"email": "<EMAIL>", "iban": "<IBAN>", "card": "<CARD>", "phone": "<PHONE>", "ip": "<IP>"}
 
@@ -60,8 +61,7 @@ def scrub(text, kinds=tuple(MARKS)):
     four parts too) -> <IP>. Left: names, postal addresses, numbers of identity cards, other telephone numbers, "name
     at example dot com". It lowers what a model can learn by heart; it does not make a text anonymous.
     """
-    if not isinstance(text, str):
-        raise InputError(f"a text must be a str, got {type(text).__name__}")
+    check_text(text)
     unknown = [kind for kind in kinds if kind not in MARKS]
     if isinstance(kinds, str) or unknown:
         raise InputError(f"kinds are some of {', '.join(MARKS)}, got {unknown or kinds!r}")

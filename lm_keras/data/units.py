@@ -4,6 +4,7 @@ import re
 import unicodedata
 
 from lm_keras.errors import InputError
+from lm_keras.text.checks import check_text
 
 # Lao and Thai, Burmese, Khmer, kana, Han: no spaces between words, so each character is a unit of its own.
 _ALONE = (
@@ -33,8 +34,7 @@ def normalise(text):
     Two texts are exact duplicates when this gives the same for both: "Ｈｅｌｌｏ  World\\n" and "hello world" are.
     Punctuation and accents stay.
     """
-    if not isinstance(text, str):
-        raise InputError(f"every text must be a str, got {type(text).__name__}: {str(text)[:40]!r}")
+    check_text(text)
     if not text.isascii():
         text = unicodedata.normalize("NFKC", text)
     return " ".join(text.casefold().split())

@@ -10,6 +10,7 @@ import numpy as np
 from lm_keras.data.files import read_texts
 from lm_keras.data.order import shuffled_batches
 from lm_keras.errors import InputError
+from lm_keras.text.checks import check_text
 
 ENCODED = 1 << 18  # characters given to the tokenizer at a time
 IN_MEMORY = 4_000_000  # ids; more of them go to a file
@@ -101,8 +102,7 @@ class IdsInFile:
 def _batches_of_texts(texts):
     batch, size = [], 0
     for text in texts:
-        if not isinstance(text, str):
-            raise InputError(f"every text must be a str, got {type(text).__name__}: {str(text)[:40]!r}")
+        check_text(text)
         batch.append(text)
         size += len(text) + 1
         if size >= ENCODED:

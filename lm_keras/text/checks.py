@@ -6,7 +6,7 @@ from lm_keras.errors import InputError
 def check_text(text):
     """Raises InputError for what is no str."""
     if not isinstance(text, str):
-        raise InputError(f"a text must be a str, got {type(text).__name__}")
+        raise InputError(f"every text must be a str, got {type(text).__name__}: {str(text)[:40]!r}")
 
 
 def check_no_record(text, name):

@@ -44,7 +44,7 @@ def test_clean_text_is_clean(raw):
 @pytest.mark.parametrize("wrong", [None, b"bytes", ["a"]])
 def test_what_is_no_text_is_one_clear_line(wrong):
     for function in (clean, sentences, words):
-        with pytest.raises(InputError, match=f"^a text must be a str, got {type(wrong).__name__}$"):
+        with pytest.raises(InputError, match=f"^every text must be a str, got {type(wrong).__name__}: "):
             function(wrong)
 
 
