@@ -9,9 +9,9 @@ from lm_keras.errors import InputError
 from lm_keras.query_command import query  # noqa: F401
 from lm_keras.quiet import load_tensorflow
 from lm_keras.report_command import report
+from lm_keras.saved_kinds import RUN, kind_of, refusal
 from lm_keras.train_command import (  # noqa: F401
     DEFAULT_UNIT,
-    RUN,
     evaluation_windows,
     load_texts,
     read_run,
@@ -27,7 +27,10 @@ def evaluate(options):
 
     run = Path(options.run) / RUN
     settings = {"length": 35, "batch_size": 32, "contiguous": False, "unit": None}
-    settings |= read_run(run) if run.exists() else {}
+    if run.exists():
+        settings |= read_run(run)
+    elif language_model.model.context_length is not None:
+        settings["length"] = min(settings["length"], language_model.model.context_length)
     tokenizer = language_model.tokenizer
     unit = settings["unit"] or DEFAULT_UNIT[tokenizer.kind]
     texts = load_texts(options.data, unit, options.split, ("test", "validation", "all"))
@@ -75,7 +78,7 @@ def generate(options):
 
 
 def export(options):
-    if (Path(options.run) / "task.json").exists():
+    if kind_of(options.run) == "task":
         load_tensorflow()
         from lm_keras import tasks
 
@@ -92,6 +95,11 @@ def export(options):
 
 
 def check(options):
+    kind, takes = kind_of(options.version), "check takes a version folder such as saved_models/name/1"
+    if kind == "exports":
+        raise InputError(f"{takes}, and {options.version} holds several; give one of them")
+    if kind not in ("export", "missing", "nothing", "file"):
+        raise refusal(options.version, kind, takes)
     load_tensorflow()
     from lm_keras import check
 
@@ -106,6 +114,12 @@ def check(options):
 def serve_config(options):
     from lm_keras.serving.configuration import serve_config
 
+    kind, takes = kind_of(options.folder), "serve-config takes the folder above the exports, such as saved_models"
+    if kind in ("export", "exports"):
+        above = Path(options.folder).absolute().parents[kind == "export"]
+        raise InputError(f"{takes}; {options.folder} is within it: give {above}")
+    if kind not in ("missing", "nothing"):
+        raise refusal(options.folder, kind, takes)
     labels = {"stable": dict(options.stable), "canary": dict(options.canary)}
     for file in serve_config(options.folder, **labels, image=options.image, max_batch_size=options.max_batch_size):
         print(file)
@@ -124,16 +138,24 @@ def data(options):
 
 
 # === Parts ===
-def _run_folder(path):
-    folder = Path(path)
-    if not folder.is_dir():
-        raise InputError(f"{folder} is not a folder; give a run folder that `lm-keras train` made")
-    return folder
-
-
 def _load(path):
-    _run_folder(path)
+    """The language model that a command works with: of a run, or of a checkpoint of other libraries."""
+    kind = kind_of(path)
+    if kind not in ("language model", "pretrained", "gguf"):
+        raise refusal(path, kind)
     load_tensorflow()
-    from lm_keras import LanguageModel
+    from lm_keras import LanguageModel, models
 
-    return LanguageModel.load(path)
+    if kind == "language model":
+        return LanguageModel.load(path)
+    loaded = models.load_pretrained(path)
+    if not isinstance(loaded, LanguageModel):
+        raise InputError(
+            f"{path} is an encoder ({loaded.name}), which scores and writes no text; lk.models.load_pretrained reads "
+            "it, and a head of lk.models with a bundle of lk.tasks makes a task of it"
+        )
+    if loaded.tokenizer is None:
+        raise InputError(
+            f"{path} has no tokenizer, so it takes no text; add the files of its tokenizer to the folder"
+        )
+    return loaded

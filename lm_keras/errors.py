@@ -7,6 +7,10 @@ class InputError(ValueError):
     """Bad input: one line that says what was received and what to do; exit code 2 on the command line."""
 
 
+class WriteError(InputError, OSError):
+    """A file that cannot be written, for want of space or rights: what was there before is unchanged."""
+
+
 @contextlib.contextmanager
 def naming(path):
     """Puts the path of the file before what is wrong with its content."""

@@ -1,32 +1,65 @@
 """Files that are either whole or not there."""
 
 import contextlib
+import errno
 import json
 import os
+import re
+import threading
 from pathlib import Path
 
-from lm_keras.errors import InputError
+from lm_keras.errors import InputError, WriteError
+
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
+NO_LOCKS = (errno.EBADF, errno.ENOLCK, errno.ENOTSUP, errno.EINVAL)  # of file systems that know none
+_claims = threading.local()  # .places: the folders that this thread has claimed
 
 
 @contextlib.contextmanager
 def replacing(path):
-    """Yields a temporary sibling of `path` to write to; it takes the place of `path` when the block ends well."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    """Yields a temporary sibling of `path` to write to; it takes the place of `path` when the block ends well.
+
+    Raises WriteError where the disk is full or the folder cannot be written to.
+    """
+    path, temporary = Path(path), temporary_of(path)
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            yield temporary
+            with temporary.open("rb") as file:
+                os.fsync(file.fileno())
+            temporary.chmod(0o666 & ~_umask())  # some writers make files that only the owner may read
+            temporary.replace(path)
+        finally:
+            with contextlib.suppress(OSError):
+                temporary.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def writing(path):
+    """What goes wrong at or below `path`, or with a full disk, as a WriteError that names it; other errors stay."""
     try:
-        yield temporary
-        with temporary.open("rb") as file:
-            os.fsync(file.fileno())
-        temporary.chmod(0o666 & ~_umask())  # some writers make files that only the owner may read
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+        yield
+    except WriteError:
+        raise
+    except OSError as error:
+        here = {Path(path), temporary_of(path), *Path(path).parents}
+        named = {Path(name) for name in (error.filename, error.filename2) if isinstance(name, (str, os.PathLike))}
+        below = any(Path(path) in name.parents for name in named)
+        if error.errno not in FULL and not here & named and not below:
+            raise
+        raise WriteError(
+            f"{path} cannot be written ({error.strerror}); make room or give another place, then try again"
+        ) from error
+
+
+def temporary_of(path):
+    return Path(path).with_name(f".{Path(path).name}.{os.getpid()}.tmp")
 
 
 @contextlib.contextmanager
 def locked(folder, message):
-    """Keeps `folder` to this process; InputError(message) when another holds it. A kill lets go of it."""
+    """Keeps `folder` to this holder; InputError(message) when another has it. A kill lets go of it."""
     try:
         import fcntl
     except ImportError:  # Windows: no lock
@@ -36,11 +69,52 @@ def locked(folder, message):
     try:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+            if not os.path.samestat(os.fstat(handle), Path(folder).stat()):  # removed and made anew in between
+                raise BlockingIOError
+        except (BlockingIOError, FileNotFoundError):
             raise InputError(message) from None
-        yield
+        except OSError as error:
+            if error.errno not in NO_LOCKS:
+                raise
+        try:
+            yield
+        finally:  # a child process that a fork made has the handle too
+            with contextlib.suppress(OSError):
+                fcntl.flock(handle, fcntl.LOCK_UN)
     finally:
         os.close(handle)
+
+
+@contextlib.contextmanager
+def claimed(folder):
+    """Keeps `folder`, made where it is missing, to this thread; one that was made and stays empty is removed again.
+
+    To be held from the first look into the folder to the last file written there. The thread that holds it may claim
+    it again, so that a callback of a training may save into the folder of the run.
+    Raises InputError where another process or thread holds it, and WriteError where it cannot be made.
+    """
+    folder = Path(folder)
+    if folder.exists() and not folder.is_dir():
+        raise InputError(f"{folder} is a file; give a folder")
+    made = [path for path in (folder, *folder.parents) if not path.exists()]
+    with writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+    found = folder.stat()
+    place, held = (found.st_dev, found.st_ino), vars(_claims).setdefault("places", set())
+    if place in held:
+        yield
+        return
+    with locked(
+        folder, f"{folder} is in use: another process trains or saves there; wait for it or give another folder"
+    ):
+        held.add(place)
+        try:
+            yield
+        finally:
+            held.remove(place)
+            with contextlib.suppress(OSError):  # not empty
+                for path in made:
+                    path.rmdir()
 
 
 def _umask():
@@ -55,15 +129,27 @@ def write_text(path, text):
 
 
 def write_json(path, value):
-    write_text(path, json.dumps(value, ensure_ascii=False, indent=1) + "\n")
+    text = json.dumps(value, ensure_ascii=False, indent=1)
+    try:
+        text.encode()
+    except UnicodeEncodeError:  # in the name of a file that is no UTF-8
+        text = json.dumps(value, indent=1)
+    write_text(path, text + "\n")
 
 
 def write_tensors(path, tensors, metadata=None):
     """NumPy arrays by name, with a JSON `metadata` value, as one safetensors file."""
+    from safetensors import SafetensorError
     from safetensors.numpy import save_file
 
     with replacing(path) as temporary:
-        save_file(tensors, temporary, {"json": json.dumps(metadata)})
+        try:
+            save_file(tensors, temporary, {"json": json.dumps(metadata)})
+        except SafetensorError as error:
+            number = re.search(r"\(os error (\d+)\)", str(error))
+            if not number:
+                raise
+            raise OSError(int(number[1]), os.strerror(int(number[1])), os.fspath(temporary)) from error
 
 
 def read_json(path):

@@ -19,13 +19,7 @@ class LanguageModel:
     """
 
     def __init__(self, model, tokenizer):
-        if not hasattr(model, "step_model"):
-            raise InputError(f"{type(model).__name__} has no step view; give a model made by lm_keras.models.build_*")
-        if tokenizer is not None and tokenizer.vocab_size != model.vocab_size:
-            raise InputError(
-                f"the model scores {model.vocab_size} words and the tokenizer has {tokenizer.vocab_size}; "
-                "build the model with vocab_size=tokenizer.vocab_size"
-            )
+        model_folder.check_pair(model, tokenizer)
         self.model, self.tokenizer = model, tokenizer
         self._functions = Functions(model, tokenizer)
 

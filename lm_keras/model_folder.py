@@ -1,5 +1,9 @@
 """A model and its tokenizer as a folder: config.json, model.safetensors, tokenizer.json."""
 
+import contextlib
+import json
+import shutil
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -7,23 +11,82 @@ import numpy as np
 import lm_keras
 import lm_keras.models
 from lm_keras.errors import InputError
-from lm_keras.files import read_json, read_tensors, write_json, write_tensors
+from lm_keras.files import claimed, read_json, read_tensors, write_json, write_tensors, writing
+from lm_keras.saved_kinds import CONFIG, WEIGHTS, kind_of, refusal
 
-CONFIG, WEIGHTS = "config.json", "model.safetensors"
+STAGED = ".save-"  # begins the name of a folder of files that are not yet in their place
+
+
+def check_pair(model, tokenizer):
+    """Raises InputError unless `model` is a language model of this package, of `tokenizer`'s vocabulary."""
+    if not hasattr(model, "step_model"):
+        raise InputError(f"{type(model).__name__} has no step view; give a model made by lm_keras.models.build_*")
+    if tokenizer is not None and tokenizer.vocab_size != model.vocab_size:
+        raise InputError(
+            f"the model scores {model.vocab_size} words and the tokenizer has {tokenizer.vocab_size}; "
+            "build the model with vocab_size=tokenizer.vocab_size"
+        )
 
 
 def save_config(model, tokenizer, folder):
-    """Writes all but the weights: enough to go on with a run that was cut off."""
-    Path(folder).mkdir(parents=True, exist_ok=True)
-    tokenizer.save(folder)
-    write_json(Path(folder) / CONFIG, {"lm_keras": lm_keras.__version__, **model.get_config()})
+    """Writes all but the weights: enough to go on with a run that was cut off.
+
+    Raises InputError, and changes nothing, where the folder holds the files of another model or tokenizer.
+    """
+    folder = Path(folder)
+    with claimed(folder), _staged(folder) as made:
+        _write_config(model, tokenizer, made)
+        names = sorted(file.name for file in made.iterdir())
+        for name in names:
+            if (folder / name).exists() and not _same(folder / name, made / name):
+                raise InputError(f"{folder / name} is there already and of another model; give another folder")
+        for name in names:
+            (made / name).replace(folder / name)
 
 
 def save(model, tokenizer, folder):
-    save_config(model, tokenizer, folder)
-    tensors = {weight.path: np.asarray(weight) for weight in model.weights}
+    """Writes model, tokenizer and weights.
+
+    What is there stays until all that is new has been written. Files of another model are replaced without the
+    weights in between: a kill leaves a folder that `load` refuses, never parts of two.
+    """
+    folder, tensors = Path(folder), {weight.path: np.asarray(weight) for weight in model.weights}
     assert len(tensors) == len(model.weights), "two weights have one path"
-    write_tensors(Path(folder) / WEIGHTS, tensors)
+    with claimed(folder), _staged(folder) as made:
+        _write_config(model, tokenizer, made)
+        names = sorted(file.name for file in made.iterdir())
+        write_tensors(made / WEIGHTS, tensors)
+        if not all(_same(folder / name, made / name) for name in names):
+            (folder / WEIGHTS).unlink(missing_ok=True)
+        for name in (*names, WEIGHTS):
+            (made / name).replace(folder / name)
+
+
+def _write_config(model, tokenizer, folder):
+    tokenizer.save(folder)
+    write_json(folder / CONFIG, {"lm_keras": lm_keras.__version__, **model.get_config()})
+
+
+@contextlib.contextmanager
+def _staged(folder):
+    """A new folder within `folder`, to write to before anything there is replaced."""
+    for left in folder.glob(f"{STAGED}*.tmp"):  # by a kill: `folder` is claimed, so nobody writes there
+        shutil.rmtree(left, ignore_errors=True)
+    with writing(folder), tempfile.TemporaryDirectory(prefix=STAGED, suffix=".tmp", dir=folder) as made:
+        yield Path(made)
+
+
+def _same(one, other):
+    """Whether two files are of one model or tokenizer: the version that wrote them and frozen layers do not count."""
+    try:
+        contents = [
+            json.loads(file.read_bytes()) if file.suffix == ".json" else file.read_bytes() for file in (one, other)
+        ]
+    except (OSError, ValueError):
+        return False
+    if one.name == CONFIG and all(isinstance(content, dict) for content in contents):
+        contents = [{key: content.get(key) for key in ("builder", "arguments")} for content in contents]
+    return contents[0] == contents[1]
 
 
 def build(folder):
@@ -31,24 +94,28 @@ def build(folder):
     from lm_keras.text import load_tokenizer
 
     folder = Path(folder)
-    if not folder.is_dir():
-        raise InputError(f"{folder} is not a folder; give a run folder that `lm-keras train` made")
-    if not (folder / CONFIG).exists():
-        raise InputError(f"{folder} has no {CONFIG}, so it is no run; give a folder that was trained or saved")
+    kind = kind_of(folder)
+    if kind != "language model" and not kind.startswith("unfinished") and kind != "no weights":
+        raise refusal(folder, kind)
     config = read_json(folder / CONFIG)
     try:
         model = lm_keras.models.CausalLM.from_config(config)
     except (KeyError, TypeError, AttributeError) as error:
-        raise InputError(f"{folder / CONFIG} describes no model of this version ({error}); train it again") from None
+        raise InputError(
+            f"{folder / CONFIG} describes no language model of this version of lm_keras ({error}); use another copy, "
+            "or the version that saved it"
+        ) from None
     return model, load_tokenizer(folder)
 
 
 def load(folder):
     """`(model, tokenizer)` with the saved weights; InputError when something is missing or does not fit."""
-    model, tokenizer = build(folder)
     path = Path(folder) / WEIGHTS
+    if (kind := kind_of(folder)) != "language model":
+        raise refusal(folder, kind)
+    model, tokenizer = build(folder)
     if not path.exists():
-        raise InputError(f"{folder} holds an unfinished run without {WEIGHTS}; go on with `lm-keras train --resume`")
+        raise InputError(f"{path} does not exist; use another copy")
     tensors, _ = read_tensors(path)
     shapes = {weight.path: tuple(weight.shape) for weight in model.weights}
     if shapes != {name: tensor.shape for name, tensor in tensors.items()}:

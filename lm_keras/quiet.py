@@ -1,4 +1,4 @@
-"""TensorFlow without its start-up messages."""
+"""TensorFlow without its start-up messages, and lines of progress that stop nothing."""
 
 import contextlib
 import os
@@ -21,3 +21,27 @@ def load_tensorflow(compute=True):
 
         if compute:
             tf.constant(0)
+
+
+def tell(line):
+    """Prints a line of progress; what reads it may be gone, or its disk full, and the training goes on."""
+    try:
+        try:
+            print(line, flush=True)
+        except UnicodeEncodeError:  # "·", or a name that is no text
+            print(line.encode(sys.stdout.encoding or "ascii", "replace").decode(errors="replace"), flush=True)
+    except (OSError, ValueError):  # ValueError: it is closed
+        silence()
+
+
+def silence():
+    """From here on standard output goes nowhere: what it still holds could not be written when Python ends either."""
+    with contextlib.suppress(OSError, ValueError, AttributeError), Path(os.devnull).open("w") as nowhere:
+        os.dup2(nowhere.fileno(), sys.stdout.fileno())
+
+
+def on_terminal():
+    """Whether standard output is a terminal; it may be closed, or none."""
+    with contextlib.suppress(AttributeError, ValueError):
+        return sys.stdout.isatty()
+    return False

@@ -2,33 +2,49 @@
 
 import itertools
 import math
+import re
 from pathlib import Path
 
 from lm_keras.errors import InputError
 from lm_keras.family_options import builder_arguments
-from lm_keras.files import read_json, write_json
-from lm_keras.quiet import load_tensorflow
+from lm_keras.files import claimed, read_json, write_json
+from lm_keras.quiet import load_tensorflow, tell
+from lm_keras.saved_kinds import CONFIG, RUN, TELLS, kind_of
 
-RUN = "run.json"  # the options a run was started with
 RESULT = "result.json"  # what `evaluate` says of it on the validation text when it has ended
 TOKENIZERS = {"char": ("CharTokenizer", None), "word": ("WordTokenizer", 10_000), "bpe": ("BPETokenizer", 10_000)}
 DEFAULT_UNIT = {"char": "chunk", "word": "line", "bpe": "line", "wordpiece": "line"}
 NOT_KEPT = ("command", "resume", "out", "strategy")
+# What is read from run.json again, and how it looks.
+SETTINGS = {
+    "length": lambda value: type(value) is int and value > 0,
+    "batch_size": lambda value: type(value) is int and value > 0,
+    "contiguous": lambda value: isinstance(value, bool),
+    "unit": lambda value: value in (None, "line", "chunk"),
+}
 FEW_CHUNKS = 40  # of about 64 KB
 MAY_CHANGE = ("command", "resume", "out", "epochs", "logging_steps", "checkpoint_steps", "strategy", "recompute")
 
 
 def train(options):
-    folder, settings, workers = Path(options.out), vars(options), None
+    workers = None
     if options.strategy:  # before TensorFlow computes anything
         if options.contiguous:
             raise InputError("--strategy multi_worker cannot carry state along; leave out --contiguous")
         from lm_keras.training.workers import multi_worker
 
         workers = multi_worker()
-    writes = workers is None or workers.is_chief
-    if writes:
+    if workers is not None and not workers.is_chief:
+        _train(options, None)
+        return
+    folder = Path(options.out)
+    with claimed(folder):  # from the first look to the last file: another run may end here while this one reads
         _check_out(folder, options)
+        _train(options, folder)
+
+
+def _train(options, folder):
+    """Trains, and writes the run to `folder`; None for a worker that is not the chief, which writes nothing."""
     arguments = builder_arguments(options)
     texts, valid = _training_texts(options)
     load_tensorflow()
@@ -36,7 +52,7 @@ def train(options):
 
     from lm_keras import LanguageModel, TrainingConfig, data, evaluate, fit, model_folder, models
 
-    started = writes and (folder / RUN).exists()  # the others get the weights from the chief
+    started = folder and (folder / RUN).exists() and (folder / CONFIG).exists()  # others get the chief's weights
     if started:
         model, tokenizer = model_folder.build(folder)
     else:
@@ -53,35 +69,41 @@ def train(options):
         seed=options.seed,
     )
     held_out = evaluation_windows(valid, tokenizer, options, rows=options.batch_size)
-    if writes and not started:  # all input has been read: from here on the run exists
-        model_folder.save_config(model, tokenizer, folder)
+    settings = vars(options)
+    if folder and not started:  # all input has been read: from here on the run exists
         write_json(folder / RUN, {k: v for k, v in settings.items() if k not in NOT_KEPT})
+        model_folder.save_config(model, tokenizer, folder)
     names = TrainingConfig.__dataclass_fields__.keys() & settings.keys()
-    config = TrainingConfig(**{name: settings[name] for name in names}, output_dir=folder)
+    config = TrainingConfig(**{name: settings[name] for name in names}, output_dir=folder or options.out)
     fit(model, windows, held_out, config, strategy=options.strategy)
-    if not writes:
+    if not folder:
         return
-    LanguageModel(model, tokenizer).save(folder)
     result = evaluate(model, held_out)
     finite = {name: value if math.isfinite(value) else None for name, value in result.items()}  # JSON has no other
+    (folder / RESULT).unlink(missing_ok=True)  # of a shorter run: it is not of the weights that come now
+    LanguageModel(model, tokenizer).save(folder)
     write_json(folder / RESULT, {"validation": finite})
-    print(f"{folder}: validation perplexity {result['perplexity']:.2f} over {result['tokens']:,} tokens")
+    tell(f"{folder}: validation perplexity {result['perplexity']:.2f} over {result['tokens']:,} tokens")
 
 
 ADDED = {"accumulate_steps": 1}  # what older runs, which do not name it, were started with
 
 
 def _check_out(folder, options):
-    if folder.exists() and not folder.is_dir():
-        raise InputError(f"--out {folder} is a file; give a new folder")
+    """Raises InputError unless the run can begin in `folder`, which is claimed, or go on there."""
+    begun = (RUN, CONFIG, "tokenizer.json")  # what a kill before the first step leaves: with --resume it starts anew
     if not options.resume:
-        if folder.exists() and any(folder.iterdir()):
-            raise InputError(f"--out {folder} is not empty; give a new folder, or --resume to go on with its run")
+        if any(folder.iterdir()):
+            there = (folder / RUN).exists()
+            how = "give a new folder, or --resume to go on with its run" if there else "give a new folder"
+            raise InputError(f"--out {folder} is not empty; {how}")
         return
-    if not (folder / RUN).exists():  # killed before its first step, or not there: it starts anew
-        begun = ("config.json", "tokenizer.json")
-        if folder.exists() and any(p.name not in begun and p.name[0] != "." for p in folder.iterdir()):
-            raise InputError(f"--out {folder} holds no run to resume; give the folder of a run, or a new one")
+    if not (folder / RUN).exists():
+        if any(p.name not in begun and p.name[0] != "." for p in folder.iterdir()):
+            raise InputError(
+                f"--out {folder} holds no run to resume: it {TELLS[kind_of(folder)]}; give the folder of a run of "
+                "`lm-keras train`, or a new one"
+            )
         return
     before = ADDED | read_run(folder / RUN)
     for name, value in vars(options).items():
@@ -96,7 +118,15 @@ def read_run(path):
     settings = read_json(path)
     if not isinstance(settings, dict):
         raise InputError(f"{path} holds no settings of a run; the file is damaged")
+    for name, fits in SETTINGS.items():
+        if name in settings and not fits(settings[name]):
+            raise InputError(f"{path} has {settings[name]!r:.40} as {name}; the file is damaged")
     return settings
+
+
+def _as_text(name):
+    """The name of a file, for readers elsewhere: the bytes of it that are no UTF-8 are marked."""
+    return re.sub("[\ud800-\udfff]", "\ufffd", name) if isinstance(name, str) else name
 
 
 def told_by(folder):
@@ -104,7 +134,7 @@ def told_by(folder):
     folder, told = Path(folder), {}
     if (folder / RUN).exists():
         settings = read_run(folder / RUN)
-        told["training_data"] = {name: settings.get(name) for name in ("data", "valid")}
+        told["training_data"] = {name: _as_text(settings.get(name)) for name in ("data", "valid")}
     if (folder / RESULT).exists():
         told["metrics"] = read_json(folder / RESULT)
     return told

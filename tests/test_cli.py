@@ -1,5 +1,6 @@
 """`lm-keras`: what it does, and that bad input costs one line and nothing else."""
 
+import contextlib
 import gzip
 import hashlib
 import json
@@ -15,7 +16,7 @@ import pytest
 
 import lm_keras as lk
 from lm_keras.cli import main, parser
-from lm_keras.files import read_json, write_json
+from lm_keras.files import claimed, read_json, write_json
 
 PROGRAM = [sys.executable, "-m", "lm_keras"]
 SMALL = [
@@ -284,6 +285,14 @@ def test_tensorflow_adds_no_line_to_the_error_of_a_cut_file(tmp_path):
     assert "model.safetensors is damaged" in done.stderr
 
 
+def wait_until_free(folder):
+    """A warm Python is killed a moment after its client."""
+    for _ in range(1000):
+        with contextlib.suppress(lk.InputError), claimed(folder):
+            return
+        time.sleep(0.01)
+
+
 def test_a_killed_training_is_refused_and_then_resumed(place, capsys, warm_python):
     """Killed, a run is not complete: the other commands say so, and --resume ends it."""
     command = train("news.txt", "killed", "--checkpoint-steps", "1", "--epochs", "3")
@@ -294,6 +303,7 @@ def test_a_killed_training_is_refused_and_then_resumed(place, capsys, warm_pytho
     child.send_signal(signal.SIGKILL)
     child.wait()
     assert not Path("killed/model.safetensors").exists(), "it ended before it was killed"
+    wait_until_free("killed")
     for arguments in (["evaluate", "killed", "--data", "news.txt"], ["export", "killed", "saved/killed"]):
         assert "--resume" in refused(arguments, capsys)
     assert "--resume" in refused(command, capsys)

@@ -5,11 +5,12 @@ import tempfile
 from pathlib import Path
 
 from lm_keras.errors import InputError, naming
-from lm_keras.files import read_json, write_json
+from lm_keras.files import claimed, read_json, write_json
 from lm_keras.models import load_model
+from lm_keras.saved_kinds import TASK, kind_of, refusal
 from lm_keras.text import load_tokenizer
 
-TASK, MODEL = "task.json", "model.keras"
+MODEL = "model.keras"
 KINDS = {
     "TextClassifier": "classification",
     "TextTagger": "tagging",
@@ -28,8 +29,7 @@ def save(text_model, folder):
     if type(text_model).__name__ not in KINDS:
         raise InputError(f"tasks.save takes {', '.join(KINDS)}, not a {type(text_model).__name__}")
     folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".", suffix=".tmp", dir=folder) as made:
+    with claimed(folder), tempfile.TemporaryDirectory(prefix=".", suffix=".tmp", dir=folder) as made:
         made = Path(made)
         for name, tokenizer in text_model.tokenizers.items():
             tokenizer.save(made / name)
@@ -48,7 +48,10 @@ def load(folder):
     """The text model that `save` wrote; InputError when the folder is none, or not whole."""
     folder = Path(folder)
     if not (folder / TASK).is_file():
-        raise InputError(f"{folder} has no {TASK}; give a folder that `lm_keras.tasks.save` wrote")
+        kind = kind_of(folder)
+        if kind in ("missing", "nothing"):
+            raise InputError(f"{folder} has no {TASK}; give a folder that `lm_keras.tasks.save` wrote")
+        raise refusal(folder, kind, "lk.tasks.load takes a folder of lk.tasks.save")
     content = read_json(folder / TASK)
     damaged = f"{folder / TASK} describes no text model of this version; save it again"
     try:

@@ -9,8 +9,7 @@ import numpy as np
 
 from lm_keras.errors import InputError
 from lm_keras.files import read_tensors, write_tensors
-
-NAME = "checkpoint.safetensors"
+from lm_keras.saved_kinds import CHECKPOINT as NAME
 
 
 def training_variables(net):
@@ -21,6 +20,23 @@ def training_variables(net):
         "metrics": net.metrics_variables,
     }
     return {f"{group}/{i:04d}": v for group, variables in groups.items() for i, v in enumerate(variables)}
+
+
+def not_finite(net):
+    """The path of a variable of `net`, or of its optimizer, that a training has spoiled; None where there is none.
+
+    That is NaN, and infinity where the gradient changes values (elsewhere it may be a mask). Looked at where they
+    lie: one number is fetched for all.
+    """
+    import tensorflow as tf
+
+    changed = {id(v) for v in (*net.trainable_variables, *net.optimizer.variables)}
+    variables = [v for v in (*net.variables, *net.optimizer.variables) if tf.as_dtype(v.dtype).is_floating]
+    spoiled = [
+        tf.reduce_any(~tf.math.is_finite(v.value) if id(v) in changed else tf.math.is_nan(v.value)) for v in variables
+    ]
+    found = np.flatnonzero(tf.stack(spoiled)) if spoiled else []
+    return variables[found[0]].path if len(found) else None
 
 
 def save_checkpoint(folder, net, progress, best=None):

@@ -3,14 +3,17 @@
 import contextlib
 import dataclasses
 import itertools
-import sys
+import re
 from pathlib import Path
 
 import keras
 import tensorflow as tf
 
+from lm_keras import model_folder
 from lm_keras.errors import InputError
-from lm_keras.files import locked
+from lm_keras.files import claimed
+from lm_keras.quiet import on_terminal
+from lm_keras.saved_kinds import TASK, WEIGHTS
 from lm_keras.training.carried_state import carry_state
 from lm_keras.training.checkpoint import NAME, load_checkpoint
 from lm_keras.training.config import TrainingConfig
@@ -23,7 +26,7 @@ from lm_keras.training.worker_steps import start_together, train_together
 from lm_keras.training.workers import multi_worker
 
 
-def fit(model, train, validation=None, config=None, callbacks=(), loss=None, strategy=None):
+def fit(model, train, validation=None, config=None, callbacks=(), loss=None, strategy=None, tokenizer=None):
     """Trains `model` on `train`, a tf.data.Dataset of (x, y) of known cardinality or a tuple (x, y); x may be a dict.
 
     `loss=None`: cross-entropy of the logits, in which tokens with a negative label do not count, or the mean squared
@@ -31,12 +34,18 @@ def fit(model, train, validation=None, config=None, callbacks=(), loss=None, str
     After each epoch `evaluate` on `validation` adds its measures: val_loss, val_accuracy, val_perplexity or val_f1.
     With `config.output_dir` the run writes checkpoint.safetensors, metrics.csv, logs/ for TensorBoard and
     learning_curve.png; killed at any moment, it goes on with `resume=True` to the same weights as if undisturbed.
+    With a `tokenizer` (or with a LanguageModel as `model`) it becomes a run of the command line too: at the end,
+    `LanguageModel.load` and `lm-keras generate` read it. A loss or weights that are not finite end the training with
+    an InputError that names the step; the last checkpoint before stays.
     With `early_stopping_patience` it stops after that many epochs without a better val_loss and ends with the best
     weights. Contiguous windows carry their state from batch to batch.
     `strategy="multi_worker"`: the processes that TF_CONFIG names train together (docs/distributed.md).
     Returns the Keras History of all epochs, those before a resume included. Raises InputError for bad input.
     """
     config, workers = config or TrainingConfig(), _workers(strategy, train)
+    model, tokenizer = _pair(model, tokenizer)
+    if config.output_dir:
+        config = dataclasses.replace(config, output_dir=Path(config.output_dir).expanduser())
     keras.utils.set_random_seed(config.seed)
     train = _dataset(train, config)
     validation = validation if validation is None else _dataset(validation, config, shuffle=False)
@@ -48,16 +57,20 @@ def fit(model, train, validation=None, config=None, callbacks=(), loss=None, str
         if workers:
             stack.enter_context(workers.watched())
         if config.output_dir:
-            at_chief(lambda: stack.enter_context(_claimed(Path(config.output_dir), config.resume)))
+            at_chief(lambda: stack.enter_context(_claimed(config.output_dir, config.resume)))
         if workers and not workers.is_chief:
             config = dataclasses.replace(config, output_dir=None, resume=False)
         stack.enter_context(_computing_in(model, config.dtype))
         if config.recompute:
             stack.enter_context(recomputing(model))
-        return _fit(model, train, validation, config, keras.tree.flatten(callbacks), loss, workers)  # or one alone
+        told = keras.tree.flatten(callbacks)  # or one alone
+        history = _fit(model, train, validation, config, told, loss, workers, tokenizer)
+        if config.output_dir and tokenizer is not None:
+            model_folder.save(model, tokenizer, config.output_dir)
+        return history
 
 
-def _fit(model, train, validation, config, callbacks, loss, workers=None):
+def _fit(model, train, validation, config, callbacks, loss, workers=None, tokenizer=None):
     net = carry_state(model, train.lm_batch_size) if getattr(train, "lm_contiguous", False) else model
     steps, aim = _cardinality(train), objective(model, loss)
     optimizer = make_optimizer(config, steps, model.trainable_variables)
@@ -67,10 +80,12 @@ def _fit(model, train, validation, config, callbacks, loss, workers=None):
     state = RunState(model, net, validation, config, steps, loss, workers)
 
     def load():
-        if not config.resume or not (Path(config.output_dir) / NAME).exists():
-            return None
-        progress, best = load_checkpoint(config.output_dir, net, steps)
-        state.restore(progress, best)
+        progress = None
+        if config.resume and (Path(config.output_dir) / NAME).exists():
+            progress, best = load_checkpoint(config.output_dir, net, steps)
+            state.restore(progress, best)
+        if config.output_dir and tokenizer is not None:
+            model_folder.save_config(model, tokenizer, config.output_dir)
         return progress
 
     if workers:
@@ -80,7 +95,7 @@ def _fit(model, train, validation, config, callbacks, loss, workers=None):
     log = RunLog(state, config, tokens_per_step=_tokens_per_step(train))
     heard = [state, log, Saver(state), *callbacks] if not workers or workers.is_chief else [state, *callbacks]
     # Without a terminal, the log prints a line an epoch.
-    verbose = 1 if sys.stdout.isatty() and log in heard else 0
+    verbose = 1 if on_terminal() and log in heard else 0
     legs = _legs(train, state, config, steps)
     try:
         if workers:
@@ -194,15 +209,31 @@ def _computing_in(model, policy):
                 layer.dtype_policy = own
 
 
+def _pair(model, tokenizer):
+    """`(model, tokenizer)`, also of a LanguageModel; InputError for a tokenizer that goes with no such model."""
+    if not isinstance(model, keras.Model) and hasattr(getattr(model, "model", None), "step_model"):
+        model, tokenizer = model.model, model.tokenizer if tokenizer is None else tokenizer
+    if tokenizer is not None and not hasattr(model, "step_model"):
+        raise InputError(
+            f"{model.name} is no language model of lm_keras.models.build_*, which a tokenizer would be saved with; "
+            "leave tokenizer out, and save the trained model with lk.tasks.save or model.save"
+        )
+    if tokenizer is not None:
+        model_folder.check_pair(model, tokenizer)
+    return model, tokenizer
+
+
 @contextlib.contextmanager
 def _claimed(folder, resume):
     """The run folder, for one process at a time, without what a kill within a save left behind."""
-    if not resume and (folder / NAME).exists():
-        raise InputError(f"{folder} already holds a run; give another output_dir or resume=True to go on with it")
-    if folder.exists() and not folder.is_dir():
-        raise InputError(f"{folder} is a file; give a folder as output_dir")
-    folder.mkdir(parents=True, exist_ok=True)
-    with locked(folder, f"{folder} is being trained by another process; wait for it or give another folder"):
+    with claimed(folder):
+        for name in (NAME, WEIGHTS, TASK):
+            if not resume and (folder / name).exists():
+                there = "a run" if name == NAME else f"a model ({name})"
+                raise InputError(
+                    f"{folder} already holds {there}; give another output_dir or resume=True to go on with it"
+                )
         for left in folder.glob(".*.tmp"):
-            left.unlink()
+            if re.fullmatch(r"\..+\.\d+\.tmp", left.name) and not left.is_dir():
+                left.unlink()
         yield

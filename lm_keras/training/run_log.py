@@ -1,15 +1,21 @@
 """What a run tells while it goes on: metrics.csv, TensorBoard, a line an epoch, the learning curve."""
 
+import contextlib
 import csv
-import sys
+import math
+import os
 import time
 from pathlib import Path
 
 import keras
 
-from lm_keras.files import replacing
+from lm_keras.errors import InputError, WriteError
+from lm_keras.files import replacing, writing
+from lm_keras.quiet import on_terminal, tell
+from lm_keras.training.checkpoint import NAME
 from lm_keras.training.plots import plot_learning_curve
 
+CURVE = "learning_curve.png"
 FIELDS = ("step", "epoch", "loss", "learning_rate")
 
 
@@ -28,20 +34,38 @@ class RunLog(keras.callbacks.Callback):
     def _open(self):
         import tensorflow as tf
 
-        path = self.folder / "metrics.csv"
-        if self.config.resume and path.exists():  # rows past the checkpoint will be written again
-            self.rows = [row for row in read_rows(path) if row["step"] <= self.state.step]
+        path, board = self.folder / "metrics.csv", self.folder / "logs"
+        for name in (path.name, NAME, CURVE):
+            if (self.folder / name).is_dir():
+                raise InputError(f"{self.folder / name} is a folder, and a run has a file there; move it away")
+        if board.exists() and not board.is_dir():
+            raise InputError(f"{board} is a file, and a run has a folder there; move it away")
+        if self.config.resume and path.exists():
+            self._take_over(path)
         with replacing(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
             writer = csv.DictWriter(file, self.fields)
             writer.writeheader()
             writer.writerows(self.rows)
         self._file = path.open("a", newline="", encoding="utf-8")
-        self._board = tf.summary.create_file_writer(str(self.folder / "logs"))
+        with _on_board(board):
+            self._board = tf.summary.create_file_writer(os.fsencode(board))
+
+    def _take_over(self, path):
+        """The rows up to the checkpoint; those past it will be written again."""
+        rows, damaged = _rows(path)
+        self.rows = [row for row in rows if row["step"] <= self.state.step and row.keys() <= set(self.fields)]
+        if damaged or any(not row.keys() <= set(self.fields) for row in rows):  # a part of the curve, not of the run
+            aside = path.with_name(f"{path.name}.damaged")
+            with writing(aside):
+                path.replace(aside)
+            tell(f"{path} is damaged: {len(self.rows)} rows of it could be read; it is kept as {aside.name}")
 
     def close(self):
         if self.folder:
-            self._file.close()
-            self._board.close()
+            with writing(self.folder / "metrics.csv"):
+                self._file.close()
+            with _on_board(self.folder / "logs"):
+                self._board.close()
 
     def _add(self, **values):
         row = {"step": self.state.step, **values}
@@ -49,32 +73,28 @@ class RunLog(keras.callbacks.Callback):
         if self.folder:
             import tensorflow as tf
 
-            csv.DictWriter(self._file, self.fields).writerow(row)
-            self._file.flush()
-            with self._board.as_default(step=self.state.step):
+            with writing(self.folder / "metrics.csv"):
+                csv.DictWriter(self._file, self.fields).writerow(row)
+                self._file.flush()
+            with _on_board(self.folder / "logs"), self._board.as_default(step=self.state.step):
                 for key, value in values.items():
                     tf.summary.scalar(key, value)
 
     # === Callback ===
     def on_epoch_begin(self, epoch, logs=None):
         self._started, self._first = time.perf_counter(), self.state.step
-        # The steps of this epoch that have a row, and their losses' sum: after a kill there may be some.
-        within, steps, total = self.state.step % self.state.steps_per_epoch, 0, 0.0
-        for row in self.rows:
-            step = row["step"] - (self.state.step - within)
-            if step > 0 and "loss" in row:
-                steps, total = step, total + (step - steps) * row["loss"]
-        self._mark = (steps, total)
+        if self.state.step % self.state.steps_per_epoch == 0:
+            self.state.logged = 0, 0.0
 
     def on_train_batch_end(self, batch, logs=None):
         done = self.state.step % self.state.steps_per_epoch or self.state.steps_per_epoch
         if self.state.step % self.config.logging_steps == 0:
             # Keras' logs hold the mean since the epoch's start: take the part before the last row off again.
-            total, (before, total_before) = done * float(logs["loss"]), self._mark
+            total, (before, total_before) = done * float(logs["loss"]), self.state.logged
             loss = (total - total_before) / (done - before)
-            self._mark = (done, total)
+            self.state.logged = done, total
             rate = float(self.model.optimizer.learning_rate)
-            self._add(epoch=epoch_of(self.state), loss=loss, learning_rate=rate)
+            self._add(epoch=self.state.epoch(), loss=loss, learning_rate=rate)
 
     def on_epoch_end(self, epoch, logs=None):
         validation = {key: logs[key] for key in self.fields[len(FIELDS) :] if key in logs}
@@ -82,9 +102,9 @@ class RunLog(keras.callbacks.Callback):
             self._add(epoch=epoch + 1, **validation)
         if self.folder:
             measure = "perplexity" if "perplexity" in self.state.measures else "loss"
-            plot_learning_curve(self.rows, self.folder / "learning_curve.png", measure=measure)
-        if not sys.stdout.isatty():
-            print(self._line(epoch, logs), flush=True)
+            plot_learning_curve(self.rows, self.folder / CURVE, measure=measure)
+        if not on_terminal():
+            tell(self._line(epoch, logs))
 
     def _line(self, epoch, logs):
         seconds = time.perf_counter() - self._started
@@ -100,13 +120,41 @@ class RunLog(keras.callbacks.Callback):
         return line
 
 
-def epoch_of(state):
-    return (state.step - 1) // state.steps_per_epoch + 1
+@contextlib.contextmanager
+def _on_board(folder):
+    """What TensorFlow says of files of TensorBoard that cannot be written, as a WriteError."""
+    import tensorflow as tf
+
+    try:
+        yield
+    except tf.errors.OpError as error:
+        told = " ".join(error.message.split())[:200]
+        raise WriteError(f"{folder} cannot be written ({told}); make room or give another folder") from error
 
 
 def read_rows(path):
-    """The rows of a `metrics.csv`; a line that a kill cut short is left out."""
-    with Path(path).open(newline="", encoding="utf-8") as file:
-        rows = [row for row in csv.DictReader(file) if None not in row.values()]
-    whole = ("step", "epoch")
-    return [{k: int(v) if k in whole else float(v) for k, v in row.items() if v} for row in rows]
+    """The rows of a `metrics.csv`; what a kill cut short, or is no row, is left out."""
+    return _rows(path)[0]
+
+
+def _rows(path):
+    """`(rows, whether some could not be read)`; a last line that a kill cut short does not count."""
+    try:
+        lines = Path(path).read_bytes().decode("utf-8", "replace").replace("\0", "\ufffd").splitlines()
+    except OSError as error:
+        raise InputError(f"{path} cannot be read ({error.strerror}); move it away to go on without it") from None
+    fields = lines[0].split(",") if lines else []
+    if "step" not in fields:
+        return [], bool(lines)
+    rows = [_row(fields, line.split(",")) for line in lines[1:]]
+    return [row for row in rows if row], None in rows[:-1]
+
+
+def _row(fields, values):
+    """One row with its numbers, or None."""
+    with contextlib.suppress(ValueError):
+        told = {field: value for field, value in zip(fields, values, strict=True) if value}
+        row = {key: int(value) if key in ("step", "epoch") else float(value) for key, value in told.items()}
+        if "step" in row and all(map(math.isfinite, row.values())):
+            return row
+    return None

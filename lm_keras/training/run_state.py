@@ -5,13 +5,18 @@ import math
 import keras
 import numpy as np
 
-from lm_keras.training.checkpoint import save_checkpoint
+from lm_keras.errors import InputError
+from lm_keras.training.checkpoint import not_finite, save_checkpoint
 from lm_keras.training.evaluation import evaluate
 from lm_keras.training.objectives import objective
 
 
 class RunState(keras.callbacks.Callback):
-    """Counts steps, validates after each epoch, keeps the best weights, stops early."""
+    """Counts steps, validates after each epoch, keeps the best weights, stops early.
+
+    A loss that is not finite stops the run with an InputError, and so do weights that are not, which are looked at
+    after each epoch and before each checkpoint: a good one is never replaced by one that cannot be gone on with.
+    """
 
     def __init__(self, model, net, validation, config, steps_per_epoch, loss=None, workers=None):
         super().__init__()
@@ -23,12 +28,15 @@ class RunState(keras.callbacks.Callback):
         self.epochs = []  # the logs of each finished epoch
         self.stopped = False
         self.best_loss, self.best_weights, self.waited = math.inf, None, 0
+        self.logged = 0, 0.0  # the steps of this epoch that have a row in the log, and the sum of their losses
+        self.saved = None  # the step of the newest checkpoint
         self._metrics = None  # running means of an epoch that a kill cut in two
 
     def restore(self, progress, best_weights):
         """Takes over what `load_checkpoint` returned."""
         self.step, self.epochs = progress["step"], progress["epochs"]
-        self.stopped, self.waited = progress["stopped"], progress["waited"]
+        self.stopped, self.waited, self.saved = progress["stopped"], progress["waited"], progress["step"]
+        self.logged = tuple(progress.get("logged", self.logged))
         self.best_loss = math.inf if progress["best_loss"] is None else progress["best_loss"]
         self.best_weights = best_weights
         if self.step % self.steps_per_epoch:
@@ -41,10 +49,44 @@ class RunState(keras.callbacks.Callback):
             "epochs": self.epochs,
             "stopped": self.stopped,
             "waited": self.waited,
+            "logged": self.logged,
             "best_loss": None if math.isinf(self.best_loss) else self.best_loss,
         }
         if self.config.output_dir:
             save_checkpoint(self.config.output_dir, self.net, progress, self.best_weights)
+            self.saved = self.step
+
+    def saves_now(self):
+        """Whether the step just done, within an epoch, is one of a checkpoint."""
+        return self.step % self.steps_per_epoch != 0 and self.step % self.config.checkpoint_steps == 0
+
+    def check_loss(self, name, value):
+        if not math.isfinite(value):
+            raise self._diverged(f"the {name} is {value}")
+
+    def check_weights(self):
+        path = not_finite(self.net)
+        if path is not None:
+            raise self._diverged(f"{path} holds values that are not finite")
+
+    def _diverged(self, found):
+        config = self.config
+        tries = ["a smaller learning rate"]
+        tries += [] if config.clip_norm else ["a clip norm such as 1.0"]
+        tries += [] if config.warmup_steps else ["warm-up steps"]
+        tries += [] if config.dtype == "float32" else ["float32"]
+        if self.step <= 1:
+            tries = ["weights and data without values that are not finite", *tries]
+        kept = "" if self.saved is None else f"; the checkpoint of step {self.saved} is kept"
+        when = "at step" if self.workers is None else "by step"  # several take some steps between two looks
+        return InputError(
+            f"{found} {when} {self.step} (epoch {self.epoch()}), so the training stops{kept}: "
+            f"start again with {' or '.join(tries)}"
+        )
+
+    def epoch(self):
+        """The epoch of the step just done, from 1."""
+        return max(self.step - 1, 0) // self.steps_per_epoch + 1
 
     def history(self):
         """All epochs as the History that `model.fit` returns."""
@@ -66,13 +108,18 @@ class RunState(keras.callbacks.Callback):
 
     def on_train_batch_end(self, batch, logs=None):
         self.step += 1
+        self.check_loss("loss", logs.get("loss", 0.0))  # the mean since the epoch's start: one batch is enough
+        if self.saves_now():  # on all workers, of whom one saves
+            self.check_weights()
 
     def on_epoch_end(self, epoch, logs=None):
+        self.check_weights()
         if "perplexity" in self.measures:
             logs["perplexity"] = math.exp(min(logs["loss"], 700))
         if self.validation is not None:
             result = evaluate(self.trained, self.validation, self.loss, self.workers)
             logs.update({f"val_{key}": result[key] for key in self.measures})
+            self.check_loss("validation loss", logs["val_loss"])
             self._watch(logs["val_loss"])
         self.epochs.append({key: float(value) for key, value in logs.items()})
         done = self.stopped or len(self.epochs) == self.config.epochs
@@ -98,7 +145,7 @@ class Saver(keras.callbacks.Callback):
         self.state = state
 
     def on_train_batch_end(self, batch, logs=None):
-        if self.state.step % self.state.steps_per_epoch and self.state.step % self.state.config.checkpoint_steps == 0:
+        if self.state.saves_now():
             self.state.save()
 
     def on_epoch_end(self, epoch, logs=None):

@@ -1,0 +1,116 @@
+"""What a path holds, and who reads it: for advice that fits whatever folder or file was given."""
+
+import zipfile
+from pathlib import Path
+
+from lm_keras.errors import InputError
+from lm_keras.files import read_json
+
+CONFIG, WEIGHTS = "config.json", "model.safetensors"  # of a saved language model
+CHECKPOINT = "checkpoint.safetensors"  # of a training
+RUN = "run.json"  # of `lm-keras train`
+TASK = "task.json"  # of `lm_keras.tasks.save`
+SAVED_MODEL = "saved_model.pb"  # of an export
+FOLDERS = (
+    "a run of `lm-keras train`, a folder that LanguageModel.save wrote, a Hugging Face checkpoint or a .gguf file"
+)
+TELLS = {
+    "missing": "is not a folder or a file: there is nothing of that name; check the path",
+    "nothing": f"has no {CONFIG}, so it holds no model; give {FOLDERS}",
+    "file": f"is no file of a model that is read here; give {FOLDERS}",
+    "language model": "is a saved language model; lk.LanguageModel.load reads it",
+    "unfinished train": f"holds an unfinished run without {WEIGHTS}; go on with `lm-keras train --resume`",
+    "unfinished fit": f"holds an unfinished run without {WEIGHTS}; go on with lk.fit and TrainingConfig(resume=True)",
+    "no config": f"has no {CONFIG} beside its weights; use another copy",
+    "no weights": f"holds a language model without its {WEIGHTS}; save it again, or use another copy",
+    "checkpoint": (
+        "is the output_dir of an lk.fit without a tokenizer, so it takes no text; save the model there with "
+        "lk.LanguageModel(model, tokenizer).save, or give lk.fit the tokenizer"
+    ),
+    "pretrained": "is a Hugging Face checkpoint; lk.models.load_pretrained reads it",
+    "adapter": "is an adapter without its model; merge both with PEFT, and give what that saves",
+    "gguf": "is a GGUF file; lk.models.load_pretrained reads it",
+    "task": "is a saved text model of lm_keras.tasks; lk.tasks.load reads it, `lm-keras export` exports it",
+    "export": (
+        "is an export for TF Serving; `lm-keras check` proves it and `lm-keras query` asks the server; for all else "
+        "give the folder that it was exported from"
+    ),
+    "exports": "is a folder of exports for TF Serving; give the folder that they were exported from",
+    "keras": (
+        "is a Keras model without a tokenizer; lk.models.load_model reads it, and "
+        "lk.LanguageModel(model, tokenizer).save(folder) writes both as a folder"
+    ),
+    "weights": "is a file of weights alone; give the folder that it belongs to",
+    "tokenizer": f"holds a tokenizer, but no {CONFIG} and so no model; give {FOLDERS}",
+}
+
+
+def kind_of(path):
+    """One of the keys of TELLS: what a folder or file is, from its names and first bytes."""
+    path = Path(path)
+    if not path.exists():
+        return "missing"
+    return _kind_of_folder(path) if path.is_dir() else _kind_of_file(path)
+
+
+def refusal(path, kind=None, wanted=None):
+    """The InputError for a path of another kind than is wanted: what is `wanted`, what the path is, who reads it."""
+    kind, before = kind or kind_of(path), f"{wanted}; " if wanted else ""
+    if kind == "nothing" and (inside := _models_within(Path(path))):
+        return InputError(f"{before}{path} is no model, but a folder of such; give one of them, such as {inside[0]}")
+    return InputError(f"{before}{path} {TELLS[kind]}")
+
+
+def _kind_of_folder(folder):
+    if (folder / TASK).exists():
+        return "task"
+    if (folder / SAVED_MODEL).exists():
+        return "export"
+    if (folder / CONFIG).exists():
+        return _kind_of_config(folder)
+    if (folder / "adapter_config.json").exists():
+        return "adapter"
+    if (folder / WEIGHTS).exists():
+        return "no config"
+    if (folder / RUN).exists():
+        return "unfinished train"
+    if (folder / CHECKPOINT).exists():
+        return "checkpoint"
+    if any(version.parent.name.isdecimal() for version in folder.glob(f"*/{SAVED_MODEL}")):
+        return "exports"
+    if (folder / "tokenizer.json").exists():
+        return "tokenizer"
+    return "nothing"
+
+
+def _kind_of_config(folder):
+    try:
+        config = read_json(folder / CONFIG)
+    except InputError:
+        config = {}  # whoever reads the folder says that it is damaged
+    ours = not isinstance(config, dict) or "model_type" not in config or "lm_keras" in config
+    if not ours:
+        return "pretrained"
+    if (folder / WEIGHTS).exists() or "lm_keras" not in config:
+        return "language model"
+    if (folder / RUN).exists():
+        return "unfinished train"
+    return "unfinished fit" if (folder / CHECKPOINT).exists() else "no weights"
+
+
+def _kind_of_file(path):
+    try:
+        with path.open("rb") as file:
+            start = file.read(4)
+    except OSError as error:
+        raise InputError(f"{path} cannot be read ({error.strerror}); check its permissions") from None
+    if start == b"GGUF":
+        return "gguf"
+    if path.suffix in (".safetensors", ".bin", ".pt", ".pth", ".ckpt", ".h5", ".npz"):
+        return "weights"
+    return "keras" if zipfile.is_zipfile(path) and "config.json" in zipfile.ZipFile(path).namelist() else "file"
+
+
+def _models_within(folder):
+    names = (CONFIG, TASK, CHECKPOINT)
+    return sorted({file.parent for name in names for file in folder.glob(f"*/{name}")})
