@@ -1,5 +1,6 @@
 """Pictures of a training run."""
 
+import math
 from pathlib import Path
 
 from lm_keras.files import replacing
@@ -11,10 +12,9 @@ def plot_learning_curve(rows, path, baselines=None, measure="perplexity"):
     `rows` are dicts with "step", "loss" and, at the end of an epoch, "val_loss" (`run_log.read_rows`);
     `baselines` maps a label to a value drawn as a horizontal line.
     """
-    import numpy as np
     from matplotlib.figure import Figure
 
-    shown = np.exp if measure == "perplexity" else float
+    shown = (lambda loss: math.exp(min(loss, 300))) if measure == "perplexity" else float
     figure = Figure(figsize=(7, 4), layout="constrained")
     axes = figure.add_subplot()
     for key, label, style in (

@@ -78,7 +78,7 @@ class RunLog(keras.callbacks.Callback):
                 self._file.flush()
             with _on_board(self.folder / "logs"), self._board.as_default(step=self.state.step):
                 for key, value in values.items():
-                    tf.summary.scalar(key, value)
+                    tf.summary.scalar(key, min(value, 3e38))  # of float32, which TensorBoard takes
 
     # === Callback ===
     def on_epoch_begin(self, epoch, logs=None):

@@ -81,7 +81,7 @@ class RunState(keras.callbacks.Callback):
         when = "at step" if self.workers is None else "by step"  # several take some steps between two looks
         return InputError(
             f"{found} {when} {self.step} (epoch {self.epoch()}), so the training stops{kept}: "
-            f"start again with {' or '.join(tries)}"
+            f"start again with {', '.join(tries[:-1])}{' or ' if tries[:-1] else ''}{tries[-1]}"
         )
 
     def epoch(self):
