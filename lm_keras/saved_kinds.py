@@ -7,7 +7,7 @@ from lm_keras.errors import InputError
 from lm_keras.files import read_json
 
 CONFIG, WEIGHTS = "config.json", "model.safetensors"  # of a saved language model
-CHECKPOINT = "checkpoint.safetensors"  # of a training
+CHECKPOINT, METRICS = "checkpoint.safetensors", "metrics.csv"  # of a training
 RUN = "run.json"  # of `lm-keras train`
 TASK = "task.json"  # of `lm_keras.tasks.save`
 SAVED_MODEL = "saved_model.pb"  # of an export
@@ -95,7 +95,7 @@ def _kind_of_config(folder):
         return "language model"
     if (folder / RUN).exists():
         return "unfinished train"
-    return "unfinished fit" if (folder / CHECKPOINT).exists() else "no weights"
+    return "unfinished fit" if any((folder / name).exists() for name in (CHECKPOINT, METRICS)) else "no weights"
 
 
 def _kind_of_file(path):

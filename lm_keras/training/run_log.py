@@ -12,6 +12,7 @@ import keras
 from lm_keras.errors import InputError, WriteError
 from lm_keras.files import replacing, writing
 from lm_keras.quiet import on_terminal, tell
+from lm_keras.saved_kinds import METRICS
 from lm_keras.training.checkpoint import NAME
 from lm_keras.training.plots import plot_learning_curve
 
@@ -34,7 +35,7 @@ class RunLog(keras.callbacks.Callback):
     def _open(self):
         import tensorflow as tf
 
-        path, board = self.folder / "metrics.csv", self.folder / "logs"
+        path, board = self.folder / METRICS, self.folder / "logs"
         for name in (path.name, NAME, CURVE):
             if (self.folder / name).is_dir():
                 raise InputError(f"{self.folder / name} is a folder, and a run has a file there; move it away")
@@ -62,7 +63,7 @@ class RunLog(keras.callbacks.Callback):
 
     def close(self):
         if self.folder:
-            with writing(self.folder / "metrics.csv"):
+            with writing(self.folder / METRICS):
                 self._file.close()
             with _on_board(self.folder / "logs"):
                 self._board.close()
@@ -73,7 +74,7 @@ class RunLog(keras.callbacks.Callback):
         if self.folder:
             import tensorflow as tf
 
-            with writing(self.folder / "metrics.csv"):
+            with writing(self.folder / METRICS):
                 csv.DictWriter(self._file, self.fields).writerow(row)
                 self._file.flush()
             with _on_board(self.folder / "logs"), self._board.as_default(step=self.state.step):

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from lm_keras.errors import InputError
-from lm_keras.files import write_json
+from lm_keras.files import claimed, write_json
 from lm_keras.models.built import BuiltModel
 from lm_keras.models.pretrained import tensors
 from lm_keras.models.pretrained.loading import CONFIG, FAMILIES
@@ -30,11 +30,11 @@ def save_pretrained(model, folder):
     if quantization_of(model):
         raise InputError(f"{model.name} is quantized, which transformers does not read; save the float model")
     folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    config = family.config(model.recipe.arguments) | {"torch_dtype": "float32"}
-    if tokenizer is not None:
-        save_tokenizer(tokenizer, folder)
-        marks = ("pad",) if family.bare else ("bos", "eos", "pad")
-        config |= {f"{mark}_token_id": getattr(tokenizer, f"{mark}_id") for mark in marks}
-    tensors.write_tensors(folder / tensors.SINGLE, *saved_tensors(model, family))
-    write_json(folder / CONFIG, config)
+    with claimed(folder):
+        config = family.config(model.recipe.arguments) | {"torch_dtype": "float32"}
+        if tokenizer is not None:
+            save_tokenizer(tokenizer, folder)
+            marks = ("pad",) if family.bare else ("bos", "eos", "pad")
+            config |= {f"{mark}_token_id": getattr(tokenizer, f"{mark}_id") for mark in marks}
+        tensors.write_tensors(folder / tensors.SINGLE, *saved_tensors(model, family))
+        write_json(folder / CONFIG, config)
