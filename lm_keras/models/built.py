@@ -9,6 +9,7 @@ import keras
 import lm_keras.models
 from lm_keras.errors import InputError
 from lm_keras.models.quantized import quantization_of, quantize_again, quietly
+from lm_keras.utils.traced import TracedFunctions
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,16 +33,37 @@ class BuiltModel(keras.Model):
         self.recipe = Recipe(builder, arguments)
         self.policy = keras.config.dtype_policy().name  # what its layers were built to compute in
         self.num_parameters = self.count_params()  # quantized weights are packed, and have scales
-        self.times_quantized = 0  # functions traced before are of weights that are no more
+        # Past Keras' __setattr__, which would track what is kept in it.
+        vars(self)["_traced"] = TracedFunctions()
 
     def quantize(self, mode=None, config=None, filters=None, **options):
         """Keras' `quantize`, "int8" or "int4", in place: of both views, which share their layers.
 
-        `lm_keras.quantize` gives another LanguageModel instead. A `tf.function` traced before keeps the old weights.
+        `lm_keras.quantize` gives another LanguageModel instead. A `tf.function` of your own that was traced before
+        keeps the old weights.
         """
         with quietly():
             super().quantize(mode, config=config, filters=filters, **options)
-        self.times_quantized += 1
+        views = getattr(self, "views", None)
+        for view in vars(views).values() if views else ():
+            if isinstance(view, keras.Model):
+                view.predict_function = None  # of the old weights
+
+    # Keras keeps what `fit`, `evaluate` and `predict` traced when a layer's variables change in place.
+    def make_train_function(self, force=False):
+        return super().make_train_function(force or self._changed("train"))
+
+    def make_test_function(self, force=False):
+        return super().make_test_function(force or self._changed("test"))
+
+    def make_predict_function(self, force=False):
+        return super().make_predict_function(force or self._changed("predict"))
+
+    def _changed(self, function):
+        """True when the layers are others than at the last call for this function."""
+        fresh = []
+        self._traced.get(self, function, lambda: fresh.append(True))
+        return bool(fresh)
 
     def get_config(self):
         frozen = [layer.name for layer in self.layers if not layer.trainable]
