@@ -1,15 +1,14 @@
 """A functional model that saves as the call that built it."""
 
 import dataclasses
-import importlib
 import zipfile
 
 import keras
 
 import lm_keras.models
 from lm_keras.errors import InputError
+from lm_keras.models.logits_model import LogitsModel
 from lm_keras.models.quantized import quantization_of, quantize_again, quietly
-from lm_keras.utils.traced import TracedFunctions
 
 
 @dataclasses.dataclass(frozen=True)
@@ -21,7 +20,7 @@ class Recipe:
 
 
 @keras.saving.register_keras_serializable("lm_keras")
-class BuiltModel(keras.Model):
+class BuiltModel(LogitsModel):
     """A functional `keras.Model` whose config is its builder's name and arguments, not a graph of layers.
 
     So a saved model stays readable, and `keras.models.load_model` calls the builder again and puts the
@@ -33,8 +32,6 @@ class BuiltModel(keras.Model):
         self.recipe = Recipe(builder, arguments)
         self.policy = keras.config.dtype_policy().name  # what its layers were built to compute in
         self.num_parameters = self.count_params()  # quantized weights are packed, and have scales
-        # Past Keras' __setattr__, which would track what is kept in it.
-        vars(self)["_traced"] = TracedFunctions()
 
     def quantize(self, mode=None, config=None, filters=None, **options):
         """Keras' `quantize`, "int8" or "int4", in place: of both views, which share their layers.
@@ -48,22 +45,6 @@ class BuiltModel(keras.Model):
         for view in vars(views).values() if views else ():
             if isinstance(view, keras.Model):
                 view.predict_function = None  # of the old weights
-
-    # Keras keeps what `fit`, `evaluate` and `predict` traced when a layer's variables change in place.
-    def make_train_function(self, force=False):
-        return super().make_train_function(force or self._changed("train"))
-
-    def make_test_function(self, force=False):
-        return super().make_test_function(force or self._changed("test"))
-
-    def make_predict_function(self, force=False):
-        return super().make_predict_function(force or self._changed("predict"))
-
-    def _changed(self, function):
-        """True when the layers are others than at the last call for this function."""
-        fresh = []
-        self._traced.get(self, function, lambda: fresh.append(True))
-        return bool(fresh)
 
     def get_config(self):
         frozen = [layer.name for layer in self.layers if not layer.trainable]
@@ -98,11 +79,9 @@ class BuiltModel(keras.Model):
 def load_model(path):
     """The model of a .keras file, whatever builder or head of this library made it; not compiled, as `fit` takes it.
 
-    `keras.models.load_model` reads such files too, once the classes in them have been imported; this imports them.
+    After `import lm_keras`, `keras.models.load_model` reads such files too, with what they were compiled with.
     Raises InputError for what is no .keras file.
     """
     if not zipfile.is_zipfile(path):
         raise InputError(f"{path} is no .keras file, or a damaged one; give one that `model.save` wrote")
-    for module in ("causal_lm", "seq2seq"):
-        importlib.import_module(f"lm_keras.models.{module}")
     return keras.models.load_model(path, compile=False)

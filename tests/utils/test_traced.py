@@ -79,7 +79,10 @@ def test_val_loss_is_of_the_layers_that_learn(contiguous):
     windows = lk.data.lm_windows(["a b c d e f g h"] * 4, tokenizer, length=4, batch_size=2, contiguous=contiguous)
     model = build("lstm")
     lk.evaluate(model, windows)
+    for layer in model.layers:
+        layer.trainable = layer.name == "logits"
     model.get_layer("logits").enable_lora(2)
+    model.get_layer("logits").bias.trainable = False
     config = lk.TrainingConfig(epochs=3, learning_rate=0.1, warmup_steps=0, early_stopping_patience=3)
     history = lk.fit(model, windows, windows, config).history
     assert len(set(history["val_loss"])) == 3
