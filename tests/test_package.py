@@ -10,7 +10,7 @@ import pytest
 
 import lm_keras as lk
 
-SUBPACKAGES = ("data", "embeddings", "generation", "models", "serving", "tasks", "text", "training")
+SUBPACKAGES = ("data", "embeddings", "generation", "losses", "models", "serving", "tasks", "text", "training")
 
 
 @pytest.mark.parametrize("name", ["lm_keras", *(f"lm_keras.{name}" for name in SUBPACKAGES)])

@@ -7,6 +7,7 @@ import tensorflow as tf
 
 from lm_keras.generation import beam, contrastive, greedy, loop, scoring
 from lm_keras.generation.context import sliding, state_spec
+from lm_keras.utils.traced import TracedFunctions
 
 IDS = tf.TensorSpec([None, None], tf.int32)
 ROWS = tf.TensorSpec([None], tf.int32)
@@ -23,14 +24,11 @@ class Functions:
     """
 
     def __init__(self, model, tokenizer, source_tokenizer=None):
-        self.model, self.tokenizer, self.source_tokenizer, self.made = model, tokenizer, source_tokenizer, {}
+        self.model, self.tokenizer, self.source_tokenizer = model, tokenizer, source_tokenizer
+        self._traced = TracedFunctions()
 
     def __call__(self, make, *options):
-        # What was traced before `model.quantize` still holds the weights of then.
-        key = (make, getattr(self.model, "times_quantized", 0), *options)
-        if key not in self.made:
-            self.made[key] = make(self.model, self.tokenizer, *options)
-        return self.made[key]
+        return self._traced.get(self.model, (make, *options), lambda: make(self.model, self.tokenizer, *options))
 
 
 def banned_marks(tokenizer):

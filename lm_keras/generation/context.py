@@ -9,6 +9,8 @@ import weakref
 
 import tensorflow as tf
 
+from lm_keras.utils.traced import TracedFunctions
+
 PIECE = 64  # tokens a step of a text that is only read
 
 
@@ -67,17 +69,16 @@ def read_again(model, recent, rows, state):
 
     This is rare in a decoding loop, and as large as the model: all graphs call one function, traced once.
     """
-    times = getattr(model, "times_quantized", 0)  # what was traced before holds the weights of then
-    if _AGAIN.get(model, (None, None))[0] != times:
-        _AGAIN[model] = times, _again(weakref.ref(model), state_spec(model))
-    shapes = any_batch(state)
-    state = _AGAIN[model][1](recent, rows, list(state))
+    spec, shapes = state_spec(model), any_batch(state)
+    traced = _AGAIN.setdefault(model, TracedFunctions())
+    again = traced.get(model, (), lambda: _again(weakref.ref(model), spec))
+    state = again(recent, rows, list(state))
     for part, shape in zip(state, shapes, strict=True):  # the caller may know more of them
         part.set_shape(shape)
     return state
 
 
-_AGAIN = weakref.WeakKeyDictionary()  # model -> (times quantized, function)
+_AGAIN = weakref.WeakKeyDictionary()  # model -> TracedFunctions
 
 
 def _again(model, state):

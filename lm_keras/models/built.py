@@ -1,13 +1,13 @@
 """A functional model that saves as the call that built it."""
 
 import dataclasses
-import importlib
 import zipfile
 
 import keras
 
 import lm_keras.models
 from lm_keras.errors import InputError
+from lm_keras.models.logits_model import LogitsModel
 from lm_keras.models.quantized import quantization_of, quantize_again, quietly
 
 
@@ -20,7 +20,7 @@ class Recipe:
 
 
 @keras.saving.register_keras_serializable("lm_keras")
-class BuiltModel(keras.Model):
+class BuiltModel(LogitsModel):
     """A functional `keras.Model` whose config is its builder's name and arguments, not a graph of layers.
 
     So a saved model stays readable, and `keras.models.load_model` calls the builder again and puts the
@@ -32,16 +32,19 @@ class BuiltModel(keras.Model):
         self.recipe = Recipe(builder, arguments)
         self.policy = keras.config.dtype_policy().name  # what its layers were built to compute in
         self.num_parameters = self.count_params()  # quantized weights are packed, and have scales
-        self.times_quantized = 0  # functions traced before are of weights that are no more
 
     def quantize(self, mode=None, config=None, filters=None, **options):
         """Keras' `quantize`, "int8" or "int4", in place: of both views, which share their layers.
 
-        `lm_keras.quantize` gives another LanguageModel instead. A `tf.function` traced before keeps the old weights.
+        `lm_keras.quantize` gives another LanguageModel instead. A `tf.function` of your own that was traced before
+        keeps the old weights.
         """
         with quietly():
             super().quantize(mode, config=config, filters=filters, **options)
-        self.times_quantized += 1
+        views = getattr(self, "views", None)
+        for view in vars(views).values() if views else ():
+            if isinstance(view, keras.Model):
+                view.predict_function = None  # of the old weights
 
     def get_config(self):
         frozen = [layer.name for layer in self.layers if not layer.trainable]
@@ -76,11 +79,9 @@ class BuiltModel(keras.Model):
 def load_model(path):
     """The model of a .keras file, whatever builder or head of this library made it; not compiled, as `fit` takes it.
 
-    `keras.models.load_model` reads such files too, once the classes in them have been imported; this imports them.
+    After `import lm_keras`, `keras.models.load_model` reads such files too, with what they were compiled with.
     Raises InputError for what is no .keras file.
     """
     if not zipfile.is_zipfile(path):
         raise InputError(f"{path} is no .keras file, or a damaged one; give one that `model.save` wrote")
-    for module in ("causal_lm", "seq2seq"):
-        importlib.import_module(f"lm_keras.models.{module}")
     return keras.models.load_model(path, compile=False)

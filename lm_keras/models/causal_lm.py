@@ -42,19 +42,6 @@ class CausalLM(BuiltModel):
         super().__init__(inputs, outputs, builder=views.builder, arguments=views.arguments, name=name)
         self.views = views
 
-    def compile(self, optimizer="rmsprop", loss=None, *arguments, **options):
-        """Keras' `compile`; its cross-entropy of logits and the output layer become one operation, of equal value."""
-        if keras.backend.backend() == "tensorflow":
-            from lm_keras.layers.label_cross_entropy import with_output_layer
-
-            loss = with_output_layer(loss)
-        super().compile(optimizer, loss, *arguments, **options)
-
-    def compile_from_config(self, config):
-        # Keras' own refuses a class that has a `compile`.
-        self.compile(**keras.saving.deserialize_keras_object(config))
-        self.optimizer.build(self.trainable_variables)
-
     def step(self, ids, state):
         """ids [B, t], state -> (logits [B, t, V], new state)."""
         logits, *new_state = self.views.step_model([ops.convert_to_tensor(ids, "int32"), *state])

@@ -12,8 +12,10 @@ import keras
 from keras import layers, ops
 
 from lm_keras.errors import InputError
+from lm_keras.models.logits_model import LogitsModel
 from lm_keras.models.parts import check_sizes
 
+UNSEEN = -3e4  # in place of a logit; float16 holds it, so that a row of padding alone gets no NaN
 POOLINGS = (None, "first", "mean")
 
 
@@ -26,14 +28,14 @@ def sequence_classifier(encoder, num_classes, *, dropout=0.1, pooling=None, seed
     """
     _check_classes(num_classes)
     parts = _Encoded(encoder, dropout, seed)
-    return keras.Model(parts.inputs, parts.dense(num_classes, "logits")(parts.drop(parts.pooled(pooling))), name=name)
+    return LogitsModel(parts.inputs, parts.dense(num_classes, "logits")(parts.drop(parts.pooled(pooling))), name=name)
 
 
 def token_classifier(encoder, num_classes, *, dropout=0.1, seed=None, name="token_classifier"):
     """A class for each token: logits [B, T, C]. Labels int [B, T]; negative ones (padding, marks) do not count."""
     _check_classes(num_classes)
     parts = _Encoded(encoder, dropout, seed)
-    return keras.Model(parts.inputs, parts.dense(num_classes, "token_logits")(parts.drop(parts.sequence)), name=name)
+    return LogitsModel(parts.inputs, parts.dense(num_classes, "token_logits")(parts.drop(parts.sequence)), name=name)
 
 
 def answer_span(encoder, *, dropout=0.0, seed=None, name="answer_span"):
@@ -45,15 +47,15 @@ def answer_span(encoder, *, dropout=0.0, seed=None, name="answer_span"):
     parts = _Encoded(encoder, dropout, seed)
     logits = parts.dense(2, "span")(parts.drop(parts.sequence))  # (B, T, 2)
     if parts.mask is not None:
-        logits = ops.where(parts.mask[..., None], logits, -1e9)
-    return keras.Model(parts.inputs, {"start": logits[..., 0], "end": logits[..., 1]}, name=name)
+        logits = ops.where(parts.mask[..., None], logits, UNSEEN)
+    return LogitsModel(parts.inputs, {"start": logits[..., 0], "end": logits[..., 1]}, name=name)
 
 
 def regressor(encoder, *, dropout=0.1, pooling=None, seed=None, name="regressor"):
     """A number for each text, [B]; labels float [B], mean squared error. `pooling`: see `sequence_classifier`."""
     parts = _Encoded(encoder, dropout, seed)
     value = parts.dense(1, "value")(parts.drop(parts.pooled(pooling)))  # (B, 1)
-    return keras.Model(parts.inputs, value[:, 0], name=name)
+    return LogitsModel(parts.inputs, value[:, 0], name=name)
 
 
 class _Encoded:

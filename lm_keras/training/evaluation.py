@@ -7,6 +7,7 @@ import tensorflow as tf
 from lm_keras.errors import InputError
 from lm_keras.training.carried_state import carry_state
 from lm_keras.training.objectives import objective
+from lm_keras.utils.traced import TracedFunctions
 
 
 def evaluate(model, dataset, loss=None, workers=None):
@@ -46,11 +47,11 @@ def evaluate(model, dataset, loss=None, workers=None):
 
 def _network(model, batch_size, loss):
     """The network to evaluate and its compiled sums, kept so that each epoch's validation does not trace again."""
-    # Past Keras' __setattr__, which would take the network for a layer of the model. In mixed precision (`fit`)
-    # and outside of it the same layers are two functions. The loss is kept with them, so that its id stays its own.
-    cache = vars(model).setdefault("_lm_evaluation", {})
-    key = batch_size, model.compute_dtype, id(loss)
-    if key not in cache:
+    # Past Keras' __setattr__, which would take the network for a layer of the model. The loss is kept with them, so
+    # that its id stays its own.
+    traced = vars(model).setdefault("_lm_evaluation", TracedFunctions())
+
+    def make():
         net = model if batch_size is None else carry_state(model, batch_size)
         aim = objective(model, loss)
 
@@ -58,5 +59,6 @@ def _network(model, batch_size, loss):
         def sums(x, y, weights=None):
             return aim.sums(y, net(x, training=False), weights)
 
-        cache[key] = net, sums, aim.report, loss
-    return cache[key][:3]
+        return net, sums, aim.report, loss
+
+    return traced.get(model, (batch_size, id(loss)), make)[:3]

@@ -73,7 +73,7 @@ def fit(model, train, validation=None, config=None, callbacks=(), loss=None, str
 def _fit(model, train, validation, config, callbacks, loss, workers=None, tokenizer=None):
     net = carry_state(model, train.lm_batch_size) if getattr(train, "lm_contiguous", False) else model
     steps, aim = _cardinality(train), objective(model, loss)
-    optimizer = make_optimizer(config, steps, model.trainable_variables)
+    optimizer = make_optimizer(config, steps)
     net.compile(optimizer, aim.loss, metrics=list(aim.metrics), jit_compile=config.jit_compile)
     _build(net, aim, train.element_spec)
 

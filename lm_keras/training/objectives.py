@@ -10,7 +10,8 @@ import tensorflow as tf
 from keras import ops
 
 from lm_keras.errors import InputError
-from lm_keras.layers.label_cross_entropy import LabelCrossEntropy, aligned
+from lm_keras.losses import CrossEntropy, aligned
+from lm_keras.models.logits_model import check_loss
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,11 +29,12 @@ class Objective:
 
 def objective(model, loss=None):
     """The Objective of `model`; by its outputs where `loss` is None. InputError when they do not tell."""
+    check_loss(model, loss)
     outputs, squared = model.output, loss in ("mse", "mean_squared_error")
     if loss is not None and not squared:
         return Objective(loss, _loss_sums(loss), _loss_report, ("loss",))
     if isinstance(outputs, dict) and set(outputs) == {"start", "end"}:
-        losses = {name: LabelCrossEntropy() for name in outputs}
+        losses = {name: CrossEntropy() for name in outputs}
         return Objective(losses, _span_sums, _span_report, ("loss", "exact_match", "start_accuracy", "end_accuracy"))
     if isinstance(outputs, (dict, list, tuple)):
         raise InputError(f"{model.name} has {len(outputs)} outputs; say what each is trained for with loss={{...}}")
@@ -40,9 +42,9 @@ def objective(model, loss=None):
     if squared or rank == 1 or (rank == 2 and outputs.shape[1] == 1):
         return Objective("mean_squared_error", _value_sums, _value_report, ("loss", "mae", "r2"))
     if hasattr(model, "step_model") or (rank == 3 and model.output_names != ["token_logits"]):
-        return Objective(LabelCrossEntropy(), _word_sums, _word_report, ("loss", "perplexity", "accuracy"))
+        return Objective(CrossEntropy(), _word_sums, _word_report, ("loss", "perplexity", "accuracy"))
     measures, metrics = ("loss", "accuracy", "f1", "macro_f1"), ("accuracy",) if rank == 2 else ()
-    return Objective(LabelCrossEntropy(), _class_sums, _class_report, measures, metrics)
+    return Objective(CrossEntropy(), _class_sums, _class_report, measures, metrics)
 
 
 # === Language models: logits [B, T, V], or [B, V] of the last word; y [B, T] or [B] ===

@@ -7,6 +7,7 @@ import tensorflow as tf
 from keras import ops
 
 from lm_keras.errors import InputError
+from lm_keras.utils.keras_internals import OwnClipping
 
 
 @keras.saving.register_keras_serializable("lm_keras")
@@ -67,10 +68,10 @@ class WarmupSchedule(keras.optimizers.schedules.LearningRateSchedule):
         return {name: getattr(self, name) for name in names}
 
 
-def make_optimizer(config, steps_per_epoch, variables=()):
+def make_optimizer(config, steps_per_epoch):
     """The Keras optimizer that `config` describes, for runs of `config.epochs * steps_per_epoch` batches.
 
-    Weight decay is decoupled (Loshchilov & Hutter 2019) and leaves out the `variables` of rank < 2.
+    Weight decay is decoupled (Loshchilov & Hutter 2019) and leaves out the variables of rank < 2.
     """
     accumulate, batches = config.accumulate_steps, config.epochs * steps_per_epoch
     total = batches // accumulate
@@ -90,20 +91,60 @@ def make_optimizer(config, steps_per_epoch, variables=()):
     common = {"learning_rate": schedule, "global_clipnorm": config.clip_norm or None}
     if accumulate > 1:
         common["gradient_accumulation_steps"] = accumulate
+    common["dense_gradients"] = config.jit_compile
     if config.optimizer == "sgd":
-        decay = config.weight_decay or None
-        optimizer = keras.optimizers.SGD(momentum=config.momentum, weight_decay=decay, **common)
-    elif config.optimizer == "adam":
-        optimizer = keras.optimizers.Adam(beta_2=config.beta_2, **common)
-    else:
-        optimizer = keras.optimizers.AdamW(beta_2=config.beta_2, weight_decay=config.weight_decay, **common)
-    if config.weight_decay and config.optimizer != "adam":
-        optimizer.exclude_from_weight_decay(var_list=[v for v in variables if len(v.shape) < 2])
-    # Past Keras' __setattr__.
-    vars(optimizer)["_clip_gradients"] = lambda grads: _clipped(
-        [_summed(grad, config.jit_compile) for grad in grads], config.clip_norm
-    )
-    return optimizer
+        return TrainingSGD(momentum=config.momentum, weight_decay=config.weight_decay or None, **common)
+    if config.optimizer == "adam":
+        return TrainingAdam(beta_2=config.beta_2, **common)
+    return TrainingAdamW(beta_2=config.beta_2, weight_decay=config.weight_decay, **common)
+
+
+class _Training(OwnClipping):
+    """What the optimizers of `fit` have beside those of Keras.
+
+    The learning rate can be set, as Keras' callbacks do, although it follows a schedule: from then on it is what was
+    set. The global norm is that of the gradients with every row of a table once. Weight decay leaves out biases and
+    norms (rank < 2). `dense_gradients`: for XLA.
+    """
+
+    def __init__(self, *arguments, dense_gradients=False, **options):
+        super().__init__(*arguments, **options)
+        self.dense_gradients = dense_gradients
+        self._rate = self.add_variable((), keras.initializers.Constant(-1.0), name="rate_that_was_set")
+
+    def build(self, variables):
+        if not self.built and self.weight_decay:
+            self.exclude_from_weight_decay(var_list=[v for v in variables if len(v.shape) < 2])
+        super().build(variables)
+
+    @property
+    def learning_rate(self):
+        return ops.where(self._rate >= 0, self._rate, super().learning_rate)
+
+    @learning_rate.setter
+    def learning_rate(self, rate):
+        self._rate.assign(rate)
+
+    def clip(self, grads):
+        return _clipped([_summed(grad, self.dense_gradients) for grad in grads], self.global_clipnorm)
+
+    def get_config(self):
+        return {**super().get_config(), "dense_gradients": self.dense_gradients}
+
+
+@keras.saving.register_keras_serializable("lm_keras")
+class TrainingSGD(_Training, keras.optimizers.SGD):
+    pass
+
+
+@keras.saving.register_keras_serializable("lm_keras")
+class TrainingAdam(_Training, keras.optimizers.Adam):
+    pass
+
+
+@keras.saving.register_keras_serializable("lm_keras")
+class TrainingAdamW(_Training, keras.optimizers.AdamW):
+    pass
 
 
 def _clipped(grads, most):

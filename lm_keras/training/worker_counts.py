@@ -4,7 +4,7 @@ import keras
 import tensorflow as tf
 
 from lm_keras.errors import InputError
-from lm_keras.layers.label_cross_entropy import LabelCrossEntropy, aligned
+from lm_keras.losses import CrossEntropy, aligned
 
 
 def labels_of(loss, outputs):
@@ -40,7 +40,7 @@ def _counting(loss):
         counts = tf.ones(tf.shape(y)[:1])
         if reduction != "mean_with_sample_weight":
             return tf.reduce_sum(counts)
-        if isinstance(loss, LabelCrossEntropy):
+        if isinstance(loss, CrossEntropy):
             counts = tf.cast(y >= 0, tf.float32)
             counts *= 1.0 if weights is None else aligned(tf.cast(weights, tf.float32), counts)
         elif weights is not None:

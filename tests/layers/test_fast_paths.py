@@ -6,9 +6,9 @@ import pytest
 import tensorflow as tf
 
 import lm_keras as lk
-from lm_keras.layers import gelu, label_cross_entropy, lstm, output
+from lm_keras import losses as lk_losses
+from lm_keras.layers import gelu, lstm, output
 from lm_keras.layers.linear_cross_entropy import linear_cross_entropy
-from lm_keras.training import objectives
 
 
 def draw(*shape, seed=0):
@@ -98,7 +98,7 @@ def test_linear_cross_entropy_survives_logits_that_overflow():
     np.testing.assert_allclose(nats, [0, 3e4])
 
 
-@pytest.mark.parametrize("reduction", ["mean_with_sample_weight", "sum_over_batch_size"])
+@pytest.mark.parametrize("reduction", ["mean_with_sample_weight", "sum"])
 def test_the_loss_of_the_output_layer_leaves_out_what_keras_masks(reduction):
     ids = np.array([[1, 2, 3, 0, 0], [4, 5, 0, 0, 0], [1, 2, 3, 4, 5]], "int32")
     losses = []
@@ -106,7 +106,7 @@ def test_the_loss_of_the_output_layer_leaves_out_what_keras_masks(reduction):
         keras.utils.set_random_seed(0)
         x = keras.Input((5,), dtype="int32")
         model = keras.Model(x, head(9)(keras.layers.Embedding(9, 4, mask_zero=True)(x)))
-        model.compile("sgd", objectives.LabelCrossEntropy(reduction))
+        model.compile("sgd", lk_losses.CrossEntropy(reduction))
         losses.append([model.train_on_batch(ids, np.roll(ids, -1, 1)) for _ in range(3)])
     np.testing.assert_allclose(*losses, rtol=1e-5)
 
@@ -139,12 +139,10 @@ def test_fifty_steps_give_the_losses_of_the_plain_path(family, policy, monkeypat
 
     def losses(fast):
         if not fast:
-            monkeypatch.setattr(label_cross_entropy, "factors_of", lambda logits: None)
+            monkeypatch.setattr(lk_losses, "factors_of", lambda logits: None)
             monkeypatch.setattr(lstm.LSTM, "inner_loop", keras.layers.LSTM.inner_loop)
         else:
-            monkeypatch.setattr(
-                label_cross_entropy, "factors_of", lambda logits: used.append(1) or output.factors_of(logits)
-            )
+            monkeypatch.setattr(lk_losses, "factors_of", lambda logits: used.append(1) or output.factors_of(logits))
         if family == "gpt2":
             model = lk.models.build_gpt2(30, 12, 16, 1, 2, seed=0)
         else:
@@ -169,7 +167,7 @@ def test_logits_with_an_activation_keep_it_in_the_loss():
         for layer in (ours, plain):
             layer.build(x.shape)
         ours.set_weights(plain.get_weights())
-        mine, other = (graph(lambda of: objectives.LabelCrossEntropy()(labels, of(x)))(of) for of in (ours, plain))
+        mine, other = (graph(lambda of: lk_losses.CrossEntropy()(labels, of(x)))(of) for of in (ours, plain))
         np.testing.assert_allclose(mine, other, rtol=1e-6)
         losses.append(float(mine))
     assert losses[0] != losses[1]
@@ -179,22 +177,19 @@ def test_a_tied_output_of_another_precision_keeps_it_in_the_loss():
     layer = output.WordEmbedding(9, 4, reverse_dtype="float32", dtype="mixed_bfloat16")
     layer.build()
     x, labels = draw(6, 4) * 5, tf.constant([0, 8, 3, 3, 1, 5])
-    fast = graph(lambda: objectives.LabelCrossEntropy()(labels, layer(x, reverse=True)))()
-    plain = objectives.LabelCrossEntropy()(labels, layer(x, reverse=True))
+    fast = graph(lambda: lk_losses.CrossEntropy()(labels, layer(x, reverse=True)))()
+    plain = lk_losses.CrossEntropy()(labels, layer(x, reverse=True))
     np.testing.assert_allclose(fast, plain, rtol=1e-6)
 
 
-def test_compiled_with_keras_own_loss_a_model_trains_in_one_operation():
+def test_compiled_with_the_loss_of_this_library_a_model_trains_in_one_operation():
     x, y = (np.random.default_rng(seed).integers(0, 9, (8, 6)) for seed in (0, 1))
     weights, losses = np.linspace(0, 2, 48).reshape(8, 6), []
-    theirs = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-    for loss in (theirs, lambda y, logits: keras.ops.sparse_categorical_crossentropy(y, logits, from_logits=True)):
+    theirs = keras.losses.SparseCategoricalCrossentropy(from_logits=True, reduction="mean_with_sample_weight")
+    for loss in (lk_losses.CrossEntropy(), theirs):
         model = lk.models.build_gpt2(9, 6, 8, 1, 2, seed=0)
         model.compile(keras.optimizers.SGD(0.5), loss, metrics=["accuracy"])
+        assert model.loss is loss  # what the user gives stays as it is
         history = model.fit(x, y, sample_weight=weights, batch_size=4, epochs=5, shuffle=False, verbose=0).history
         losses.append([*history["loss"], *history["accuracy"], model.evaluate(x, y, verbose=0)[0]])
     np.testing.assert_allclose(*losses, rtol=1e-5)
-    assert isinstance(model.loss, type(lambda: 0))  # another loss than Keras' own stays what it is
-    first = lk.models.build_gpt2(9, 6, 8, 1, 2, seed=0)
-    first.compile("sgd", theirs)
-    assert isinstance(first.loss, objectives.LabelCrossEntropy)

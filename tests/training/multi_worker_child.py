@@ -66,7 +66,7 @@ def tags_and_more(strategy=None):
     import numpy as np
     import tensorflow as tf
 
-    from lm_keras.training.objectives import LabelCrossEntropy
+    from lm_keras.losses import CrossEntropy
 
     rng = np.random.default_rng(7)
     x = rng.integers(0, 30, (33, 6)).astype("int32")
@@ -81,7 +81,7 @@ def tags_and_more(strategy=None):
         for name, size in sizes.items()
     }
     model = keras.Model(ids, outputs)
-    loss = {name: LabelCrossEntropy() for name in ("tags", "label")}
+    loss = {name: CrossEntropy() for name in ("tags", "label")}
     loss["next"] = keras.losses.SparseCategoricalCrossentropy(True, reduction="mean_with_sample_weight")
     loss["length"] = "mse"
     data = tf.data.Dataset.from_tensor_slices((x, y, weights)).batch(8)

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 import lm_keras as lk
 from lm_keras.errors import InputError
-from lm_keras.training.objectives import LabelCrossEntropy, objective
+from lm_keras.losses import CrossEntropy
+from lm_keras.training.objectives import objective
 
 C = 3
 
@@ -65,7 +66,7 @@ def test_document_003s_example_is_0_22_nats_and_not_0_38():
     assert loss == pytest.approx(0.2231, abs=5e-5)
     assert loss / math.log(2) == pytest.approx(0.3219, abs=5e-5)  # in bits
     logits = np.array([[0.0, math.log(p / (1 - p))]], "float32")  # softmax: 0.2 and 0.8
-    assert float(LabelCrossEntropy()(np.array([1]), logits)) == pytest.approx(loss, rel=1e-5)
+    assert float(CrossEntropy()(np.array([1]), logits)) == pytest.approx(loss, rel=1e-5)
     assert float(keras.losses.binary_crossentropy([1.0], [0.8])) == pytest.approx(loss, rel=1e-5)
 
 
@@ -73,7 +74,7 @@ def test_cross_entropy_is_the_mean_over_the_labels_that_count():
     logits = scores(4, 5, C)
     y = np.random.default_rng(1).integers(0, C, (4, 5))
     y[0, 2:], y[1] = -1, -100  # padding, a whole row of it
-    counted, every, loss = y >= 0, nats(y, logits), LabelCrossEntropy()
+    counted, every, loss = y >= 0, nats(y, logits), CrossEntropy()
     assert float(loss(y, logits)) == pytest.approx(every[counted].mean(), rel=1e-5)
     for weight in (np.array([0.5, 1.0, 0.0, 2.0], "float32"), scores(4, 5, seed=2) ** 2):
         w = np.broadcast_to(weight if weight.ndim == 2 else weight[:, None], y.shape) * counted
@@ -86,14 +87,14 @@ def test_cross_entropy_is_the_mean_over_the_labels_that_count():
 def test_labels_that_do_not_count_have_no_gradient():
     logits, y = tf.Variable(scores(2, 4, C)), np.array([[0, 1, -1, -1], [2, -1, 0, 1]])
     with tf.GradientTape() as tape:
-        loss = LabelCrossEntropy()(y, logits)
+        loss = CrossEntropy()(y, logits)
     gradient = tape.gradient(loss, logits).numpy()
     p = np.exp(logits.numpy())
     expected = (p / p.sum(-1, keepdims=True) - np.eye(C)[np.maximum(y, 0)]) * (y >= 0)[..., None] / (y >= 0).sum()
     np.testing.assert_allclose(gradient, expected, rtol=1e-4, atol=1e-6)
     with float64():
         weight = keras.Variable(logits.numpy().astype("float64"), dtype="float64")
-        check_gradients(lambda: LabelCrossEntropy()(y, weight.value), [weight])
+        check_gradients(lambda: CrossEntropy()(y, weight.value), [weight])
         check_gradients(lambda: keras.losses.MeanSquaredError()(np.ones((2, 4, C)), weight.value), [weight])
 
 

@@ -79,7 +79,7 @@ STEADY = {"epochs": 1, "schedule": "constant", "warmup_steps": 0, "learning_rate
 
 def stepped(steps=1, gradients=(GW, GB), **settings):
     weight, bias = keras.Variable(W, name="w"), keras.Variable(B, name="b")
-    optimizer = make_optimizer(TrainingConfig(**{**STEADY, **settings}), STEPS, [weight, bias])
+    optimizer = make_optimizer(TrainingConfig(**{**STEADY, **settings}), STEPS)
     optimizer.build([weight, bias])
     for _ in range(steps):
         optimizer.apply([keras.ops.convert_to_tensor(g) for g in gradients], [weight, bias])
@@ -120,7 +120,7 @@ def test_a_row_that_is_looked_up_twice_counts_as_one_in_the_norm(jit_compile):
     table = keras.Variable(np.zeros((3, 1), "float32"))
     rows = tf.IndexedSlices(tf.constant([[3.0], [1.0], [4.0]]), tf.constant([2, 0, 2]), tf.constant([3, 1]))
     config = TrainingConfig(**STEADY, optimizer="sgd", weight_decay=0, clip_norm=5.0, jit_compile=jit_compile)
-    make_optimizer(config, STEPS, [table]).apply([rows], [table])
+    make_optimizer(config, STEPS).apply([rows], [table])
     np.testing.assert_allclose(table.numpy(), -np.array([[1], [0], [7]]) * 0.5 / np.sqrt(1 + 7**2), **EQUAL)
 
 
@@ -130,7 +130,7 @@ def test_a_row_that_is_looked_up_often_is_updated_as_in_a_dense_gradient(name, c
     found = []
     for dense in (False, True):
         table = keras.Variable(np.ones((3, 1), "float32"))
-        optimizer = make_optimizer(TrainingConfig(**STEADY, optimizer=name, clip_norm=clip_norm), STEPS, [table])
+        optimizer = make_optimizer(TrainingConfig(**STEADY, optimizer=name, clip_norm=clip_norm), STEPS)
         for values in ([[1.0], [2.0], [-2.5], [1.0]], [[1.0], [1.0], [1.0], [1.0]]):
             grad = tf.IndexedSlices(tf.constant(values), tf.constant([0, 0, 0, 1]), tf.constant([3, 1]))
             optimizer.apply([tf.convert_to_tensor(grad) if dense else grad], [table])

@@ -1,0 +1,196 @@
+"""Losses of logits: the cross-entropy that `fit` uses, and what else Keras' own may not be given."""
+
+import functools
+import inspect
+
+import keras
+import tensorflow as tf
+from keras import ops
+
+from lm_keras.errors import InputError
+from lm_keras.layers.linear_cross_entropy import linear_cross_entropy
+from lm_keras.layers.output import factors_of
+
+__all__ = ["CrossEntropy", "SquaredError"]
+
+REDUCTIONS = ("mean_with_sample_weight", "sum", "none", None)
+
+
+@keras.saving.register_keras_serializable("lm_keras")
+class CrossEntropy(keras.losses.SparseCategoricalCrossentropy):
+    """Cross-entropy of logits [..., C] in nats: the (weighted) mean over the labels [...] that are not negative.
+
+    The loss of `fit`, for `compile` too. A negative label (padding) counts nowhere, neither in the sum nor in what it
+    is divided by; a batch without a label gives 0. Where an output layer of this library gave the logits, the product
+    with its weights and the cross-entropy are one operation that keeps no second array of [..., C] numbers.
+
+    Args:
+        reduction: "mean_with_sample_weight", "sum", or "none" for the nats of each label.
+        name: the name of the loss.
+        dtype: what is computed in; None: Keras' default.
+
+    Raises:
+        InputError: for another reduction, or labels of another shape, such as one-hot vectors.
+    """
+
+    def __init__(
+        self,
+        reduction: str | None = "mean_with_sample_weight",
+        name: str = "cross_entropy",
+        dtype: str | None = None,
+    ):
+        if reduction not in REDUCTIONS:
+            raise InputError(
+                f"reduction is {reduction!r}; it must be 'mean_with_sample_weight', the mean over the labels that "
+                "count, 'sum' or 'none'"
+            )
+        super().__init__(from_logits=True, reduction=reduction, name=name, dtype=dtype)
+
+    def __call__(self, y, logits, sample_weight=None):
+        y = _labels(y, logits)
+        weight = ops.cast(y >= 0, "float32")
+        if sample_weight is not None:
+            weight *= aligned(ops.cast(sample_weight, "float32"), weight)
+        y, factors = ops.maximum(y, 0), factors_of(logits)
+        if factors is None:
+            return super().__call__(y, logits, weight)
+        nats = _nats_of_factors(y, factors)
+        nats._keras_mask = getattr(logits, "_keras_mask", None)
+        return _Given(reduction=self.reduction, name=self.name)(y, nats, weight)
+
+    def get_config(self):
+        return keras.losses.Loss.get_config(self)
+
+    @classmethod
+    def from_config(cls, config):
+        if config.get("reduction") in ("sum_over_batch_size", "mean"):  # as older versions saved it
+            config = {**config, "reduction": "mean_with_sample_weight"}
+        return cls(**config)
+
+
+@keras.saving.register_keras_serializable("lm_keras")
+class SquaredError(keras.losses.Loss):
+    """Squared error of values [B], [B, 1] or [B, D]: the (weighted) mean over the rows, y [B] or as the values.
+
+    Keras' own takes the values [B] for one row, and the weights [B] then weigh nothing.
+    """
+
+    def __init__(self, reduction="mean_with_sample_weight", name="squared_error", dtype=None):
+        super().__init__(name=name, reduction=reduction, dtype=dtype)
+
+    def call(self, y, values):
+        squares = ops.square(ops.reshape(y, ops.shape(values)) - values)
+        return ops.mean(squares, axis=tuple(range(1, len(squares.shape))))
+
+
+class _Given(keras.losses.Loss):
+    """The (weighted) mean of losses that are there already."""
+
+    def call(self, y, losses):
+        return losses
+
+
+def aligned(weights, labels):
+    """Weights [B] of texts, or [B, T] or [B, T, 1] of tokens, for labels [B, T]: of as many axes."""
+    rank = len(labels.shape)
+    if _rank(weights) is None:  # traced for several ranks: only its values know theirs
+        shape = tf.shape(weights)[:rank]
+        weights = tf.reshape(weights, tf.concat([shape, tf.ones([rank - tf.size(shape)], tf.int32)], 0))
+        return tf.ensure_shape(weights, [None] * rank)
+    missing = rank - _rank(weights)
+    if missing < 0:
+        return ops.reshape(weights, ops.shape(weights)[:missing])
+    return ops.reshape(weights, (*ops.shape(weights), *(1,) * missing)) if missing else weights
+
+
+def _labels(y, logits):
+    """Labels [...] of logits [..., C], also where they are [..., 1]."""
+    y, rank = ops.convert_to_tensor(y), len(logits.shape)
+    if _rank(y) is None or (_rank(y) == rank and y.shape[-1] == 1):
+        y = ops.reshape(y, ops.shape(logits)[:-1])
+    if _rank(y) != rank - 1:
+        raise InputError(
+            f"the labels are {tuple(y.shape)} and the logits {tuple(logits.shape)}; give the number of a class for "
+            "each place, an axis less than the logits have"
+        )
+    return ops.cast(y, "int32")
+
+
+def _rank(tensor):
+    """The number of its axes, None where it is not known."""
+    rank = getattr(tensor.shape, "rank", -1)
+    return len(tensor.shape) if rank == -1 else rank
+
+
+def _nats_of_factors(y, factors):
+    """Nats of the labels y [...] under the logits that `factors` are of: the same, without these logits."""
+    x = tf.reshape(factors.x, [-1, factors.x.shape[-1]])
+    nats = linear_cross_entropy(x, factors.table, factors.bias, tf.reshape(y, [-1]), factors.rows)
+    return tf.reshape(nats, tf.shape(y))
+
+
+# === Losses that a model of logits may not be given ===
+
+# Keras' losses of probabilities that have no `from_logits`.
+OF_PROBABILITIES = (
+    "CategoricalGeneralizedCrossEntropy", "Dice", "KLDivergence", "Poisson", "Tversky",
+    "categorical_generalized_cross_entropy", "dice", "kl_divergence", "poisson", "tversky",
+)  # fmt: skip
+RIGHT = "keras.losses.SparseCategoricalCrossentropy(from_logits=True)"
+
+
+def check_takes_logits(model_name: str, *losses: object) -> None:
+    """Checks that no loss or metric of a model of logits expects probabilities.
+
+    Args:
+        model_name: the model that gives logits.
+        losses: what `compile` takes as losses and metrics: names, functions, objects, or dicts and lists of them.
+
+    Raises:
+        InputError: for one that expects probabilities; the line names the one to give.
+    """
+    for loss in keras.tree.flatten(losses):
+        name = expects_probabilities(loss)
+        if name:
+            other = "".join(word.capitalize() for word in name.split("_")) if name.islower() else name
+            known = inspect.signature(getattr(keras.losses, other, len)).parameters
+            more = f" or keras.losses.{other}(from_logits=True)" if "from_logits" in known else ""
+            raise InputError(
+                f"{model_name} gives logits, and {name} expects probabilities; give {RIGHT}"
+                + ("" if more.endswith(RIGHT) else more)
+            )
+
+
+def expects_probabilities(loss: object) -> str | None:
+    """Returns the name of a loss or metric if it expects probabilities and no logits, else None."""
+    if loss in ("crossentropy", "ce"):
+        return "sparse_categorical_crossentropy"
+    if isinstance(loss, str):
+        try:
+            loss = keras.losses.get(loss)
+        except ValueError:  # no loss, but perhaps a metric
+            return None
+    function = loss.func if isinstance(loss, functools.partial) else loss
+    name = getattr(function, "__name__", type(function).__name__)
+    if any(getattr(keras.losses, known) in (function, type(loss)) for known in OF_PROBABILITIES):
+        return name
+    if hasattr(loss, "from_logits"):
+        return None if loss.from_logits else name
+    if isinstance(loss, (keras.losses.Loss, keras.metrics.Metric)) or not callable(loss):
+        return None
+    try:
+        takes = inspect.signature(loss).parameters.get("from_logits")
+    except (TypeError, ValueError):
+        return None
+    return name if takes is not None and takes.default is False else None
+
+
+def takes_no_negative_label(loss: object) -> bool:
+    """Returns True for Keras' cross-entropy of class numbers, which a negative label makes NaN or an error."""
+    if isinstance(loss, CrossEntropy):
+        return False
+    if isinstance(loss, keras.losses.SparseCategoricalCrossentropy):
+        return loss.ignore_class is None
+    function = loss.func if isinstance(loss, functools.partial) else loss
+    ignores = isinstance(loss, functools.partial) and loss.keywords.get("ignore_class") is not None
+    return function is keras.losses.sparse_categorical_crossentropy and not ignores

@@ -1,0 +1,1 @@
+"""What all packages use, and what belongs to none of them."""

@@ -1,0 +1,64 @@
+"""The classes that saved models name: known to Keras after `import lm_keras`, imported when a file needs one."""
+
+import importlib
+import sys
+
+import wrapt
+
+# The module of each class that `keras.saving.register_keras_serializable("lm_keras")` registers.
+CLASSES = {
+    "Alignment": "layers.alignment",
+    "Append": "layers.alignment",
+    "Bias": "models.bert_heads",
+    "BuiltModel": "models.built",
+    "CausalLM": "models.causal_lm",
+    "ContextWindow": "layers.context_window",
+    "CrossAttention": "layers.cross_attention",
+    "CrossEntropy": "losses",
+    "Gelu": "layers.gelu",
+    "LSTM": "layers.lstm",
+    "Logits": "layers.output",
+    "LogitsModel": "models.logits_model",
+    "MemoryHeads": "layers.cross_attention",
+    "PackTokens": "layers.packing",
+    "Positions": "layers.positions",
+    "Remember": "layers.packing",
+    "SelfAttention": "layers.attention",
+    "Seq2SeqLM": "models.seq2seq",
+    "Sinusoids": "layers.sinusoids",
+    "SkipRNN": "layers.skip_rnn",
+    "SquaredError": "losses",
+    "TrainingAdam": "training.optimizer",
+    "TrainingAdamW": "training.optimizer",
+    "TrainingSGD": "training.optimizer",
+    "UnpackTokens": "layers.packing",
+    "WarmupSchedule": "training.optimizer",
+    "WordEmbedding": "layers.output",
+}
+
+
+class _Later:
+    """Stands for a class until a file needs it: Keras asks for nothing but `from_config`."""
+
+    def __init__(self, name: str, module: str):
+        self.name, self.module = name, module
+
+    def from_config(self, config: dict, **options: object) -> object:
+        found = getattr(importlib.import_module(f"lm_keras.{self.module}"), self.name)
+        return found.from_config(config, **options)
+
+
+def make_known(keras) -> None:
+    """Tells Keras of the classes; those that are registered already stay."""
+    known = keras.saving.get_custom_objects()
+    for name, module in CLASSES.items():
+        known.setdefault(f"lm_keras>{name}", _Later(name, module))
+    known.setdefault("lm_keras>LabelCrossEntropy", _Later("CrossEntropy", "losses"))  # its name in older files
+
+
+def when_keras_is_imported() -> None:
+    """Calls `make_known` now, or as soon as Keras is imported: it is not imported for this."""
+    if "keras" in sys.modules and hasattr(sys.modules["keras"], "saving"):
+        make_known(sys.modules["keras"])
+    else:
+        wrapt.register_post_import_hook(make_known, "keras")

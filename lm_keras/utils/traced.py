@@ -1,0 +1,46 @@
+"""Functions that TensorFlow traced of a model: made again when the model is no longer the one that was traced.
+
+A traced function reads the variables and follows the Python code of the moment at which it was traced. New values of
+the same variables are seen; variables that are replaced, added or removed in place (`quantize`, `enable_lora`) and
+layers that compute in another precision are not.
+"""
+
+from collections.abc import Callable, Hashable
+
+import keras
+
+from lm_keras.utils.keras_internals import flatten_layers
+
+
+class TracedFunctions:
+    """The traced functions of one model, each made at its first use for the variables and precisions of then."""
+
+    def __init__(self):
+        self._variables, self._made = [], {}
+
+    def get(self, model: keras.Model, key: Hashable, make: Callable) -> object:
+        """Returns the function `key` of `model`, that of the last call or a new one.
+
+        Args:
+            model: the model that the functions are of. It is not kept.
+            key: which function, and what was decided in Python when it was traced.
+            make: a function without arguments that gives it.
+
+        Returns:
+            What `make` gave: now, or before if nothing has changed since that a function does not see.
+        """
+        if self.outdated(model):
+            self._made.clear()
+            # Kept, so that no other variable can have the id of one of them.
+            self._variables = model.variables
+        key = (tuple(layer.dtype_policy.name for layer in flatten_layers(model)), key)
+        if key not in self._made:
+            self._made[key] = make()
+        return self._made[key]
+
+    def outdated(self, model: keras.Model) -> bool:
+        """Returns True if `model` has other variables than at the last `get`."""
+        variables = model.variables
+        return len(variables) != len(self._variables) or any(
+            old is not new for old, new in zip(self._variables, variables, strict=True)
+        )

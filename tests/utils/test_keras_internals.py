@@ -1,0 +1,34 @@
+"""The private names of Keras that are used: a test fails where Keras renames one."""
+
+import keras
+
+from lm_keras.utils.keras_internals import OwnClipping, flatten_layers, source_of
+
+
+def test_flatten_layers_gives_the_layers_within_layers():
+    inner = keras.Sequential([keras.Input((2,)), keras.layers.Dense(2, name="inner")])
+    x = keras.Input((2,))
+    model = keras.Model(x, inner(x))
+    found = flatten_layers(model)
+    assert found[0] is model
+    assert {"inner", inner.name} <= {layer.name for layer in found}
+
+
+def test_source_of_gives_the_last_layer():
+    x = keras.Input((2,))
+    dense = keras.layers.Dense(2)
+    assert source_of(keras.Model(x, dense(x)).outputs[0]) is dense
+    assert source_of(keras.ops.softmax(dense(x))) is not dense
+
+
+def test_clip_has_the_gradients_of_the_update():
+    class Halved(OwnClipping, keras.optimizers.SGD):
+        def clip(self, grads):
+            return [grad / 2 for grad in grads]
+
+    for steps in (None, 2):
+        weight = keras.Variable([1.0])
+        optimizer = Halved(1.0, gradient_accumulation_steps=steps)
+        for _ in range(steps or 1):
+            optimizer.apply([keras.ops.convert_to_tensor([1.0])], [weight])
+        assert float(weight[0]) == 0.5
