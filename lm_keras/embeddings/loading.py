@@ -41,9 +41,11 @@ def load_word2vec(path, vocabulary=None, member=None, binary=None):
 def load_fasttext(path, vocabulary=None, member=None):
     """Reads fastText's .vec (word2vec's text format) -> KeyedVectors, or its .bin -> FastTextKeyedVectors.
 
-    Those of a .bin file have a vector for every word, from its n-grams of characters; the n-grams of a file that is
-    not compressed are not read into memory but mapped, so the file must stay where it is. `save_vectors` writes such
-    files, with format="fasttext". All else: `load_glove`.
+    Those of a .bin file with n-grams of characters have a vector for every word; the n-grams of a file that is not
+    compressed are not read into memory but mapped, so the file must stay where it is. The vectors are those of the
+    official fastText, also where gensim's differ: `</s>` has no n-grams, a word that is not UTF-8 those of its bytes.
+    Models of any kind are read, supervised ones without their labels; quantized ones (.ftz) are an InputError.
+    `save_vectors` writes such files, with format="fasttext". All else: `load_glove`.
     """
     wanted = _wanted(vocabulary)
     with opened(path, member) as (stream, _, _):

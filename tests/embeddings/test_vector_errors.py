@@ -195,10 +195,7 @@ def test_fasttext_models_that_are_damaged(folder):
         model[:start] + struct.pack("<q", 390) + size + model[start + 16 :],
         "390 x 5 numbers where 391 x 5",
     )
-    refused(load_fasttext, folder / "m.bin", model[: start - 1] + b"\1" + model[start:], "a quantized model")
-    for place in (44, 48):  # the lengths of the n-grams
-        damaged = model[:place] + struct.pack("<i", -7) + model[place + 4 :]
-        refused(load_fasttext, folder / "m.bin", damaged, "n-grams of .*-7.* characters are not possible")
+    refused(load_fasttext, folder / "m.bin", model[: start - 1] + b"\1" + model[start:], "quantized or pruned")
     for row in (0, 300):  # of a word, of an n-gram
         damaged = bytearray(model)
         struct.pack_into("<f", damaged, start + 16 + 20 * row, np.nan)
