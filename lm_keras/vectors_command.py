@@ -3,6 +3,8 @@
 import dataclasses
 import json
 import math
+import sys
+import warnings
 from pathlib import Path
 
 from lm_keras.errors import InputError
@@ -42,19 +44,25 @@ def _load(options):
     from lm_keras import embeddings
 
     kind = options.format or _kind(options.file, options.member)
-    return getattr(embeddings, f"load_{kind}")(options.file, member=options.member)
+    with warnings.catch_warnings(record=True) as found:  # of damage that the loaders get along with
+        warnings.simplefilter("always")
+        loaded = getattr(embeddings, f"load_{kind}")(options.file, member=options.member)
+    for message in dict.fromkeys(str(one.message) for one in found if one.category is UserWarning):
+        print(f"lm-keras: warning: {' '.join(message.split())}", file=sys.stderr)
+    return loaded
 
 
 def _kind(path, member):
     """The format that the first bytes of a file show: fastText's .bin, word2vec's binary, or text."""
     from lm_keras.embeddings.fasttext_format import MAGIC
+    from lm_keras.embeddings.loading import is_text
     from lm_keras.embeddings.streams import opened
 
     with opened(path, member) as (stream, _, _):
         head = stream.read(1 << 16)
     if head.startswith(MAGIC):
         return "fasttext"
-    return "word2vec" if b"\0" in head else "glove"  # GloVe's reader takes a first line of counts, too
+    return "glove" if is_text(head) else "word2vec"  # GloVe's reader takes a first line of counts, too
 
 
 def _evaluated(loaded):

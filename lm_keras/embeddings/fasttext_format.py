@@ -1,6 +1,7 @@
 """The binary format of fastText (.bin): settings, words, vectors of words and of n-grams of characters."""
 
 import struct
+import warnings
 
 import numpy as np
 
@@ -13,14 +14,18 @@ MAGIC = struct.pack("<i", 793712314)
 _SETTINGS = "<12id"
 _SEEN_AND_KIND = 9  # bytes, after the zero byte that ends a word
 _LONGEST_WORD = 1 << 16
+_MOST_NGRAMS = 100  # for each byte of the words; with the usual 3 to 6 characters there are fewer than 4
+_SUPERVISED = 3  # of `model` among the settings
+_QUANTIZED = "a quantized or pruned model (.ftz); give the .bin file that it was made from"
+EOS = "</s>"  # the end of a line, which fastText gives no n-grams
 
 
 def read_fasttext(stream, name, path, wanted=None):
-    """Returns the FastTextKeyedVectors of a stream; `path` of the file, None if it is compressed.
+    """Returns the SubwordVectors of a stream; `path` of the file, None if it is compressed.
 
     The n-grams of a file that is not compressed stay in it (they are mapped, and read where they are needed): with a
-    set of `wanted` words, bytes, gigabytes cost megabytes. Raises InputError for a file that is cut off or of another
-    version, and for quantized and supervised models.
+    set of `wanted` words, bytes, gigabytes cost megabytes. Labels are left out. Raises InputError for a file that is
+    cut off or of another version, and for quantized models.
     """
     source = _Bytes(stream, name)
     head, version = source.take(4), *source.unpack("<i")
@@ -29,23 +34,56 @@ def read_fasttext(stream, name, path, wanted=None):
             f"{name}: not a fastText model of version 11 or 12; write it again with fastText 0.2 or later"
         )
     settings = source.unpack(_SETTINGS)
-    dim, bucket, min_n, max_n = settings[0], *settings[8:11]
+    dim, kind, bucket, min_n, max_n = settings[0], *settings[7:11]
     check_dim(dim, name)
-    if min_n < 0 or max_n < 0:
-        raise InputError(f"{name}: n-grams of {min_n} to {max_n} characters are not possible; the file is damaged")
+    if min(bucket, min_n, max_n) < 0:
+        said = f"{bucket} buckets for n-grams of {min_n} to {max_n} characters are not possible"
+        raise InputError(f"{name}: {said}; the file is damaged")
+    if (version, kind) == (11, _SUPERVISED):
+        max_n = 0
     words = _words(source)
     quantized, rows, columns = source.unpack("<?2q")
     if quantized:
-        raise InputError(f"{name}: a quantized model (.ftz); give the .bin file that it was made from")
+        raise InputError(f"{name}: {_QUANTIZED}")
     if (rows, columns) != (len(words) + bucket, dim):
         due = f"{len(words) + bucket:,} x {dim}"
         raise InputError(f"{name}: {rows:,} x {columns:,} numbers where {due} are due; the file is damaged")
     matrix = source.matrix(path, rows, dim)
-    kept = [i for i, word in enumerate(words) if wanted is None or word in wanted]
-    vectors = made([words[i].decode() for i in kept], matrix[kept], matrix[len(words) :], min_n, max_n)
+    kept, spelled = _kept(words, name, wanted)
+    names = [spelled.get(words[i]) or words[i].decode() for i in kept]
+    _check_work([words[i] for i in kept], min_n, max_n, name)
+    ngrams = matrix[len(words) :] if 0 < max_n >= min_n else matrix[:0]
+    vectors = made(names, matrix[kept], ngrams, min_n, max_n, {name: word for word, name in spelled.items()})
     if not np.isfinite(vectors.vectors).all():
         raise InputError(f"{name}: its vectors hold nan or infinity; the file is damaged")
     return vectors
+
+
+def _kept(words, name, wanted):
+    """The rows of the words that are wanted, and {word: its name} of those of them that are not UTF-8."""
+    kept, spelled = [], {}
+    for i, word in enumerate(words):
+        valid = word.decode(errors="backslashreplace").encode()
+        if wanted is None or valid in wanted:
+            kept.append(i)
+            if valid != word:
+                spelled[word] = valid.decode()
+    if spelled:
+        first = next(iter(spelled.values()))
+        warnings.warn(f"{name}: {len(spelled)} words are not UTF-8, the first is read as {first!r}", stacklevel=4)
+        names = set(spelled.values())
+        if len(names) < len(spelled) or any(words[i] not in spelled and words[i].decode() in names for i in kept):
+            raise InputError(f"{name}: a word is the escaped spelling of another one; the file is damaged")
+    return kept, spelled
+
+
+def _check_work(words, min_n, max_n, name):
+    """InputError where n-grams of any length of words of any length would take hours."""
+    lengths = np.fromiter(map(len, words), np.int64, len(words))
+    work = int((lengths * np.minimum(lengths, max(0, max_n - min_n + 1))).sum())
+    if work > 1 << 20 and work > _MOST_NGRAMS * int(lengths.sum()):
+        said = f"n-grams of {min_n} to {max_n} characters of words of up to {lengths.max():,} bytes"
+        raise InputError(f"{name}: {said} are too many; the file is damaged")
 
 
 def write_fasttext(file, vectors, words):
@@ -54,9 +92,12 @@ def write_fasttext(file, vectors, words):
     Settings of the training that the vectors do not know are fastText's defaults, and the output layer is zero, as at
     the start of a training.
     """
+    spelled = getattr(vectors, "spelled", {})
+    words = [spelled.get(word.decode(), word) for word in words]
     count, dim = len(words), vectors.vector_size
     seen = [max(1, int(n)) for n in vectors.expandos.get("count", np.ones(count))]
-    settings = (dim, 5, 5, 1, 5, 1, 2, 2, vectors.bucket, vectors.min_n, vectors.max_n, 100, 1e-4)
+    min_n, max_n = (vectors.min_n, vectors.max_n) if vectors.bucket else (0, 0)  # else fastText divides by zero
+    settings = (dim, 5, 5, 1, 5, 1, 2, 2, vectors.bucket, min_n, max_n, 100, 1e-4)
     file.write(MAGIC + struct.pack("<i", 12) + struct.pack(_SETTINGS, *settings))
     file.write(struct.pack("<3i2q", count, count, 0, sum(seen), -1))
     file.writelines(word + b"\0" + struct.pack("<qb", n, 0) for word, n in zip(words, seen, strict=True))
@@ -68,43 +109,59 @@ def write_fasttext(file, vectors, words):
 
 
 def check_subwords(vectors):
-    """InputError for vectors that a file of fastText's cannot hold: it has no place for those of whole words."""
+    """InputError for vectors that a file of fastText's cannot hold: it has no place for those of whole words.
+
+    </s> may have the vector that gensim gives it: the file gives it that of fastText.
+    """
     from gensim.models.fasttext import FastTextKeyedVectors
 
     if not isinstance(vectors, FastTextKeyedVectors):
         told = f"{type(vectors).__name__} has no subwords; give those of train_fasttext or load_fasttext"
         raise InputError(f'{told}, or format="word2vec"')
-    own, ngrams = vectors.vectors_vocab, vectors.vectors_ngrams
-    if len(own) == len(vectors.index_to_key):
-        again = made(list(vectors.index_to_key), own, ngrams, vectors.min_n, vectors.max_n)
-        if np.array_equal(again.vectors, vectors.vectors):
+    own, ngrams, words = vectors.vectors_vocab, vectors.vectors_ngrams, list(vectors.index_to_key)
+    if len(own) == len(words):
+        spelled = getattr(vectors, "spelled", {})
+        again = made(words, own, ngrams, vectors.min_n, vectors.max_n, spelled)
+        same = (again.vectors == vectors.vectors).all(axis=1)
+        if same.all() or [words[i] for i in np.flatnonzero(~same)] == [EOS]:
             return
     told = "some vectors are not those that their n-grams give, as they were added or changed"
     raise InputError(f'{told}; give format="word2vec", which keeps words alone')
 
 
 def _words(source):
-    """The words, UTF-8 bytes; bytes of them that are not valid are written with backslashes."""
+    """The words, bytes, without the labels that may follow them."""
     size, count, labels, _, pruned = source.unpack("<3i2q")
-    if labels or pruned > 0 or size != count:
-        raise InputError(f"{source.name}: a supervised or pruned model; give one of plain word vectors")
-    words = []
-    for _ in range(count):
-        words.append(source.until_zero().decode(errors="backslashreplace").encode())
-        source.take(_SEEN_AND_KIND)
-    if len(set(words)) < count:
-        raise InputError(f"{source.name}: a word is there twice; the file is damaged")
-    return words
+    if pruned != -1:
+        raise InputError(f"{source.name}: {_QUANTIZED}")
+    if min(count, labels) < 0 or size != count + labels:
+        raise InputError(f"{source.name}: {count} words and {labels} labels are not {size}; the file is damaged")
+    words = {}  # as a dict, to see at once when one comes again
+    for i in range(size):
+        word = source.until_zero()
+        label = source.take(_SEEN_AND_KIND)[-1]
+        if label != (i >= count):
+            raise InputError(f"{source.name}: a label among the words; the file is damaged")
+        if word in words:
+            raise InputError(f"{source.name}: a word is there twice; the file is damaged")
+        words[word] = i
+    if not count:
+        raise InputError(f"{source.name}: a model without words")
+    return list(words)[:count]
 
 
-def made(words, own, ngrams, min_n, max_n):
-    """FastTextKeyedVectors: a word's vector is the mean of its `own` and those of its n-grams."""
-    from gensim.models.fasttext import FastTextKeyedVectors
+def made(words, own, ngrams, min_n, max_n, spelled=()):
+    """SubwordVectors: a word's vector is the mean of its `own` and those of its n-grams.
 
-    vectors = FastTextKeyedVectors(own.shape[1], min_n, max_n, len(ngrams))
+    `spelled`: {word: its bytes} of words whose n-grams are of other bytes, as they are not UTF-8.
+    """
+    from lm_keras.embeddings.subwords import SubwordVectors
+
+    vectors = SubwordVectors(own.shape[1], min_n, max_n, len(ngrams))
     vectors.index_to_key, vectors.next_index = words, len(words)
     vectors.key_to_index = {word: i for i, word in enumerate(words)}
     vectors.vectors_vocab, vectors.vectors_ngrams = np.array(own), ngrams
+    vectors.spelled = dict(spelled)
     vectors.recalc_char_ngram_buckets()
     vectors.adjust_vectors()
     return vectors

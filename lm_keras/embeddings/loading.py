@@ -14,9 +14,11 @@ def load_glove(path, vocabulary=None, member=None):
     """Reads the text format of GloVe, a word and its numbers a line, plain, .gz or .zip -> KeyedVectors.
 
     `vocabulary`: an iterable of the only words to keep, or a tokenizer, then its tokens and their lower case.
-    `member`: which file of a .zip. The word is what stands before the numbers, so it may hold spaces. Of a word that
-    comes again the first vector is kept, bytes that are not UTF-8 are read as `\\xe9`: a warning each. A first line
-    of two counts may be there. InputError names the line that is cut, of another size, empty or not of numbers.
+    `member`: which file of a .zip. Spaces or tabs stand between the numbers; LF, CRLF or CR ends a line. The word is
+    what stands before the numbers, so it may hold spaces inside. Of a word that comes again the first vector is kept,
+    bytes that are not UTF-8 are read as `\\xe9`: a warning each. A first line of two counts may be there. InputError
+    names the line that is cut, of another size, empty or not of numbers, and refuses other layouts (commas, quotes,
+    UTF-16).
     """
     with opened(path, member) as (stream, name, _):
         return read_text(stream, name, _wanted(vocabulary))
@@ -26,12 +28,13 @@ def load_word2vec(path, vocabulary=None, member=None, binary=None):
     """Reads word2vec's format, text or binary, plain, .gz or .zip -> KeyedVectors; all else as in `load_glove`.
 
     Its first line is the number of words and that of numbers of each; a file that holds more or fewer words is an
-    InputError. `binary` None: its first bytes decide, which are text if they are UTF-8 without a zero byte, or end
-    the second line with numbers.
+    InputError. Words with spaces, which gensim writes into binary files as they are, are read right or, where it is
+    uncertain where one ends, an InputError. `binary` None: its first bytes decide, which are text if they are UTF-8
+    without a zero byte, or end the second line with numbers.
     """
     if binary is None:
         with opened(path, member) as (stream, _, _):
-            binary = not _is_text(stream.read(1 << 16))
+            binary = not is_text(stream.read(1 << 16))
     with opened(path, member) as (stream, name, _):
         if binary:
             return read_binary(stream, name, _wanted(vocabulary))
@@ -41,9 +44,11 @@ def load_word2vec(path, vocabulary=None, member=None, binary=None):
 def load_fasttext(path, vocabulary=None, member=None):
     """Reads fastText's .vec (word2vec's text format) -> KeyedVectors, or its .bin -> FastTextKeyedVectors.
 
-    Those of a .bin file have a vector for every word, from its n-grams of characters; the n-grams of a file that is
-    not compressed are not read into memory but mapped, so the file must stay where it is. `save_vectors` writes such
-    files, with format="fasttext". All else: `load_glove`.
+    Those of a .bin file with n-grams of characters have a vector for every word; the n-grams of a file that is not
+    compressed are not read into memory but mapped, so the file must stay where it is. The vectors are those of the
+    official fastText, also where gensim's differ: `</s>` has no n-grams, a word that is not UTF-8 those of its bytes.
+    Models of any kind are read, supervised ones without their labels; quantized ones (.ftz) are an InputError.
+    `save_vectors` writes such files, with format="fasttext". All else: `load_glove`.
     """
     wanted = _wanted(vocabulary)
     with opened(path, member) as (stream, _, _):
@@ -73,7 +78,7 @@ def _wanted(vocabulary):
     return {word.encode(errors="surrogatepass") for word in words}
 
 
-def _is_text(head):
+def is_text(head):
     """Whether a file of word2vec that begins with `head` is text: it is UTF-8, or its second line ends in numbers."""
     first, _, rest = head.partition(b"\n")
     counts = first.split()

@@ -1,5 +1,6 @@
 """Files of vectors, plain, .gz or .zip, as streams of bytes and of whole lines."""
 
+import codecs
 import contextlib
 import gzip
 import lzma
@@ -11,6 +12,7 @@ from lm_keras.errors import InputError
 
 BLOCK = 1 << 17  # bytes: what is made of them stays in the processor's cache
 _LONGEST_LINE = 1 << 24
+_EXPANSION, _SMALL = 200, 1 << 28  # numbers expand three times; what stays below _SMALL bytes may do as it likes
 _ZIP = b"PK\x03\x04"
 BOM = b"\xef\xbb\xbf"  # the byte order mark, U+FEFF, that some programs of Windows begin a text with
 
@@ -33,12 +35,13 @@ def opened(path, member=None):
                 raise InputError(f"{path} is no .zip: it has no member {member!r}")
             if head[:2] == b"\x1f\x8b":
                 with gzip.open(file) as stream:
-                    yield stream, str(path), False
+                    yield _Unpacked(stream, path, path.stat().st_size), str(path), False
             elif head == _ZIP:
                 with zipfile.ZipFile(file) as archive:
                     name = _member(path, archive, member)
                     with archive.open(name) as stream:
-                        yield stream, f"{path}, {name}", False
+                        packed = archive.getinfo(name).compress_size
+                        yield _Unpacked(stream, path, packed), f"{path}, {name}", False
             else:
                 yield file, str(path), True
     except (EOFError, zlib.error, lzma.LZMAError, gzip.BadGzipFile, zipfile.BadZipFile) as error:
@@ -63,28 +66,68 @@ def _member(path, archive, member):
 def line_blocks(stream, name):
     """Yields lists of whole lines, bytes without their ends, and whether the last one had no end: (lines, cut).
 
-    LF or CRLF ends a line, and one space before it is left out: word2vec and fastText write one after each number.
+    LF, CRLF or CR ends a line; one space before it is left out: word2vec and fastText write one after each number.
     """
-    held = stream.read(3).removeprefix(BOM)
-    while block := stream.read(BLOCK):
+    held = b""
+    for block in _text_blocks(stream, name):
         cut = block.rfind(b"\n") + 1
-        if not cut:
-            held += block
-            if len(held) > _LONGEST_LINE:
-                raise InputError(f"{name}: no line ends within {_LONGEST_LINE >> 20} MiB; not a text file of vectors")
+        if cut:
+            whole, held = held + block[:cut], block[cut:]
+            yield _lines(whole[:-1]), False
             continue
-        whole, held = held + block[:cut], block[cut:]
-        yield _lines(whole[:-1]), False
+        held += block
+        if len(held) > _LONGEST_LINE:
+            raise InputError(f"{name}: no line ends within {_LONGEST_LINE >> 20} MiB; not a text file of vectors")
     if held:
-        if held.endswith(b"\n"):  # of a file of three bytes
-            yield _lines(held[:-1]), False
-        else:
-            yield _lines(held), True
+        yield _lines(held), True
+
+
+def _text_blocks(stream, name):
+    """Yields blocks of bytes, without the byte order mark, in which LF alone ends a line."""
+    held = stream.read(4).removeprefix(BOM)
+    if held.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):  # that of UTF-32 begins with it
+        raise InputError(f"{name}: it is UTF-16; convert it to UTF-8, for example with iconv -f UTF-16 -t UTF-8")
+    more = True
+    while more:
+        block = stream.read(BLOCK)
+        more = bool(block)
+        block = held + block
+        end = len(block) - (more and block.endswith(b"\r"))  # it may be half of a CRLF
+        block, held = block[:end], block[end:]
+        if b"\r" in block:
+            block = block.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+        if block:
+            yield block
 
 
 def _lines(block):
-    if b"\r" in block:
-        block = (block + b"\n").replace(b"\r\n", b"\n")[:-1]
     if b" \n" in block or block.endswith(b" "):
         block = (block + b"\n").replace(b" \n", b"\n")[:-1]
     return block.split(b"\n")
+
+
+class _Unpacked:
+    """A compressed stream; InputError where it expands as no file of vectors does."""
+
+    def __init__(self, stream, name, packed):
+        self._stream, self._name, self._left = stream, name, max(_SMALL, _EXPANSION * packed)
+
+    def _counted(self, size):
+        self._left -= size
+        if self._left < 0:
+            raise InputError(f"{self._name}: it expands without end; no file of word vectors")
+
+    def read(self, size):
+        data = self._stream.read(size)
+        self._counted(len(data))
+        return data
+
+    def readline(self, size):
+        data = self._stream.readline(size)
+        self._counted(len(data))
+        return data
+
+    def readinto(self, buffer):
+        size = self._stream.readinto(buffer)
+        self._counted(size)
+        return size

@@ -1,5 +1,6 @@
-"""The text format of GloVe, word2vec and fastText: a word and its numbers a line, single spaces between them."""
+"""The text format of GloVe, word2vec and fastText: a word and its numbers a line, spaces or tabs between them."""
 
+import re
 import warnings
 from collections import Counter
 
@@ -10,16 +11,22 @@ from lm_keras.embeddings.streams import line_blocks
 from lm_keras.embeddings.table import Table, check_dim
 from lm_keras.errors import InputError
 
-_LOOKED_AT = 100  # lines that decide how many numbers a line holds
+LOOKED_AT = 100  # lines that decide how many numbers a line holds
+_LAYOUT = "a line is a word and its numbers, with spaces or tabs between them"
+# What are taken for words where another layout is read as this one: "w0 0.12 -", '"w0"', "w0:", "w0,0.12".
+_OTHER_SPACE = re.compile(rb"[\t\v\f]")
+_SPACED, _QUOTED = re.compile(r"[ \t\v\f]"), re.compile(r'".+"')
+_MARKED = re.compile(r"[^\W\d_].*(?:[,;:|=\[({]$|[^\w.+-][+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?(?!\w))")
 
 
 def read_text(stream, name, wanted=None, header=False):
     """Returns the KeyedVectors of a stream of lines. `wanted`: a set of words, bytes, all others are left out.
 
     `header`: the first line must be the two counts, of words and of numbers a line; otherwise it may, and without it
-    most of the first lines decide on the numbers a line. What is before the numbers is the word, spaces and all;
-    but if it ends in a number after a space, the line has one too many. Empty lines may end the file. Raises
-    InputError, with the number of the line, for every other line; of words that are not wanted, nothing is checked.
+    most of the first lines decide on the numbers a line; InputError if most of their words are `strange` then. What
+    is before the numbers is the word, spaces inside it and all; but if it ends in a number after a space, the line
+    has one too many. Empty lines may end the file. Raises InputError, with the number of the line, for every other
+    line; of words that are not wanted, nothing is checked.
     """
     reader, blocks = None, line_blocks(stream, name)
     for lines, cut in blocks:
@@ -39,7 +46,7 @@ def read_text(stream, name, wanted=None, header=False):
 
 def _sizes(lines, name, header):
     """(the two counts of the header or None, how many numbers a line holds)."""
-    pieces = lines[0].split(b" ")
+    pieces = lines[0].split()
     counts = tuple(map(int, pieces)) if len(pieces) == 2 and all(map(decimals.COUNT.fullmatch, pieces)) else None
     if header:
         if not counts:
@@ -47,14 +54,35 @@ def _sizes(lines, name, header):
         return counts, counts[1]
     if counts and len(lines) > 1 and _dim(lines[1:], name) == counts[1] > 1:
         return counts, counts[1]
-    return None, _dim(lines, name)
+    dim = _dim(lines, name)
+    looked_at = lines[1 if counts else 0 : LOOKED_AT]
+    words = [pieces[0] for pieces in (line.rsplit(None, dim) for line in looked_at) if len(pieces) > dim]
+    found = strange(word.decode(errors="backslashreplace") for word in words)
+    if found:
+        end = "if the words are right, put a line of the two counts, of lines and of numbers a line, before them"
+        raise InputError(f"{name}: the words seem to be {_shown(found.encode())} and the like; {_LAYOUT}; {end}")
+    return None, dim
+
+
+def strange(words):
+    """One of the `words` if more than half of them look as if another layout had been read as this one, or None.
+
+    That is: spaces inside, quotes around it, or a mark such as a comma after letters, at the end or before a number.
+    """
+    words = list(words)
+    found = [word for word in words if _is_strange(word.strip())]
+    return found[0] if 2 * len(found) > len(words) else None
+
+
+def _is_strange(word):
+    return bool(_SPACED.search(word) or _QUOTED.fullmatch(word) or _MARKED.search(word))
 
 
 def _dim(lines, name):
     """How many numbers end most of the first lines, not counting their first word."""
     numbers, plain = Counter(), Counter()  # of all lines; of those that are one word and numbers
-    for line in lines[:_LOOKED_AT]:
-        pieces = line.split(b" ")
+    for line in lines[:LOOKED_AT]:
+        pieces = line.split()
         last = len(pieces)
         while last > 1 and decimals.NUMBER.fullmatch(pieces[last - 1]):
             last -= 1
@@ -62,8 +90,9 @@ def _dim(lines, name):
         plain[len(pieces) - last] += last == 1
     del numbers[0]
     if not numbers:
-        due = "a line is a word and its numbers, with single spaces between them"
-        raise InputError(f"{name}: no word vectors: {due}, and here it is {_shown(lines[0] if lines else b'')}")
+        said = "it seems to be UTF-16, convert it to UTF-8" if lines and b"\0" in lines[0] else _LAYOUT
+        shown = _shown(lines[0] if lines else b"")
+        raise InputError(f"{name}: no word vectors: {said}, and here it is {shown}")
     return max(numbers, key=lambda size: (numbers[size], plain[size]))
 
 
@@ -76,8 +105,8 @@ class _Reader:
         self.first = 2 if counts else 1  # the number of the first of the lines to be read
         self.empty = None
         self.table, self.lines = Table(dim), 0
-        self.beginnings = wanted and {word.partition(b" ")[0] for word in wanted}
-        self.spaced = wanted and any(b" " in word for word in wanted)
+        self.beginnings = wanted and {_first(word) for word in wanted}
+        self.spaced = wanted and any(len(word.split()) > 1 for word in wanted)
 
     def read(self, lines, cut):
         """`cut`: nothing ends the last line."""
@@ -87,13 +116,18 @@ class _Reader:
             lines, numbers = self._without_empty(lines, numbers)
         self.lines += len(lines)
         if self.wanted is not None:
-            chosen = [i for i, line in enumerate(lines) if line.partition(b" ")[0] in self.beginnings]
+            chosen = [i for i, line in enumerate(lines) if _first(line) in self.beginnings]
             cut = cut and len(lines) - 1 in chosen
             lines, numbers = [lines[i] for i in chosen], [numbers[i] for i in chosen]
         if not lines:
             return
         parts = [line.partition(b" ") for line in lines]
-        if self.spaced or not self._add([part[0] for part in parts], [part[2] for part in parts], numbers):
+        words = [part[0] for part in parts]
+        if (
+            self.spaced
+            or _OTHER_SPACE.search(b"".join(words))
+            or not self._add(words, [part[2] for part in parts], numbers)
+        ):
             parts = [self._parts(*place, cut) for place in zip(lines, numbers, strict=True)]
             if self.wanted is not None:
                 parts = [part for part in parts if part[0] in self.wanted]
@@ -122,14 +156,12 @@ class _Reader:
 
     def _parts(self, line, number, cut):
         """(word, numbers, number of the line) of one line, looked at with care."""
-        word, *rest = line.rsplit(b" ", self.dim)
+        word, *rest = line.rsplit(None, self.dim) or [b""]
         if len(rest) < self.dim:
             end = "; the file is cut off here" if cut and number == self.first - 1 else ""
             raise self._error(number, f"{len(rest)} numbers where {self.dim} are expected{end}: {_shown(line)}")
-        if not word:
-            raise self._error(number, "no word before the numbers")
-        before, space, last = word.rpartition(b" ")
-        if space and decimals.NUMBER.fullmatch(last):
+        word = word.lstrip()
+        if decimals.NUMERIC.fullmatch(word.rsplit(None, 1)[-1]) and len(word.split()) > 1:
             raise self._error(number, f"more than the {self.dim} numbers that are expected: {_shown(line)}")
         return word, b" ".join(rest), number
 
@@ -150,6 +182,11 @@ class _Reader:
 
     def _error(self, number, what):
         return InputError(f"{self.name}, line {number}: {what}")
+
+
+def _first(line):
+    """The first word of a line, b"" if there is none."""
+    return (line.split(None, 1) or [b""])[0]
 
 
 def _shown(text):

@@ -16,8 +16,9 @@ from hypothesis import strategies as st
 
 import lm_keras as lk
 from lm_keras.embeddings import load_fasttext, load_glove, load_word2vec, save_vectors, streams
+from lm_keras.embeddings.text_format import strange
 
-WORD = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\n "), min_size=1, max_size=8)
+WORD = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\n\r\t\v\f "), min_size=1, max_size=8)
 PHRASE = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\n"), min_size=1, max_size=8)
 READERS = {
     "glove": load_glove,
@@ -56,7 +57,7 @@ def folder(tmp_path_factory):
 @given(any_vectors(WORD))
 def test_any_unicode_word_survives(folder, kind, ending, vectors):
     words = vectors.index_to_key
-    assume(kind != "glove" or words[0][0] != "\ufeff")
+    assume(kind != "glove" or words[0][0] != "\ufeff" and not strange(words))
     save_vectors(vectors, folder / f"a{ending}", kind)
     same(READERS[kind](folder / f"a{ending}"), vectors)
     some = words[::2]
@@ -64,17 +65,15 @@ def test_any_unicode_word_survives(folder, kind, ending, vectors):
     same(kept, keyed(some, vectors.vectors[::2]))
 
 
-@given(any_vectors(PHRASE))
+@given(any_vectors(WORD | PHRASE.map(lambda word: f"a{word}b")))
 def test_words_with_spaces_survive_in_text(folder, vectors):
     try:
-        save_vectors(vectors, folder / "b", "word2vec")
-    except lk.InputError:  # a word that ends in a number
+        save_vectors(vectors, folder / "b", "glove")
+    except lk.InputError:  # a word that begins or ends with a space, or ends in a number; most words with spaces
         return
-    same(load_word2vec(folder / "b", binary=False), vectors)
-    same(
-        load_word2vec(folder / "b", binary=False, vocabulary=vectors.index_to_key[:1]),
-        keyed(vectors.index_to_key[:1], vectors.vectors[:1]),
-    )
+    same(load_glove(folder / "b"), vectors)
+    some = vectors.index_to_key[:1]
+    same(load_glove(folder / "b", vocabulary=some), keyed(some, vectors.vectors[:1]))
 
 
 def test_words_of_the_large_glove_files(tmp_path):
@@ -120,14 +119,17 @@ def test_many_blocks(tmp_path, monkeypatch):
     rng = np.random.default_rng(0)
     vectors = keyed([f"w{i}" + " x" * (i % 7 == 3) for i in range(500)], rng.normal(size=(500, 7)).astype("float32"))
     binary = keyed([f"w{i}" for i in range(500)], vectors.vectors)
-    save_vectors(vectors, tmp_path / "t", "word2vec")
+    spaced = list(zip(vectors.index_to_key, vectors.vectors, strict=True))
+    save_vectors(vectors, tmp_path / "t", "glove")
     save_vectors(binary, tmp_path / "b", "word2vec-binary")
+    (tmp_path / "g").write_bytes(b"500 7\n" + b"".join(w.encode() + b" " + row.tobytes() for w, row in spaced))
     for block in (1, 5, 100, 777, 1 << 17):
         for module in ("streams", "binary_format"):
             monkeypatch.setattr(f"lm_keras.embeddings.{module}.BLOCK", block)
         if block > 1:  # a block of one byte takes long
-            same(load_word2vec(tmp_path / "t"), vectors)
+            same(load_glove(tmp_path / "t"), vectors)
         same(load_word2vec(tmp_path / "b"), binary)
+        same(load_word2vec(tmp_path / "g"), vectors)
 
 
 def test_a_header_before_a_line_longer_than_a_block(tmp_path):
@@ -221,6 +223,16 @@ def test_words_that_cannot_be_written(tmp_path):
         ("a\nb", "word2vec"),
         ("No 5", "glove"),
         ("a b", "word2vec-binary"),
+        ("a\nb", "word2vec-binary"),
+        ("a b", "word2vec"),
+        ("a\tb", "word2vec"),
+        ("a\x0b", "word2vec"),
+        ("a\r", "word2vec"),
+        ("a\rb", "glove"),
+        ("a ", "glove"),
+        ("\ta", "glove"),
+        ("No\t5", "glove"),
+        ("No inf", "glove"),
         ("\ud800", "glove"),
         ("\ufeffa", "glove"),
         ("é" * 5000, "word2vec"),

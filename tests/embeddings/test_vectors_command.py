@@ -125,3 +125,27 @@ def test_bad_input_is_one_line(capsys, folder, tmp_path, monkeypatch):
     assert "get it again" in refused(capsys, tmp_path / "cut.bin")
     lk.embeddings.save_vectors(made(["今天", "天气"], np.eye(2)), tmp_path / "zh.txt", "glove")
     assert "none of the English words" in refused(capsys, tmp_path / "zh.txt")
+
+
+def test_what_is_wrong_with_a_file_is_shown(capsys, folder, tmp_path):
+    whole = (folder / "glove.txt").read_bytes()
+    first = whole.split(b" ", 1)[0]
+    (tmp_path / "v.txt").write_bytes(
+        whole + b"caf\xe9 " + whole.split(b"\n", 1)[0].split(b" ", 1)[1] + b"\n" + whole[:-1]
+    )
+    assert main(["vectors", str(tmp_path / "v.txt"), "--json"]) == 0
+    captured = capsys.readouterr()
+    assert json.loads(captured.out)["words"] == whole.count(b"\n") + 1
+    lines = captured.err.splitlines()
+    assert len(lines) == 3 and all(line.startswith(f"lm-keras: warning: {tmp_path}") for line in lines)
+    assert "nothing ends the last line" in lines[0] and "1 words are not UTF-8" in lines[1]
+    assert f"words come again, the first is {first.decode()!r}" in lines[2]
+
+
+def test_the_format_of_a_binary_file_without_a_zero_byte(capsys, folder, tmp_path, vectors):
+    rows = np.frombuffer(vectors.vectors.astype("<f4").tobytes().replace(b"\0", b"\1"), "<f4").reshape(
+        len(vectors), -1
+    )
+    lk.embeddings.save_vectors(made(list(vectors.index_to_key), rows), tmp_path / "v", "word2vec-binary")
+    assert b"\0" not in (tmp_path / "v").read_bytes()
+    assert json.loads(output(capsys, tmp_path / "v", "--json"))["words"] == len(vectors)
