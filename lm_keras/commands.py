@@ -1,7 +1,9 @@
 """The commands of `lm-keras`; each takes the parsed options. TensorFlow is imported by those that need it."""
 
 import json
+import sys
 import types
+import warnings
 from pathlib import Path
 
 from lm_keras import interruption
@@ -121,7 +123,12 @@ def serve_config(options):
     if kind not in ("missing", "nothing"):
         raise refusal(options.folder, kind, takes)
     labels = {"stable": dict(options.stable), "canary": dict(options.canary)}
-    for file in serve_config(options.folder, **labels, image=options.image, max_batch_size=options.max_batch_size):
+    with warnings.catch_warnings(record=True) as omitted:
+        warnings.simplefilter("always")
+        files = serve_config(options.folder, **labels, image=options.image, max_batch_size=options.max_batch_size)
+    for warning in omitted:
+        print(f"lm-keras: {warning.message}", file=sys.stderr)
+    for file in files:
         print(file)
 
 

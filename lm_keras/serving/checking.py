@@ -3,11 +3,11 @@
 import contextlib
 import json
 import math
-from pathlib import Path
 
 from lm_keras.errors import InputError
 from lm_keras.files import read_json
 from lm_keras.serving.session import query
+from lm_keras.serving.versions import as_path
 
 DTYPES = ("float32", "int32", "int64", "bool", "string")
 
@@ -22,7 +22,7 @@ def check(version, requests=()):
     `requests`: further ones, {"signature", "inputs", "outputs"}, each {name: list}; an output that is not given may
     be anything. Raises InputError for a folder that is none.
     """
-    version = Path(version)
+    version = as_path(version, "version")
     if not (version / "saved_model.pb").is_file():
         raise InputError(f"{version} holds no saved_model.pb; give a version folder such as saved_models/name/1")
     extra = version / "assets.extra"

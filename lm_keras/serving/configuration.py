@@ -1,11 +1,13 @@
 """What a TF Serving program is started with for a folder of exports."""
 
 import json
+import numbers
 import os
-from pathlib import Path
+import warnings
 
 from lm_keras.errors import InputError
 from lm_keras.files import write_text
+from lm_keras.serving.versions import as_path, version_of, writing
 
 IMAGE = "tensorflow/serving:latest"
 LABELS = ("stable", "canary")
@@ -17,11 +19,16 @@ def serve_config(folder, *, stable=None, canary=None, image=IMAGE, max_batch_siz
     folder: that of the exports, `folder/<name>/<version>/`. Of each model the version labelled "stable" and the one
     labelled "canary" are loaded: the newest is the canary and the one before it stable; a single one is stable.
     `stable` and `canary`, {name: version}, say otherwise; a version that is both is stable only. A client asks for
-    /v1/models/<name>/labels/stable. Raises InputError where there is no export, or not that version.
+    /v1/models/<name>/labels/stable. A UserWarning for each export that the server will not find, and why. Raises
+    InputError where there is no export, or not that version, or where the files cannot be written.
     """
-    folder = Path(folder)
+    folder = as_path(folder, "folder")
+    if not isinstance(max_batch_size, numbers.Integral) or not 1 <= max_batch_size < 2**63:
+        raise InputError(f"max_batch_size is {max_batch_size!r}; it must be a whole number of at least 1")
     chosen = {"stable": dict(stable or {}), "canary": dict(canary or {})}
-    models = {name: _labelled(name, versions, chosen) for name, versions in _exports(folder).items()}
+    with writing(folder):
+        found, omitted = _exports(folder)
+    models = {name: _labelled(name, versions, chosen) for name, versions in found.items()}
     for label, names in chosen.items():
         if unknown := sorted(set(names) - set(models)):
             raise InputError(f"there is no export {folder / unknown[0]} to be {label}; there is {', '.join(models)}")
@@ -31,25 +38,57 @@ def serve_config(folder, *, stable=None, canary=None, image=IMAGE, max_batch_siz
         "monitoring.config": 'prometheus_config { enable: true path: "/monitoring/prometheus/metrics" }\n',
         "compose.yaml": _compose(image),
     }
-    for name, text in files.items():
-        write_text(folder / name, text)
+    with writing(folder):
+        for name, text in files.items():
+            write_text(folder / name, text)
+    for told in omitted:
+        warnings.warn(told, stacklevel=2)
     return [str(folder / name) for name in files]
 
 
 def _exports(folder):
-    """{name: its versions, in order} of all models below `folder`."""
-    found = {}
+    """({name: its versions, in order} of all models below `folder`, what is left out, a line each)."""
+    found, omitted = {}, []
     for model in sorted(folder.iterdir()) if folder.is_dir() else ():
-        versions = sorted(int(path.parent.name) for path in model.glob("[0-9]*/saved_model.pb") if _is_version(path))
-        if versions:
-            found[model.name] = versions
+        versions, wrong = _versions(model)
+        if versions and not _is_text(model.name):
+            wrong = [f"{ascii(str(model))} is left out: its name is not UTF-8; rename it"]
+        elif versions:
+            found[model.name] = sorted(versions)
+        omitted += wrong
     if not found:
-        raise InputError(f"there is no export in {folder}; `lm-keras export RUN {folder}/NAME` makes one")
-    return found
+        hint = f"; {omitted[0]}" if omitted else ""
+        raise InputError(f"there is no export in {folder}; `lm-keras export RUN {folder}/NAME` makes one{hint}")
+    return found, omitted
 
 
-def _is_version(path):
-    return path.parent.name.isascii() and path.parent.name.isdecimal()
+def _versions(model):
+    """(the numbers of the versions that a server finds in a folder, why others are left out, a line each)."""
+    if (model / "saved_model.pb").is_file():
+        right = model.parent / "NAME" / model.name if version_of(model.name) else model / "1"
+        return [], [f"{model} is left out: a version without a model's folder; move it to {right}"]
+    versions, wrong = [], []
+    for version in sorted(model.iterdir()) if model.is_dir() else ():
+        if version.name.startswith("."):  # an export that is being written
+            continue
+        number, whole = version_of(version.name), (version / "saved_model.pb").is_file()
+        if whole and number is not None and version.name == str(number):
+            versions.append(number)
+        elif whole:
+            wrong.append(f"{version} is left out: {version.name!r} is no version such as 1; rename it")
+        elif number is not None and version.is_dir():
+            wrong.append(f"{version} is left out: it holds no saved_model.pb")
+        elif version_of(version.name) is None and any(version.glob("[0-9]*/saved_model.pb")):
+            wrong.append(f"{version} is left out: models are looked for in {model.parent} alone; move it there")
+    return versions, wrong
+
+
+def _is_text(name):
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _labelled(name, versions, chosen):

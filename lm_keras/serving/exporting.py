@@ -4,7 +4,7 @@ import contextlib
 import functools
 import inspect
 import os
-import shutil
+import threading
 from pathlib import Path
 
 import tensorflow as tf
@@ -15,8 +15,11 @@ from lm_keras.errors import InputError
 from lm_keras.files import write_json
 from lm_keras.serving.language_model import serve_language_model
 from lm_keras.serving.model_card import card_of, checked_told
+from lm_keras.serving.versions import place_of, write_version
 from lm_keras.serving.warmup import FILE as WARMUP
 from lm_keras.serving.warmup import write_warmup
+
+_ONE_AT_A_TIME = threading.Lock()  # tracing a model, and the level of TensorFlow's logger, are not for two threads
 
 
 def export(model, target, *, max_new_tokens_limit=None, num_beams=None, model_card=None):
@@ -34,30 +37,34 @@ def export(model, target, *, max_new_tokens_limit=None, num_beams=None, model_ca
     serve = _how_to_serve(model)
     if sizes and "num_beams" not in inspect.signature(serve).parameters:
         raise InputError(f"a {type(model).__name__} writes no text; leave out {', '.join(sizes)}")
-    version = _version_folder(Path(target))
+    place, number = place_of(target)
     served = serve(**sizes)
     for tokenizer in served.tokenizers.values():  # its InputError would be lost while a graph is traced
         tokenizer.tf_encode(tf.constant([""]))
+    name = Path(os.path.abspath(place)).name  # noqa: PTH100  links stay
+    return str(write_version(place, number, lambda folder: _write(folder, name, model, served, told)))
+
+
+def _write(folder, name, model, served, told):
+    """The files of a version of the model called `name`."""
     module = tf.Module()
     # The raw variables: tracking the Keras model itself would write every weight twice.
     module.weights = [weight.value for weight in model.model.weights]
     module.tables = [tokenizer.tf_resources() for tokenizer in served.tokenizers.values()]
     module.signatures_ = list(served.signatures.values())
-    with _renamed_when_whole(version) as folder:
-        with _quiet():
-            default = next(iter(served.signatures))
-            signatures = {"serving_default": served.signatures[default], **served.signatures}
-            tf.saved_model.save(module, str(folder), signatures)
-            _point_default_at(default, folder)
-        extra = folder / "assets.extra"
-        extra.mkdir(exist_ok=True)
-        calls = [{"signature": name, "inputs": inputs} for name, inputs in served.examples.items()]
-        expected = [{**call, "outputs": served.answer(call["signature"], call["inputs"])} for call in calls]
-        expected.append(_first_row({**expected[0], "signature": "serving_default"}))
-        write_warmup(folder / WARMUP, version.parent.name, expected)
-        write_json(extra / "expected.json", expected)
-        write_json(extra / "model_card.json", card_of(model, served, told))
-    return str(version)
+    with _ONE_AT_A_TIME, _quiet():
+        default = next(iter(served.signatures))
+        signatures = {"serving_default": served.signatures[default], **served.signatures}
+        tf.saved_model.save(module, str(folder), signatures)
+        _point_default_at(default, folder)
+    extra = folder / "assets.extra"
+    extra.mkdir(exist_ok=True)
+    calls = [{"signature": key, "inputs": inputs} for key, inputs in served.examples.items()]
+    expected = [{**call, "outputs": served.answer(call["signature"], call["inputs"])} for call in calls]
+    expected.append(_first_row({**expected[0], "signature": "serving_default"}))
+    write_warmup(folder / WARMUP, name, expected)
+    write_json(extra / "expected.json", expected)
+    write_json(extra / "model_card.json", card_of(model, served, told))
 
 
 def _point_default_at(name, folder):
@@ -97,26 +104,6 @@ def _first_row(call):
     return {**call, "inputs": first(call["inputs"]), "outputs": first(call["outputs"])}
 
 
-def _version_folder(target):
-    if _is_number(target.name):
-        version = target
-    else:
-        taken = [int(p.name) for p in target.glob("*") if _is_number(p.name)] if target.is_dir() else []
-        version = target / str(max(taken, default=0) + 1)
-    if version.exists():
-        raise InputError(f"{version} exists already; give {version.parent} for the next free version")
-    for parent in (target, *target.parents):
-        if parent.exists():
-            if not parent.is_dir():
-                raise InputError(f"{parent} is a file; give a folder such as saved_models/name")
-            break
-    return version
-
-
-def _is_number(name):
-    return name.isascii() and name.isdecimal()
-
-
 @contextlib.contextmanager
 def _quiet():
     """Without TensorFlow's line on the temporary folder."""
@@ -127,21 +114,3 @@ def _quiet():
         yield
     finally:
         logger.setLevel(level)
-
-
-@contextlib.contextmanager
-def _renamed_when_whole(version):
-    # TF Serving polls for numeric folders every second: a half-written one must not have such a name.
-    folder = version.with_name(f".{version.name}.{os.getpid()}.tmp")
-    made = [parent for parent in version.parents if not parent.exists()]
-    shutil.rmtree(folder, ignore_errors=True)  # of a killed process with the same id
-    try:
-        folder.mkdir(parents=True)
-        yield folder
-        folder.rename(version)
-    except BaseException:
-        shutil.rmtree(folder, ignore_errors=True)
-        for parent in made:
-            with contextlib.suppress(OSError):  # not there, or another export's by now
-                parent.rmdir()
-        raise

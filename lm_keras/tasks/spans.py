@@ -41,7 +41,7 @@ def _span(text, label, start, words):
 
 
 def as_json(found):
-    """The JSON text of a list of Spans, as `tf_spans` writes it."""
+    """The JSON text of a list of Spans; that of `tf_spans` has the same content but for the rounding of scores."""
     return json.dumps([span._asdict() for span in found], ensure_ascii=False)
 
 
@@ -49,6 +49,8 @@ def tf_spans(texts, classes, word_splits, starts, ends, tags, scores):
     """`spans` in the graph, as JSON: strings [B], each a list of objects with the fields of a Span.
 
     texts: valid UTF-8 [B]. All else is of the words, [W]: `tags` int32 are places in `classes`, -1: none.
+    A score has four decimals: what float32 sums differ by from batch to batch is mostly smaller. Not always, for
+    any rounding can tie, so only the rest of the string is the same to the character in every batch.
     """
     told = [parts(name) for name in classes]
     labels = sorted({label for _, label in told if label is not None})
@@ -73,10 +75,14 @@ def tf_spans(texts, classes, word_splits, starts, ends, tags, scores):
     name = tf.gather(
         tf.constant([*(json.dumps(label, ensure_ascii=False) for label in labels), ""]), tf.gather(label, first)
     )
-    text = tf.strings.substr(tf.gather(texts, row), start, end - start, unit="UTF8_CHAR")
+    # Characters are picked one by one: a copy of its whole text for each span would take memory by the square.
+    chars = _escaped_characters(texts)
+    offset = tf.gather(tf.cast(chars.row_splits, tf.int32), row)
+    places = tf.ragged.range(offset + start, offset + end)
+    text = tf.strings.reduce_join(places.with_flat_values(tf.gather(chars.flat_values, places.flat_values)), axis=-1)
     objects = tf.strings.join(
         ['{"start": ', tf.strings.as_string(start), ', "end": ', tf.strings.as_string(end), ', "label": ', name,
-         ', "score": ', tf.strings.as_string(score, precision=6), ', "text": "', tf_escaped(text), '"}']
+         ', "score": ', tf.strings.as_string(score, precision=4), ', "text": "', text, '"}']
     )  # fmt: skip
     lists = tf.RaggedTensor.from_value_rowids(objects, row, nrows=tf.size(texts, tf.int64), validate=False)
     return tf.strings.join(["[", tf.strings.reduce_join(lists, axis=-1, separator=", "), "]"])
@@ -87,9 +93,13 @@ _ESCAPES = {chr(code): f"\\u{code:04x}" for code in range(32)} | {'"': '\\"', "\
 
 def tf_escaped(texts):
     """Strings [B] of valid UTF-8 as they stand between the quotes of a JSON string."""
+    return tf.strings.reduce_join(_escaped_characters(texts), axis=-1)
+
+
+def _escaped_characters(texts):
+    """The characters of strings [B], ragged [B, (n)], each as it stands in a JSON string."""
     chars = tf.strings.unicode_split(texts, "UTF-8")
     codes = tf.strings.unicode_decode(texts, "UTF-8").flat_values
     special = (codes < 32) | (codes == 34) | (codes == 92)
     table = tf.constant([_ESCAPES.get(chr(code), "") for code in range(93)])
-    escaped = tf.where(special, tf.gather(table, tf.where(special, codes, 0)), chars.flat_values)
-    return tf.strings.reduce_join(chars.with_flat_values(escaped), axis=-1)
+    return chars.with_flat_values(tf.where(special, tf.gather(table, tf.where(special, codes, 0)), chars.flat_values))
