@@ -157,19 +157,17 @@ class TextDataset(WrappedDataset):
         times = -1 if count is None else int(count)
         if times != 1:
             self._refuse("repeat", "; say how often with epochs= of fit")
-        plain, size, tokens = self._wrapped.repeat(count, name), self._size(), self._tokens
+        size, tokens, known, num_bytes = self._size(), self._tokens, self.num_tokens, self._num_bytes
 
         def before(n):
-            return n // size * self.num_tokens + (tokens(n % size) if n % size else 0)
+            return n // size * known + tokens(n % size)
 
-        if times < 0:
-            return self._with(plain, num_tokens=before if size > 0 and callable(tokens) else None, num_bytes=None)
-        known = self.num_tokens is not None
         if size > 0 and callable(tokens):
             tokens = before
-        elif known:
-            tokens = self.num_tokens * times
-        return self._with(plain, num_tokens=tokens, num_bytes=self._num_bytes and self._num_bytes * times)
+        else:
+            tokens = None if times < 0 or known is None else known * times
+        num_bytes = None if times < 0 or num_bytes is None else num_bytes * times
+        return self._with(self._wrapped.repeat(count, name), num_tokens=tokens, num_bytes=num_bytes)
 
     def shuffle(self, *arguments, **options):
         self._refuse("shuffle", "; lm_windows(..., contiguous=False) shuffles by itself")
