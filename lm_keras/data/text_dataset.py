@@ -127,11 +127,10 @@ class TextDataset(WrappedDataset):
         return self._with(self._wrapped.with_options(options, name), lambda data: data.with_options(options, name))
 
     def cache(self, filename="", name=None):
-        size = self._size()
-        if self._stream is None or size < 0:
-            return self._with(self._wrapped.cache(filename, name), stream=None)
-        # The order of the first epoch, whatever has been read before.
-        return self._with(self.stream(0).take(size).cache(filename, name), stream=None)
+        size, data = self._size(), self._wrapped
+        if self._stream is not None and size >= 0:
+            data = self.stream(0).take(size)  # the order of the first epoch, whatever has been read before
+        return self._with(data.cache(filename, name), stream=None)
 
     def snapshot(self, path, compression="AUTO", reader_func=None, shard_func=None, name=None):
         if reader_func or shard_func:
@@ -157,15 +156,10 @@ class TextDataset(WrappedDataset):
         times = -1 if count is None else int(count)
         if times != 1:
             self._refuse("repeat", "; say how often with epochs= of fit")
-        size, tokens, known, num_bytes = self._size(), self._tokens, self.num_tokens, self._num_bytes
-
-        def before(n):
-            return n // size * known + tokens(n % size)
-
-        if size > 0 and callable(tokens):
-            tokens = before
-        else:
-            tokens = None if times < 0 or known is None else known * times
+        size, once, known, num_bytes = self._size(), self._tokens, self.num_tokens, self._num_bytes
+        tokens = None if times < 0 or known is None else known * times
+        if size > 0 and callable(once):
+            tokens = lambda n: n // size * known + once(n % size)  # noqa: E731
         num_bytes = None if times < 0 or num_bytes is None else num_bytes * times
         return self._with(self._wrapped.repeat(count, name), num_tokens=tokens, num_bytes=num_bytes)
 
