@@ -111,11 +111,12 @@ def run_in_rounds(fit, ids, options):
     import tensorflow as tf
     from turns import Rounds
 
+    from lm_keras.data import TextDataset
+
     spec = tf.TensorSpec([ROWS, LENGTH], tf.int32)
     data = tf.data.Dataset.from_generator(lambda: batches(ids), output_signature=(spec, spec)).prefetch(4)
     data = data.apply(tf.data.experimental.assert_cardinality(10**6))
-    data.lm_contiguous, data.lm_batch_size, data.lm_num_tokens = True, ROWS, None
-    fit(data, Rounds(options.steps))
+    fit(TextDataset(data, contiguous=True, batch_size=ROWS), Rounds(options.steps))
 
 
 # === PyTorch ===

@@ -27,6 +27,7 @@ __getattr__, __dir__, __all__ = attach(
         "split_texts": "lm_keras.data.split",
         "labelled": "lm_keras.data.labelled",
         "lm_windows": "lm_keras.data.windows",
+        "TextDataset": "lm_keras.data.text_dataset",
         "masked_lm": "lm_keras.data.masking",
         "sentence_pairs": "lm_keras.data.passages",
         "duplicates": "lm_keras.data.near_duplicates",

@@ -57,6 +57,12 @@ class TextFiles:
         for file in self.files:
             yield from split(_decoded_blocks(file))
 
+    def __getitem__(self, places):
+        raise InputError(
+            f"texts[{_shown(places)}]: texts are read one after the other and have no index; take "
+            f"list(texts)[{_shown(places)}], or itertools.islice for the first of many"
+        )
+
     def __repr__(self):
         return f"read_texts({str(self.path)!r}, unit={self.unit!r})"
 
@@ -69,6 +75,14 @@ class TextFiles:
                     return
         if blank:
             raise InputError(f"{self.path}: it holds no text (empty or only white space); give a file with text")
+
+
+def _shown(places):
+    """An index or slice as it was written."""
+    if not isinstance(places, slice):
+        return repr(places)
+    parts = [places.start, places.stop, *([] if places.step is None else [places.step])]
+    return ":".join("" if part is None else repr(part) for part in parts)
 
 
 def _find_files(path):

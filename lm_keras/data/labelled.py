@@ -9,17 +9,18 @@ from lm_keras.errors import InputError
 
 
 def labelled(texts, labels, tokenizer, batch_size, max_length=None, shuffle=True, seed=0):
-    """Returns a tf.data.Dataset of `x, y`: token ids int32 [B, T] filled up with `tokenizer.pad_id`, and labels [B].
+    """Returns a `TextDataset` of `x, y`: token ids int32 [B, T] filled up with `tokenizer.pad_id`, and labels [B].
 
     T is the longest of the batch; with `max_length` every batch is that wide and longer texts are cut. Whole
     numbers are classes, int32; others are values for a regression, float32.
     A tokenizer for encoders (one with `encode_pair`: WordPiece) gives x as {"token_ids", "segment_ids",
     "padding_mask"}, int32 [B, T] each, with its marks; there a text may be a pair (first, second).
     `shuffle`: a new order every iteration, which `seed` and the number of the iteration decide.
-    Set on the dataset: `lm_stream(step)`, all epochs without end from that batch on. Raises InputError for no
-    text, labels of another number, or sizes below 1.
+    Raises InputError for no text, labels of another number, or sizes below 1.
     """
     import tensorflow as tf
+
+    from lm_keras.data.text_dataset import TextDataset
 
     for name, size in {"batch_size": batch_size, "max_length": 1 if max_length is None else max_length}.items():
         if not isinstance(size, (int, np.integer)) or isinstance(size, bool) or size < 1:
@@ -39,12 +40,10 @@ def labelled(texts, labels, tokenizer, batch_size, max_length=None, shuffle=True
 
     if shuffle:
         order, stream = shuffled_batches(len(texts), int(batch_size), seed)
+        batches = lambda step: stream(step).map(batch).prefetch(2)  # noqa: E731
     else:
-        order = tf.data.Dataset.range(len(texts)).batch(int(batch_size))
-        stream = lambda step: order.repeat().skip(step)  # noqa: E731
-    dataset = order.map(batch).prefetch(2)
-    dataset.lm_stream = lambda step: stream(step).map(batch).prefetch(2)
-    return dataset
+        order, batches = tf.data.Dataset.range(len(texts)).batch(int(batch_size)), None
+    return TextDataset(order.map(batch).prefetch(2), batch_size=int(batch_size), stream=batches)
 
 
 def _labels(labels):

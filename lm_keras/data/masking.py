@@ -15,7 +15,7 @@ REPLACE = (0.8, 0.1)  # of the chosen tokens: [MASK], any other token; the rest 
 def masked_lm(
     texts, tokenizer, length, batch_size, mask_rate=0.15, *, whole_word=False, replace=REPLACE, shuffle=True, seed=0
 ):
-    """Returns a tf.data.Dataset of `(inputs, labels, weights)` for `bert_pretrainer(encoder, next_sentence=False)`.
+    """Returns a `TextDataset` of `(inputs, labels, weights)` for `bert_pretrainer(encoder, next_sentence=False)`.
 
     inputs: {"token_ids", "segment_ids" (zeros), "padding_mask" [B, T], "masked_positions" [B, M]}, labels:
     {"masked_lm": [B, M]}, all int32; weights: {"masked_lm": float32 [B, M]}, 0 for a slot that is not used.
@@ -26,7 +26,6 @@ def masked_lm(
     `[CLS] ... [SEP]`. Or token ids, an array or list of rows that hold their [CLS] and [SEP], at most `length` long.
     shuffle=True: in each iteration another order and other masks, which `seed` and the number of the iteration
       decide; the rows that do not fill a batch are left out. False: in order, all rows, the same masks every time.
-    Set on the dataset: `lm_stream(step)`, all epochs without end from that batch on.
     Raises InputError for sizes below 1, a rate that is no share, no text, or a tokenizer without [MASK].
     """
     check_request(tokenizer, length, batch_size, mask_rate, replace)
@@ -86,11 +85,10 @@ class Masking:
 
 
 def batches_of(epoch, num_rows, masks, batch_size, shuffle, seed, next_sentence=False):
-    """The dataset of `epoch(rng) -> (token_ids, segment_ids [N, T], next-sentence labels [N] or None)`, masked.
-
-    `dataset.lm_stream(step)`: all epochs without end, from that batch on, the same however often it is read.
-    """
+    """The TextDataset of `epoch(rng)` -> token_ids, segment_ids [N, T], next-sentence labels [N] or None; masked."""
     import tensorflow as tf
+
+    from lm_keras.data.text_dataset import TextDataset
 
     num_batches = num_rows // batch_size if shuffle else -(-num_rows // batch_size)
     if num_batches == 0:
@@ -118,8 +116,7 @@ def batches_of(epoch, num_rows, masks, batch_size, shuffle, seed, next_sentence=
     epochs = itertools.count()
     data = dataset(lambda: batches(next(epochs)))
     data = data.apply(tf.data.experimental.assert_cardinality(num_batches)).prefetch(2)
-    data.lm_stream = lambda step: dataset(lambda: stream(step)).prefetch(2)
-    return data
+    return TextDataset(data, batch_size=batch_size, stream=lambda step: dataset(lambda: stream(step)).prefetch(2))
 
 
 def _batch(token_ids, segment_ids, follows, masks, rng):

@@ -21,7 +21,7 @@ def sentence_pairs(
     shuffle=True,
     seed=0,
 ):
-    """Returns a tf.data.Dataset of `(inputs, labels, weights)` for `bert_pretrainer(encoder)`.
+    """Returns a `TextDataset` of `(inputs, labels, weights)` for `bert_pretrainer(encoder)`.
 
     As `masked_lm`, with pairs `[CLS] A [SEP] B [SEP]`: segment_ids 0 up to the first [SEP], 1 after it; labels and
     weights have "next_sentence" [B] too: 0, B follows A in its document; 1, B is from another document.

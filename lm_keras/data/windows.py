@@ -17,7 +17,7 @@ IN_MEMORY = 4_000_000  # ids; more of them go to a file
 
 
 def lm_windows(texts, tokenizer, length, batch_size, contiguous=False, shuffle=True, seed=0):
-    """Returns a tf.data.Dataset of `x, y`, int32 [B, T] each; y is x moved by one token.
+    """Returns a `TextDataset` of `x, y`, int32 [B, T] each; y is x moved by one token.
 
     `texts`: an iterable of str, read once, or a path for `read_texts`. Their stream is
     `eos text eos ... eos` (`bos text eos bos ...` with its own begin mark); the N after the first are targets.
@@ -28,10 +28,12 @@ def lm_windows(texts, tokenizer, length, batch_size, contiguous=False, shuffle=T
     contiguous=True: row b of batch i+1 continues row b of batch i (shuffle is ignored); the last batch
       may be shorter, N % batch_size targets are unused.
 
-    Set on the dataset: `lm_contiguous`, `lm_batch_size`, `lm_num_bytes` (UTF-8, of the text of the targets),
-    `lm_num_tokens` (targets an epoch), `lm_stream(step)` (all epochs without end, from that batch on, the same
-    however often it is read). Raises InputError for sizes below 1, no text or too few tokens.
+    The dataset knows `contiguous`, `batch_size`, `num_bytes` (UTF-8, of the text of the targets; its share where some
+    are unused), `num_tokens` (targets an epoch) and `stream(step)` (all epochs without end, from that batch on).
+    Raises InputError for sizes below 1, no text or too few tokens.
     """
+    from lm_keras.data.text_dataset import TextDataset
+
     for name, size in {"length": length, "batch_size": batch_size}.items():
         if not isinstance(size, (int, np.integer)) or isinstance(size, bool) or size < 1:
             raise InputError(f"{name} must be a whole number of at least 1, got {size!r}")
@@ -43,11 +45,20 @@ def lm_windows(texts, tokenizer, length, batch_size, contiguous=False, shuffle=T
         dataset, num_tokens, stream = _shuffled(ids, num_targets, length, batch_size, seed)
     else:
         dataset, num_tokens = _in_order(ids, num_targets, length, batch_size)
-    dataset = dataset.prefetch(2)
-    dataset.lm_contiguous, dataset.lm_batch_size = bool(contiguous), int(batch_size)
-    dataset.lm_num_bytes, dataset.lm_num_tokens = round(num_bytes * num_tokens / num_targets), num_tokens
-    dataset.lm_stream = stream or (lambda step: dataset.repeat().skip(step))
-    return dataset
+    num_batches = int(dataset.cardinality())
+    full_windows = num_targets // length * length if not contiguous and not shuffle else num_tokens
+
+    def tokens_before(batch):
+        return num_tokens if batch >= num_batches else min(batch * batch_size * length, full_windows)
+
+    return TextDataset(
+        dataset.prefetch(2),
+        contiguous=contiguous,
+        batch_size=int(batch_size),
+        num_tokens=tokens_before,
+        num_bytes=round(num_bytes * num_tokens / num_targets),
+        stream=stream,
+    )
 
 
 def token_stream(texts, tokenizer):

@@ -4,6 +4,7 @@ import math
 
 import tensorflow as tf
 
+from lm_keras.data.text_dataset import TextDataset
 from lm_keras.errors import InputError
 from lm_keras.training.carried_state import carry_state
 from lm_keras.training.objectives import objective
@@ -24,8 +25,8 @@ def evaluate(model, dataset, loss=None, workers=None):
     """
     if isinstance(dataset, tuple):
         dataset = tf.data.Dataset.from_tensor_slices(dataset).batch(64)
-    carried = getattr(dataset, "lm_contiguous", False)
-    net, sums, report = _network(model, dataset.lm_batch_size if carried else None, loss)
+    carried = isinstance(dataset, TextDataset) and dataset.contiguous
+    net, sums, report = _network(model, dataset.batch_size if carried else None, loss)
     if carried:
         net.reset_state()
     totals, divided = {}, workers is not None and not carried and int(dataset.cardinality()) >= workers.count
@@ -40,8 +41,8 @@ def evaluate(model, dataset, loss=None, workers=None):
     if not totals.get("count"):
         raise InputError("the dataset has no batch to evaluate; give more text or a smaller length")
     result = {name: value if isinstance(value, int) else float(value) for name, value in report(totals).items()}
-    if getattr(dataset, "lm_num_bytes", None):
-        result["bits_per_byte"] = result["loss"] * result["tokens"] / math.log(2) / dataset.lm_num_bytes
+    if isinstance(dataset, TextDataset) and dataset.num_bytes and result.get("tokens") == dataset.num_tokens:
+        result["bits_per_byte"] = result["loss"] * result["tokens"] / math.log(2) / dataset.num_bytes
     return result
 
 

@@ -10,6 +10,7 @@ import keras
 import tensorflow as tf
 
 from lm_keras import model_folder
+from lm_keras.data.text_dataset import TextDataset
 from lm_keras.errors import InputError
 from lm_keras.files import claimed
 from lm_keras.quiet import on_terminal
@@ -71,7 +72,7 @@ def fit(model, train, validation=None, config=None, callbacks=(), loss=None, str
 
 
 def _fit(model, train, validation, config, callbacks, loss, workers=None, tokenizer=None):
-    net = carry_state(model, train.lm_batch_size) if getattr(train, "lm_contiguous", False) else model
+    net = carry_state(model, train.batch_size) if _is_contiguous(train) else model
     steps, aim = _cardinality(train), objective(model, loss)
     optimizer = make_optimizer(config, steps)
     net.compile(optimizer, aim.loss, metrics=list(aim.metrics), jit_compile=config.jit_compile)
@@ -124,9 +125,13 @@ def _workers(strategy, train):
         return None
     if strategy != "multi_worker":
         raise InputError(f"strategy is {strategy!r}; it must be None or 'multi_worker'")
-    if getattr(train, "lm_contiguous", False):
+    if _is_contiguous(train):
         raise InputError("strategy='multi_worker' cannot carry state along; give windows made with contiguous=False")
     return multi_worker()
+
+
+def _is_contiguous(dataset):
+    return isinstance(dataset, TextDataset) and dataset.contiguous
 
 
 def _build(net, aim, spec):
@@ -150,7 +155,7 @@ def _legs(train, state, config, steps):
     epoch, within = divmod(state.step, steps)
     if state.stopped or epoch >= config.epochs:
         return
-    stream = train.lm_stream(state.step) if hasattr(train, "lm_stream") else train.repeat().skip(state.step)
+    stream = train.stream(state.step) if isinstance(train, TextDataset) else train.repeat().skip(state.step)
     if within:
         batches, rest = iter(stream), steps - within
         first = tf.data.Dataset.from_generator(
@@ -189,7 +194,7 @@ def _cardinality(dataset):
 
 
 def _tokens_per_step(dataset):
-    tokens = getattr(dataset, "lm_num_tokens", None)
+    tokens = dataset.num_tokens if isinstance(dataset, TextDataset) else None
     return tokens and tokens / int(dataset.cardinality())
 
 

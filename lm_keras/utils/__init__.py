@@ -1,1 +1,1 @@
-"""What all packages use, and what belongs to none of them."""
+"""What every part of the package may use: it knows nothing of texts or models."""

@@ -1,6 +1,7 @@
-"""The private names of Keras and TensorFlow that this library cannot do without, in one place."""
+"""The private names of Keras and TensorFlow that have no public way around them: all stand here."""
 
 import keras
+import tensorflow as tf
 
 
 def flatten_layers(model: keras.Layer) -> list[keras.Layer]:
@@ -18,3 +19,24 @@ class OwnClipping:
 
     def _clip_gradients(self, grads):
         return self.clip(grads)
+
+
+class WrappedDataset(tf.data.Dataset):
+    """A `tf.data.Dataset` with the elements of another one, for subclasses that know more than it does.
+
+    `tf.data.Dataset` asks its subclasses for `_inputs`.
+
+    Args:
+        dataset: The `tf.data.Dataset` whose elements it has.
+    """
+
+    def __init__(self, dataset: tf.data.Dataset):
+        self._wrapped = dataset  # before Dataset's own: it asks for the inputs
+        super().__init__(tf.data.experimental.to_variant(dataset))
+
+    def _inputs(self):
+        return [self._wrapped]
+
+    @property
+    def element_spec(self):
+        return self._wrapped.element_spec

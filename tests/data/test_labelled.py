@@ -76,7 +76,7 @@ def test_the_stream_goes_on_from_any_batch(tokenizer, shuffle):
     dataset = labelled(TEXTS, LABELS, tokenizer, 4, shuffle=shuffle)
     epochs = [y.tolist() for _ in range(3) for _, y in batches(dataset)]
     for step in (0, 1, 3):
-        stream = [y.numpy().tolist() for _, y in itertools.islice(dataset.lm_stream(step), 6 - step)]
+        stream = [y.numpy().tolist() for _, y in itertools.islice(dataset.stream(step), 6 - step)]
         assert stream == epochs[step:]
 
 

@@ -63,7 +63,7 @@ def test_in_order_gives_every_target_once_and_in_order(length, batch_size):
     assert np.concatenate([y.ravel() for _, y in got]).tolist() == expected[1:]
     assert np.concatenate([x.ravel() for x, _ in got]).tolist() == expected[:-1]
     assert dataset.cardinality().numpy() == len(got)
-    assert dataset.lm_num_tokens == len(expected) - 1
+    assert dataset.num_tokens == len(expected) - 1
     assert all(x.dtype == y.dtype == np.int32 and x.shape == y.shape for x, y in got)
     rest = (len(expected) - 1) % length
     assert got[-1][0].shape == ((1, rest) if rest else got[-1][0].shape)
@@ -87,7 +87,7 @@ def test_shuffled_gives_every_full_window_once(length, batch_size):
     rows = sorted(np.concatenate([np.c_[x, y[:, -1:]] for x, y in got]).tolist())
     assert rows == sorted(expected[i * length : (i + 1) * length + 1] for i in range(num_full))
     assert dataset.cardinality().numpy() == len(got) == -(-num_full // batch_size)
-    assert dataset.lm_num_tokens == num_full * length
+    assert dataset.num_tokens == num_full * length
     assert all((x[:, 1:] == y[:, :-1]).all() for x, y in got)
 
 
@@ -157,16 +157,16 @@ def test_contiguous_rows_continue_from_batch_to_batch(length, batch_size):
     assert y.tolist() == [expected[b * row + 1 : (b + 1) * row + 1] for b in range(batch_size)]
     assert [x.shape[1] for x, _ in got[:-1]] == [length] * (len(got) - 1)
     assert dataset.cardinality().numpy() == len(got)
-    assert dataset.lm_num_tokens == row * batch_size
-    assert (dataset.lm_contiguous, dataset.lm_batch_size) == (True, batch_size)
+    assert dataset.num_tokens == row * batch_size
+    assert (dataset.contiguous, dataset.batch_size) == (True, batch_size)
 
 
 def test_attributes_and_static_shapes():
     dataset = lm_windows(TEXTS, Bytes(), 5, 4)
     whole = lm_windows(TEXTS, Bytes(), 5, 4, shuffle=False)
-    assert whole.lm_num_bytes == sum(len(text.encode()) for text in TEXTS)
-    assert dataset.lm_num_bytes == round(whole.lm_num_bytes * dataset.lm_num_tokens / whole.lm_num_tokens)
-    assert (dataset.lm_contiguous, dataset.lm_batch_size) == (False, 4)
+    assert whole.num_bytes == sum(len(text.encode()) for text in TEXTS)
+    assert dataset.num_bytes == round(whole.num_bytes * dataset.num_tokens / whole.num_tokens)
+    assert (dataset.contiguous, dataset.batch_size) == (False, 4)
     assert [tuple(spec.shape) for spec in dataset.element_spec] == [(None, 5)] * 2
     rows_of_8 = lm_windows(["x" * 16], Bytes(), 4, 2, contiguous=True)
     assert [tuple(spec.shape) for spec in rows_of_8.element_spec] == [(2, 4)] * 2
@@ -231,9 +231,9 @@ def test_with_the_character_tokenizer_of_the_package():
 def test_a_stream_is_the_same_however_often_the_dataset_is_read():
     dataset = lm_windows(TEXTS, Bytes(), 5, 2, seed=3)
     steps = int(dataset.cardinality())
-    first = [x.numpy().tolist() for x, _ in dataset.lm_stream(0).take(3 * steps)]
+    first = [x.numpy().tolist() for x, _ in dataset.stream(0).take(3 * steps)]
     next(iter(dataset))
-    assert [x.numpy().tolist() for x, _ in dataset.lm_stream(2).take(3 * steps - 2)] == first[2:]
+    assert [x.numpy().tolist() for x, _ in dataset.stream(2).take(3 * steps - 2)] == first[2:]
     epochs = [first[i * steps : (i + 1) * steps] for i in range(3)]
     assert epochs[0] != epochs[1] != epochs[2]
     rows = [sorted(row for batch in epoch for row in batch) for epoch in epochs]

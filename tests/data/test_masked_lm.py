@@ -143,7 +143,7 @@ def test_a_stream_goes_on_from_any_batch(news, tokenizer):
     data = lk.data.masked_lm(news, tokenizer, LENGTH, 16, seed=3)
     expected = np.concatenate([arrays(data)[0]["token_ids"] for _ in range(2)])
     for step in (0, 3, len(data) + 2):
-        some = arrays(data.lm_stream(step).take(5))[0]["token_ids"]
+        some = arrays(data.stream(step).take(5))[0]["token_ids"]
         np.testing.assert_array_equal(some, expected[16 * step :][: 16 * 5])
 
 

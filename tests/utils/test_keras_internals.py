@@ -1,8 +1,9 @@
 """The private names of Keras that are used: a test fails where Keras renames one."""
 
 import keras
+import tensorflow as tf
 
-from lm_keras.utils.keras_internals import OwnClipping, flatten_layers, source_of
+from lm_keras.utils.keras_internals import OwnClipping, WrappedDataset, flatten_layers, source_of
 
 
 def test_flatten_layers_gives_the_layers_within_layers():
@@ -32,3 +33,14 @@ def test_clip_has_the_gradients_of_the_update():
         for _ in range(steps or 1):
             optimizer.apply([keras.ops.convert_to_tensor([1.0])], [weight])
         assert float(weight[0]) == 0.5
+
+
+def test_a_wrapped_dataset_is_a_dataset():
+    options = tf.data.Options()
+    options.deterministic = False
+    wrapped = WrappedDataset(tf.data.Dataset.range(3).with_options(options))
+    assert isinstance(wrapped, tf.data.Dataset)
+    assert list(wrapped.map(lambda i: 2 * i).as_numpy_iterator()) == [0, 2, 4]
+    assert wrapped.options().deterministic is False
+    assert wrapped.element_spec == tf.TensorSpec([], tf.int64)
+    assert int(wrapped.cardinality()) == 3
