@@ -8,6 +8,7 @@ import lm_keras
 import lm_keras.models
 from lm_keras.errors import InputError
 from lm_keras.files import read_json, read_tensors, write_json, write_tensors
+from lm_keras.models.parts import check_finite
 
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
 
@@ -53,6 +54,8 @@ def load(folder):
     shapes = {weight.path: tuple(weight.shape) for weight in model.weights}
     if shapes != {name: tensor.shape for name, tensor in tensors.items()}:
         raise InputError(f"{path} does not hold the weights that {CONFIG} describes; use another copy")
+    for name, tensor in tensors.items():
+        check_finite(f"{name} in {path}", tensor, "the training has diverged: train again with a lower learning rate")
     for weight in model.weights:
         weight.assign(tensors[weight.path])
     return model, tokenizer

@@ -5,9 +5,11 @@ import importlib
 import zipfile
 
 import keras
+import numpy as np
 
 import lm_keras.models
 from lm_keras.errors import InputError
+from lm_keras.models.parts import check_finite
 from lm_keras.models.quantized import quantization_of, quantize_again, quietly
 
 
@@ -77,10 +79,14 @@ def load_model(path):
     """The model of a .keras file, whatever builder or head of this library made it; not compiled, as `fit` takes it.
 
     `keras.models.load_model` reads such files too, once the classes in them have been imported; this imports them.
-    Raises InputError for what is no .keras file.
+    Raises InputError for what is no .keras file, and for weights that are not finite.
     """
     if not zipfile.is_zipfile(path):
         raise InputError(f"{path} is no .keras file, or a damaged one; give one that `model.save` wrote")
-    for module in ("causal_lm", "seq2seq"):
-        importlib.import_module(f"lm_keras.models.{module}")
-    return keras.models.load_model(path, compile=False)
+    for module in ("models.causal_lm", "models.seq2seq", "layers.pooling"):
+        importlib.import_module(f"lm_keras.{module}")
+    model = keras.models.load_model(path, compile=False)
+    for weight in model.weights:
+        advice = "the training has diverged, train again with a lower learning rate (Keras' own load_model reads it)"
+        check_finite(f"{weight.path} in {path}", np.asarray(weight), advice)
+    return model
