@@ -12,6 +12,7 @@ import lm_keras
 import lm_keras.models
 from lm_keras.errors import InputError
 from lm_keras.files import claimed, read_json, read_tensors, write_json, write_tensors, writing
+from lm_keras.models.parts import check_finite
 from lm_keras.saved_kinds import CONFIG, WEIGHTS, kind_of, refusal
 
 STAGED = ".save-"  # begins the name of a folder of files that are not yet in their place
@@ -120,6 +121,8 @@ def load(folder):
     shapes = {weight.path: tuple(weight.shape) for weight in model.weights}
     if shapes != {name: tensor.shape for name, tensor in tensors.items()}:
         raise InputError(f"{path} does not hold the weights that {CONFIG} describes; use another copy")
+    for name, tensor in tensors.items():
+        check_finite(f"{name} in {path}", tensor, "the training has diverged: train again with a lower learning rate")
     for weight in model.weights:
         weight.assign(tensors[weight.path])
     return model, tokenizer

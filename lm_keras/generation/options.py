@@ -15,8 +15,9 @@ class Options:
     at least `min_p` times the best word's probability (Nguyen et al. 2024). `repetition_penalty` comes before them.
     Beam search: scores are log p / length ** `length_penalty`, the end mark included in both.
     Contrastive search (Su et al. 2022): `penalty_alpha` > 0 among the `top_k` likeliest words.
-    Length: at most `max_new_tokens`; the end mark and `stop_tokens` (ids, or strings of the vocabulary; they end a
-    text and are not part of it) are not chosen before `min_new_tokens`. A `stop` string ends a text at any length.
+    Length: at most `max_new_tokens`; the end marks (the tokenizer's `end_ids`: a checkpoint may have several) and
+    `stop_tokens` (ids, or strings of the vocabulary) end a text and are no part of it; they are not chosen before
+    `min_new_tokens`. A `stop` string ends a text at any length.
     `jit_compile`: greedy text by a loop that XLA compiles, once for each number of rows and length (rounded up).
     """
 
@@ -111,8 +112,8 @@ def _check_together(options):
 
 
 def stop_ids(tokenizer, stop_tokens):
-    """The ids of the end mark and of `stop_tokens`: ids, or strings of the vocabulary."""
-    ids = [tokenizer.eos_id]
+    """The ids of the end marks and of `stop_tokens`: ids, or strings of the vocabulary."""
+    ids = end_ids(tokenizer)
     for token in stop_tokens:
         if isinstance(token, str) and token in tokenizer.tokens:
             token = tokenizer.tokens.index(token)
@@ -122,6 +123,11 @@ def stop_ids(tokenizer, stop_tokens):
             )
         ids.append(int(token))
     return ids
+
+
+def end_ids(tokenizer):
+    """The ids that end a text: the end mark, and what else a checkpoint names, such as the end of a turn."""
+    return list(getattr(tokenizer, "end_ids", (tokenizer.eos_id,)))
 
 
 def as_texts(texts):

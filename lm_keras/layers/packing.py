@@ -1,7 +1,7 @@
-"""Steps of a model whose memory is of fixed length: tokens only, side by side, whatever padding a batch has.
+"""Tokens only, side by side, whatever padding a batch has.
 
-`ids` of a step may hold negative numbers, "no token here", before, between and after the tokens of a row. Moved
-to the end, they come after everything that the row will ever read, so a causal layer needs no mask.
+`ids` may hold negative numbers, "no token here", before, between and after the tokens of a row. Moved to the end,
+they come after everything that the row will ever read, so a causal layer needs no mask.
 """
 
 import keras
@@ -30,6 +30,17 @@ class UnpackTokens(layers.Layer):
 
     def call(self, x, places):
         return _columns(x, places)
+
+
+def packed_text(ids):
+    """For the training view of a causal model: ids [B, T] -> (what its layers read, how their outputs go back).
+
+    The ids [B, T] come without any negative one: each row's tokens first, then zeros that no token looks at.
+    `arrange(x [B, T, D])` gives each column of `ids` its token's vector; a column without token has some other one.
+    """
+    packed, places, _ = PackTokens(name="pack_text")(ids)
+    unpack = UnpackTokens(name="unpack_text")
+    return ops.maximum(packed, 0), lambda x: unpack(x, places)
 
 
 @keras.saving.register_keras_serializable("lm_keras")

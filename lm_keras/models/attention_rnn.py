@@ -6,9 +6,11 @@ from keras import layers, ops
 from lm_keras.errors import InputError
 from lm_keras.layers.alignment import Alignment, Append, check_score
 from lm_keras.layers.cache import slots
+from lm_keras.layers.packing import packed_text
+from lm_keras.layers.positions import Positions, Within
 from lm_keras.models.arguments import saved_arguments
 from lm_keras.models.causal_lm import CausalLM, Views
-from lm_keras.models.decoder import _counted as counted
+from lm_keras.models.decoder import counted
 from lm_keras.models.lstm import _lstm
 from lm_keras.models.parts import check_sizes, initializers, logits_head, word_embedding
 from lm_keras.models.rnn import _recurrent
@@ -61,15 +63,17 @@ def build_attention_rnn_lm(
             after += new
         return x, after
 
-    def look_back(h, keys, values, visible, sparing):
+    def look_back(h, keys, values, visible, sparing, arrange=lambda x: x):
         context, weights = alignment(h, keys, values, visible, sparing=sparing)  # (B, T, H), (B, T, S)
-        return head(drops[-1](combine(ops.concatenate([context, h], -1)))), weights[:, None]
+        return head(arrange(drops[-1](combine(ops.concatenate([context, h], -1))))), weights[:, None]
 
     # === Both views ===
     ids = keras.Input((None,), dtype="int32", name="ids")
-    place = counted(ids)
-    h, _ = recur(ids)
-    logits, weights = look_back(h, to_keys(h), h, place[:1, None] <= place[:1, :, None], sparing=False)
+    place, within = Positions(max_length, name="places")(ids), Within(max_length, name="within")
+    tokens, arrange = packed_text(ids)
+    h, _ = recur(tokens)
+    visible = place[:, None] <= place[:, :, None]  # (1, T, T)
+    logits, weights = look_back(h, to_keys(h), h, visible, sparing=False, arrange=lambda x: within(arrange(x)))
     step, initial_state = _step_view(recur, to_keys, look_back, hidden_dim, num_layers, cell, max_length, name)
     attention = keras.Model(ids, weights, name=f"{name}_attention")
     views = Views(step, initial_state, "build_attention_rnn_lm", arguments, max_length, attention)

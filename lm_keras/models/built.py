@@ -4,10 +4,12 @@ import dataclasses
 import zipfile
 
 import keras
+import numpy as np
 
 import lm_keras.models
 from lm_keras.errors import InputError
 from lm_keras.models.logits_model import LogitsModel
+from lm_keras.models.parts import check_finite
 from lm_keras.models.quantized import quantization_of, quantize_again, quietly
 
 
@@ -80,8 +82,12 @@ def load_model(path):
     """The model of a .keras file, whatever builder or head of this library made it; not compiled, as `fit` takes it.
 
     After `import lm_keras`, `keras.models.load_model` reads such files too, with what they were compiled with.
-    Raises InputError for what is no .keras file.
+    Raises InputError for what is no .keras file, and for weights that are not finite.
     """
     if not zipfile.is_zipfile(path):
         raise InputError(f"{path} is no .keras file, or a damaged one; give one that `model.save` wrote")
-    return keras.models.load_model(path, compile=False)
+    model = keras.models.load_model(path, compile=False)
+    for weight in model.weights:
+        advice = "the training has diverged, train again with a lower learning rate (Keras' own load_model reads it)"
+        check_finite(f"{weight.path} in {path}", np.asarray(weight), advice)
+    return model

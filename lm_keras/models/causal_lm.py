@@ -31,10 +31,12 @@ class Views:
 class CausalLM(BuiltModel):
     """A functional `keras.Model`, ids [B, T] -> logits [B, T, V], with its step view.
 
-    `model.step(ids, state)` -> `(logits, state)` shares the weights: ids int32 [B, t], where a negative id
-    means "no token here" and leaves the state of that row as it was; `model.step_model` is the functional
-    model behind it. `model.initial_state(B)` is the list of state tensors before the first token; a state that
-    grows has room for `length` tokens in all, at most and by default `model.context_length`.
+    In both views a negative id means "no token here", before, between or after the tokens of a row: the others see
+    nothing of it, and its own logits mean nothing (a negative label leaves them out of the loss).
+    `model.step(ids, state)` -> `(logits, state)` shares the weights: ids int32 [B, t]; a negative id leaves the
+    state of that row as it was; `model.step_model` is the functional model behind it. `model.initial_state(B)` is
+    the list of state tensors before the first token; a state that grows has room for `length` tokens in all, at most
+    and by default `model.context_length`.
     The model saves as its builder's arguments and its weights, so `keras.models.load_model` brings back both views.
     """
 
@@ -56,11 +58,18 @@ class CausalLM(BuiltModel):
         return self.views.initial_state(batch_size, length)
 
     def attention_weights(self, ids):
-        """What each token of ids [B, T] looks at: a list, [B, H, T, T] a layer; InputError without attention."""
+        """What each token of ids [B, T] looks at: a list, [B, H, T, T] a layer; InputError without attention.
+
+        Rows and columns of negative ids are 0.
+        """
         if self.views.attention_model is None:
             raise InputError(f"{self.name} has no attention; build gpt2, llama or attention_rnn to look at weights")
-        weights = self.views.attention_model(ops.convert_to_tensor(ids, "int32"))
-        return weights if isinstance(weights, list) else [weights]
+        ids = ops.convert_to_tensor(ids, "int32")
+        weights = self.views.attention_model(ids)
+        valid = ids >= 0
+        places = ops.maximum(ops.cumsum(ops.cast(valid, "int32"), axis=1) - 1, 0)  # among the tokens alone
+        both = (valid[:, None, :, None] & valid[:, None, None, :], places[:, None, :, None], places[:, None, None, :])
+        return [_between_tokens(part, *both) for part in (weights if isinstance(weights, list) else [weights])]
 
     @property
     def context_length(self):
@@ -69,3 +78,9 @@ class CausalLM(BuiltModel):
     @property
     def vocab_size(self):
         return self.output_shape[-1]
+
+
+def _between_tokens(weights, valid, rows, columns):
+    """Weights [B, H, T, T] of tokens side by side -> at the places where the tokens stand; 0 elsewhere."""
+    weights = ops.take_along_axis(ops.take_along_axis(weights, rows, axis=2), columns, axis=3)
+    return ops.where(valid, weights, 0.0)

@@ -4,7 +4,7 @@ import keras
 from keras import layers, ops
 
 from lm_keras.layers.context_window import ContextWindow
-from lm_keras.layers.packing import PackTokens, Remember, UnpackTokens
+from lm_keras.layers.packing import PackTokens, Remember, UnpackTokens, packed_text
 from lm_keras.models.arguments import saved_arguments
 from lm_keras.models.causal_lm import CausalLM, Views
 from lm_keras.models.parts import check_sizes, initializers, logits_head, word_embedding
@@ -57,7 +57,8 @@ def build_cnn_lm(
 
     # === Functional model ===
     ids = keras.Input((None,), dtype="int32", name="ids")
-    outputs = head(forward(ids)[0])
+    tokens, arrange = packed_text(ids)
+    outputs = head(arrange(forward(tokens)[0]))
 
     views = Views(*_step_view(forward, head, windows, hidden_dim, name), "build_cnn_lm", arguments)
     return CausalLM(ids, outputs, views=views, name=name)

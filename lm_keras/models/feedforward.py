@@ -6,7 +6,7 @@ from keras import layers, ops
 from lm_keras.errors import InputError
 from lm_keras.layers.activation import activation_layer
 from lm_keras.layers.context_window import ContextWindow
-from lm_keras.layers.packing import PackTokens, Remember, UnpackTokens
+from lm_keras.layers.packing import PackTokens, Remember, UnpackTokens, packed_text
 from lm_keras.models.arguments import saved_arguments
 from lm_keras.models.causal_lm import CausalLM, Views
 from lm_keras.models.parts import check_sizes, initializers, logits_head, word_embedding
@@ -61,7 +61,8 @@ def build_feedforward_lm(
 
     # === Functional model ===
     ids = keras.Input((None,), dtype="int32", name="ids")
-    outputs = forward(embed(ids))
+    tokens, arrange = packed_text(ids)
+    outputs = forward(embed(tokens), arrange=arrange)
 
     views = Views(*_step_view(embed, forward, context_length, name), "build_feedforward_lm", arguments)
     return CausalLM(ids, outputs, views=views, name=name)

@@ -55,13 +55,13 @@ def build_gpt2(
     blocks = [_block(i, hidden_dim, num_layers, num_heads, dropout, seeds) for i in range(num_layers)]
     norm = layers.LayerNormalization(epsilon=1e-5, name="norm")
 
-    def forward(ids, positions, visible, memories):
+    def forward(ids, positions, visible, memories, arrange):
         x = drop(tokens(ids) + places(positions))  # (B, T, E)
         kept = []
         for block, memory in zip(blocks, memories, strict=True):
             x, *seen = block(x, visible, memory)
             kept.append(seen)
-        return tokens(norm(x), reverse=True), kept  # (B, T, V)
+        return tokens(arrange(norm(x)), reverse=True), kept  # (B, T, V)
 
     # === Both views ===
     sizes = {"num_layers": num_layers, "num_kv_heads": num_heads, "head_dim": hidden_dim // num_heads}

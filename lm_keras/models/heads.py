@@ -1,7 +1,8 @@
 """Task heads: what turns an encoder into a classifier, a tagger, an answer finder or a regression.
 
 Each takes an encoder, a keras.Model of tokens -> {"sequence_output" [B, T, D], "pooled_output" [B, D]} (or the first
-of the two, or the tensor [B, T, D] alone), and gives a functional keras.Model over inputs like the encoder's. The
+of the two, or the tensor [B, T, D] alone), and gives a functional keras.Model over inputs like the encoder's. What
+is padding says the encoder's input "padding_mask", or Keras' own mask (`Embedding(mask_zero=True)`). The
 encoder is one layer of it and is trained in place: `encoder.trainable = False` before `compile` freezes it. The heads
 that read tokens leave a pooler without gradients, of which Keras warns; `build_bert(..., pooler=False)` has none.
 """
@@ -9,22 +10,23 @@ that read tokens leave a pooler without gradients, of which Keras warns; `build_
 import itertools
 
 import keras
-from keras import layers, ops
+from keras import layers
 
 from lm_keras.errors import InputError
+from lm_keras.layers.pooling import HidePadding, TokenPooling
 from lm_keras.models.logits_model import LogitsModel
 from lm_keras.models.parts import check_sizes
 
-UNSEEN = -3e4  # in place of a logit; float16 holds it, so that a row of padding alone gets no NaN
 POOLINGS = (None, "first", "mean")
 
 
 def sequence_classifier(encoder, num_classes, *, dropout=0.1, pooling=None, seed=None, name="sequence_classifier"):
     """A class for each text: logits [B, C].
 
-    `pooling`, one vector a text: None is the encoder's pooled_output where it has one, else "first", the first
-    token's vector (document 003's classifier); "mean" of all tokens that are no padding. Then dropout and a dense
-    layer. Labels int [B], loss `SparseCategoricalCrossentropy(from_logits=True)`, the default of `fit`.
+    `pooling`, one vector a text: None is the encoder's pooled_output where it has one, else "first", the vector of
+    the first token that is no padding (document 003's classifier); "mean" of all tokens that are no padding. Then
+    dropout and a dense layer. Labels int [B], loss `SparseCategoricalCrossentropy(from_logits=True)`, the default of
+    `fit`.
     """
     _check_classes(num_classes)
     parts = _Encoded(encoder, dropout, seed)
@@ -46,8 +48,7 @@ def answer_span(encoder, *, dropout=0.0, seed=None, name="answer_span"):
     """
     parts = _Encoded(encoder, dropout, seed)
     logits = parts.dense(2, "span")(parts.drop(parts.sequence))  # (B, T, 2)
-    if parts.mask is not None:
-        logits = ops.where(parts.mask[..., None], logits, UNSEEN)
+    logits = HidePadding(name="hide_padding")(logits, valid=parts.valid)
     return LogitsModel(parts.inputs, {"start": logits[..., 0], "end": logits[..., 1]}, name=name)
 
 
@@ -79,8 +80,7 @@ class _Encoded:
         self.sequence, self._pooled = outputs.get("sequence_output"), outputs.get("pooled_output")
         if self.sequence is None or len(self.sequence.shape) != 3:
             raise InputError(f"encoder {encoder.name} has no sequence_output [B, T, D]; give one as of build_bert")
-        mask = self.inputs.get("padding_mask") if isinstance(self.inputs, dict) else None
-        self.mask = None if mask is None else mask > 0
+        self.valid = self.inputs.get("padding_mask") if isinstance(self.inputs, dict) else None
         self._seeds = itertools.count(seed) if seed is not None else itertools.repeat(None)
         self.drop = layers.Dropout(dropout, seed=next(self._seeds), name="head_dropout")
 
@@ -94,12 +94,7 @@ class _Encoded:
             raise InputError(f'pooling is {pooling!r}; it must be None, "first" or "mean"')
         if pooling is None and self._pooled is not None:
             return self._pooled
-        if pooling != "mean":
-            return self.sequence[:, 0]
-        if self.mask is None:
-            return ops.mean(self.sequence, axis=1)
-        weight = ops.cast(self.mask, "float32")[..., None]
-        return ops.sum(self.sequence * weight, axis=1) / ops.maximum(ops.sum(weight, axis=1), 1.0)
+        return TokenPooling(pooling or "first", name="pooling")(self.sequence, valid=self.valid)
 
 
 def _check_classes(num_classes):

@@ -61,13 +61,13 @@ def build_llama(
     blocks = [_block(i, hidden_dim, intermediate_dim, heads, norm_epsilon, dropout, seeds) for i in range(num_layers)]
     norm = layers.RMSNormalization(epsilon=norm_epsilon, name="norm")
 
-    def forward(ids, positions, visible, memories):
+    def forward(ids, positions, visible, memories, arrange):
         x = drop(tokens(ids))  # (B, T, E)
         kept = []
         for block, memory in zip(blocks, memories, strict=True):
             x, *seen = block(x, visible, positions, memory)
             kept.append(seen)
-        return tokens(norm(x), reverse=True), kept  # (B, T, V)
+        return tokens(arrange(norm(x)), reverse=True), kept  # (B, T, V)
 
     # === Both views ===
     sizes = {"num_layers": num_layers, "num_kv_heads": num_kv_heads, "head_dim": head_dim}

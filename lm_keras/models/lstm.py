@@ -4,6 +4,7 @@ import keras
 from keras import layers, ops
 
 from lm_keras.layers.lstm import LSTM
+from lm_keras.layers.packing import packed_text
 from lm_keras.models.arguments import saved_arguments
 from lm_keras.models.causal_lm import CausalLM, Views
 from lm_keras.models.parts import check_sizes, initializers, logits_head, word_embedding
@@ -55,7 +56,8 @@ def build_lstm_lm(
 
     # === Functional model ===
     ids = keras.Input((None,), dtype="int32", name="ids")
-    x, _ = forward(ids)
+    tokens, arrange = packed_text(ids)
+    x = arrange(forward(tokens)[0])
     outputs = head(x if return_sequences else x[:, -1])
 
     # === Step view: the same layers, from a given state ===

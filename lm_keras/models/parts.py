@@ -3,6 +3,7 @@
 import itertools
 
 import keras
+import numpy as np
 from keras import layers, ops
 
 from lm_keras.errors import InputError
@@ -49,6 +50,12 @@ def check_sizes(dropout=0.0, **sizes):
             raise InputError(f"{key} is {value!r}; it must be a whole number of at least {least}")
     if not 0 <= dropout < 1:
         raise InputError(f"dropout is {dropout!r}; it must be at least 0 and less than 1")
+
+
+def check_finite(name, values, advice):
+    """Raises InputError when a weight that was read holds NaN or infinity, of which every answer would be made."""
+    if not np.isfinite(values).all():
+        raise InputError(f"{name} holds NaN or infinity; {advice}")
 
 
 def check_embedding(vocab_size, embedding_dim, tie_embeddings, matrix):

@@ -5,6 +5,7 @@ from keras import layers, ops
 
 from lm_keras.errors import InputError
 from lm_keras.layers.activation import check_activation
+from lm_keras.layers.packing import packed_text
 from lm_keras.layers.skip_rnn import SkipRNN
 from lm_keras.models.arguments import saved_arguments
 from lm_keras.models.causal_lm import CausalLM, Views
@@ -57,7 +58,8 @@ def build_rnn_lm(
 
     # === Functional model ===
     ids = keras.Input((None,), dtype="int32", name="ids")
-    x, _ = forward(ids)
+    tokens, arrange = packed_text(ids)
+    x = arrange(forward(tokens)[0])
     outputs = head(x if return_sequences else x[:, -1])
 
     # === Step view: the same layers, from a given state ===

@@ -7,6 +7,7 @@ import tensorflow as tf
 from lm_keras.generation.beam import beam_search
 from lm_keras.generation.compiled import banned_marks, function
 from lm_keras.generation.loop import chooser, decode
+from lm_keras.generation.options import end_ids
 from lm_keras.serving.served import signature, utf8
 
 NO_TEXT = -3.4028234663852886e38  # a score for "there is no such text": JSON has no infinity
@@ -18,7 +19,7 @@ def completion_signatures(model, tokenizer, start, given, limit, num_beams):
     `given` is the name of the text input; `limit` the most new tokens of a row. No text is refused:
     `max_new_tokens` is cut to 0 ... the limit, and a temperature of 0 or less is greedy.
     """
-    banned, ends = banned_marks(tokenizer), tokenizer.eos_id
+    banned, ends = banned_marks(tokenizer), end_ids(tokenizer)
 
     @function(input_signature=[tf.TensorSpec([None, None], tf.int32), tf.TensorSpec([None], tf.int32)])
     def text_of(tokens, last):

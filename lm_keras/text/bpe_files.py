@@ -113,6 +113,13 @@ def special_ids(special_tokens, ids):
     return {token: ids[token] for token in special_tokens}
 
 
+def checked_ends(eos_id, end_ids, ids):
+    """The ids that end a text, `eos_id` first, each once."""
+    if not isinstance(end_ids, (list, tuple)):
+        raise InputError(f"end_ids {end_ids!r} is not possible: give a list of ids")
+    return tuple(dict.fromkeys([eos_id, *(checked_id("end_ids", i, ids) for i in end_ids)]))
+
+
 def checked_id(name, value, ids):
     if value is None:
         raise InputError(f"this vocabulary has no {bpe_pipeline.MARK}: give {name}, the id of what ends a text")

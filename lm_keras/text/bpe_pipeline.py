@@ -32,6 +32,16 @@ PATTERNS = {
 }
 
 
+# What llama.cpp does to a text of a model of which it knows no better; it has no in-graph twin.
+LLAMA_CPP_DEFAULT = _sequence(
+    _split(r"[\p{P}\$\+<=>\^~\|]+"),
+    _split(r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)"),
+    _split(r"\p{N}+"),
+    _split(r"[0-9][0-9][0-9]"),
+    _BYTES,
+)
+
+
 def name_of(config):
     """The name of a pre-tokenizer's configuration; the configuration itself where it is none of PATTERNS.
 

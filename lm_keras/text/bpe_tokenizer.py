@@ -19,7 +19,7 @@ class BPETokenizer:
     kind = "bpe"
     unk_id = None
     extra_fields = (  # of the file, besides those of all tokenizers
-        *("pattern", "special_tokens", "bos_id", "eos_id", "pad_id", "add_bos"),
+        *("pattern", "special_tokens", "bos_id", "eos_id", "end_ids", "pad_id", "add_bos"),
         *("unk_token", "ignore_merges", "normalizer", "added_tokens", "merges"),
     )
 
@@ -34,6 +34,7 @@ class BPETokenizer:
         special_tokens=(bpe_pipeline.MARK,),
         bos_id=None,
         eos_id=None,
+        end_ids=(),
         pad_id=None,
         add_bos=False,
         unk_token=None,
@@ -42,6 +43,9 @@ class BPETokenizer:
         added_tokens=(),
     ):
         """`merges`: "a b" or ("a", "b") each; `eos_id` is that of `<|endoftext|>` if not given, `bos_id` is `eos_id`.
+
+        `end_ids`: more ids that end a text when a model writes it, as the end of a turn in a chat does; the attribute
+        has `eos_id`, the mark of a text that is scored, as its first.
 
         `pattern`: a name of `bpe_pipeline.PATTERNS`, or the pre_tokenizer of a tokenizer.json; `normalizer` and
         `added_tokens` (those that are cut out of a text) are as there, too. With `ignore_merges` a piece that is a
@@ -55,6 +59,7 @@ class BPETokenizer:
         self.special_tokens = bpe_files.special_ids(special_tokens, ids)
         self.eos_id = bpe_files.checked_id("eos_id", ids.get(bpe_pipeline.MARK) if eos_id is None else eos_id, ids)
         self.bos_id = bpe_files.checked_id("bos_id", self.eos_id if bos_id is None else bos_id, ids)
+        self.end_ids = bpe_files.checked_ends(self.eos_id, end_ids, ids)
         self.pad_id = None if pad_id is None else bpe_files.checked_id("pad_id", pad_id, ids)
         self.pattern, self.normalizer, self.added_tokens = bpe_pipeline.name_of(pattern), normalizer, added_tokens
         self.add_bos, self.ignore_merges = bool(add_bos), bool(ignore_merges)

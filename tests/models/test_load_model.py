@@ -2,6 +2,7 @@
 
 import subprocess
 
+import keras
 import numpy as np
 import pytest
 
@@ -11,7 +12,7 @@ from lm_keras.errors import InputError
 
 def test_a_fresh_process_loads_a_trained_classifier(tmp_path, warm_python):
     encoder = lk.models.build_bert(31, max_length=9, hidden_dim=8, num_layers=1, num_heads=2, seed=0)
-    model = lk.models.sequence_classifier(encoder, 2)
+    model = lk.models.sequence_classifier(encoder, 2, pooling="mean")
     ids = np.arange(27).reshape(3, 9)
     x = {"token_ids": ids, "segment_ids": 0 * ids, "padding_mask": 0 * ids + 1}
     y = np.zeros(3, "int32")
@@ -40,3 +41,16 @@ def test_what_was_thawed_stays_thawed(tmp_path):
     model.get_layer("embedding").trainable = True
     model.save(tmp_path / "x.keras")
     assert len(lk.models.load_model(tmp_path / "x.keras").trainable_weights) == frozen + 1
+
+
+def test_weights_that_are_no_numbers_are_named(tmp_path):
+    tokenizer = lk.text.CharTokenizer.train(["ab"])
+    model = lk.models.build_rnn_lm(tokenizer.vocab_size, embedding_dim=4, hidden_dim=4)
+    bias = model.get_layer("logits").bias
+    bias.assign(np.where(np.arange(tokenizer.vocab_size) == 3, np.nan, 0.0))
+    model.save(tmp_path / "x.keras")
+    lk.LanguageModel(model, tokenizer).save(tmp_path / "run")
+    for load, path in ((lk.models.load_model, tmp_path / "x.keras"), (lk.LanguageModel.load, tmp_path / "run")):
+        with pytest.raises(lk.InputError, match="logits/bias in .* holds NaN or infinity; the training has diverged"):
+            load(path)
+    assert np.isnan(np.asarray(keras.models.load_model(tmp_path / "x.keras").get_layer("logits").bias)).any()

@@ -2,6 +2,7 @@
 
 import json
 import pickle
+import re
 import shutil
 from pathlib import Path
 
@@ -169,6 +170,19 @@ def test_damaged_index(folder, index, match):
         ("llama", "partial_rotary_factor", 0.5),
         ("llama", "hidden_size", None),
         ("llama", "model_type", "mamba"),
+        ("llama", "layer_types", ["linear_attention"]),
+        ("llama", "quantization_config", {"quant_method": "fp8"}),
+        ("llama", "attn_logit_softcapping", 50.0),
+        ("llama", "residual_multiplier", 0.22),
+        ("llama", "logits_scaling", 8.0),
+        ("llama", "rope_interleaved", True),
+        ("qwen2", "attention_bias", True),
+        ("qwen2", "use_qk_norm", True),
+        ("gpt2", "scale_attn_weights", False),
+        ("gpt2", "add_cross_attention", True),
+        ("gpt2", "alibi", True),
+        ("bert", "embedding_size", 128),
+        ("bert", "add_cross_attention", True),
     ],
 )
 def test_settings_that_are_not_built_are_named(tmp_path, name, key, value):
@@ -181,6 +195,10 @@ def test_settings_that_are_not_built_are_named(tmp_path, name, key, value):
     "key, value, match",
     [
         ("rope_parameters", {"rope_type": "yarn", "factor": 4.0}, "yarn"),
+        ("rope_parameters", {"rope_type": "dynamic", "factor": 2.0}, "dynamic"),
+        ("rope_parameters", {"rope_type": "longrope", "long_factor": [1.0], "short_factor": [1.0]}, "longrope"),
+        ("rope_parameters", {"type": "mrope", "mrope_section": [16, 24, 24]}, "mrope"),
+        ("rope_parameters", {"rope_type": "default", "partial_rotary_factor": 0.25}, "partial_rotary_factor 0.25"),
         ("rope_parameters", {"rope_type": "llama3", "factor": 4.0}, "llama3"),
         ("rope_parameters", {"rope_type": "default", "rope_theta": "much"}, "impossible values.*much"),
         ("num_hidden_layers", "two", "two"),
@@ -246,9 +264,78 @@ SLOW = {"factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0, "origina
         ({"model_type": "mistral", "sliding_window": None}, {"max_length": 4096}),
         ({"model_type": "qwen2", "sliding_window": 64, "use_sliding_window": False}, {"max_length": 4096}),
         ({"model_type": "qwen2"}, {"qkv_bias": True}),
+        ({"model_type": "qwen2", "use_sliding_window": True, "sliding_window": 64}, {"max_length": 4096}),
+        (
+            {"model_type": "qwen2", "use_sliding_window": True, "sliding_window": 64, "max_window_layers": 2},
+            {"max_length": 4096},
+        ),
+        (
+            {"model_type": "qwen2", "use_sliding_window": True, "sliding_window": 64, "max_window_layers": 1},
+            {"max_length": 64},
+        ),
+        (
+            {
+                "model_type": "qwen2",
+                "use_sliding_window": True,
+                "sliding_window": 64,
+                "max_window_layers": 1,
+                "layer_types": ["full_attention"] * 2,
+            },
+            {"max_length": 4096},
+        ),
+        ({"model_type": "llama", "sliding_window": 64}, {"max_length": 4096}),
         ({"head_dim": 8, "num_key_value_heads": 2}, {"head_dim": 8, "num_kv_heads": 2}),
     ],
 )
 def test_llama_settings(changes, arguments):
     found = LLAMA.arguments(LLAMA_CONFIG | changes, ())
     assert found | arguments == found
+
+
+def test_layers_that_slide_and_layers_that_do_not():
+    slides = {"model_type": "qwen2", "use_sliding_window": True, "sliding_window": 64, "max_window_layers": 9}
+    kinds = {"layer_types": ["full_attention", "sliding_attention"]}
+    assert LLAMA.arguments(LLAMA_CONFIG | slides | kinds, ())["max_length"] == 64
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("name", ["gpt2", "llama", "bert"])
+def test_weights_that_are_no_numbers_are_named(tmp_path, name, value):
+    folder = shutil.copytree(GOLDEN / name, tmp_path / name)
+    path = sorted(folder.glob("model*.safetensors"))[0]
+    tensors = load_file(path)
+    tensor = next(t for t in tensors if "embed" in t or ".ln_" in t)
+    tensors[tensor] = tensors[tensor].astype("float32")
+    tensors[tensor].ravel()[3] = value
+    save_file(tensors, path)
+    refused(folder, re.escape(f"{tensor} holds NaN or infinity"))
+
+
+def test_a_float64_that_float32_cannot_hold(folder):
+    name = "transformer.ln_f.bias"
+    change_tensors(folder, lambda tensors: tensors.update({name: np.full(4, 1e300)}))
+    refused(folder, f"{name} holds NaN or infinity")
+
+
+def test_tied_beside_another_output_layer(folder, tmp_path):
+    """As transformers 5: what the file holds counts, with a warning; GPT-2 has no untied form here."""
+    embedding = load_file(folder / "model.safetensors")["transformer.wte.weight"]
+    change_tensors(folder, lambda tensors: tensors.update({"lm_head.weight": embedding.copy()}))
+    lk.models.load_pretrained(folder)
+    change_tensors(folder, lambda tensors: tensors.update({"lm_head.weight": embedding + 1}))
+    refused(folder, r"lm_head\.weight differs from transformer\.wte\.weight: an untied output layer")
+
+    model = lk.models.build_llama(7, max_length=8, hidden_dim=4, num_layers=1, num_heads=1, seed=0)
+    lk.models.save_pretrained(model, tmp_path / "llama")
+    x = np.arange(6)[None]
+    plain = np.asarray(model(x))
+    embedding = load_file(tmp_path / "llama" / "model.safetensors")["model.embed_tokens.weight"]
+    change_tensors(tmp_path / "llama", lambda tensors: tensors.update({"lm_head.weight": embedding * 2}))
+    with pytest.warns(UserWarning, match=r"tie_word_embeddings is true, and lm_head\.weight differs"):
+        loaded = lk.models.load_pretrained(tmp_path / "llama").model
+    np.testing.assert_allclose(loaded(x), 2 * plain, rtol=1e-5, atol=1e-7)
+    assert loaded.recipe.arguments["tie_embeddings"] is False
+    lk.models.save_pretrained(loaded, tmp_path / "again")
+    np.testing.assert_array_equal(lk.models.load_pretrained(tmp_path / "again").model(x), loaded(x))
+    change_tensors(tmp_path / "llama", lambda tensors: tensors.update({"lm_head.weight": embedding.copy()}))
+    assert lk.models.load_pretrained(tmp_path / "llama").model.recipe.arguments["tie_embeddings"] is True

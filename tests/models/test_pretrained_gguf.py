@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from safetensors.numpy import load_file
+from safetensors.numpy import load_file, save_file
 
 import lm_keras as lk
 
@@ -253,6 +253,126 @@ def test_other_files(tmp_path, monkeypatch):
     refused(tmp_path / "f.gguf", "is no GGUF file")
     monkeypatch.setitem(sys.modules, "gguf", None)
     refused(path, "pip install gguf")
+
+
+def test_a_factor_without_a_kind_and_by_its_first_name(tmp_path):
+    """llama.cpp takes such a factor as linear; `none` switches it off."""
+
+    def scaling(writer, name, kind=None):
+        writer.add_float32(f"qwen2.{name}", 2.0)
+        if kind is not None:
+            writer.add_rope_scaling_type(kind)
+
+    there = load_file(GOLDEN / "qwen2" / "expected.safetensors")
+    for i, name in enumerate(("rope.scaling.factor", "rope.scale_linear")):
+        path = tmp_path / f"{i}.gguf"
+        write(path, GOLDEN / "qwen2", architecture="qwen2", extra=lambda writer, name=name: scaling(writer, name))
+        lm = lk.models.load_pretrained(path)
+        np.testing.assert_allclose(lm.model(there["ids"]), there["logits"], rtol=1e-5, atol=1e-5)
+    path = tmp_path / "none.gguf"
+    none = gguf.RopeScalingType.NONE
+    write(path, GOLDEN / "qwen2", architecture="qwen2", extra=lambda w: scaling(w, "rope.scaling.factor", none))
+    assert lk.models.load_pretrained(path).model.recipe.arguments["rope_scaling"] is None
+
+
+@pytest.mark.parametrize(
+    "name, value",
+    [("logit_scale", 0.5), ("attn_logit_softcapping", 50.0), ("residual_scale", 0.25), ("attention.clamp_kqv", 8.0)],
+)
+def test_metadata_that_would_change_the_numbers(tmp_path, name, value):
+    path = tmp_path / "a.gguf"
+    write(path, GOLDEN / "qwen2", extra=lambda writer: writer.add_float32(f"llama.{name}", value))
+    refused(path, f"has {name} {value}, which is not built here")
+
+
+def test_weights_that_are_no_numbers(tmp_path):
+    folder = tmp_path / "broken"
+    folder.mkdir()
+    (folder / "config.json").write_bytes((GOLDEN / "qwen2" / "config.json").read_bytes())
+    tensors = load_file(GOLDEN / "qwen2" / "model.safetensors")
+    tensors["model.norm.weight"] = np.full_like(tensors["model.norm.weight"], np.nan)
+    save_file(tensors, folder / "model.safetensors")
+    refused(write(tmp_path / "a.gguf", folder, architecture="qwen2"), r"norm\.weight holds NaN or infinity")
+
+
+@pytest.fixture(scope="module")
+def plain_llama(tmp_path_factory):
+    """A Llama of the vocabulary of the golden one."""
+    folder = tmp_path_factory.mktemp("plain")
+    model = lk.models.build_llama(300, max_length=8, hidden_dim=8, num_layers=1, num_heads=2, seed=0)
+    lk.models.save_pretrained(model, folder)
+    return folder
+
+
+def vocabulary_of_llama(pre, extra=None):
+    content = json.loads((GOLDEN / "llama" / "tokenizer.json").read_text(encoding="utf-8"))["model"]
+    tokens = sorted(content["vocab"], key=content["vocab"].get)
+
+    def add(writer):
+        writer.add_tokenizer_model("gpt2")
+        if pre is not None:
+            writer.add_tokenizer_pre(pre)
+        writer.add_token_list(tokens)
+        writer.add_token_types([gguf.TokenType.CONTROL] * 2 + [gguf.TokenType.NORMAL] * (len(tokens) - 2))
+        writer.add_token_merges([" ".join(pair) for pair in content["merges"]])
+        writer.add_bos_token_id(0)
+        writer.add_eos_token_id(0)
+        if extra:
+            extra(writer)
+
+    return add
+
+
+# What each name cuts a text into, by the expressions of llama.cpp's llama-vocab.cpp.
+CUTS = {
+    "llama3": ["It", "'s", " ", "123", "45", " !!\n\n", " ", " ok"],
+    "qwen2": ["It", "'s", " ", "1", "2", "3", "4", "5", " !!\n\n", " ", " ok"],
+    "gpt2": ["It", "'s", " 12345", " !!", "\n\n ", " ok"],
+    "default": ["It", "'", "s", " ", "123", "45", " ", "!!", "\n\n ", " ok"],
+}
+
+
+@pytest.mark.parametrize(
+    "pre, cuts, add_bos",
+    [
+        *((name, "llama3", True) for name in ("llama-bpe", "llama3", "llama-v3", "falcon3", "pixtral")),
+        *((name, "qwen2", False) for name in ("qwen2", "deepseek-r1-qwen")),
+        *((name, "gpt2", False) for name in ("gpt-2", "phi-2")),
+        ("default", "default", False),
+    ],
+)
+def test_how_a_text_is_cut(tmp_path, plain_llama, pre, cuts, add_bos):
+    path = write(tmp_path / "a.gguf", plain_llama, extra=vocabulary_of_llama(pre))
+    tokenizer = lk.models.load_pretrained(path).tokenizer
+    text = "It's 12345 !!\n\n  ok"
+    pieces = tokenizer._pipeline.pre_tokenizer.pre_tokenize_str(text)
+    assert [text[a:b] for _, (a, b) in pieces] == CUTS[cuts]
+    assert tokenizer.decode(tokenizer.encode(text)) == text
+    assert (tokenizer.add_bos, tokenizer.ignore_merges) == (add_bos, cuts == "llama3")
+    tokenizer.save(tmp_path)
+    assert lk.text.load_tokenizer(tmp_path).encode(text) == tokenizer.encode(text)
+
+
+def test_a_file_that_does_not_say_how_texts_are_cut(tmp_path, plain_llama):
+    path = write(tmp_path / "a.gguf", plain_llama, extra=vocabulary_of_llama(None))
+    with pytest.warns(UserWarning, match="does not say how texts are cut"):
+        tokenizer = lk.models.load_pretrained(path).tokenizer
+    with pytest.raises(lk.InputError, match="pre_tokenizer has no TensorFlow graph"):
+        tokenizer.tf_encode(["a"])
+    refused(write(tmp_path / "b.gguf", plain_llama, extra=vocabulary_of_llama("tekken")), "cut by 'tekken'")
+
+
+def test_ends_of_a_text(tmp_path, plain_llama):
+    """eos, eot and eom of the metadata, and control tokens of a name that ends a turn: <|end|> is one."""
+
+    def turns(writer):
+        writer.add_eot_token_id(30)
+        writer.add_uint32("tokenizer.ggml.eom_token_id", 31)
+
+    path = write(tmp_path / "a.gguf", plain_llama, extra=vocabulary_of_llama("llama3", extra=turns))
+    tokenizer = lk.models.load_pretrained(path).tokenizer
+    assert tokenizer.tokens[1] == "<|end|>"
+    assert tokenizer.eos_id == 0 and set(tokenizer.end_ids) == {0, 1, 30, 31}
 
 
 def test_vocabularies_that_are_not_read(tmp_path):

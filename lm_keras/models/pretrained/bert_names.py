@@ -33,6 +33,7 @@ def arguments(config, names):
     only(config, "position_embedding_type", "absolute")
     only(config, "is_decoder", False)
     only(config, "add_cross_attention", False)
+    only(config, "embedding_size", None, config.get("hidden_size"))
     return {
         "vocab_size": setting(config, "vocab_size"),
         "max_length": setting(config, "max_position_embeddings"),

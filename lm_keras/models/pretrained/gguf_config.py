@@ -6,6 +6,12 @@ from lm_keras.errors import InputError
 from lm_keras.layers.rotary import rotary_angles
 
 ARCHITECTURES = ("llama", "qwen2")
+# What other architectures have; with another value the numbers would be others.
+_FOREIGN = {
+    **dict.fromkeys(("logit_scale", "residual_scale", "embedding_scale", "rope.scaling.attn_factor"), (0, 1)),
+    **dict.fromkeys(("attn_logit_softcapping", "final_logit_softcapping", "attention.scale"), (0,)),
+    **dict.fromkeys(("attention.clamp_kqv", "attention.max_alibi_bias"), (0,)),
+}
 _LENGTHS = (8192, 16384, 32768, 4096, 2048)  # at which a Llama may have been trained before it was stretched
 
 
@@ -45,6 +51,13 @@ def config_of(path, fields, shapes, speeds):
     _same(path, "rope.dimension_count", field("rope.dimension_count", head_dim), head_dim)
     _same(path, "attention.value_length", field("attention.value_length", head_dim), head_dim)
     _same(path, "expert_count", field("expert_count", 0), 0)
+    for name, neutral in _FOREIGN.items():
+        if field(name, 0) not in neutral:
+            raise InputError(f"{path} has {name} {field(name)}, which is not built here")
+    window = field("attention.sliding_window", 0) or field("context_length")
+    if not isinstance(window, int):
+        raise InputError(f"{path} has attention.sliding_window {window!r} in its metadata; use another copy")
+    config["max_position_embeddings"] = min(field("context_length"), window)  # up to there nothing slides
     config["rope_scaling"] = _scaling(path, field, config, speeds)
     return config
 
@@ -55,14 +68,16 @@ def _same(path, name, value, wanted):
 
 
 def _scaling(path, field, config, speeds):
-    kind = field("rope.scaling.type", "none")
+    # Older files name no type, and the factor by its first name.
+    factor = field("rope.scaling.factor", field("rope.scale_linear", 0)) or 1.0
+    kind = field("rope.scaling.type", "none" if factor == 1 else "linear")
     if kind not in ("none", "linear") or kind == "linear" and speeds is not None:
         raise InputError(f"{path} has rope.scaling.type {kind!r}; linear and Llama 3.1's are built here")
     if speeds is not None:
         return _llama3(path, config, speeds)
-    if kind == "none":
+    if kind == "none" or factor == 1:
         return None
-    return {"rope_type": "linear", "factor": field("rope.scaling.factor")}
+    return {"rope_type": "linear", "factor": factor}
 
 
 def _llama3(path, config, divisors):

@@ -88,5 +88,6 @@ GPT2 = Family(
     heads=lambda arguments: (1, 1, 1),
     # The causal mask that old versions stored, and the output layer, which is the embedding.
     ignored=lambda arguments: r"h\.\d+\.attn\.(bias|masked_bias)|lm_head\.weight",
+    embedding="wte.weight",
     linear=False,  # its kernels are [in, out], queries, keys and values side by side
 )

@@ -22,13 +22,12 @@ def arguments(config, names):
 
     A sliding window shorter than the positions becomes the max_length: up to there nothing slides.
     """
-    only(config, "hidden_act", "silu")
+    only(config, "hidden_act", "silu", "swish")  # two names of one function
     only(config, "attention_bias", False)  # it would put biases on the output too
     only(config, "mlp_bias", False)
     heads = setting(config, "num_attention_heads")
     length = setting(config, "max_position_embeddings")
-    slides = config.get("model_type") == "mistral" or config.get("use_sliding_window")
-    window = config.get("sliding_window", 4096) if slides else None
+    window = _window(config)
     base, scaling = rotary(config)
     return {
         "vocab_size": setting(config, "vocab_size"),
@@ -46,6 +45,21 @@ def arguments(config, names):
         "qkv_bias": config.get("model_type") == "qwen2",
         "dropout": setting(config, "attention_dropout", 0.0),
     }
+
+
+def _window(config):
+    """How many tokens each looks back to, None for all: what all layers have, or some of Qwen2."""
+    kinds = config.get("layer_types") or []
+    for kind in kinds:
+        only({"layer_types": kind}, "layer_types", "full_attention", "sliding_attention")
+    if config.get("model_type") == "mistral":
+        slides = not kinds or "sliding_attention" in kinds
+    elif config.get("model_type") == "qwen2" and config.get("use_sliding_window"):
+        first = config.get("max_window_layers", 28)  # the layers before it look at everything
+        slides = "sliding_attention" in kinds if kinds else first < setting(config, "num_hidden_layers")
+    else:
+        slides = False
+    return config.get("sliding_window", 4096) if slides else None
 
 
 def rotary(config):
@@ -129,4 +143,5 @@ LLAMA = Family(
     sizes=sizes,
     heads=_heads,
     ignored=_ignored,
+    embedding="embed_tokens.weight",
 )

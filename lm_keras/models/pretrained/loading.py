@@ -1,7 +1,10 @@
 """Reading a checkpoint: configuration, model, weights, tokenizer."""
 
 import contextlib
+import warnings
 from pathlib import Path
+
+import numpy as np
 
 import lm_keras.models
 from lm_keras.errors import InputError
@@ -9,7 +12,7 @@ from lm_keras.files import read_json
 from lm_keras.models.causal_lm import CausalLM
 from lm_keras.models.parts import check_sizes
 from lm_keras.models.pretrained.bert_names import BERT
-from lm_keras.models.pretrained.checkpoint import Checkpoint
+from lm_keras.models.pretrained.checkpoint import Checkpoint, no_foreign
 from lm_keras.models.pretrained.gguf_file import open_gguf
 from lm_keras.models.pretrained.gpt2_names import GPT2
 from lm_keras.models.pretrained.llama_names import LLAMA
@@ -87,7 +90,10 @@ def _family(checkpoint):
 
 
 def _loaded(family, checkpoint, dropout):
-    arguments = family.arguments(checkpoint.config, tensor_names(family, checkpoint))
+    no_foreign(checkpoint.config)
+    plain = tensor_names(family, checkpoint)
+    arguments = family.arguments(checkpoint.config, plain)
+    _untie(family, checkpoint, arguments, plain)
     if dropout is not None:
         arguments["dropout"] = dropout
     check_sizes(**{key: arguments[key] for key in ("vocab_size", "hidden_dim", "num_layers", "num_heads")})
@@ -95,6 +101,22 @@ def _loaded(family, checkpoint, dropout):
     model = getattr(lm_keras.models, family.builder)(**arguments)
     load_weights(model, family, checkpoint, names)
     return model
+
+
+def _untie(family, checkpoint, arguments, names):
+    """A configuration may say "tied" beside a file with another output layer: as transformers 5, the file counts."""
+    both = [names.get(name) for name in (family.embedding, "lm_head.weight")]
+    if family.embedding is None or None in both or not arguments.get("tie_embeddings", True):
+        return
+    if np.array_equal(*map(checkpoint.read, both)):
+        return
+    if "tie_embeddings" not in arguments:
+        raise InputError(f"{both[1]} differs from {both[0]}: an untied output layer, which is not built here")
+    arguments["tie_embeddings"] = False
+    warnings.warn(
+        f"{checkpoint.path}: tie_word_embeddings is true, and {both[1]} differs from {both[0]}; both are used",
+        stacklevel=3,
+    )
 
 
 @contextlib.contextmanager

@@ -36,5 +36,7 @@ def save_pretrained(model, folder):
             save_tokenizer(tokenizer, folder)
             marks = ("pad",) if family.bare else ("bos", "eos", "pad")
             config |= {f"{mark}_token_id": getattr(tokenizer, f"{mark}_id") for mark in marks}
+            if len(getattr(tokenizer, "end_ids", ())) > 1:
+                config["eos_token_id"] = list(tokenizer.end_ids)
         tensors.write_tensors(folder / tensors.SINGLE, *saved_tensors(model, family))
         write_json(folder / CONFIG, config)

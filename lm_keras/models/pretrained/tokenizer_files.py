@@ -1,5 +1,7 @@
 """Reading the tokenizer that comes with a checkpoint."""
 
+import warnings
+
 from lm_keras.errors import InputError
 from lm_keras.files import read_json
 from lm_keras.text import bpe_files, bpe_pipeline
@@ -7,17 +9,35 @@ from lm_keras.text.bpe_tokenizer import BPETokenizer
 from lm_keras.text.wordpiece_tokenizer import WordPieceTokenizer
 
 _FOREIGN = ("tokenizer.model", "spiece.model", "sentencepiece.bpe.model")
-_CUTS = {"gpt-2": "gpt2", "smollm": "gpt2-digits", "llama-bpe": "llama3", "qwen2": "qwen2"}  # llama.cpp's names
+# llama.cpp's names of the ways to cut a text. Of the first group a piece that is a token is that token.
+_LLAMA3 = dict.fromkeys(("llama-bpe", "llama3", "llama-v3", "falcon3", "pixtral"), "llama3")
+_CUTS = {
+    "gpt-2": "gpt2",
+    "phi-2": "gpt2",
+    "smollm": "gpt2-digits",
+    **_LLAMA3,
+    **dict.fromkeys(("qwen2", "deepseek-r1-qwen"), "qwen2"),
+    "default": bpe_pipeline.LLAMA_CPP_DEFAULT,
+}
+# Control tokens at which llama.cpp ends a text, whatever the file's metadata names.
+_ENDS = {
+    *("<|eot_id|>", "<|im_end|>", "<|end|>", "<|return|>", "<|call|>", "<end_of_turn>", "<|endoftext|>", "</s>"),
+    *("<|eom_id|>", "<EOT>", "_<EOT>", "[EOT]", "[EOS]", "<|end_of_text|>", "<end_of_utterance>"),
+    "<｜end▁of▁sentence｜>",
+}
 _CONTROL, _USER_DEFINED, _UNUSED = 3, 4, 5  # llama.cpp's types of tokens
-_CONFIG = "tokenizer_config.json"
+_CONFIG, _GENERATION, _MAP = "tokenizer_config.json", "generation_config.json", "special_tokens_map.json"
 
 
 def folder_tokenizer(folder, config):
     """From tokenizer.json, or vocab.json and merges.txt, or vocab.txt; None without any of them.
 
-    `config`: the content of config.json, for its vocabulary's size and marks. InputError for another kind.
+    `config`: the content of config.json, for its vocabulary's size and marks. A text ends at each id that it,
+    generation_config.json, tokenizer_config.json or special_tokens_map.json names as the end of one. InputError for
+    another kind.
     """
     try:
+        config = {**config, "eos_token_id": [*_ids(config), *_ids(_content(folder / _GENERATION))]}
         if (folder / "tokenizer.json").exists():
             return _from_json(folder / "tokenizer.json", config)
         if (folder / "vocab.json").exists() and (folder / "merges.txt").exists():
@@ -38,30 +58,32 @@ def _from_json(path, config):
     if isinstance(model, dict) and model.get("type") == "WordPiece":
         return WordPieceTokenizer.from_tokenizer_json(path)
     tokens, options = bpe_files.read_tokenizer_json(path)
-    return _byte_level(tokens, options, config)
+    return _byte_level(tokens, options | {"end_ids": _named(path.parent, tokens)}, config)
 
 
 def _from_pair(folder, config):
     tokens, merges = bpe_files.read_pair(folder / "vocab.json", folder / "merges.txt")
     pattern = "qwen2" if config.get("model_type") == "qwen2" else "gpt2"
     special = [token for token in (bpe_pipeline.MARK,) if token in tokens]
-    return _byte_level(tokens, {"merges": merges, "pattern": pattern, "special_tokens": special}, config)
+    options = {"merges": merges, "pattern": pattern, "special_tokens": special, "end_ids": _named(folder, tokens)}
+    return _byte_level(tokens, options, config)
 
 
 def _from_words(folder):
     path = folder / _CONFIG
-    options = read_json(path) if path.exists() else {}
+    options = _content(path)
     lowercase, strip = options.get("do_lower_case", True), options.get("strip_accents")
     return WordPieceTokenizer.from_files(folder / "vocab.txt", lowercase=lowercase, strip_accents=strip)
 
 
 def _byte_level(tokens, options, config):
     """A BPETokenizer with the marks of config.json where its own files name none, and a token for each row."""
-    for name in ("bos_id", "eos_id", "pad_id"):
-        given = config.get(name.replace("id", "token_id"))
-        given = given[0] if isinstance(given, list) and given else given
-        if options.get(name) is None and isinstance(given, int) and given < len(tokens):
-            options[name] = given
+    for name in ("bos", "eos", "pad"):
+        given = [i for i in _ids(config, name) if 0 <= i < len(tokens)]
+        if options.get(f"{name}_id") is None and given:
+            options[f"{name}_id"] = given[0]
+        if name == "eos":
+            options["end_ids"] = [*options["end_ids"], *given]
     if not options.get("add_bos") and bpe_pipeline.MARK in tokens:
         options["bos_id"] = tokens.index(bpe_pipeline.MARK)  # texts have no mark before them, but one between them
     size = config.get("vocab_size")
@@ -82,6 +104,11 @@ def gguf_tokenizer(path, fields, config):
     kind, cut = field("model"), field("pre")
     if kind is None or kind == "none":
         return None
+    if kind == "gpt2" and cut is None:
+        cut = "default"
+        warnings.warn(
+            f"{path} does not say how texts are cut (tokenizer.ggml.pre): as llama.cpp does then", stacklevel=4
+        )
     try:
         if kind != "gpt2" or cut not in _CUTS:
             raise InputError(f"{path} has a {kind} vocabulary cut by {cut!r}; known are gpt2 by {', '.join(_CUTS)}")
@@ -95,10 +122,14 @@ def gguf_tokenizer(path, fields, config):
             "added_tokens": [
                 {"id": i, "content": tokens[i]} | added for i, t in enumerate(types) if t == _USER_DEFINED
             ],
-            "ignore_merges": cut == "llama-bpe",
-            "add_bos": field("add_bos_token", cut == "llama-bpe"),
+            "ignore_merges": cut in _LLAMA3,
+            "add_bos": field("add_bos_token", cut in _LLAMA3),
             "bos_id": field("bos_token_id"),
             "eos_id": field("eos_token_id"),
+            "end_ids": [
+                *(i for i in (field("eot_token_id"), field("eom_token_id")) if i is not None),
+                *(i for i, t in enumerate(types) if t == _CONTROL and tokens[i] in _ENDS),
+            ],
             "pad_id": field("padding_token_id"),
         }
         return _byte_level(tokens, options, config)
@@ -106,6 +137,31 @@ def gguf_tokenizer(path, fields, config):
         raise _or_without(error) from None
     except (TypeError, ValueError) as error:
         raise InputError(f"{path} has a damaged vocabulary ({error}); use another copy") from None
+
+
+def _content(path):
+    """The content of a JSON file that may be missing, {} then; InputError for something else than an object."""
+    content = read_json(path) if path.exists() else {}
+    if not isinstance(content, dict):
+        raise InputError(f"{path} is no configuration; use another copy")
+    return content
+
+
+def _ids(config, name="eos"):
+    """The ids of a mark in a configuration of Hugging Face: one, several or none."""
+    given = config.get(f"{name}_token_id")
+    return [i for i in (given if isinstance(given, list) else [given]) if type(i) is int]
+
+
+def _named(folder, tokens):
+    """The ids of what the tokenizer's own files call the end of a text."""
+    found = []
+    for file in (_CONFIG, _MAP):
+        token = _content(folder / file).get("eos_token")
+        token = token.get("content") if isinstance(token, dict) else token
+        if isinstance(token, str) and token in tokens:
+            found.append(tokens.index(token))
+    return found
 
 
 def _or_without(error):

@@ -7,6 +7,7 @@ from collections.abc import Callable
 import numpy as np
 
 from lm_keras.errors import InputError
+from lm_keras.models.parts import check_finite
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,6 +32,7 @@ class Family:
     ignored: Callable
     linear: bool = True  # kernels are PyTorch's Linear weights, [out, in]
     bare: bool = False  # written without the prefix
+    embedding: str | None = None  # the tensor that is the output layer too, where the two are tied
     renamed: tuple = ()  # pairs: what old checkpoints call a part of a name, and what it is called now
 
 
@@ -66,9 +68,17 @@ def load_weights(model, family, checkpoint, names):
     for weight in model.weights:
         _check_shapes(checkpoint, names, _shapes(family, model, weight, table[weight.path]))
     for weight in model.weights:
-        parts = [checkpoint.read(names[name]) for name in _tuple(table[weight.path])]
+        parts = [_finite(checkpoint, names[name]) for name in _tuple(table[weight.path])]
         parts = [part.T for part in parts] if _turned(family, weight) else parts
         weight.assign(parts[0] if len(parts) == 1 else np.concatenate(parts, axis=-1))
+
+
+def _finite(checkpoint, name):
+    """A tensor; InputError when it holds NaN or infinity, of which every answer would be made."""
+    with np.errstate(over="ignore"):  # a float64 that float32 cannot hold
+        values = checkpoint.read(name)
+    check_finite(name, values, "the model cannot be used, take another copy")
+    return values
 
 
 def saved_tensors(model, family):

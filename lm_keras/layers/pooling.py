@@ -1,0 +1,71 @@
+"""What task heads read of the tokens of a text: all but padding.
+
+Which tokens are padding says an input of the model, `valid` [B, T] (1: a token), or else the mask that Keras hands on
+from layer to layer, as `Embedding(mask_zero=True)` begins one; without both every column is a token.
+"""
+
+import keras
+from keras import layers, ops
+
+from lm_keras.errors import InputError
+
+
+@keras.saving.register_keras_serializable("lm_keras")
+class TokenPooling(layers.Layer):
+    """One vector a text, x [B, T, D] -> [B, D]: the "mean" of its tokens, or the "first" of them.
+
+    A text without any token has the mean 0, and the first column.
+    """
+
+    def __init__(self, pooling, **kwargs):
+        super().__init__(**kwargs)
+        if pooling not in ("first", "mean"):
+            raise InputError(f'pooling is {pooling!r}; it must be "first" or "mean"')
+        self.pooling, self.supports_masking = pooling, True
+
+    def call(self, x, valid=None, mask=None):
+        mask = _tokens(valid, mask)
+        if self.pooling == "first":
+            if mask is None:
+                return x[:, 0]
+            place = ops.argmax(ops.cast(mask, "int32"), axis=1)  # of the first 1
+            return ops.take_along_axis(x, ops.reshape(place, (-1, 1, 1)), axis=1)[:, 0]
+        exact = ops.cast(x, "float32")  # a sum of many tokens, in mixed precision too
+        if mask is None:
+            mean = ops.mean(exact, axis=1)
+        else:
+            weight = ops.cast(mask, "float32")[..., None]
+            mean = ops.sum(exact * weight, axis=1) / ops.maximum(ops.sum(weight, axis=1), 1.0)
+        return ops.cast(mean, x.dtype)
+
+    def compute_mask(self, x, previous_mask=None):
+        return None
+
+    def compute_output_spec(self, x, valid=None, mask=None):
+        return keras.KerasTensor((x.shape[0], x.shape[-1]), self.compute_dtype)
+
+    def get_config(self):
+        return {**super().get_config(), "pooling": self.pooling}
+
+
+@keras.saving.register_keras_serializable("lm_keras")
+class HidePadding(layers.Layer):
+    """Logits [B, T, C], float32; -1e9 at padding, which a softmax over the tokens then never chooses."""
+
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.supports_masking = True
+
+    def call(self, logits, valid=None, mask=None):
+        mask, logits = _tokens(valid, mask), ops.cast(logits, "float32")
+        return logits if mask is None else ops.where(mask[..., None], logits, -1e9)
+
+    def compute_mask(self, logits, previous_mask=None):
+        return None
+
+    def compute_output_spec(self, logits, valid=None, mask=None):
+        return keras.KerasTensor(logits.shape, "float32")
+
+
+def _tokens(valid, mask):
+    return ops.cast(valid, "int32") > 0 if valid is not None else mask
