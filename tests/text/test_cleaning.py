@@ -20,7 +20,7 @@ from lm_keras.text import clean, sentences, words
         ("a\x00b\x07c\x7fd\u200be\ufefff\x9fg", "abcdefg"),
         ("a\tb\u00a0\u2003 c  \r\n  d\r\re", "a b c\nd\n\ne"),
         ("a\n\n\n\n\nb", "a\n\nb"),
-        ("shown<!-- hidden <p>", "shown"),
+        ("shown<!-- hidden <p>", "shown<!-- hidden <p>"),
         ("e\u0301", "é"),
         ("x\ud800y", "x\ufffdy"),
         ("👩‍👧 می‌خواهم", "👩‍👧 می‌خواهم"),
@@ -48,6 +48,113 @@ def test_what_is_no_text_is_one_clear_line(wrong):
             function(wrong)
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "http://x.org/?a=1&region=us&copy=2&para&lt=3",
+        "AT&T, R&D; &c. &copy 2020 &region; &notit; a&b &# &#; &#x; &#1",
+        "if a < b and c > d: x <- y, 5 < 6 <3 <= >",
+        "List<String> Map<K, V> <unk> <|endoftext|> <bob@x.org> <http://x.org/a> <think>so</think> <x:y/>",
+        "Use the `<script>` tag. More.",
+        "Use the <script> tag. More.",
+        'The <style> tag, the "<title>" tag, the <textarea> and the <template> tag. More.',
+        "The <p> tag starts a paragraph, <li> an item, <!-- a comment. More.",
+        "Write `<b>bold</b>` or ``<br>`` and more",
+        "```html\n<p>One</p>\n<!-- no -->\n&lt;\n```",
+        "~~~\n<br>\n~~~",
+        "usage: prog <input> <output> [<source>]",
+        "a stray </b> end, <b, <a href= and </",
+    ],
+)
+def test_plain_text_is_not_damaged(text):
+    assert clean(text) == text
+
+
+@pytest.mark.parametrize(
+    ("raw", "expected"),
+    [
+        ('<a title="a < b">t</a>', "t"),
+        ('<?xml version="1.0"?>x', "x"),
+        ("<?xml version='1.0'?><rss><title>A</title><link>b</link><![CDATA[<p>c</p>d]]></rss>", "A\n\nb\nc\nd"),
+        ("a<svg><path d='1'/><text>x</text><title>t</title></svg>b", "ab"),
+        ("a<template><p>x</p></template><noscript><p>x</p></noscript><iframe>x</iframe><video>x</video>b", "ab"),
+        ("<!doctype html><html><head><title>t</title><style>s</style></head><body>a<my-tag>b</my-tag>", "ab"),
+        ("<!-- saved --> <html><script>if (a</b) x", ""),
+        ("where <math><mi>x</mi><mo>=</mo><annotation>\\x</annotation></math>", "where x="),
+        (
+            "film.<br /><br />The <b>end</b> of List<String>, 5 < 6 <3 <unk>",
+            "film.\n\nThe end of List<String>, 5 < 6 <3 <unk>",
+        ),
+        ("one<br>the <script> tag and more", "one\nthe <script> tag and more"),
+        ("one<br>`<b>x</b> &amp;` and <b>y</b>", "one\n`<b>x</b> &amp;` and y"),
+        ("<p>One<p>Two", "One\n\nTwo"),
+        ("<tr><td>a</td><td>b</td></tr>", "a b"),
+        ("<div>x<svg><title>t</svg>rest</div>", "xrest"),
+        ("<template>a<div>b</template>c", "c"),
+        ("<textarea>a &lt; b <unk></textarea>", "a < b <unk>"),
+        ("<meta charset='iso-8859-1'><p>é &eacute;</p>", "é é"),
+        ("<p>?a=1&region=us</p>", "?a=1&region=us"),
+        ("&amp;lt; &lt;p&gt; &#39; &#x2019; &#128; it&#8217 s &NotEqualTilde;", "&lt; <p> ' ’ € it’ s ≂̸"),
+        ("a&#0;b&#x110000;c&#xD800;d&#13;e&#7;&shy;f&zwnj;", "a\ufffdb\ufffdc\ufffdd\nef\u200c"),
+        (f"&#{'9' * 5000};", f"&#{'9' * 5000};"),
+    ],
+)
+def test_markup_is_read_by_a_parser(raw, expected):
+    assert clean(raw) == expected
+
+
+@pytest.mark.parametrize(
+    ("raw", "as_html", "as_text"),
+    [
+        ("a<unk>b", "ab", "a<unk>b"),
+        ("a <!-- b", "a", "a <!-- b"),
+        ("a<script>b", "a", "a<script>b"),
+        ("a<template><div>b</template>c", "abc", "a<template><div>b</template>c"),
+        ("`<b>a</b>` &amp;  b", "`a` & b", "`<b>a</b>` &amp; b"),
+        ("a < b", "a < b", "a < b"),
+    ],
+)
+def test_the_caller_may_say_whether_it_is_html(raw, as_html, as_text):
+    assert clean(raw, html=True) == as_html and clean(raw, html=False) == as_text
+
+
+def test_another_html_is_one_clear_line():
+    with pytest.raises(InputError, match="^html is True, False or None .*, got 'yes'$"):
+        clean("a", html="yes")
+
+
+@given(st.text(st.characters(exclude_characters="<&")))
+def test_text_without_marks_is_only_tidied_and_once(text):
+    assert clean(text) == clean(text, html=False) == clean(clean(text))
+
+
+PIECES = st.sampled_from(
+    ["<b>", "</b>", "<p>", "<br/>", "<!--", "-->", "<script>", "</script>", "<svg>", "<td>", "<a x='", "'>", "`",
+     "```\n", "&amp;", "&#", "<![CDATA[", "]]>", "<?xml ", "<!doctype html>", "<unk>", "\x00", "\ud800", "x ", "\n"]
+)  # fmt: skip
+
+
+@given(st.lists(PIECES | st.text(max_size=3), max_size=30).map("".join), st.sampled_from([None, True, False]))
+def test_any_mixture_of_markup_is_read(raw, html):
+    text = clean(raw, html=html)
+    text.encode()
+    assert unicodedata.is_normalized("NFC", text)
+
+
 def test_clean_takes_linear_time():
-    for part in ("<a ", "<a x='", "<!--", "<script>", "&", "<p", "\n \n", '<a "'):
-        clean(part * 20_000)
+    for part in (
+        "<a ",
+        "<a x='",
+        "<!--",
+        "<script>",
+        "&",
+        "<p",
+        "\n \n",
+        '<a "',
+        "<i x=1><p>",
+        "`a\n",
+        "```\n",
+        "<div>",
+    ):
+        clean(part * 5_000)
+        clean("<br>" + part * 5_000)
