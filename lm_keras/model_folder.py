@@ -1,15 +1,18 @@
 """A model and its tokenizer as a folder: config.json, model.safetensors, tokenizer.json."""
 
+import contextlib
+import math
 from pathlib import Path
 
 import numpy as np
 
 import lm_keras
 import lm_keras.models
-from lm_keras.errors import InputError
-from lm_keras.files import read_json, read_tensors, write_json, write_tensors
+from lm_keras.errors import InputError, naming
+from lm_keras.files import opened_tensors, read_json, tensor_shapes, write_json, write_tensors
+from lm_keras.models.limits import weights_within
 
-CONFIG, WEIGHTS = "config.json", "model.safetensors"
+CONFIG, WEIGHTS, CHECKPOINT = "config.json", "model.safetensors", "checkpoint.safetensors"
 
 
 def save_config(model, tokenizer, folder):
@@ -36,23 +39,30 @@ def build(folder):
     if not (folder / CONFIG).exists():
         raise InputError(f"{folder} has no {CONFIG}, so it is no run; give a folder that was trained or saved")
     config = read_json(folder / CONFIG)
-    try:
+    with naming(folder / CONFIG), _room(folder):
         model = lm_keras.models.CausalLM.from_config(config)
-    except (KeyError, TypeError, AttributeError) as error:
-        raise InputError(f"{folder / CONFIG} describes no model of this version ({error}); train it again") from None
     return model, load_tokenizer(folder)
+
+
+def _room(folder):
+    """The limit of what the config may ask for: what the file of its weights, or of its training, has numbers for."""
+    shapes = next((tensor_shapes(folder / name) for name in (WEIGHTS, CHECKPOINT) if (folder / name).exists()), None)
+    if shapes is None:
+        return contextlib.nullcontext()
+    # Quantized weights are made as floats first, and int4 holds two numbers in a byte.
+    return weights_within(4 * sum(map(math.prod, shapes.values())) + 1000, 3 * len(shapes) + 10)
 
 
 def load(folder):
     """`(model, tokenizer)` with the saved weights; InputError when something is missing or does not fit."""
-    model, tokenizer = build(folder)
     path = Path(folder) / WEIGHTS
-    if not path.exists():
+    if (Path(folder) / CONFIG).exists() and not path.exists():
         raise InputError(f"{folder} holds an unfinished run without {WEIGHTS}; go on with `lm-keras train --resume`")
-    tensors, _ = read_tensors(path)
-    shapes = {weight.path: tuple(weight.shape) for weight in model.weights}
-    if shapes != {name: tensor.shape for name, tensor in tensors.items()}:
-        raise InputError(f"{path} does not hold the weights that {CONFIG} describes; use another copy")
-    for weight in model.weights:
-        weight.assign(tensors[weight.path])
+    model, tokenizer = build(folder)
+    with opened_tensors(path) as file:
+        shapes = {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
+        if shapes != {weight.path: tuple(weight.shape) for weight in model.weights}:
+            raise InputError(f"{path} does not hold the weights that {CONFIG} describes; use another copy")
+        for weight in model.weights:
+            weight.assign(file.get_tensor(weight.path))
     return model, tokenizer

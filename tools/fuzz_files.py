@@ -3,9 +3,10 @@
     python tools/fuzz_files.py --kind gguf --seconds 360 --seed 1
     python tools/fuzz_files.py --replay tests/hostile/x.json
 
-A case is a small valid file of that kind, changed at random, and read by the public function. It may succeed or end in
-an InputError of one line; anything else (another exception, a crash, more than 6 GB, more than 30 seconds, an attempt
-to run something or to write elsewhere) is a failure, which is written to --out as one JSON file and can be replayed.
+A case is a small valid file of that kind, changed at random, and read by the public function. It may succeed or end
+in an InputError of one line; anything else (another exception, a crash, more than 6 GB, more than 30 seconds, an
+attempt to run something or to write elsewhere) is a failure, which is written to --out as one JSON file and can be
+replayed.
 Case n of a seed is always the same. docs/security.md has the counts.
 """
 
@@ -224,7 +225,7 @@ KINDS = {  # name: what makes valid folders, what reads one, the files that are 
 
 
 def watch_for_code(scratch, report):
-    """Calls `report` when anything is run, fetched or unpickled, and when something outside of `scratch` is changed."""
+    """Calls `report` when anything is run, fetched or unpickled, or something outside of `scratch` is changed."""
     folders = (sys.prefix, sys.base_prefix, str(Path(os.__file__).parent), str(Path.cwd()), scratch)
     trusted = tuple(os.path.realpath(folder) for folder in folders)
     running = ("os.system", "os.exec", "os.posix_spawn", "os.fork", "subprocess.Popen", "ctypes.dlopen")
@@ -242,7 +243,9 @@ def watch_for_code(scratch, report):
             found = True
         elif event in changing and isinstance(arguments[0], (str, bytes)):
             writes = event != "open" or (arguments[2] or 0) & (os.O_WRONLY | os.O_RDWR | os.O_CREAT)
-            found = writes and not os.path.realpath(os.fsdecode(arguments[0])).startswith((scratch, "/dev/null"))
+            folder = f"/proc/self/fd/{arguments[-1]}/" if event != "open" and isinstance(arguments[-1], int) else ""
+            path = (folder if "/-1/" not in folder else "") + os.fsdecode(arguments[0])
+            found = writes and not os.path.realpath(path).startswith((scratch, "/dev/null"))
         elif event == "exec":
             name = arguments[0].co_filename
             found = not name.startswith("<") and not os.path.realpath(name).startswith(trusted)
@@ -294,8 +297,9 @@ def work(kind, seed, first, scratch):
 
     resource.setrlimit(resource.RLIMIT_AS, (LIMIT, LIMIT))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    out, sys.stdout = os.fdopen(os.dup(1), "w"), open(os.devnull, "w")
-    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
+    out, nothing = os.fdopen(os.dup(1), "w"), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nothing, 1)
+    os.dup2(nothing, 2)
     warnings.simplefilter("ignore")
     valid, (_, read, _), found = json.loads((Path(scratch) / "valid.json").read_text()), KINDS[kind], []
     valid = {name: {k: base64.b64decode(v) for k, v in files.items()} for name, files in valid.items()}
@@ -339,7 +343,13 @@ def fuzz(kind, seconds, seed, out, scratch):
     subprocess.run([sys.executable, __file__, "--kind", kind, "--make", scratch], check=True, env=ENVIRONMENT)
     valid = json.loads((Path(scratch) / "valid.json").read_text())
     valid = {name: {k: base64.b64decode(v) for k, v in files.items()} for name, files in valid.items()}
-    counts, alike, slowest, first, end = collections.Counter(), collections.Counter(), 0.0, 0, time.monotonic() + seconds
+    counts, alike, slowest, first, end = (
+        collections.Counter(),
+        collections.Counter(),
+        0.0,
+        0,
+        time.monotonic() + seconds,
+    )
 
     def failed(number, what, said):
         variant, files = case_files(kind, valid, seed, number)
@@ -352,7 +362,9 @@ def fuzz(kind, seconds, seed, out, scratch):
         (out / f"{kind}-{seed}-{number}.json").write_text(json.dumps(case | {"what": what}) + "\n")
         alike[what] += 1
         if alike[what] <= 3:
-            print(f"{kind} case {number} ({variant}, {', '.join([*changed, *gone])}): {what}: {said!r:.300}", flush=True)
+            print(
+                f"{kind} case {number} ({variant}, {', '.join([*changed, *gone])}): {what}: {said!r:.300}", flush=True
+            )
 
     while time.monotonic() < end:
         command = [
@@ -378,7 +390,7 @@ def fuzz(kind, seconds, seed, out, scratch):
             number, _, *result = json.loads(line)
             if result:
                 what, said, took = result
-                slowest = max(slowest, took)
+                slowest = max(slowest, (took, number))
                 counts[what if what in ("valid", "InputError") else "failures"] += 1
                 if what not in ("valid", "InputError"):
                     failed(number, what, said)
@@ -395,8 +407,9 @@ def fuzz(kind, seconds, seed, out, scratch):
         first = number
     cases = sum(counts.values())
     print(
-        f"{kind}: {cases} cases in {seconds} s (seed {seed}), {counts['valid']} valid, {counts['InputError']} InputError, "
-        f"{counts['failures']} failures; {cases / seconds:.1f} cases/s, slowest {slowest:.1f} s",
+        f"{kind}: {cases} cases in {seconds} s (seed {seed}), {counts['valid']} valid, "
+        f"{counts['InputError']} InputError, {counts['failures']} failures; {cases / seconds:.1f} cases/s, "
+        f"slowest {slowest[0]:.1f} s (case {slowest[1]})",
         flush=True,
     )
     return counts["failures"]

@@ -2,13 +2,16 @@
 
 import dataclasses
 import importlib
-import zipfile
 
 import keras
 
 import lm_keras.models
-from lm_keras.errors import InputError
+from lm_keras.errors import InputError, damaged
+from lm_keras.models.keras_file import check_file
+from lm_keras.models.limits import check_arguments, weights_within
 from lm_keras.models.quantized import quantization_of, quantize_again, quietly
+
+_POLICIES = ("float32", "float16", "bfloat16", "mixed_float16", "mixed_bfloat16", "float64")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,13 +59,20 @@ class BuiltModel(keras.Model):
 
     @classmethod
     def from_config(cls, config, custom_objects=None):
-        if config["builder"] not in lm_keras.models.__all__ or not config["builder"].startswith("build_"):
-            name = config["builder"]
+        """Calls the builder again; InputError, whatever the values are, for those that `get_config` did not give."""
+        with damaged("the configuration of the model"):
+            return cls._from_config(config)
+
+    @classmethod
+    def _from_config(cls, config):
+        name = config["builder"]
+        if not isinstance(name, str) or name not in lm_keras.models.__all__ or not name.startswith("build_"):
             raise InputError(f"this lm_keras has no builder {name!r}; use the version that saved the model")
-        builder = getattr(lm_keras.models, config["builder"])
+        builder = getattr(lm_keras.models, name)
+        check_arguments(config["arguments"])
         before = keras.config.dtype_policy()
         try:
-            keras.config.set_dtype_policy(config.get("dtype", before))
+            keras.config.set_dtype_policy(_policy(config.get("dtype", before.name)))
             model = builder(**config["arguments"], name=config["name"])
         finally:
             keras.config.set_dtype_policy(before)
@@ -73,14 +83,25 @@ class BuiltModel(keras.Model):
         return model
 
 
+def _policy(name):
+    """InputError for what no model computes in, as numbers of that type could not be."""
+    if name not in _POLICIES:
+        raise InputError(f"dtype is {name!r}; it must be one of {', '.join(_POLICIES)}")
+    return name
+
+
 def load_model(path):
     """The model of a .keras file, whatever builder or head of this library made it; not compiled, as `fit` takes it.
 
-    `keras.models.load_model` reads such files too, once the classes in them have been imported; this imports them.
-    Raises InputError for what is no .keras file.
+    `keras.models.load_model` reads such files too, once the classes in them have been imported; this imports them,
+    and compares the sizes in the file with each other before anything is made of them. Of classes, a file may name
+    those of Keras that compute and those registered with Keras; Python code in a file is never run.
+    Raises InputError for what is no .keras file, or is damaged.
     """
-    if not zipfile.is_zipfile(path):
-        raise InputError(f"{path} is no .keras file, or a damaged one; give one that `model.save` wrote")
     for module in ("causal_lm", "seq2seq"):
         importlib.import_module(f"lm_keras.models.{module}")
-    return keras.models.load_model(path, compile=False)
+    with damaged(path):
+        numbers, weights = check_file(path)
+        # Quantized weights are made as floats first, and int4 holds two numbers in a byte.
+        with weights_within(4 * numbers + 1000, 3 * weights + 10):
+            return keras.models.load_model(path, compile=False, safe_mode=True)
