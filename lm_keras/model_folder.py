@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import math
 import shutil
 import tempfile
 from pathlib import Path
@@ -10,11 +11,13 @@ import numpy as np
 
 import lm_keras
 import lm_keras.models
-from lm_keras.errors import InputError
-from lm_keras.files import claimed, read_json, read_tensors, write_json, write_tensors, writing
+from lm_keras.errors import InputError, naming
+from lm_keras.files import claimed, opened_tensors, read_json, tensor_shapes, write_json, write_tensors, writing
+from lm_keras.models.limits import weights_within
 from lm_keras.models.parts import check_finite
-from lm_keras.saved_kinds import CONFIG, WEIGHTS, kind_of, refusal
+from lm_keras.saved_kinds import CHECKPOINT, CONFIG, WEIGHTS, kind_of, refusal
 
+DIVERGED = "the training has diverged: train again with a lower learning rate"
 STAGED = ".save-"  # begins the name of a folder of files that are not yet in their place
 
 
@@ -99,14 +102,18 @@ def build(folder):
     if kind != "language model" and not kind.startswith("unfinished") and kind != "no weights":
         raise refusal(folder, kind)
     config = read_json(folder / CONFIG)
-    try:
+    with naming(folder / CONFIG), _room(folder):
         model = lm_keras.models.CausalLM.from_config(config)
-    except (KeyError, TypeError, AttributeError) as error:
-        raise InputError(
-            f"{folder / CONFIG} describes no language model of this version of lm_keras ({error}); use another copy, "
-            "or the version that saved it"
-        ) from None
     return model, load_tokenizer(folder)
+
+
+def _room(folder):
+    """The limit of what the config may ask for: what the file of its weights, or of its training, has numbers for."""
+    shapes = next((tensor_shapes(folder / name) for name in (WEIGHTS, CHECKPOINT) if (folder / name).exists()), None)
+    if shapes is None:
+        return contextlib.nullcontext()
+    # Quantized weights are made as floats first, and int4 holds two numbers in a byte.
+    return weights_within(4 * sum(map(math.prod, shapes.values())) + 1000, 3 * len(shapes) + 10)
 
 
 def load(folder):
@@ -117,12 +124,15 @@ def load(folder):
     model, tokenizer = build(folder)
     if not path.exists():
         raise InputError(f"{path} does not exist; use another copy")
-    tensors, _ = read_tensors(path)
-    shapes = {weight.path: tuple(weight.shape) for weight in model.weights}
-    if shapes != {name: tensor.shape for name, tensor in tensors.items()}:
-        raise InputError(f"{path} does not hold the weights that {CONFIG} describes; use another copy")
-    for name, tensor in tensors.items():
-        check_finite(f"{name} in {path}", tensor, "the training has diverged: train again with a lower learning rate")
-    for weight in model.weights:
-        weight.assign(tensors[weight.path])
+    with opened_tensors(path) as file:
+        shapes = {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
+        if shapes != {weight.path: tuple(weight.shape) for weight in model.weights}:
+            raise InputError(f"{path} does not hold the weights that {CONFIG} describes; use another copy")
+        for weight in model.weights:
+            tensor, advice = (
+                file.get_tensor(weight.path),
+                "the training has diverged: train again with a lower learning rate",
+            )
+            check_finite(f"{weight.path} in {path}", tensor, advice)
+            weight.assign(tensor)
     return model, tokenizer

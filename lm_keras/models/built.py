@@ -1,16 +1,19 @@
 """A functional model that saves as the call that built it."""
 
 import dataclasses
-import zipfile
 
 import keras
 import numpy as np
 
 import lm_keras.models
-from lm_keras.errors import InputError
+from lm_keras.errors import InputError, damaged
+from lm_keras.models.keras_file import check_file
+from lm_keras.models.limits import check_arguments, weights_within
 from lm_keras.models.logits_model import LogitsModel
 from lm_keras.models.parts import check_finite
 from lm_keras.models.quantized import quantization_of, quantize_again, quietly
+
+_POLICIES = ("float32", "float16", "bfloat16", "mixed_float16", "mixed_bfloat16", "float64")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,13 +64,20 @@ class BuiltModel(LogitsModel):
 
     @classmethod
     def from_config(cls, config, custom_objects=None):
-        if config["builder"] not in lm_keras.models.__all__ or not config["builder"].startswith("build_"):
-            name = config["builder"]
+        """Calls the builder again; InputError, whatever the values are, for those that `get_config` did not give."""
+        with damaged("the configuration of the model"):
+            return cls._from_config(config)
+
+    @classmethod
+    def _from_config(cls, config):
+        name = config["builder"]
+        if not isinstance(name, str) or name not in lm_keras.models.__all__ or not name.startswith("build_"):
             raise InputError(f"this lm_keras has no builder {name!r}; use the version that saved the model")
-        builder = getattr(lm_keras.models, config["builder"])
+        builder = getattr(lm_keras.models, name)
+        check_arguments(config["arguments"])
         before = keras.config.dtype_policy()
         try:
-            keras.config.set_dtype_policy(config.get("dtype", before))
+            keras.config.set_dtype_policy(_policy(config.get("dtype", before.name)))
             model = builder(**config["arguments"], name=config["name"])
         finally:
             keras.config.set_dtype_policy(before)
@@ -78,15 +88,26 @@ class BuiltModel(LogitsModel):
         return model
 
 
+def _policy(name):
+    """InputError for what no model computes in, as numbers of that type could not be."""
+    if name not in _POLICIES:
+        raise InputError(f"dtype is {name!r}; it must be one of {', '.join(_POLICIES)}")
+    return name
+
+
 def load_model(path):
     """The model of a .keras file, whatever builder or head of this library made it; not compiled, as `fit` takes it.
 
-    After `import lm_keras`, `keras.models.load_model` reads such files too, with what they were compiled with.
-    Raises InputError for what is no .keras file, and for weights that are not finite.
+    After `import lm_keras`, `keras.models.load_model` reads such files too, with what they were compiled with. This
+    compares the sizes in the file with each other before anything is made of them. Of classes, a file may name
+    those of Keras that compute and those registered with Keras; Python code in a file is never run.
+    Raises InputError for what is no .keras file, or is damaged, and for weights that are not finite.
     """
-    if not zipfile.is_zipfile(path):
-        raise InputError(f"{path} is no .keras file, or a damaged one; give one that `model.save` wrote")
-    model = keras.models.load_model(path, compile=False)
+    with damaged(path):
+        numbers, weights = check_file(path)
+        # Quantized weights are made as floats first, and int4 holds two numbers in a byte.
+        with weights_within(4 * numbers + 1000, 3 * weights + 10):
+            model = keras.models.load_model(path, compile=False, safe_mode=True)
     for weight in model.weights:
         advice = "the training has diverged, train again with a lower learning rate (Keras' own load_model reads it)"
         check_finite(f"{weight.path} in {path}", np.asarray(weight), advice)

@@ -14,6 +14,8 @@ import keras
 from lm_keras.errors import InputError
 
 MODES = ("int8", "int4")
+_CONFIGS = ("Int8QuantizationConfig", "Int4QuantizationConfig")
+_ROUNDING = ("AbsMaxQuantizer",)  # what a configuration may hold
 
 
 def quantization_of(model):
@@ -34,9 +36,21 @@ def quantize_again(model, groups):
     layers = {layer.path: layer for layer in _layers(model)}
     with quietly():
         for group in groups:
-            config = keras.saving.deserialize_keras_object(group["config"])
+            config = _config(group["config"])
             for path in group["layers"]:
                 layers[path].quantize(config.mode, config=config)
+
+
+def _config(content):
+    """Keras' quantization config of what `quantization_of` told; InputError for the name of any other class."""
+    inner = content.get("config") if isinstance(content, dict) else None
+    parts = [part for part in inner.values() if isinstance(part, dict)] if isinstance(inner, dict) else []
+    for part, known in ((content, _CONFIGS), *((part, _ROUNDING) for part in parts)):
+        name = part.get("class_name") if isinstance(part, dict) else part
+        ours = isinstance(part, dict) and part.get("module") == "keras.quantizers" and not part.get("registered_name")
+        if name not in known or not ours:
+            raise InputError(f"the configuration names the quantization {name!r}; known are {', '.join(_CONFIGS)}")
+    return keras.saving.deserialize_keras_object(content)
 
 
 def weight_only(mode):

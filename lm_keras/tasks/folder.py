@@ -4,7 +4,7 @@ import importlib
 import tempfile
 from pathlib import Path
 
-from lm_keras.errors import InputError, naming
+from lm_keras.errors import InputError, damaged, naming
 from lm_keras.files import claimed, read_json, write_json
 from lm_keras.models import load_model
 from lm_keras.saved_kinds import TASK, kind_of, refusal
@@ -53,24 +53,15 @@ def load(folder):
             raise InputError(f"{folder} has no {TASK}; give a folder that `lm_keras.tasks.save` wrote")
         raise refusal(folder, kind, "lk.tasks.load takes a folder of lk.tasks.save")
     content = read_json(folder / TASK)
-    damaged = f"{folder / TASK} describes no text model of this version; save it again"
-    try:
-        kind, options, names = (
-            content["task"],
-            dict(content["options"]),
-            [str(name) for name in content["tokenizers"]],
-        )
+    with damaged(folder / TASK, "save it again"):
+        kind, options, names = content["task"], dict(content["options"]), list(content["tokenizers"])
+        if kind not in KINDS:
+            raise InputError(f"{folder / TASK} holds a {kind!r}, no text model of this version; save it again")
         bundle = getattr(importlib.import_module(f"lm_keras.tasks.{KINDS[kind]}"), kind)
-    except (KeyError, TypeError, ValueError):
-        raise InputError(damaged) from None
-    tokenizers = [load_tokenizer(folder / name) for name in names]
-    try:
-        model = load_model(folder / MODEL)
-    except (TypeError, ValueError) as error:  # a layer of the user's own, or code that a file may not hold
-        told = " ".join(str(error).split())[:200]
-        raise InputError(f"{folder / MODEL} needs classes that are not registered here: {told}") from None
-    with naming(folder):
-        try:
-            return bundle(model, *tokenizers, **options)
-        except TypeError:
-            raise InputError(damaged) from None
+        for name in names:
+            if not isinstance(name, str) or Path(name).name != name:
+                raise InputError(f"{folder / TASK} names the tokenizer {name!r}, no folder beside it; save it again")
+        tokenizers = [load_tokenizer(folder / name) for name in names]
+    model = load_model(folder / MODEL)
+    with naming(folder), damaged(TASK, "it holds no text model of this version; save it again"):
+        return bundle(model, *tokenizers, **options)

@@ -54,6 +54,7 @@ def load_checkpoint(folder, net, steps_per_epoch):
     """
     path = Path(folder) / NAME
     tensors, progress = read_tensors(path)
+    _check_progress(path, progress)
     best = [tensors.pop(name) for name in sorted(tensors) if name.startswith("best/")]
     variables = training_variables(net)
     if {n: tuple(v.shape) for n, v in variables.items()} != {n: t.shape for n, t in tensors.items()}:
@@ -66,3 +67,17 @@ def load_checkpoint(folder, net, steps_per_epoch):
     for name, variable in variables.items():
         variable.assign(tensors[name])
     return progress, best or None
+
+
+def _check_progress(path, progress):
+    """InputError unless the place of the run is what `RunState.save` wrote: who changed the file is not known."""
+    number, numbers = (int, float), progress.get("logged", [0, 0.0]) if isinstance(progress, dict) else None
+    kinds = {"step": int, "steps_per_epoch": int, "epochs": list, "stopped": bool, "waited": int}
+    whole = isinstance(progress, dict) and all(isinstance(progress.get(name), kind) for name, kind in kinds.items())
+    whole = whole and isinstance(progress.get("best_loss", ""), (*number, type(None)))
+    whole = whole and isinstance(numbers, list) and len(numbers) == 2 and all(isinstance(n, number) for n in numbers)
+    if not whole or progress["step"] < 0 or progress["steps_per_epoch"] < 1:
+        raise InputError(f"{path} is damaged: its place in the run is none; use another copy, or start again")
+    for logs in progress["epochs"]:
+        if not isinstance(logs, dict) or not all(isinstance(value, number) for value in logs.values()):
+            raise InputError(f"{path} is damaged: an epoch in it has no measures; use another copy, or start again")

@@ -38,9 +38,14 @@ class RunState(keras.callbacks.Callback):
         self.stopped, self.waited, self.saved = progress["stopped"], progress["waited"], progress["step"]
         self.logged = tuple(progress.get("logged", self.logged))
         self.best_loss = math.inf if progress["best_loss"] is None else progress["best_loss"]
-        self.best_weights = best_weights
+        self.best_weights = self._fitting(best_weights)
         if self.step % self.steps_per_epoch:
             self._metrics = [np.asarray(v) for v in self.net.metrics_variables]
+
+    def _fitting(self, weights):
+        if weights is not None and [w.shape for w in weights] != [tuple(w.shape) for w in self.trained.weights]:
+            raise InputError("the checkpoint holds best weights of another model; give the settings of the run")
+        return weights
 
     def save(self):
         progress = {

@@ -2,7 +2,6 @@
 
 import math
 import mmap
-import struct
 
 import numpy as np
 
@@ -22,6 +21,7 @@ _NUMBERS = {
     12: "<f8",
 }
 _STRING, _ARRAY = 8, 9
+_WIDEST, _MOST_DIMS, _DEEPEST = 1 << 20, 4, 4  # bytes of an alignment, axes of a tensor, arrays within each other
 
 
 def read_header(path):
@@ -41,11 +41,13 @@ def read_header(path):
             cursor.check(num_tensors + num_fields, 12)
             fields = {cursor.string(): cursor.value(cursor.number("<u4")) for _ in range(num_fields)}
             tensors = {cursor.string(): cursor.tensor() for _ in range(num_tensors)}
-            step = int(fields.get("general.alignment", 32))
+            step = fields.get("general.alignment", 32)
+            if not isinstance(step, int) or not 0 < step <= _WIDEST:
+                raise ValueError(f"an alignment of {step!r} bytes")
             start = -(-cursor.place // step) * step
         except InputError:
             raise
-        except (ValueError, TypeError, KeyError, ZeroDivisionError, struct.error, RecursionError) as error:
+        except (ValueError, TypeError, KeyError, ArithmeticError, RecursionError) as error:
             raise InputError(f"{path} is damaged or cut short ({error}); use another copy") from None
     return fields, {name: (shape, kind, start + place) for name, (shape, kind, place) in tensors.items()}
 
@@ -76,7 +78,7 @@ class _Cursor:
         self.place += length
         return self.data[self.place - length : self.place].decode("utf-8", errors="replace")
 
-    def value(self, kind):
+    def value(self, kind, depth=0):
         if kind == _STRING:
             return self.string()
         if kind != _ARRAY:
@@ -85,10 +87,14 @@ class _Cursor:
         if inner in _NUMBERS:
             return self.numbers(_NUMBERS[inner], count)
         self.check(count, 8)
-        return [self.value(inner) for _ in range(count)]
+        if depth == _DEEPEST:
+            raise ValueError("arrays within arrays within arrays")
+        return [self.value(inner, depth + 1) for _ in range(count)]
 
     def tensor(self):
         dims = self.number("<u4")
+        if not 0 < dims <= _MOST_DIMS:
+            raise ValueError(f"a tensor of {dims} dimensions")
         shape = tuple(self.numbers("<u8", dims)[::-1])
         if math.prod(shape) > 2**40:
             raise ValueError(f"a tensor of shape {shape}")

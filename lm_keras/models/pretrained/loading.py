@@ -1,15 +1,17 @@
 """Reading a checkpoint: configuration, model, weights, tokenizer."""
 
 import contextlib
+import math
 import warnings
 from pathlib import Path
 
 import numpy as np
 
 import lm_keras.models
-from lm_keras.errors import InputError
+from lm_keras.errors import InputError, damaged
 from lm_keras.files import read_json
 from lm_keras.models.causal_lm import CausalLM
+from lm_keras.models.limits import check_arguments, weights_within
 from lm_keras.models.parts import check_sizes
 from lm_keras.models.pretrained.bert_names import BERT
 from lm_keras.models.pretrained.checkpoint import Checkpoint, no_foreign
@@ -33,11 +35,13 @@ def load_pretrained(path, *, tokenizer=True, dropout=None):
     checkpoint's own. Raises InputError when something is missing, damaged, or not built here.
     """
     path = Path(path)
-    checkpoint, read_tokenizer = (_open_folder if path.is_dir() else _open_file)(path)
+    with damaged(path):
+        checkpoint, read_tokenizer = (_open_folder if path.is_dir() else _open_file)(path)
     family = _family(checkpoint)
     with _naming(path):
         model = _loaded(family, checkpoint, dropout)
-    words = read_tokenizer() if tokenizer else None
+    with damaged(f"the tokenizer of {path}"):
+        words = read_tokenizer() if tokenizer else None
     if isinstance(model, CausalLM):
         from lm_keras.language_model import LanguageModel
 
@@ -98,7 +102,9 @@ def _loaded(family, checkpoint, dropout):
         arguments["dropout"] = dropout
     check_sizes(**{key: arguments[key] for key in ("vocab_size", "hidden_dim", "num_layers", "num_heads")})
     names = fitting_names(family, checkpoint, arguments)
-    model = getattr(lm_keras.models, family.builder)(**arguments)
+    with weights_within(sum(map(math.prod, checkpoint.shapes.values())), len(checkpoint.shapes)):
+        check_arguments(arguments)
+        model = getattr(lm_keras.models, family.builder)(**arguments)
     load_weights(model, family, checkpoint, names)
     return model
 
@@ -126,6 +132,8 @@ def _naming(path):
         yield
     except InputError as error:
         raise InputError(f"{path}: {error}") from None
-    except (TypeError, ValueError) as error:
+    except MemoryError:
+        raise
+    except Exception as error:  # a value of config.json may be any JSON, and its author has not read our checks
         what = str(error).partition("\n")[0]
-        raise InputError(f"{path} has a configuration with impossible values ({what})") from None
+        raise InputError(f"{path} has a configuration with impossible values ({what})") from error

@@ -1,0 +1,109 @@
+"""What stands in a .keras file, a zip archive of a configuration and weights, before Keras makes anything of it."""
+
+import io
+import math
+import zipfile
+from pathlib import Path
+
+import keras
+
+from lm_keras.errors import InputError
+from lm_keras.files import MOST_JSON, parsed
+
+CONFIG, WEIGHTS = "config.json", "model.weights.h5"
+_SMALL, _EXPANSION = 64 << 20, 20  # bytes that any member may have, and how often its compressed size beyond
+_MODULES = {"keras", "builtins"} | {
+    f"keras.{name}"
+    for name in (
+        *("activations", "constraints", "dtype_policies", "initializers", "layers", "losses", "metrics", "models"),
+        *("ops", "optimizers", "optimizers.schedules", "quantizers", "random", "regularizers"),
+    )
+}
+_INNER = ("keras.src.models.", "keras.src.ops.", "keras.src.layers.", "keras.src.random.")
+_FOREIGN = {
+    "Lambda",
+    "TFSMLayer",
+    "TorchModuleWrapper",
+    "JaxLayer",
+    "FlaxLayer",
+    "__lambda__",
+}  # run code of a file's
+
+
+def check_file(path):
+    """`(numbers, weights)`: how many numbers the weights of a file have, and how many weights there are.
+
+    Raises InputError for what is no .keras file, for one that expands out of proportion, and for one that names
+    classes or functions that are neither of Keras' that compute nor registered.
+    """
+    if not zipfile.is_zipfile(path):
+        raise InputError(f"{path} is no .keras file, or a damaged one; give one that `model.save` wrote")
+    with zipfile.ZipFile(path) as archive:
+        members = {info.filename: info for info in archive.infolist()}
+        stored = sum(info.compress_size for info in archive.infolist())
+        for info in archive.infolist():
+            if info.file_size > _SMALL + _EXPANSION * info.compress_size or stored > Path(path).stat().st_size:
+                raise InputError(
+                    f"{path}: {info.filename} of {info.compress_size:,} bytes would expand to {info.file_size:,}; "
+                    "no model is compressed so much"
+                )
+        for name in (CONFIG, WEIGHTS):
+            if name not in members:
+                raise InputError(f"{path} has no {name}, so it is no .keras file that `model.save` wrote")
+        if members[CONFIG].file_size > MOST_JSON:
+            raise InputError(f"{path} has a {CONFIG} of {members[CONFIG].file_size:,} bytes; use another copy")
+        _check_classes(path, parsed(archive.read(CONFIG)))
+        plain = members[WEIGHTS].compress_type == zipfile.ZIP_STORED  # else going back in it means reading it again
+        with archive.open(WEIGHTS) if plain else io.BytesIO(archive.read(WEIGHTS)) as file:
+            return _weights(path, file, members[WEIGHTS].file_size)
+
+
+def _check_classes(path, config):
+    """InputError for a class or function that is not to be made of a file."""
+    level = [config]
+    while level:
+        for part in level:
+            if isinstance(part, dict) and "class_name" in part and "config" in part:
+                _check_class(path, part)
+        level = [
+            inner
+            for part in level
+            for inner in (part.values() if isinstance(part, dict) else part)
+            if isinstance(inner, (dict, list))
+        ]
+
+
+def _check_class(path, part):
+    module, name, registered = (part.get(key) for key in ("module", "class_name", "registered_name"))
+    names = [name, registered, part["config"] if name == "function" else None]
+    if any(each is not None and not isinstance(each, str) for each in (module, name, registered)):
+        raise InputError(f"{path} is damaged: the name of a class is {part.get('class_name')!r}; use another copy")
+    if _FOREIGN.intersection(each for each in names if isinstance(each, str)):
+        raise InputError(f"{path} holds a {name}, which would run code of the file; build the model without it")
+    if any(isinstance(each, str) and keras.saving.get_registered_object(each) is not None for each in names):
+        return
+    if module is not None and module not in _MODULES and not module.startswith(_INNER):
+        raise InputError(
+            f"{path} needs {name} of {module}, which is not registered here: import the module that registers it "
+            "with keras.saving.register_keras_serializable"
+        )
+
+
+def _weights(path, file, size):
+    """(how many numbers, how many datasets) of an HDF5 file of that size, all of them with their bytes in it."""
+    import h5py
+
+    found = []
+    with h5py.File(file, "r") as h5:
+        h5.visititems(lambda _, item: found.append(item) if isinstance(item, h5py.Dataset) else None)
+        numbers, length = 0, 0
+        for item in found:
+            if item.external or item.is_virtual:
+                raise InputError(f"{path} has weights in another file, which is not read; use another copy")
+            count = math.prod(item.shape or (0,))
+            numbers, length = numbers + count, length + count * item.dtype.itemsize
+            if length > size:
+                raise InputError(
+                    f"{path} has a weight of shape {item.shape}, but {WEIGHTS} has {size:,} bytes; use another copy"
+                )
+    return numbers, len(found)
