@@ -2,13 +2,13 @@
 
 import dataclasses
 import importlib
-import zipfile
 
 import keras
 
 import lm_keras.models
 from lm_keras.errors import InputError
 from lm_keras.models.quantized import quantization_of, quantize_again, quietly
+from lm_keras.saved_kinds import kind_of, refusal
 
 
 @dataclasses.dataclass(frozen=True)
@@ -79,7 +79,9 @@ def load_model(path):
     `keras.models.load_model` reads such files too, once the classes in them have been imported; this imports them.
     Raises InputError for what is no .keras file.
     """
-    if not zipfile.is_zipfile(path):
+    if (kind := kind_of(path)) != "keras":
+        if kind not in ("missing", "nothing", "file"):
+            raise refusal(path, kind, "load_model takes a .keras file")
         raise InputError(f"{path} is no .keras file, or a damaged one; give one that `model.save` wrote")
     for module in ("causal_lm", "seq2seq"):
         importlib.import_module(f"lm_keras.models.{module}")

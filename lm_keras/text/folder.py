@@ -24,6 +24,8 @@ def load_tokenizer(folder):
     except ValueError as error:  # neither JSON nor UTF-8
         raise InputError(f"{path} is damaged ({error}): save the tokenizer again") from error
     kind = content.get("kind") if isinstance(content, dict) else None
+    if kind is None and isinstance(content, dict) and "added_tokens" in content:
+        raise InputError(f"{path} is of a Hugging Face checkpoint; lk.models.load_pretrained reads it with its model")
     if kind not in _KINDS:
         raise InputError(f"{path} holds a tokenizer of kind {kind!r}; known are {', '.join(sorted(_KINDS))}")
     tokens, language, lowercase = (content.get(name) for name in ("tokens", "language", "lowercase"))
