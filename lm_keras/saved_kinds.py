@@ -108,7 +108,11 @@ def _kind_of_file(path):
         return "gguf"
     if path.suffix in (".safetensors", ".bin", ".pt", ".pth", ".ckpt", ".h5", ".npz"):
         return "weights"
-    return "keras" if zipfile.is_zipfile(path) and "config.json" in zipfile.ZipFile(path).namelist() else "file"
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return "keras" if CONFIG in archive.namelist() else "file"
+    except (zipfile.BadZipFile, OSError, ValueError, EOFError, NotImplementedError):
+        return "file"
 
 
 def _models_within(folder):

@@ -100,10 +100,9 @@ def _check_out(folder, options):
         return
     if not (folder / RUN).exists():
         if any(p.name not in begun and p.name[0] != "." for p in folder.iterdir()):
-            raise InputError(
-                f"--out {folder} holds no run to resume: it {TELLS[kind_of(folder)]}; give the folder of a run of "
-                "`lm-keras train`, or a new one"
-            )
+            kind = kind_of(folder)
+            told = "" if kind == "nothing" else f" (it {TELLS[kind]})"
+            raise InputError(f"--out {folder} holds no run to resume{told}; give the folder of a run, or a new one")
         return
     before = ADDED | read_run(folder / RUN)
     for name, value in vars(options).items():

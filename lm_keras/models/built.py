@@ -12,6 +12,7 @@ from lm_keras.models.limits import check_arguments, weights_within
 from lm_keras.models.logits_model import LogitsModel
 from lm_keras.models.parts import check_finite
 from lm_keras.models.quantized import quantization_of, quantize_again, quietly
+from lm_keras.saved_kinds import kind_of, refusal
 
 _POLICIES = ("float32", "float16", "bfloat16", "mixed_float16", "mixed_bfloat16", "float64")
 
@@ -103,6 +104,10 @@ def load_model(path):
     those of Keras that compute and those registered with Keras; Python code in a file is never run.
     Raises InputError for what is no .keras file, or is damaged, and for weights that are not finite.
     """
+    if (kind := kind_of(path)) != "keras":
+        if kind not in ("missing", "nothing", "file"):
+            raise refusal(path, kind, "load_model takes a .keras file")
+        raise InputError(f"{path} is no .keras file, or a damaged one; give one that `model.save` wrote")
     with damaged(path):
         numbers, weights = check_file(path)
         # Quantized weights are made as floats first, and int4 holds two numbers in a byte.

@@ -19,6 +19,8 @@ def load_tokenizer(folder):
         raise InputError(f"there is no readable {path}: give a folder that holds a tokenizer")
     content = read_json(path)
     kind = content.get("kind") if isinstance(content, dict) else None
+    if kind is None and isinstance(content, dict) and "added_tokens" in content:
+        raise InputError(f"{path} is of a Hugging Face checkpoint; lk.models.load_pretrained reads it with its model")
     if not isinstance(kind, str) or kind not in _KINDS:
         raise InputError(f"{path} holds a tokenizer of kind {kind!r}; known are {', '.join(sorted(_KINDS))}")
     tokens, language, lowercase = (content.get(name) for name in ("tokens", "language", "lowercase"))

@@ -100,9 +100,7 @@ def test_nothing_is_written_where_another_process_holds_the_folder(texts, tmp_pa
         for attempt in (
             lambda: fit(small(), out),
             lambda: lk.LanguageModel(small(), TOKENIZER).save(out),
-            lambda: lk.models.save_pretrained(
-                lk.models.build_gpt2(9, 8, hidden_dim=4, num_layers=1, num_heads=1), out
-            ),
+            lambda: lk.models.save_pretrained(gpt2(), out),
         ):
             with pytest.raises(InputError, match="in use"):
                 attempt()

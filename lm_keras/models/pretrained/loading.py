@@ -20,6 +20,7 @@ from lm_keras.models.pretrained.gpt2_names import GPT2
 from lm_keras.models.pretrained.llama_names import LLAMA
 from lm_keras.models.pretrained.tensors import no_pickle, open_tensors
 from lm_keras.models.pretrained.weights import fitting_names, load_weights, tensor_names
+from lm_keras.saved_kinds import kind_of, refusal
 
 FAMILIES = (GPT2, BERT, LLAMA)
 CONFIG = "config.json"
@@ -68,6 +69,8 @@ def _open_file(path):
     if start == b"GGUF":
         checkpoint, fields = open_gguf(path)
         return checkpoint, lambda: gguf_tokenizer(path, fields, checkpoint.config)
+    if kind_of(path) == "keras":
+        raise refusal(path)
     if start == b"PK\x03\x04" or start[:1] == b"\x80":
         raise no_pickle(path)
     raise InputError(f"{path} is no GGUF file; give one, or the folder that holds config.json and model.safetensors")
@@ -75,6 +78,8 @@ def _open_file(path):
 
 def _config(folder):
     if not (folder / CONFIG).exists():
+        if (kind := kind_of(folder)) not in ("nothing", "no config"):
+            raise refusal(folder, kind, "load_pretrained takes a checkpoint of transformers")
         raise InputError(f"{folder} has no {CONFIG}; give the folder of a whole checkpoint or a .gguf file")
     config = read_json(folder / CONFIG)
     if not isinstance(config, dict):
