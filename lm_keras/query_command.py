@@ -3,8 +3,11 @@
 import base64
 import json
 import math
+import os
 
 from lm_keras.errors import InputError
+from lm_keras.serving.failures import escaped, one_line
+from lm_keras.text.codepoints import valid
 
 # Inputs that may be left out, with the values that the client's methods have for them.
 DEFAULTS = {"max_new_tokens": 50, "temperature": 1.0, "top_k": 0, "top_p": 1.0, "length_penalty": 0.0, "seed": 0}
@@ -31,15 +34,18 @@ def _inputs(signatures, options):
     from lm_keras.serving.columns import row_seeds
 
     if options.signature not in signatures:
-        raise InputError(f"{options.name} has no signature {options.signature!r}; it has {_listed(signatures)}")
+        raise InputError(
+            f"{options.name} has no signature {options.signature!r}; it has {one_line(_listed(signatures))}"
+        )
     known, inputs = signatures[options.signature]["inputs"], {}
     for name, text in options.input:
         if name not in known:
-            raise InputError(f"{options.signature} has no input {name!r}; it takes {_listed(known)}")
+            raise InputError(f"{options.signature} has no input {name!r}; it takes {one_line(_listed(known))}")
         inputs.setdefault(name, []).append(_typed(name, text, known[name].dtype))
     for name in known.keys() - inputs.keys():
         if name not in DEFAULTS:
-            raise InputError(f"{options.signature} needs {name} ({known[name].dtype}): --input {name}=...")
+            shown = one_line(name)
+            raise InputError(f"{options.signature} needs {shown} ({known[name].dtype}): --input {shown}=...")
         inputs[name] = [DEFAULTS[name]]
     texts = inputs.get("prompt") or inputs.get("source")
     if texts and len(inputs.get("seed", ())) == 1:
@@ -48,11 +54,18 @@ def _inputs(signatures, options):
 
 
 def _typed(name, text, dtype):
-    kind = str if dtype == "string" else _boolean if dtype == "bool" else float if dtype.startswith("float") else int
+    kind = (
+        _text if dtype == "string" else _boolean if dtype == "bool" else float if dtype.startswith("float") else int
+    )
     try:
         return kind(text)
     except ValueError:
         raise InputError(f"{name} is {text!r}; the model takes {dtype} there") from None
+
+
+def _text(text):
+    """The text, or the bytes that the command line had where they are not UTF-8."""
+    return text if valid(text) == text else os.fsencode(text)
 
 
 def _boolean(text):
@@ -61,21 +74,21 @@ def _boolean(text):
 
 def _print(answer, as_json):
     if as_json:
-        print(json.dumps(_plain(answer), ensure_ascii=False))
+        print(escaped(json.dumps(_plain(answer), ensure_ascii=False)))
         return
     names = sorted(answer)
     for i, row in enumerate(zip(*(answer[name] for name in names), strict=True)):
         print(end="\n" if i else "")
         for name, value in zip(names, row, strict=True):
-            print(f"{name:<14} {_shown(value)}")
+            print(f"{escaped(name):<14} {_shown(value)}")
 
 
 def _shown(value):
     if isinstance(value, str):
-        return value.replace("\n", "\\n")
+        return escaped(value.replace("\n", "\\n"))
     if isinstance(value, float):
         return f"{value:.4f}"
-    return json.dumps(_plain(value), ensure_ascii=False)
+    return escaped(json.dumps(_plain(value), ensure_ascii=False))
 
 
 def _plain(value):
@@ -99,10 +112,10 @@ def _describe(versions, signatures, as_json):
         print(json.dumps(told))
         return
     for one in versions:
-        print(f"version {one.version} {one.state} {one.error}".rstrip())
+        print(escaped(f"version {one.version} {one.state} {one.error}".rstrip()))
     for name, parts in sorted(signatures.items()):
         inputs, outputs = (_listed(parts[part]) for part in ("inputs", "outputs"))
-        print(f"{name}: {inputs} -> {outputs}")
+        print(escaped(f"{name}: {inputs} -> {outputs}"))
 
 
 def _listed(names):

@@ -1,7 +1,7 @@
 """A client of TF Serving: requests of many rows, typed answers."""
 
 import contextlib
-import json
+import math
 import numbers
 import threading
 from urllib.parse import urlsplit
@@ -9,113 +9,162 @@ from urllib.parse import urlsplit
 import numpy as np
 
 from lm_keras.errors import InputError
+from lm_keras.serving.answers import OUTPUTS, check_declared, checked_rows, spans_in
 from lm_keras.serving.columns import as_columns, as_list, row_seeds
-from lm_keras.serving.failures import ServingError, retried
-from lm_keras.serving.results import Answer, Beams, Classification, Completion, Span, TextScore
+from lm_keras.serving.failures import ServingError, one_line, redacted, retried
+from lm_keras.serving.results import Answer, Beams, Classification, Completion, Span, TextScore, VersionStatus
+from lm_keras.text.codepoints import valid
 
 SCHEMES = ("http", "https", "grpc", "grpcs")
 EXAMPLE = "give e.g. http://localhost:8501 (REST) or grpc://localhost:8500"
 
 
 class Client:
-    """Asks a model of a server by REST (http, https) or gRPC (grpc, grpcs): `Client("grpc://localhost:8500", "lm")`.
+    """Asks a model of a TF Serving program by REST (http, https) or gRPC (grpc, grpcs).
 
-    The newest version answers, or that of `version` (a number) or `label` ("stable"). `timeout`: seconds a gRPC
-    request may take, or a REST server may be silent; `retries`: how often a request is sent again while the server is
-    unavailable or too busy; `batch_size`: rows a request. A text or option may be one value or a list, a value a row;
-    answers come in the order of the rows. Raises InputError for input the model does not take and ServingError for
-    what the server says. Threads may share a client.
+    A text or option of a method may be one value or a list, a value a row; answers come in the order of the rows. The
+    client goes to the address it is given and nowhere else: it follows no redirect and takes no proxy, and no
+    password of a netrc, from the environment. User and password in an address of REST are sent, and never shown. What
+    comes back is checked before it is believed. Threads may share a client.
+
+    Args:
+        url: Address of the server, such as "http://localhost:8501" or "grpc://localhost:8500".
+        model: Name under which the server has the model.
+        version: Number of the version that answers; None: the newest.
+        label: Label of the version that answers, such as "stable".
+        timeout: Seconds that a request may take in all, its repeats and the pauses between them included.
+        retries: How often a request is sent again where that may help: while the server is not reached, unavailable
+            or too busy.
+        batch_size: Rows a request.
+        max_response_bytes: The largest answer to a request that is read.
+
+    Raises:
+        InputError: An argument is wrong; from a method: an input that the model does not take, before it is sent.
+        ServingError: From a method: the server refuses or does not answer, or gives what is no answer.
+
+    Example:
+
+    ```python
+    client = Client("http://localhost:8501", "lm")
+    print(client.generate("The fire", max_new_tokens=20)[0].text)
+    ```
     """
 
-    def __init__(self, url, model, *, version=None, label=None, timeout=60.0, retries=3, batch_size=64):
+    def __init__(
+        self,
+        url: str,
+        model: str,
+        *,
+        version: int | None = None,
+        label: str | None = None,
+        timeout: float = 60.0,
+        retries: int = 3,
+        batch_size: int = 64,
+        max_response_bytes: int = 64 * 2**20,
+    ):
         scheme = _checked_scheme(url)
-        if not isinstance(model, str) or not model:
+        if not isinstance(model, str) or not model or valid(model) != model:
             raise InputError(f"model is {model!r}; give the name under which the server has it")
         if version is not None and label is not None:
             raise InputError("version and label are both given; leave one of them out")
-        _check("version", version, version is None or _whole(version, 0), "a whole number")
-        _check("label", label, label is None or (isinstance(label, str) and label), "a name such as 'stable'")
+        _check("version", version, version is None or _whole(version, 0, 2**63 - 1), "a whole number")
+        named = label is None or (isinstance(label, str) and label and valid(label) == label)
+        _check("label", label, named, "a name such as 'stable'")
         _check("timeout", timeout, isinstance(timeout, numbers.Real) and 0 < timeout < 1e6, "seconds above 0")
         _check("retries", retries, _whole(retries, 0), "a whole number of at least 0")
         _check("batch_size", batch_size, _whole(batch_size, 1), "a whole number of at least 1")
+        most = 2**31 - 1  # of a message of gRPC
+        size_fits = _whole(max_response_bytes, 1, most)
+        _check("max_response_bytes", max_response_bytes, size_fits, f"a whole number from 1 to {most}")
         if scheme.startswith("grpc"):
             from lm_keras.serving.grpc_transport import Grpc as Transport
         else:
             from lm_keras.serving.rest import Rest as Transport
-        self._transport = Transport(url.rstrip("/"), model, version, label, timeout)
-        self._model, self._retries, self._batch_size = model, retries, batch_size
+        self._transport = Transport(url.rstrip("/"), model, version, label, timeout, max_response_bytes)
+        self._name, self._model, self._batch_size = redacted(url), model, batch_size
+        self._timeout, self._retries = timeout, retries
         self._known, self._lock = None, threading.Lock()
 
-    def status(self):
+    def __repr__(self):
+        return f"Client({self._name!r}, {self._model!r})"
+
+    def status(self) -> list[VersionStatus]:
         """A VersionStatus for each version that the server knows, or the one asked for by number."""
-        return retried(self._transport.status, self._retries)
+        found = self._retried(self._transport.status)
+        if not all(isinstance(part, str) for one in found for part in one[1:]):
+            raise ServingError("UNKNOWN", f"{self._name}: not an answer of TF Serving's (a state that is no text)")
+        return found
 
-    def metadata(self):
+    def metadata(self) -> dict:
         """`{signature: {"inputs": {name: Tensor}, "outputs": {name: Tensor}}}` of the version that answers."""
-        return retried(self._transport.signatures, self._retries)
+        return self._retried(self._transport.signatures)
 
-    def predict(self, signature, /, **inputs):
+    def predict(self, signature: str, /, **inputs) -> dict:
         """Any signature: `{output: list of a value a row}` for all its inputs, each one value or a list."""
         described = self._signature(signature, inputs)
         columns, rows = as_columns(inputs, described["inputs"])
-        answer = {name: [] for name in described["outputs"]}
+        answer, where = {name: [] for name in described["outputs"]}, f"{signature} of {self._model}"
         for start in range(0, rows, self._batch_size):
             part = {name: values[start : start + self._batch_size] for name, values in columns.items()}
-            size = min(self._batch_size, rows - start)
-            for name, values in self._request(signature, part, described).items():
-                if not isinstance(values, list) or len(values) != size:
-                    raise ServingError(
-                        "UNKNOWN", f"{signature} of {self._model} gave no value of {name} for each row"
-                    )
-                answer[name] += _rounded(values, described["outputs"][name].dtype)
+            made, size = self._request(signature, part, described), min(self._batch_size, rows - start)
+            if made.keys() != answer.keys():
+                self._known = None  # perhaps the server has another version by now
+                raise ServingError("UNKNOWN", f"{where} gave {', '.join(made)}, not {', '.join(answer)}")
+            for name, tensor in described["outputs"].items():
+                answer[name] += checked_rows(made[name], tensor, size, name, where)
         return answer
 
-    def score(self, texts):
+    def score(self, texts) -> list[TextScore]:
         """A TextScore a text."""
-        return self._rows(TextScore, "score", ("log_prob", "num_tokens", "perplexity"), text=texts)
+        return self._rows(TextScore, "score", text=texts)
 
-    def generate(self, prompts, max_new_tokens=50):
+    def generate(self, prompts, max_new_tokens=50) -> list[Completion]:
         """A Completion a prompt (of a sequence-to-sequence model: a source text), each word the likeliest one."""
         return self._completions("generate", prompts, max_new_tokens=max_new_tokens)
 
-    def sample(self, prompts, max_new_tokens=50, temperature=1.0, top_k=0, top_p=1.0, seed=0):
+    def sample(self, prompts, max_new_tokens=50, temperature=1.0, top_k=0, top_p=1.0, seed=0) -> list[Completion]:
         """A Completion a prompt, sampled; the k-th repeat of a prompt takes seed + k, as in `LanguageModel.generate`.
 
         A list of seeds is taken as it is, a seed a prompt.
         """
         listed = as_list(prompts)
         prompts = [prompts] if listed is None else listed
-        seed = row_seeds(prompts, seed) if _whole(seed, -np.inf) else seed
+        seed = row_seeds(prompts, seed) if _whole(seed, -math.inf) else seed
         options = {"temperature": temperature, "top_k": top_k, "top_p": top_p, "seed": seed}
         return self._completions("sample", prompts, max_new_tokens=max_new_tokens, **options)
 
-    def beam(self, prompts, max_new_tokens=50, length_penalty=0.0):
+    def beam(self, prompts, max_new_tokens=50, length_penalty=0.0) -> list[Beams]:
         """Beams a prompt (or source text)."""
         options = {"max_new_tokens": max_new_tokens, "length_penalty": length_penalty}
-        more = ("completions", "scores")
-        return self._completions("beam", prompts, Beams, more, **options)
+        return self._completions("beam", prompts, Beams, **options)
 
-    def classify(self, texts):
+    def classify(self, texts) -> list[Classification]:
         """A Classification a text."""
-        made = self.predict("classify", text=texts)
-        pairs = (dict(zip(*each, strict=True)) for each in zip(made["classes"], made["scores"], strict=True))
-        return list(map(Classification, made["label"], made["score"], pairs))
+        made = self._made("classify", text=texts)
+        named = []
+        for classes, scores in zip(made["classes"], made["scores"], strict=True):
+            if len(classes) != len(scores):
+                told = f"classify of {self._model} gave {len(classes)} classes and {len(scores)} scores"
+                raise ServingError("UNKNOWN", told)
+            named.append(dict(zip(classes, scores, strict=True)))
+        return list(map(Classification, made["label"], made["score"], named))
 
-    def tag(self, texts):
+    def tag(self, texts) -> list[list[Span]]:
         """A list of Spans a text."""
-        found = self.predict("tag", text=texts)["spans"]
-        return [[Span(*(span[name] for name in Span._fields)) for span in json.loads(spans)] for spans in found]
+        found = self._made("tag", text=texts)["spans"]
+        return [spans_in(spans, f"tag of {self._model}") for spans in found]
 
-    def answer(self, questions, contexts):
+    def answer(self, questions, contexts) -> list[Answer]:
         """An Answer a question; one context may serve all questions, and one question all contexts."""
-        names = ("answer", "score", "start", "end")
-        return self._rows(Answer, "answer", names, question=questions, context=contexts)
+        return self._rows(Answer, "answer", question=questions, context=contexts)
 
-    def embed(self, texts):
+    def embed(self, texts) -> np.ndarray:
         """The vectors of the texts: float32 [B, D]."""
-        shape = self._signature("embed")["outputs"]["vector"].shape
-        vectors = self.predict("embed", text=texts)["vector"]
-        return np.array(vectors, np.float32).reshape(len(vectors), -1 if vectors else shape[-1] or 0)
+        vectors = self._made("embed", text=texts)["vector"]
+        size = self._signature("embed")["outputs"]["vector"].shape[-1] or len(vectors[0] if vectors else ())
+        if any(len(vector) != size for vector in vectors):
+            raise ServingError("UNKNOWN", f"embed of {self._model} gave vectors of different lengths")
+        return np.array(vectors, np.float32).reshape(len(vectors), size)
 
     def close(self):
         self._transport.close()
@@ -126,14 +175,18 @@ class Client:
     def __exit__(self, *_):
         self.close()
 
-    def _completions(self, signature, prompts, kind=Completion, more=(), **options):
+    def _completions(self, signature, prompts, kind=Completion, **options):
         known = self._signature(signature)["inputs"]
-        inputs = {"source" if "source" in known else "prompt": prompts, **options}
-        return self._rows(kind, signature, ("completion", "num_new_tokens", "log_prob", *more), **inputs)
+        return self._rows(kind, signature, **{"source" if "source" in known else "prompt": prompts, **options})
 
-    def _rows(self, kind, signature, outputs, **inputs):
-        answer = self.predict(signature, **inputs)
-        return list(map(kind, *(answer[name] for name in outputs)))
+    def _rows(self, kind, signature, **inputs):
+        answer = self._made(signature, **inputs)
+        return list(map(kind, *(answer[name] for name in OUTPUTS[signature])))
+
+    def _made(self, signature, **inputs):
+        """The answer of a signature that has the outputs of its name."""
+        check_declared(signature, self._signature(signature, inputs)["outputs"], self._model)
+        return self.predict(signature, **inputs)
 
     def _signature(self, name, inputs=None):
         """What the model says of a signature, asked for once, and once more if it does not fit `inputs`."""
@@ -146,36 +199,38 @@ class Client:
                 if found and (inputs is None or inputs.keys() == found["inputs"].keys()):
                     return found
         if not found:
-            raise InputError(f"{self._model} has no signature {name!r}; it has {', '.join(sorted(known))}")
-        wanted = ", ".join(f"{key} ({tensor.dtype})" for key, tensor in sorted(found["inputs"].items()))
+            raise InputError(f"{self._model} has no signature {name!r}; it has {one_line(', '.join(sorted(known)))}")
+        wanted = one_line(", ".join(f"{key} ({tensor.dtype})" for key, tensor in sorted(found["inputs"].items())))
         raise InputError(f"{name} of {self._model} takes {wanted}; got {', '.join(sorted(inputs)) or 'nothing'}")
 
     def _request(self, signature, columns, described):
         try:
-            return retried(lambda: self._transport.predict(signature, columns, described), self._retries)
+            return self._retried(lambda until: self._transport.predict(signature, columns, described, until))
         except ServingError as error:
             if error.code in ("INVALID_ARGUMENT", "FAILED_PRECONDITION"):
                 self._known = None  # perhaps the server has another version by now
             raise
 
+    def _retried(self, call):
+        return retried(call, self._retries, self._timeout)
+
 
 def _checked_scheme(url):
+    text = url if isinstance(url, str) else ""
     with contextlib.suppress(ValueError):  # a port that is no number
-        parts = urlsplit(url if isinstance(url, str) else "")
-        more = parts.query or parts.fragment or (parts.scheme.startswith("grpc") and parts.path.strip("/"))
-        host = parts.hostname and (parts.port or True)
-        if parts.scheme in SCHEMES and host and not more and "/v1/" not in parts.path + "/":
+        parts = urlsplit(text)
+        grpc = parts.scheme.startswith("grpc")
+        more = parts.query or parts.fragment or (grpc and (parts.path.strip("/") or "@" in parts.netloc))
+        host = parts.hostname and parts.hostname.isprintable() and (parts.port or True)
+        plain = text.isascii() and text.isprintable() and " " not in text
+        if parts.scheme in SCHEMES and host and not more and plain and "/v1/" not in parts.path + "/":
             return parts.scheme
-    raise InputError(f"{url!r} is not the address of a server alone; {EXAMPLE}, and the model's name beside it")
+    shown = repr(one_line(redacted(url)) if isinstance(url, str) else url)
+    raise InputError(f"{shown} is not the address of a server alone; {EXAMPLE}, and the model's name beside it")
 
 
-def _rounded(values, dtype):
-    """REST writes the shortest decimal of a float32; gRPC gives all of its digits: the same number from both."""
-    return np.array(values, dtype).tolist() if dtype == "float32" else values
-
-
-def _whole(value, least):
-    return isinstance(value, numbers.Integral) and not isinstance(value, bool) and value >= least
+def _whole(value, least, most=math.inf):
+    return isinstance(value, numbers.Integral) and not isinstance(value, bool) and least <= value <= most
 
 
 def _check(name, value, good, what):

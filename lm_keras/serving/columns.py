@@ -1,11 +1,16 @@
 """The inputs of a request: one column of equally many values an input, of the type that the signature names."""
 
 import collections
+import contextlib
+import math
 import numbers
+import reprlib
 
 import numpy as np
 
 from lm_keras.errors import InputError
+from lm_keras.serving.answers import kind_of
+from lm_keras.text.codepoints import valid
 
 
 def as_columns(inputs, tensors):
@@ -22,6 +27,8 @@ def as_columns(inputs, tensors):
     columns = {}
     for name, values in lists.items():
         dtype, shape = tensors[name]
+        if kind_of(dtype) is None:
+            raise InputError(f"{name} of this model is of type {dtype}, which this client does not send")
         if shape == []:
             raise InputError(f"{name} of this model is one value for all rows, which this client does not send")
         rank = None if shape is None else len(shape) - 1
@@ -60,29 +67,17 @@ def _typed(name, value, dtype, rank):
         pass
     elif dtype == "string":
         if isinstance(value, str):
-            return _text(value)
+            return valid(value)  # as in Python: half a character is U+FFFD
         if isinstance(value, bytes):
             return value
     elif dtype == "bool":
         if isinstance(value, (bool, np.bool_)):
             return bool(value)
     elif isinstance(value, numbers.Real) and not isinstance(value, bool):
-        if dtype.startswith("float"):
-            if not np.isfinite(value) or abs(value) <= float(np.finfo(dtype).max):
-                return float(value)
+        if kind_of(dtype) == "float":
+            with contextlib.suppress(OverflowError):  # a whole number beyond all floats
+                if not math.isfinite(value) or abs(value) <= float(np.finfo(dtype).max):
+                    return float(value)
         elif isinstance(value, numbers.Integral) and np.iinfo(dtype).min <= value <= np.iinfo(dtype).max:
             return int(value)
-    raise InputError(f"{name} is {value!r}; the model takes {dtype}{' lists' if rank else ''} there")
-
-
-def _text(value):
-    """The text, or bytes where it is no text: a command line keeps bytes that are not UTF-8 as lone surrogates."""
-    try:
-        value.encode()
-        return value
-    except UnicodeEncodeError:
-        return value.encode("utf-8", "surrogateescape" if _escaped(value) else "replace")
-
-
-def _escaped(value):
-    return all("\udc80" <= c <= "\udcff" for c in value if "\ud800" <= c <= "\udfff")
+    raise InputError(f"{name} is {reprlib.repr(value)}; the model takes {dtype}{' lists' if rank else ''} there")

@@ -5,59 +5,66 @@ Source: TF Serving's "RESTful API" page, and its rules of JSON and tensors.
 
 import base64
 import contextlib
+import http.client
 import json
+import socket
+import ssl
 import threading
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote, unquote, urlsplit
 
-from lm_keras.errors import InputError
-from lm_keras.serving.failures import ServingError
+from lm_keras.serving.failures import ServingError, redacted
+from lm_keras.serving.http_connection import Connection, TooLargeError
 from lm_keras.serving.results import Tensor, VersionStatus
 
 # HTTP status -> the reason that the server turns into it
 CODES = {
     400: "INVALID_ARGUMENT", 401: "UNAUTHENTICATED", 403: "PERMISSION_DENIED", 404: "NOT_FOUND", 409: "ABORTED",
-    429: "RESOURCE_EXHAUSTED", 499: "CANCELLED", 500: "INTERNAL", 501: "UNIMPLEMENTED", 503: "UNAVAILABLE",
-    504: "DEADLINE_EXCEEDED",
+    413: "RESOURCE_EXHAUSTED", 429: "RESOURCE_EXHAUSTED", 499: "CANCELLED", 500: "INTERNAL", 501: "UNIMPLEMENTED",
+    502: "UNAVAILABLE", 503: "UNAVAILABLE", 504: "DEADLINE_EXCEEDED",
 }  # fmt: skip
+AGAIN = (429, 502, 503, 504)  # a 413 stays too large
 NAMES = {"DT_FLOAT": "float32", "DT_DOUBLE": "float64", "DT_HALF": "float16"}
+HEADERS = {"Accept": "application/json", "Accept-Encoding": "identity", "User-Agent": "lm_keras"}
 
 
 class Rest:
-    """One server, one model of it; `where` is "", "/versions/N" or "/labels/L". Threads may share it."""
+    """One server, one model of it, a version ("/versions/N") or label ("/labels/L") of that. Threads may share it."""
 
-    def __init__(self, url, model, version, label, timeout):
-        try:
-            import requests
-        except ImportError:
-            raise InputError("a REST client needs requests: pip install 'lm_keras[serving]'") from None
-        self._requests, self._timeout = requests, timeout
-        self._local = threading.local()  # a Session is not promised to be safe among threads
-        self._sessions = []
-        self._url, self._loopback = url, urlsplit(url).hostname in ("localhost", "127.0.0.1", "::1")
+    def __init__(self, url, model, version, label, timeout, limit):
+        parts = urlsplit(url)
+        self._url, self._timeout, self._limit = redacted(url), timeout, limit
+        context = ssl.create_default_context() if parts.scheme == "https" else None
+        self._server = parts.hostname, parts.port or (443 if context else 80), context
+        self._local = threading.local()  # a connection is for one thread
+        self._connections = []
         where = f"/versions/{version}" if version is not None else f"/labels/{quote(label, safe='')}" if label else ""
-        self._path = f"{url}/v1/models/{quote(model, safe='')}{where}"
+        self._path = f"{parts.path}/v1/models/{quote(model, safe='')}{where}"
+        self._headers = dict(HEADERS)
+        if parts.username is not None:
+            user = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
+            self._headers["Authorization"] = f"Basic {base64.b64encode(user.encode()).decode()}"
 
-    def status(self):
+    def status(self, until):
         with self._understood():
             return [
                 VersionStatus(int(one["version"]), one["state"], one.get("status", {}).get("error_message", ""))
-                for one in self._json("GET", "")["model_version_status"]
+                for one in self._json("GET", "", None, until)["model_version_status"]
             ]
 
-    def signatures(self):
+    def signatures(self, until):
         sides = ("inputs", "outputs")
         with self._understood():
-            found = self._json("GET", "/metadata")["metadata"]["signature_def"]["signature_def"]
+            found = self._json("GET", "/metadata", None, until)["metadata"]["signature_def"]["signature_def"]
             return {
                 name: {side: {key: _tensor(info) for key, info in each[side].items()} for side in sides}
                 for name, each in found.items()
                 if not name.startswith("__")
             }
 
-    def predict(self, name, columns, signature):
+    def predict(self, name, columns, signature, until):
         """`{output: nested list}` of a request in column form; `signature` is that of `signatures()`."""
         with self._understood():
-            answer = self._json("POST", ":predict", {"signature_name": name, "inputs": columns})["outputs"]
+            answer = self._json("POST", ":predict", {"signature_name": name, "inputs": columns}, until)["outputs"]
             if len(signature["outputs"]) == 1:  # then the server leaves out its name
                 (only,) = signature["outputs"]
                 answer = {only: answer}
@@ -68,45 +75,64 @@ class Rest:
         """JSON of another kind than TF Serving's is a ServingError."""
         try:
             yield
-        except (KeyError, TypeError, AttributeError, ValueError) as error:
-            told = f"{self._url}: not an answer of TF Serving's ({type(error).__name__}: {error})"
-            raise ServingError("UNKNOWN", told) from None
+        except (KeyError, TypeError, AttributeError, ValueError, RecursionError) as error:
+            raise self._strange(f"{type(error).__name__}: {error}") from None
+
+    def _strange(self, why):
+        return ServingError("UNKNOWN", f"{self._url}: not an answer of TF Serving's ({why})")
 
     def close(self):
-        for session in self._sessions:
-            session.close()
+        for connection in self._connections:
+            connection.close()
 
-    def _json(self, method, path, body=None):
-        errors, data = self._requests.exceptions, None
-        if body is not None:
-            data = json.dumps(body, default=lambda value: {"b64": base64.b64encode(value).decode()})
-        try:
-            reply = self._session().request(method, self._path + path, data=data, timeout=self._timeout)
-        except errors.Timeout:
-            raise ServingError("DEADLINE_EXCEEDED", f"{self._url} did not answer in {self._timeout} s") from None
-        except (errors.ConnectionError, errors.ChunkedEncodingError) as error:
-            raise ServingError("UNAVAILABLE", f"{self._url} cannot be reached: {_reason(error)}") from None
-        except (errors.RequestException, ValueError) as error:
-            raise InputError(f"{self._url} cannot be asked: {error}") from None
-        text = reply.content.decode("utf-8", "replace")
+    def _json(self, method, path, body, until):
+        """The object in the body of the answer to one request."""
+        status, headers, content = self._answer(method, path, body, until)
+        if 300 <= status < 400:
+            to = redacted(headers.get("Location", "nowhere"))
+            raise self._strange(f"{status}, a redirect to {to}, which is not followed: give the address itself")
+        if (coding := headers.get("Content-Encoding", "identity")) != "identity":
+            raise self._strange(f"compressed, by {coding}, which was not asked for")
+        text = content.decode("utf-8", "replace")
         try:
             answer = json.loads(text)  # with NaN, Infinity and -Infinity, as the server writes them
-        except ValueError:
+        except (ValueError, RecursionError):
             answer = None
-        if reply.status_code == 200 and isinstance(answer, dict):
+        if status == 200 and isinstance(answer, dict):
             return answer
         told = answer.get("error") if isinstance(answer, dict) else None
-        told = told or f"not an answer of TF Serving's: {reply.status_code} {' '.join(text.split())[:80]!r}"
-        raise ServingError(CODES.get(reply.status_code, "UNKNOWN"), f"{self._url}: {told}")
+        if not isinstance(told, str):
+            told = f"not an answer of TF Serving's: {status} {' '.join(text[:800].split())[:80]!r}"
+        raise ServingError(CODES.get(status, "UNKNOWN"), f"{self._url}: {told}", again=status in AGAIN)
 
-    def _session(self):
-        session = getattr(self._local, "session", None)
-        if session is None:
-            session = self._local.session = self._requests.Session()
-            self._sessions.append(session)
-            session.headers["Content-Type"] = "application/json"
-            session.trust_env = not self._loopback  # no proxy of the environment leads to this machine
-        return session
+    def _answer(self, method, path, body, until):
+        headers, data = self._headers, None
+        if body is not None:
+            data = json.dumps(body, default=lambda value: {"b64": base64.b64encode(value).decode()}).encode()
+            headers = {**headers, "Content-Type": "application/json"}
+        try:
+            return self._connection().ask(method, self._path + path, data, headers, until)
+        except TimeoutError:
+            raise ServingError("DEADLINE_EXCEEDED", f"{self._url} did not answer in {self._timeout} s") from None
+        except TooLargeError:
+            told = f"{self._url}: the answer is larger than max_response_bytes, {self._limit:,}"
+            raise ServingError("RESOURCE_EXHAUSTED", told, again=False) from None
+        except (http.client.IncompleteRead, ConnectionError) as error:
+            raise ServingError("UNAVAILABLE", f"{self._url} cannot be reached: {_reason(error)}") from None
+        except http.client.HTTPException as error:
+            raise self._strange(f"{type(error).__name__}: {error}") from None
+        except OSError as error:  # no such host, no way there, a certificate that is not trusted
+            again = not isinstance(error, (ssl.SSLError, socket.gaierror)) or error.errno == socket.EAI_AGAIN
+            raise ServingError(
+                "UNAVAILABLE", f"{self._url} cannot be reached: {_reason(error)}", again=again
+            ) from None
+
+    def _connection(self):
+        connection = getattr(self._local, "connection", None)
+        if connection is None:
+            connection = self._local.connection = Connection(*self._server, self._limit)
+            self._connections.append(connection)
+        return connection
 
 
 def _tensor(info):
@@ -121,6 +147,8 @@ def _unpacked(value):
 
 
 def _reason(error):
-    """The innermost cause, without the names of the layers above it."""
-    told = str(error)
-    return "connection refused" if "refused" in told else told.rsplit(": ", 1)[-1].strip("'\") ")
+    if isinstance(error, ConnectionRefusedError):
+        return "connection refused"
+    if isinstance(error, http.client.IncompleteRead):
+        return "the connection ended within the answer"
+    return getattr(error, "verify_message", None) or getattr(error, "strerror", None) or str(error)

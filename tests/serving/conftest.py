@@ -81,7 +81,6 @@ class Double:
 def double(word_version, tmp_path_factory, warm_server):
     """One double for all tests of a process: the word model, a model with every kind of task, one of two versions."""
     pytest.importorskip("tensorflow_serving.apis", reason="no tensorflow-serving-api")
-    pytest.importorskip("requests")
     from raw_models import save_tasks, save_two_versions
 
     from lm_keras.serving import session

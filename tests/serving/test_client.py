@@ -102,12 +102,16 @@ def test_no_row_is_no_request(tasks, switch):
 
 
 def test_types_and_odd_values_come_back(tasks):
-    raw = [b"\xff\x00", "text", "a\x00\udcff"]  # the last as Python reads such a byte from a command line
+    raw = [b"\xff\x00", "text", "a\x00\udcff\ud800"]  # half a character is U+FFFD, as a model in Python reads it
     made = tasks.predict(
         "types", x=np.array([1.5, -2, 0.1]), n=[1, -(2**40), 3], yes=[False, True, np.True_], raw=raw
     )
     assert made["x"] == [1.5, -np.inf, np.inf] and made["n"] == [2, -(2**41), 6]
-    assert made["yes"] == [True, False, False] and made["raw_bytes"] == [b"\xff\x00", b"text", b"a\x00\xff"]
+    assert made["yes"] == [True, False, False] and made["raw_bytes"] == [
+        b"\xff\x00",
+        b"text",
+        "a\x00\ufffd\ufffd".encode(),
+    ]
     assert made["half"] == [1 / 3, -(2**40) / 3, 1.0]
     (nan,) = tasks.predict("types", x=float("nan"), n=0, yes=False, raw="")["x"]
     assert nan != nan

@@ -106,6 +106,7 @@ def test_signatures_are_asked_for_again_when_a_request_does_not_fit(url, monkeyp
         (lambda c: c.generate("a", True), "max_new_tokens is True"),
         (lambda c: c.beam("a", 1, 1e39), "length_penalty is 1e"),
         (lambda c: c.beam("a", 1, "x"), "length_penalty is 'x'"),
+        (lambda c: c.beam("a", 1, 10**400), "length_penalty is 1000"),
         (lambda c: c.sample(["a"] * 2, seed=2**31 - 1), "seed is 2147483648"),
         (lambda c: c.tag([["a"]]), r"text is \['a'\]; the model takes string there"),
         (lambda c: c.predict("same", x=[1.0]), "x is 1.0; the model takes float32 lists there"),
@@ -141,6 +142,10 @@ def test_a_signature_without_a_row_for_each_row(tasks):
         (("http://localhost:8501", "m"), {"timeout": 0}, "timeout is 0; it must be seconds above 0"),
         (("http://localhost:8501", "m"), {"retries": -1}, "retries is -1"),
         (("http://localhost:8501", "m"), {"batch_size": 0}, "batch_size is 0"),
+        (("http://localhost:8501", "m"), {"max_response_bytes": 2**31}, "max_response_bytes is 2147483648"),
+        (("http://localhost:8501", "m"), {"version": 2**63}, "version is 9223372036854775808"),
+        (("http://localhost:8501", "\ud800"), {}, "model is"),
+        (("http://localhost:8501/a b", "m"), {}, "not the address"),
     ],
 )
 def test_wrong_settings(arguments, options, message):
@@ -149,9 +154,6 @@ def test_wrong_settings(arguments, options, message):
 
 
 def test_missing_libraries_are_named(monkeypatch):
-    monkeypatch.setitem(sys.modules, "requests", None)
-    with pytest.raises(InputError, match=r"needs requests: pip install 'lm_keras\[serving\]'"):
-        Client("http://localhost", "m")
     monkeypatch.setitem(sys.modules, "tensorflow_serving.apis", None)
     with pytest.raises(InputError, match="needs tensorflow-serving-api: pip install"):
         Client("grpc://localhost:8500", "m")

@@ -37,6 +37,7 @@ def test_rows_and_types(ask):
     assert json.loads(ask(*types, "--input", "raw=a=b", "--json")) == {
         "half": [1.0], "n": [6], "raw_bytes": [{"b64": "YT1i"}], "x": [None], "yes": [False],
     }  # fmt: skip
+    assert json.loads(ask(*types, "--input", "raw=a\udcff", "--json"))["raw_bytes"] == [{"b64": "Yf8="}]  # a byte
     told = ask("tasks", "--signature", "generate", "--input", "source=a\nb", "--input", "source=c")
     assert told == (
         "completion     a\\nb>50\nlog_prob       -16.6667\nnum_new_tokens 50\n\n"
