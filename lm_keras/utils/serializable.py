@@ -35,6 +35,7 @@ CLASSES = {
     "TrainingSGD": "training.optimizer",
     "UnpackTokens": "layers.packing",
     "WarmupSchedule": "training.optimizer",
+    "Within": "layers.positions",
     "WordEmbedding": "layers.output",
 }
 
