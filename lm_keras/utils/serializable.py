@@ -28,6 +28,7 @@ CLASSES = {
     "Sinusoids": "layers.sinusoids",
     "SkipRNN": "layers.skip_rnn",
     "SquaredError": "losses",
+    "Summed": "training.accumulation",
     "TrainingAdam": "training.optimizer",
     "TrainingAdamW": "training.optimizer",
     "TrainingSGD": "training.optimizer",
