@@ -15,8 +15,11 @@ from lm_keras.errors import InputError
 from lm_keras.files import claimed
 from lm_keras.quiet import on_terminal
 from lm_keras.saved_kinds import TASK, WEIGHTS
+from lm_keras.training.accumulation import in_shares, summed
+from lm_keras.training.callbacks import OfModel
 from lm_keras.training.carried_state import carry_state
 from lm_keras.training.checkpoint import NAME, load_checkpoint
+from lm_keras.training.class_weights import weighing
 from lm_keras.training.config import TrainingConfig
 from lm_keras.training.objectives import objective
 from lm_keras.training.optimizer import make_optimizer
@@ -27,9 +30,21 @@ from lm_keras.training.worker_steps import start_together, train_together
 from lm_keras.training.workers import multi_worker
 
 
-def fit(model, train, validation=None, config=None, callbacks=(), loss=None, strategy=None, tokenizer=None):
+def fit(
+    model,
+    train,
+    validation=None,
+    config=None,
+    callbacks=(),
+    loss=None,
+    strategy=None,
+    tokenizer=None,
+    class_weight=None,
+):
     """Trains `model` on `train`, a tf.data.Dataset of (x, y) of known cardinality or a tuple (x, y); x may be a dict.
 
+    A third part of a batch, or of the tuple, is the weights of the labels, as Keras' `sample_weight`; losses and
+    measures are weighted means. `class_weight`, {class: weight}, weighs the labels of `train`, those of tokens too.
     `loss=None`: cross-entropy of the logits, in which tokens with a negative label do not count, or the mean squared
     error where the output is one number a text; else what `compile` takes ("mse", a Keras loss, a dict of them).
     After each epoch `evaluate` on `validation` adds its measures: val_loss, val_accuracy, val_perplexity or val_f1.
@@ -41,10 +56,13 @@ def fit(model, train, validation=None, config=None, callbacks=(), loss=None, str
     With `early_stopping_patience` it stops after that many epochs without a better val_loss and ends with the best
     weights. Contiguous windows carry their state from batch to batch.
     `strategy="multi_worker"`: the processes that TF_CONFIG names train together (docs/distributed.md).
+    `callbacks` are Keras'; `callback.model` is `model`. A learning rate that one of them sets takes the place of the
+    schedule. What a callback counts, such as epochs without progress, starts anew when a run is resumed.
     Returns the Keras History of all epochs, those before a resume included. Raises InputError for bad input.
     """
-    config, workers = config or TrainingConfig(), _workers(strategy, train)
+    config, workers, callbacks = config or TrainingConfig(), _workers(strategy, train), keras.tree.flatten(callbacks)
     model, tokenizer = _pair(model, tokenizer)
+    _check_place(model, callbacks)
     if config.output_dir:
         config = dataclasses.replace(config, output_dir=Path(config.output_dir).expanduser())
     keras.utils.set_random_seed(config.seed)
@@ -64,18 +82,20 @@ def fit(model, train, validation=None, config=None, callbacks=(), loss=None, str
         stack.enter_context(_computing_in(model, config.dtype))
         if config.recompute:
             stack.enter_context(recomputing(model))
-        told = keras.tree.flatten(callbacks)  # or one alone
-        history = _fit(model, train, validation, config, told, loss, workers, tokenizer)
+        history = _fit(model, train, validation, config, callbacks, loss, workers, tokenizer, class_weight)
         if config.output_dir and tokenizer is not None:
             model_folder.save(model, tokenizer, config.output_dir)
         return history
 
 
-def _fit(model, train, validation, config, callbacks, loss, workers=None, tokenizer=None):
+def _fit(model, train, validation, config, callbacks, loss, workers=None, tokenizer=None, class_weight=None):
     net = carry_state(model, train.batch_size) if _is_contiguous(train) else model
     steps, aim = _cardinality(train), objective(model, loss)
-    optimizer = make_optimizer(config, steps)
-    net.compile(optimizer, aim.loss, metrics=list(aim.metrics), jit_compile=config.jit_compile)
+    weighed = weighing(class_weight, model, train.element_spec)
+    optimizer, many = make_optimizer(config, steps), config.accumulate_steps > 1
+    options = {"metrics": list(aim.metrics), "jit_compile": config.jit_compile}
+    for each in {id(part): part for part in (net, model)}.values():  # callbacks may save either, or set its rate
+        each.compile(optimizer, summed(aim.loss) if many else aim.loss, **options)
     _build(net, aim, train.element_spec)
 
     state = RunState(model, net, validation, config, steps, loss, workers)
@@ -94,13 +114,21 @@ def _fit(model, train, validation, config, callbacks, loss, workers=None, tokeni
     else:
         load()
     log = RunLog(state, config, tokens_per_step=_tokens_per_step(train))
-    heard = [state, log, Saver(state), *callbacks] if not workers or workers.is_chief else [state, *callbacks]
+    theirs = [OfModel(callbacks, model)] if callbacks else []
+    heard = [state, log, *theirs, Saver(state)] if not workers or workers.is_chief else [state, *theirs]
     # Without a terminal, the log prints a line an epoch.
     verbose = 1 if on_terminal() and log in heard else 0
-    legs = _legs(train, state, config, steps)
+
+    def prepared(stream):
+        stream = weighed(stream)
+        return (
+            in_shares(stream, config.accumulate_steps, aim.loss, getattr(model, "output", None)) if many else stream
+        )
+
+    legs = _legs(train, state, config, steps, prepared)
     try:
         if workers:
-            train_together(workers, net, aim.loss, legs, state, config, heard, verbose)
+            train_together(workers, net, net.loss, legs, state, config, heard, verbose)
             return state.history()
         for data, first, last, count in legs:
             net.fit(
@@ -116,7 +144,23 @@ def _fit(model, train, validation, config, callbacks, loss, workers=None, tokeni
                 break
     finally:
         log.close()
+        if many:  # the loss of one batch again
+            model.compile(optimizer, aim.loss, **options)
     return state.history()
+
+
+def _check_place(model, callbacks):
+    """InputError for a strategy of several devices, and for a callback that would do what `fit` does."""
+    strategies = tf.distribute.get_strategy(), getattr(model, "distribute_strategy", None)
+    if any(getattr(found, "num_replicas_in_sync", 1) > 1 for found in strategies):
+        raise InputError(
+            "fit trains on one device, and the model or the call is within a strategy of several; leave its scope, or "
+            "give strategy='multi_worker'"
+        )
+    if any(isinstance(callback, keras.callbacks.BackupAndRestore) for callback in callbacks):
+        raise InputError(
+            "BackupAndRestore does what fit does itself; give TrainingConfig(output_dir=..., resume=True) instead"
+        )
 
 
 def _workers(strategy, train):
@@ -146,7 +190,7 @@ def _build(net, aim, spec):
     net.reset_metrics()
 
 
-def _legs(train, state, config, steps):
+def _legs(train, state, config, steps, prepared):
     """The `model.fit` calls still to do, as (data, first epoch, last epoch, steps an epoch).
 
     A run that stopped within an epoch needs two: the rest of that epoch, then the others. Both read one
@@ -155,14 +199,19 @@ def _legs(train, state, config, steps):
     epoch, within = divmod(state.step, steps)
     if state.stopped or epoch >= config.epochs:
         return
-    stream = train.stream(state.step) if isinstance(train, TextDataset) else train.repeat().skip(state.step)
+    done = state.step % config.accumulate_steps  # batches of an update that is not complete
+    start = state.step - done
+    stream = train.stream(start) if isinstance(train, TextDataset) else train.repeat().skip(start)
+    stream = prepared(stream)
+    if done:
+        stream = stream.skip(done)
     if within:
         batches, rest = iter(stream), steps - within
         first = tf.data.Dataset.from_generator(
-            lambda: itertools.islice(batches, rest), output_signature=train.element_spec
+            lambda: itertools.islice(batches, rest), output_signature=stream.element_spec
         )
         yield first.apply(tf.data.experimental.assert_cardinality(rest)), epoch, epoch + 1, rest
-        stream = tf.data.Dataset.from_generator(lambda: batches, output_signature=train.element_spec)
+        stream = tf.data.Dataset.from_generator(lambda: batches, output_signature=stream.element_spec)
         epoch += 1
     if epoch < config.epochs and not state.stopped:
         yield stream, epoch, config.epochs, steps
@@ -171,12 +220,15 @@ def _legs(train, state, config, steps):
 def _dataset(data, config, shuffle=True):
     if isinstance(data, tf.data.Dataset):
         return data
-    if not isinstance(data, tuple) or len(data) != 2:
-        raise InputError(f"training data is a {type(data).__name__}; give a tf.data.Dataset or an (x, y) tuple")
+    if not isinstance(data, tuple) or len(data) not in (2, 3):
+        raise InputError(
+            f"training data is a {type(data).__name__}; give a tf.data.Dataset, or an (x, y) or (x, y, weights) tuple"
+        )
     rows = [{len(array) for array in tf.nest.flatten(part)} for part in data]  # a part may be a dict of arrays
-    if len(rows[0] | rows[1]) != 1:
+    if len(set.union(*rows)) != 1:
+        names = "x has {} rows and y has {}" if len(rows) == 2 else "x has {} rows, y has {} and the weights have {}"
         found = (" or ".join(map(str, sorted(part))) for part in rows)
-        raise InputError("x has {} rows and y has {}; give as many of both".format(*found))
+        raise InputError(f"{names}; give as many of each".format(*found))
     dataset = tf.data.Dataset.from_tensor_slices(data)
     if shuffle:
         dataset = dataset.shuffle(*rows[0], seed=config.seed)

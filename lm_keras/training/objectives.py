@@ -4,20 +4,20 @@ import dataclasses
 import math
 from collections.abc import Callable
 
-import keras
 import numpy as np
 import tensorflow as tf
 from keras import ops
 
 from lm_keras.errors import InputError
-from lm_keras.losses import CrossEntropy, aligned
+from lm_keras.losses import CrossEntropy, SquaredError, aligned
 from lm_keras.models.logits_model import check_loss
+from lm_keras.training.label_counts import counting, keys_of, loss_object, part_of
 
 
 @dataclasses.dataclass(frozen=True)
 class Objective:
     """`loss` and `metrics` for compile; `sums(y, outputs, weights)` of one batch, a dict of tensors with "count", the
-    labels in it; `report` of the sums of all batches. `measures`: the keys of the report that an epoch's log shows.
+    labels in it that count, weighted where there are weights; `report` of the sums of all batches. `measures`: the keys of the report that an epoch's log shows.
     """
 
     loss: object
@@ -32,7 +32,7 @@ def objective(model, loss=None):
     check_loss(model, loss)
     outputs, squared = model.output, loss in ("mse", "mean_squared_error")
     if loss is not None and not squared:
-        return Objective(loss, _loss_sums(loss), _loss_report, ("loss",))
+        return Objective(loss, *_loss_sums(loss, outputs), ("loss",))
     if isinstance(outputs, dict) and set(outputs) == {"start", "end"}:
         losses = {name: CrossEntropy() for name in outputs}
         return Objective(losses, _span_sums, _span_report, ("loss", "exact_match", "start_accuracy", "end_accuracy"))
@@ -40,7 +40,7 @@ def objective(model, loss=None):
         raise InputError(f"{model.name} has {len(outputs)} outputs; say what each is trained for with loss={{...}}")
     rank = len(outputs.shape)
     if squared or rank == 1 or (rank == 2 and outputs.shape[1] == 1):
-        return Objective("mean_squared_error", _value_sums, _value_report, ("loss", "mae", "r2"))
+        return Objective(SquaredError(), _value_sums, _value_report, ("loss", "mae", "r2"))
     if hasattr(model, "step_model") or (rank == 3 and model.output_names != ["token_logits"]):
         return Objective(CrossEntropy(), _word_sums, _word_report, ("loss", "perplexity", "accuracy"))
     measures, metrics = ("loss", "accuracy", "f1", "macro_f1"), ("accuracy",) if rank == 2 else ()
@@ -51,27 +51,29 @@ def objective(model, loss=None):
 
 
 def _nats(y, logits, weights):
-    """Labels, nats and answers, [N] each, of the N labels that are not negative and have not the weight 0."""
-    counted = y >= 0
+    """Labels, nats, answers and weights, [N] each, of the N labels that are not negative and have not the weight 0."""
+    w = tf.cast(y >= 0, tf.float64)  # in 64 bits, as the sums over all batches are
     if weights is not None:
-        counted &= tf.broadcast_to(aligned(weights, counted) != 0, tf.shape(counted))
-    counted, y = tf.reshape(counted, [-1]), tf.reshape(tf.cast(y, tf.int32), [-1])
+        w *= tf.cast(aligned(weights, w), tf.float64)
+    w, y = tf.reshape(w, [-1]), tf.reshape(tf.cast(y, tf.int32), [-1])
     logits = tf.reshape(tf.cast(logits, tf.float32), [-1, logits.shape[-1]])
     nats = ops.sparse_categorical_crossentropy(tf.maximum(y, 0), logits, from_logits=True)
-    return [tf.boolean_mask(part, counted) for part in (y, nats, tf.argmax(logits, -1, tf.int32))]
+    parts = y, tf.cast(nats, tf.float64), tf.argmax(logits, -1, tf.int32), w
+    return [tf.boolean_mask(part, w != 0) for part in parts]
 
 
 def _word_sums(y, logits, weights=None):
-    y, nats, answers = _nats(y, logits, weights)
-    return {"nats": tf.reduce_sum(nats), "hits": tf.math.count_nonzero(answers == y), "count": tf.size(y)}
+    y, nats, answers, w = _nats(y, logits, weights)
+    hits = tf.reduce_sum(tf.where(answers == y, w, 0))
+    return {"nats": tf.reduce_sum(w * nats), "hits": hits, "weight": tf.reduce_sum(w), "count": tf.size(y)}
 
 
 def _word_report(sums):
-    loss = sums["nats"] / sums["count"]
+    loss = sums["nats"] / sums["weight"]
     return {
         "loss": loss,
         "perplexity": math.exp(min(loss, 700)),
-        "accuracy": sums["hits"] / sums["count"],
+        "accuracy": sums["hits"] / sums["weight"],
         "tokens": int(sums["count"]),
     }
 
@@ -80,22 +82,23 @@ def _word_report(sums):
 
 
 def _class_sums(y, logits, weights=None):
-    y, nats, answers = _nats(y, logits, weights)
-    confusion = tf.math.confusion_matrix(y, answers, logits.shape[-1], dtype=tf.int64)  # row: label, column: answer
-    return {"nats": tf.reduce_sum(nats), "confusion": confusion, "count": tf.size(y)}
+    y, nats, answers, w = _nats(y, logits, weights)
+    # Row: label, column: answer.
+    confusion = tf.math.confusion_matrix(y, answers, logits.shape[-1], weights=w, dtype=tf.float64)
+    return {"nats": tf.reduce_sum(w * nats), "confusion": confusion, "count": tf.size(y)}
 
 
 def _class_report(sums):
-    confusion, examples = sums["confusion"], sums["count"]
+    confusion, weight = sums["confusion"], sums["confusion"].sum()
     hits, occurring = np.diag(confusion), confusion.sum(0) + confusion.sum(1)  # as an answer, as a label
-    f1 = 2 * hits / np.maximum(occurring, 1)
+    f1 = 2 * hits / np.where(occurring > 0, occurring, 1)
     macro = f1[occurring > 0].mean()  # over the classes that occur at all
     return {
-        "loss": sums["nats"] / examples,
-        "accuracy": hits.sum() / examples,
+        "loss": sums["nats"] / weight,
+        "accuracy": hits.sum() / weight,
         "f1": f1[1] if len(f1) == 2 else macro,
         "macro_f1": macro,
-        "examples": int(examples),
+        "examples": int(sums["count"]),
     }
 
 
@@ -103,19 +106,23 @@ def _class_report(sums):
 
 
 def _value_sums(y, values, weights=None):
-    y, values = (tf.reshape(tf.cast(part, tf.float64), [-1]) for part in (y, values))
-    parts = {"squares": (values - y) ** 2, "distances": tf.abs(values - y), "y": y, "y2": y**2}
-    return {**{name: tf.reduce_sum(part) for name, part in parts.items()}, "count": tf.size(y)}
+    y, values = (tf.cast(part, tf.float64) for part in (y, values))
+    w = tf.ones_like(values)
+    if weights is not None:
+        w *= tf.cast(aligned(weights, w), tf.float64)
+    y, values, w = (tf.reshape(part, [-1]) for part in (y, values, w))
+    parts = {"squares": (values - y) ** 2, "distances": tf.abs(values - y), "y": y, "y2": y**2, "weight": 1.0}
+    return {**{name: tf.reduce_sum(w * part) for name, part in parts.items()}, "count": tf.math.count_nonzero(w)}
 
 
 def _value_report(sums):
-    examples = sums["count"]
-    spread = sums["y2"] - sums["y"] ** 2 / examples
+    weight = sums["weight"]
+    spread = sums["y2"] - sums["y"] ** 2 / weight
     return {
-        "loss": sums["squares"] / examples,
-        "mae": sums["distances"] / examples,
+        "loss": sums["squares"] / weight,
+        "mae": sums["distances"] / weight,
         "r2": 1 - sums["squares"] / spread if spread > 0 else math.nan,
-        "examples": int(examples),
+        "examples": int(sums["count"]),
     }
 
 
@@ -123,52 +130,48 @@ def _value_report(sums):
 
 
 def _span_sums(y, logits, weights=None):
-    counted = (y["start"] >= 0) & (y["end"] >= 0)  # no answer, no measure
-    if weights is not None:
-        for weight in tf.nest.flatten(weights):
-            counted &= weight != 0
-    labels = {name: tf.where(counted, y[name], -1) for name in ("start", "end")}
-    (starts, start_nats, at), (ends, end_nats, to) = (_nats(labels[name], logits[name], None) for name in labels)
-    hits = {"start": at == starts, "end": to == ends, "both": (at == starts) & (to == ends)}
-    sums = {name: tf.math.count_nonzero(hit) for name, hit in hits.items()}
-    return {**sums, "nats": tf.reduce_sum(start_nats) + tf.reduce_sum(end_nats), "count": tf.size(starts)}
+    """Of texts without an answer, or with a weight of 0, nothing; with a weight each, both right weighs their mean."""
+    own = weights if isinstance(weights, dict) else dict.fromkeys(("start", "end"), weights)
+    ws = {name: 1.0 if w is None else tf.reshape(tf.cast(w, tf.float64), [-1]) for name, w in own.items()}
+    counted = (y["start"] >= 0) & (y["end"] >= 0) & (ws["start"] != 0) & (ws["end"] != 0)
+    ws = {name: tf.where(counted, tf.cast(w, tf.float64), 0) for name, w in ws.items()}
+    starts, start_nats, at, start_w = _nats(tf.where(counted, y["start"], -1), logits["start"], ws["start"])
+    ends, end_nats, to, end_w = _nats(tf.where(counted, y["end"], -1), logits["end"], ws["end"])
+    hits = {"start": (at == starts, start_w), "end": (to == ends, end_w)}
+    hits["both"] = hits["start"][0] & hits["end"][0], (start_w + end_w) / 2
+    sums = {name: tf.reduce_sum(tf.where(hit, w, 0)) for name, (hit, w) in hits.items()}
+    sums |= {f"{name}_weight": tf.reduce_sum(w) for name, (_, w) in hits.items()}
+    nats = {"start_nats": tf.reduce_sum(start_w * start_nats), "end_nats": tf.reduce_sum(end_w * end_nats)}
+    return {**sums, **nats, "count": tf.size(starts)}
 
 
 def _span_report(sums):
-    examples = sums["count"]
     shares = {"exact_match": "both", "start_accuracy": "start", "end_accuracy": "end"}
-    report = {name: sums[key] / examples for name, key in shares.items()}
-    return {"loss": sums["nats"] / examples, **report, "examples": int(examples)}
+    report = {name: sums[key] / sums[f"{key}_weight"] for name, key in shares.items()}
+    loss = sum(sums[f"{name}_nats"] / sums[f"{name}_weight"] for name in ("start", "end"))
+    return {"loss": loss, **report, "examples": int(sums["count"])}
 
 
 # === Any other loss that Keras knows ===
 
 
-def _loss_sums(loss):
+def _loss_sums(loss, outputs):
+    """Each loss times what it is the mean over, so that the sums over all batches give the mean over all."""
+    keys = keys_of(loss, outputs)
+
     def sums(y, outputs, weights=None):
-        names = loss if isinstance(loss, dict) else (None,)
-        total = 0.0
-        for name in names:
-            value, *parts = (loss, y, outputs) if name is None else (loss[name], y[name], outputs[name])
-            weight = weights[name] if isinstance(weights, dict) else weights
-            total += tf.reduce_mean(_loss_object(value)(*parts, sample_weight=weight))
-        rows = tf.shape(tf.nest.flatten(y)[0])[0]
-        return {"loss": total * tf.cast(rows, total.dtype), "count": rows}
+        result = {}
+        for key in keys:
+            own, labels, out = (part_of(part, key) for part in (loss, y, outputs))
+            weight = part_of(weights, key)
+            value = tf.reduce_mean(loss_object(own)(labels, out, sample_weight=weight))
+            mask, rank = getattr(out, "_keras_mask", None), len(out.shape)
+            count = tf.cast(counting(own, rank, strict=False)(labels, weight, mask), tf.float64)
+            result |= {f"loss {key}": tf.cast(value, tf.float64) * count, f"count {key}": count}
+        return {**result, "count": tf.shape(tf.nest.flatten(y)[0])[0]}
 
-    return sums
+    def report(sums):
+        total = sum(sums[f"loss {key}"] / max(sums[f"count {key}"], 1e-300) for key in keys)
+        return {"loss": total, "examples": int(sums["count"])}
 
-
-def _loss_object(loss):
-    """A keras.losses.Loss of a name, a function or a Loss."""
-    found = keras.losses.get(loss)
-    return found if isinstance(found, keras.losses.Loss) else FunctionLoss(found)
-
-
-class FunctionLoss(keras.losses.Loss):
-    def __init__(self, function):
-        super().__init__(name="function")
-        self.call = function
-
-
-def _loss_report(sums):
-    return {"loss": sums["loss"] / sums["count"], "examples": int(sums["count"])}
+    return sums, report

@@ -11,7 +11,8 @@ import numpy as np
 import tensorflow as tf
 
 from lm_keras.errors import InputError
-from lm_keras.training.worker_counts import labels_of
+from lm_keras.training.accumulation import Summed
+from lm_keras.training.label_counts import labels_of
 
 MARK = 4096  # two numbers below it tell one batch from another; the sum of 4,096 of them is exact in float32
 
@@ -27,7 +28,12 @@ class SharedStep:
     """
 
     def __init__(self, net, loss, workers, jit_compile=False):
-        self.net, self.workers, self.labels_of = net, workers, labels_of(loss, net.output)
+        self.net, self.workers = net, workers
+        # A sum over the labels, of weights that are shares already: the parts' gradients are added as they are.
+        self.summed = any(isinstance(part, Summed) for part in keras.tree.flatten(loss))
+        if isinstance(net.output, (list, tuple)):
+            raise InputError("several outputs on several workers need names: build the model with a dict of outputs")
+        self.labels_of = None if self.summed else labels_of(loss, net.output, "several workers")
         norms = (layer for layer in net._flatten_layers() if isinstance(layer, keras.layers.BatchNormalization))
         self.statistics = [v for layer in norms if layer.trainable for v in layer.non_trainable_variables]
         places = {id(v): i for i, v in enumerate(net.metrics_variables)}
@@ -44,8 +50,10 @@ class SharedStep:
         first, last = (rows * i // self.workers.count for i in (self.workers.index, self.workers.index + 1))
         taken = tf.cast(last > first, tf.float32)
         data = tf.nest.map_structure(lambda t: t[first : tf.maximum(last, first + 1)], (x, y, *weights))
-        own, whole, here, factors = self.labels_of(*data[1:]), self.labels_of(y, *weights), last - first, {}
+        here, factors = last - first, {}
+        own = tf.constant(1.0) if self.summed else self.labels_of(*data[1:])
         if isinstance(own, dict):
+            whole = self.labels_of(y, *weights)
             share = tf.cast(here / rows, tf.float32)
             factors = {name: tf.math.divide_no_nan(own[name], whole[name] * share) for name in own}
             own = tf.cast(here, tf.float32)
@@ -59,7 +67,7 @@ class SharedStep:
         sums, grads, losses, changes, statistics = self.workers.strategy.run(
             self._replica_step, (data, weight, factors)
         )
-        labels, rows = sums[0], sums[1]
+        labels, rows = tf.constant(1.0) if self.summed else sums[0], sums[1]
         grads = [tf.math.divide_no_nan(grad, labels) for grad in grads]
         # Outside of `strategy.run` the optimizer works as it does on one process: it clips the whole gradient.
         self.net.optimizer.apply(grads, self._variables)

@@ -29,6 +29,7 @@ CLASSES = {
     "Sinusoids": "layers.sinusoids",
     "SkipRNN": "layers.skip_rnn",
     "SquaredError": "losses",
+    "Summed": "training.accumulation",
     "TokenPooling": "layers.pooling",
     "TrainingAdam": "training.optimizer",
     "TrainingAdamW": "training.optimizer",

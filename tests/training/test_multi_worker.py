@@ -18,8 +18,8 @@ import lm_keras as lk
 from lm_keras import cli
 from lm_keras.errors import InputError
 from lm_keras.files import read_json
+from lm_keras.training.label_counts import labels_of
 from lm_keras.training.run_log import read_rows
-from lm_keras.training.worker_counts import labels_of
 from lm_keras.training.worker_steps import SharedStep
 
 CHILD = Path(__file__).with_name("multi_worker_child.py")
@@ -153,12 +153,12 @@ def test_losses_whose_labels_cannot_be_counted_are_refused():
     plain, masked = (keras.layers.Dense(2)(keras.layers.Embedding(9, 2, mask_zero=zero)(ids)) for zero in (0, 1))
     for loss, outputs, said in (
         ("mse", masked, "an output has a mask of Keras"),
-        ("mse", {"a": plain, "b": plain}, "several outputs on several workers need names, and a loss for each"),
-        ({"a": "mse"}, {"a": plain, "b": plain}, "and a loss for each"),
+        ("mse", {"a": plain, "b": plain}, "2 outputs need a loss for each"),
+        ({"a": "mse"}, {"a": plain, "b": plain}, "2 outputs need a loss for each"),
         (keras.losses.MeanSquaredError(reduction="sum"), plain, "the loss has the reduction 'sum'"),
     ):
         with pytest.raises(InputError, match=said):
-            labels_of(loss, outputs)
+            labels_of(loss, outputs, "several workers")
 
 
 @pytest.mark.parametrize("other", ["x", "y", "weights"])
@@ -168,7 +168,8 @@ def test_the_mark_of_a_batch_tells_its_texts_labels_and_weights(other):
     changed = {**batch, other: batch[other] + 1}
 
     def mark(batch):
-        step = types.SimpleNamespace(workers=workers, labels_of=labels_of("mse", keras.Input((1,))))
+        counts = labels_of("mse", keras.Input((1,)), "several workers")
+        step = types.SimpleNamespace(workers=workers, labels_of=counts, summed=False)
         return np.asarray(SharedStep.part(step, *batch.values())[1][3:])
 
     assert np.array_equal(mark(batch), mark(dict(batch)))

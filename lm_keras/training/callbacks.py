@@ -1,0 +1,31 @@
+"""Keras' callbacks in `fit`: of the model that is trained, whatever network trains it."""
+
+import keras
+
+
+class OfModel(keras.callbacks.CallbackList):
+    """A list of callbacks whose `callback.model` is `model`; where it stops its training, that of the network stops.
+
+    Contiguous windows are read by another network of the same weights, which carries the state along and cannot be
+    saved.
+    """
+
+    def __init__(self, callbacks: list, model: keras.Model):
+        super().__init__(callbacks, model=model)
+        self._trained = model
+
+    def set_model(self, model: keras.Model) -> None:
+        self._network = model
+        super().set_model(getattr(self, "_trained", model))
+
+    def on_train_begin(self, logs=None):
+        self._trained.stop_training = False
+        super().on_train_begin(logs)
+
+    def on_train_batch_end(self, batch, logs=None):
+        super().on_train_batch_end(batch, logs)
+        self._network.stop_training |= self._trained.stop_training
+
+    def on_epoch_end(self, epoch, logs=None):
+        super().on_epoch_end(epoch, logs)
+        self._network.stop_training |= self._trained.stop_training

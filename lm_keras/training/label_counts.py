@@ -1,0 +1,101 @@
+"""What a loss is the mean over, the labels of a batch or their weights: what a batch, or a part of one, weighs."""
+
+from collections.abc import Callable, Hashable
+
+import keras
+import tensorflow as tf
+
+from lm_keras.errors import InputError
+from lm_keras.losses import CrossEntropy, aligned
+
+MEANS = ("mean_with_sample_weight", "sum_over_batch_size", "mean")
+
+
+def labels_of(loss: object, outputs: object, whom: str) -> Callable:
+    """Returns the function (y, weights) -> what `loss` is the mean over; of several `outputs` a dict by their keys.
+
+    Args:
+        loss: what `compile` takes for these outputs.
+        outputs: the symbolic outputs of the model; None: one that is not known.
+        whom: who needs it, for the error.
+
+    Raises:
+        InputError: where it cannot be told before the model has run, or the loss is no mean.
+    """
+    if any(getattr(output, "_keras_mask", None) is not None for output in tf.nest.flatten(outputs)):
+        raise InputError(
+            f"an output has a mask of Keras (mask_zero or Masking), which {whom} cannot count; give what is "
+            "masked a negative label or the weight 0, and the layers the mask as an argument"
+        )
+    keys = keys_of(loss, outputs)
+    ranks = {key: None if outputs is None else len(part_of(outputs, key).shape) for key in keys}
+    counts = {key: counting(part_of(loss, key), rank, whom) for key, rank in ranks.items()}
+    if keys == (None,):
+        return counts[None]
+
+    def labels(y, weights=None):
+        return {key: count(part_of(y, key), part_of(weights, key)) for key, count in counts.items()}
+
+    return labels
+
+
+def counting(loss: object, rank: int | None, whom: str = "", strict: bool = True) -> Callable:
+    """Returns the function (y, weights, mask) -> what the loss of one output with `rank` axes is the mean over.
+
+    Raises InputError, if `strict`, for a loss that is no mean; else the rows are counted.
+    """
+    loss = keras.losses.get(loss)
+    reduction = getattr(loss, "reduction", "sum_over_batch_size")
+    # A loss has an axis less than the output.
+    axes = max(rank - 1, 1) if rank is not None else None if isinstance(loss, CrossEntropy) else 1
+    if reduction not in MEANS and strict:
+        raise InputError(f"the loss has the reduction {reduction!r}; {whom} need a mean, the default of Keras")
+
+    def count(y, weights=None, mask=None):
+        rows = tf.ones(tf.shape(y)[:1])
+        if reduction not in MEANS:
+            return tf.reduce_sum(rows)
+        places = tf.ones(tf.shape(y)[:axes])
+        if isinstance(loss, CrossEntropy):
+            places *= tf.cast(tf.reshape(y, tf.shape(places)) >= 0, tf.float32)
+        if mask is not None:
+            places *= tf.cast(aligned(mask, places), tf.float32)
+        if reduction == "mean_with_sample_weight" and weights is not None:
+            places *= tf.cast(aligned(weights, places), tf.float32)
+        return tf.reduce_sum(places)
+
+    return count
+
+
+def keys_of(loss: object, outputs: object) -> tuple:
+    """Returns the names or places of several outputs, (None,) of one; InputError unless each has a loss."""
+    if not isinstance(outputs, (dict, list, tuple)):
+        return (None,)
+    keys = tuple(outputs) if isinstance(outputs, dict) else tuple(range(len(outputs)))
+    given = tuple(loss) if isinstance(loss, dict) else tuple(range(len(loss))) if _listed(loss) else ()
+    if set(given) != set(keys):
+        raise InputError(f"{len(keys)} outputs need a loss for each: loss={{name: loss, ...}}")
+    return keys
+
+
+def part_of(parts: object, key: Hashable) -> object:
+    """Returns what belongs to the output `key`, of a dict or list; what is one alone belongs to each."""
+    return parts[key] if key is not None and (isinstance(parts, dict) or _listed(parts)) else parts
+
+
+def loss_object(loss: object) -> keras.losses.Loss:
+    """Returns the `keras.losses.Loss` of a name, a function or a Loss."""
+    found = keras.losses.get(loss)
+    return found if isinstance(found, keras.losses.Loss) else FunctionLoss(found)
+
+
+class FunctionLoss(keras.losses.Loss):
+    """The mean of what a function of labels and outputs gives."""
+
+    def __init__(self, function: Callable):
+        super().__init__(name="function")
+        self.call = function
+
+
+def _listed(parts):
+    return isinstance(parts, (list, tuple))
