@@ -73,6 +73,7 @@ def parser():
     score = commands.add_parser("score", help="log-probability of one text")
     score.add_argument("run", help="run folder")
     score.add_argument("--text", required=True)
+    _add_no_begin(score)
     for command in (evaluate, score):
         command.add_argument("--json", action="store_true", help="print one JSON object")
 
@@ -129,6 +130,12 @@ def _add_generate(generate):
     add("--choices", nargs="+", metavar="TEXT", help="no new text: which of these follows, with its probability")
     add("--seed", type=number(int, -(2**63), 2**63 - 1), default=0, metavar="N")
     add("--stream", action="store_true", help="print the text while it is made")
+    _add_no_begin(generate)
+
+
+def _add_no_begin(command):
+    help = "no begin mark (GPT-2: <|endoftext|>) before the text"
+    command.add_argument("--no-begin", dest="begin", action="store_false", default=True, help=help)
 
 
 def _add_query(query):

@@ -36,7 +36,7 @@ def evaluate(options):
 
 
 def score(options):
-    _print(_load(options.run).score([options.text])[0]._asdict(), options.json)
+    _print(_load(options.run).score([options.text], begin=options.begin)[0]._asdict(), options.json)
 
 
 def _print(result, as_json):
@@ -50,10 +50,10 @@ def _print(result, as_json):
 def generate(options):
     language_model = _load(options.run)
     names = ("max_new_tokens", "min_new_tokens", "temperature", "top_k", "top_p", "min_p", "repetition_penalty")
-    chosen = {name: getattr(options, name) for name in (*names, "stop", "seed")} | {"stop_tokens": options.stop_token}
+    chosen = {name: getattr(options, name) for name in (*names, "stop", "seed", "begin")} | {"stop_tokens": options.stop_token}
     at_the_end = ("num_beams", "length_penalty", "penalty_alpha", "num_return_sequences")
     if options.choices:
-        for choice in language_model.choose(options.prompt, options.choices)[0]:
+        for choice in language_model.choose(options.prompt, options.choices, begin=options.begin)[0]:
             print(f"{choice.probability:.4f} {choice.answer}")
     elif options.stream:
         if options.num_beams > 1 or options.penalty_alpha > 0:
