@@ -1,6 +1,8 @@
 """The commands of `lm-keras`; each takes the parsed options. TensorFlow is imported by those that need it."""
 
+import importlib
 import json
+import sys
 import types
 from pathlib import Path
 
@@ -50,7 +52,8 @@ def _print(result, as_json):
 def generate(options):
     language_model = _load(options.run)
     names = ("max_new_tokens", "min_new_tokens", "temperature", "top_k", "top_p", "min_p", "repetition_penalty")
-    chosen = {name: getattr(options, name) for name in (*names, "stop", "seed", "begin")} | {"stop_tokens": options.stop_token}
+    chosen = {name: getattr(options, name) for name in (*names, "stop", "seed", "begin")}
+    chosen["stop_tokens"] = options.stop_token
     at_the_end = ("num_beams", "length_penalty", "penalty_alpha", "num_return_sequences")
     if options.choices:
         for choice in language_model.choose(options.prompt, options.choices, begin=options.begin)[0]:
@@ -124,6 +127,18 @@ def data(options):
 
 
 # === Parts ===
+def import_modules(names):
+    """Imports the modules that the user names, from the current folder too."""
+    if names:
+        load_tensorflow()
+        sys.path.append(str(Path.cwd()))
+    for name in names:
+        try:
+            importlib.import_module(name)
+        except Exception as error:  # whatever the module raises
+            raise InputError(f"--import {name}: {type(error).__name__}: {error}") from error
+
+
 def _run_folder(path):
     folder = Path(path)
     if not folder.is_dir():

@@ -94,7 +94,7 @@ def test_the_other_ways_of_writing_start_from_the_prompt_too():
 
 
 def test_a_checkpoint_writes_what_transformers_does():
-    """The golden logits are of ids without a mark: the likeliest word after the longest run of them that is a text."""
+    """The golden logits are of ids without a mark: here after the longest run of them that is a text."""
     lm, there = lk.models.load_pretrained(GOLDEN / "gpt2"), load_file(GOLDEN / "gpt2" / "expected.safetensors")
     for row, logits in zip(there["ids"], there["logits"], strict=True):
         for n in range(len(row), 0, -1):
@@ -111,7 +111,8 @@ def test_command_line(tmp_path, capsys):
     lm = tiny_lm("feedforward", TOKENIZERS["word"]())
     lm.save(tmp_path)
     run = str(tmp_path)
-    assert main(["generate", run, "--prompt", "a c", "--no-begin", "--temperature", "0", "--max-new-tokens", "3"]) == 0
+    greedy = ["--temperature", "0", "--max-new-tokens", "3"]
+    assert main(["generate", run, "--prompt", "a c", "--no-begin", *greedy]) == 0
     assert capsys.readouterr().out == f"a c{lm.generate('a c', 3, temperature=0, begin=False)[0].text}\n"
     assert main(["generate", run, "--prompt", "a c", "--no-begin", "--choices", "b", "d"]) == 0
     best = lm.choose("a c", ["b", "d"], begin=False)[0]
