@@ -1,4 +1,4 @@
-"""A builder from outside the package: saved, loaded, quantized, used on the command line; never imported by a file."""
+"""A builder from outside the package: saved, loaded, used on the command line; never imported by a file."""
 
 import json
 import sys
