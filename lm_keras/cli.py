@@ -73,10 +73,12 @@ def parser():
     score = commands.add_parser("score", help="log-probability of one text")
     score.add_argument("run", help="run folder")
     score.add_argument("--text", required=True)
+    _add_no_begin(score)
     for command in (evaluate, score):
         command.add_argument("--json", action="store_true", help="print one JSON object")
 
-    _add_generate(commands.add_parser("generate", help="continue a prompt"))
+    generate = commands.add_parser("generate", help="continue a prompt")
+    _add_generate(generate)
 
     export = commands.add_parser("export", help="write a SavedModel for TF Serving; prints the version folder")
     export.add_argument("run", help="run folder, or one of lm_keras.tasks.save")
@@ -87,6 +89,9 @@ def parser():
     export.add_argument("--num-beams", type=number(int, 2, 1000), metavar="N", help="width of `beam` (default: 4)")
     export.add_argument("--quantize", choices=("int8", "int4"), help="weights of 8 or 4 bits")
     export.add_argument("--licence", metavar="NAME", help="for the model card, e.g. Apache-2.0")
+    for command in (evaluate, score, generate, export):
+        help = "import it first: a module whose builder made the model (may be repeated)"
+        command.add_argument("--import", dest="modules", action="append", default=[], metavar="MODULE", help=help)
     check = commands.add_parser("check", help="prove that an export serves; exit 0, or a list of what is wrong")
     check.add_argument("version", help="version folder, e.g. saved_models/name/1")
 
@@ -129,6 +134,12 @@ def _add_generate(generate):
     add("--choices", nargs="+", metavar="TEXT", help="no new text: which of these follows, with its probability")
     add("--seed", type=number(int, -(2**63), 2**63 - 1), default=0, metavar="N")
     add("--stream", action="store_true", help="print the text while it is made")
+    _add_no_begin(generate)
+
+
+def _add_no_begin(command):
+    help = "no begin mark (GPT-2: <|endoftext|>) before the text"
+    command.add_argument("--no-begin", dest="begin", action="store_false", default=True, help=help)
 
 
 def _add_query(query):
@@ -220,6 +231,7 @@ def main(arguments=None):
     try:
         from lm_keras import commands  # after --help and wrong usage have been answered
 
+        commands.import_modules(getattr(options, "modules", ()))
         code = getattr(commands, options.command.replace("-", "_"))(options) or 0
         sys.stdout.flush()  # a closed pipe is noticed here, not while Python ends
         return code

@@ -1,5 +1,6 @@
 """The commands of `lm-keras`; each takes the parsed options. TensorFlow is imported by those that need it."""
 
+import importlib
 import json
 import sys
 import types
@@ -41,7 +42,7 @@ def evaluate(options):
 
 
 def score(options):
-    _print(_load(options.run).score([options.text])[0]._asdict(), options.json)
+    _print(_load(options.run).score([options.text], begin=options.begin)[0]._asdict(), options.json)
 
 
 def _print(result, as_json):
@@ -55,10 +56,11 @@ def _print(result, as_json):
 def generate(options):
     language_model = _load(options.run)
     names = ("max_new_tokens", "min_new_tokens", "temperature", "top_k", "top_p", "min_p", "repetition_penalty")
-    chosen = {name: getattr(options, name) for name in (*names, "stop", "seed")} | {"stop_tokens": options.stop_token}
+    chosen = {name: getattr(options, name) for name in (*names, "stop", "seed", "begin")}
+    chosen["stop_tokens"] = options.stop_token
     at_the_end = ("num_beams", "length_penalty", "penalty_alpha", "num_return_sequences")
     if options.choices:
-        for choice in language_model.choose(options.prompt, options.choices)[0]:
+        for choice in language_model.choose(options.prompt, options.choices, begin=options.begin)[0]:
             print(f"{choice.probability:.4f} {choice.answer}")
     elif options.stream:
         if options.num_beams > 1 or options.penalty_alpha > 0:
@@ -145,6 +147,18 @@ def data(options):
 
 
 # === Parts ===
+def import_modules(names):
+    """Imports the modules that the user names, from the current folder too."""
+    if names:
+        load_tensorflow()
+        sys.path.append(str(Path.cwd()))
+    for name in names:
+        try:
+            importlib.import_module(name)
+        except Exception as error:  # whatever the module raises
+            raise InputError(f"--import {name}: {type(error).__name__}: {error}") from error
+
+
 def _load(path):
     """The language model that a command works with: of a run, or of a checkpoint of other libraries."""
     kind = kind_of(path)

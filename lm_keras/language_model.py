@@ -16,6 +16,11 @@ class LanguageModel:
     """Bundles a causal model (`CausalLM`, logits [B, T, V]) and a tokenizer of the same vocabulary.
 
     `tokenizer=None`: what takes or gives text raises InputError; `model` works.
+
+    Every text begins with the tokenizer's begin mark, as the windows of `data.lm_windows` do in training. GPT-2 in
+    transformers has none (its `<|endoftext|>`, both begin and end, stands between texts): `begin=False`, which
+    `generate`, `stream`, `score` and `choose` take, gives that text and those probabilities. A prompt must have a
+    token then. An export always puts the mark.
     """
 
     def __init__(self, model, tokenizer):
@@ -23,22 +28,26 @@ class LanguageModel:
         self.model, self.tokenizer = model, tokenizer
         self._functions = Functions(model, tokenizer)
 
-    def score(self, texts):
-        """Scores each text: the sum of log p(token | before) over its tokens and the end mark.
+    def score(self, texts, *, begin=True, end=True):
+        """Scores each text: the sum of log p(token | before) over its tokens and, with `end`, the end mark.
 
         Returns a Score a text. A text that is empty has one token, the end mark. With a word tokenizer the
         bits a byte count unknown words as <unk>, so they compare only among models of one vocabulary.
+        `begin=False` puts no begin mark before it (`<|endoftext|>` for GPT-2): then the first token has no
+        probability and does not count. `begin=False, end=False` is what transformers' loss of a GPT-2 counts.
+        Raises InputError where no token is left to score.
         """
-        return text_scores.score(self._functions, self._texts(texts))
+        return text_scores.score(self._functions, self._texts(texts), begin, end)
 
-    def choose(self, prompts, answers, *, end=False, normalize=None):
+    def choose(self, prompts, answers, *, end=False, normalize=None, begin=True):
         """Which of the `answers` (a list of strings) follows each prompt: a list of Choices a prompt, best first.
 
         A Choice has log p(answer | prompt), the answer's tokens after the prompt's (so that a BPE answer brings
         its leading space), with `end=True` of the end mark too, which tells an answer from one that goes on.
         Probabilities are the softmax over the answers of these, with `normalize="tokens"` of their means a token.
+        `begin=False`: no begin mark before the prompt, see `LanguageModel`.
         """
-        return choices.choose(self._functions, self._texts(prompts), self._texts(answers), end, normalize)
+        return choices.choose(self._functions, self._texts(prompts), self._texts(answers), end, normalize, begin)
 
     def generate(
         self,
@@ -60,6 +69,7 @@ class LanguageModel:
         penalty_alpha=0.0,
         top_logprobs=0,
         jit_compile=False,
+        begin=True,
     ):
         """Continues each prompt (a string or a list of strings of any lengths); returns a list, a Generation each.
 
@@ -71,11 +81,13 @@ class LanguageModel:
         A row depends on its prompt, the options and `seed` alone; the k-th repeat of a prompt takes seed + k, so
         that `[prompt] * 3` gives three texts, and so does `num_return_sequences=3`: three in a row for each
         prompt. Of a beam search these are the best ones. `top_logprobs=n` adds the n likeliest words at each place.
+        The begin mark stands before each prompt, for GPT-2 `<|endoftext|>`; with `begin=False` the greedy text of a
+        checkpoint is that of transformers.
         """
         options = Options(
             max_new_tokens, temperature, top_k, top_p, num_beams, repetition_penalty, stop, seed, min_p,
             min_new_tokens, stop_tokens, num_return_sequences, length_penalty, penalty_alpha, top_logprobs,
-            jit_compile,
+            jit_compile, begin,
         )  # fmt: skip
         return texts.generate(self._functions, self._texts(prompts), options)
 
@@ -93,14 +105,16 @@ class LanguageModel:
         min_p=0.0,
         min_new_tokens=0,
         stop_tokens=None,
+        begin=True,
     ):
         """Yields the text of `generate(prompt, ...)` piece by piece, never half a character or part of a stop."""
         options = Options(
             max_new_tokens, temperature, top_k, top_p, 1, repetition_penalty, stop, seed, min_p, min_new_tokens,
-            stop_tokens,
+            stop_tokens, begin=begin,
         )  # fmt: skip
         (prompt,) = self._texts([prompt])
         stop_ids(self.tokenizer, options.stop_tokens)  # a mistake shows at the call, not at the first piece
+        texts.prompt_ids(self._functions, prompt, begin)
         return texts.stream(self._functions, prompt, options)
 
     def _texts(self, texts):

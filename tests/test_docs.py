@@ -1,9 +1,12 @@
 """What the documents say of the code is there."""
 
 import re
+import subprocess
 from pathlib import Path
 
 import pytest
+
+import lm_keras as lk
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", ROOT / "README.zh-CN.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -23,3 +26,29 @@ def test_every_equation_has_its_test():
     rows = [line for line in (ROOT / "docs/equations.md").read_text(encoding="utf-8").splitlines() if "| `" in line]
     assert len(rows) > 15
     assert all("`tests/" in row or "as for" in row for row in rows)
+
+
+def names_of(text):
+    """The dotted names of the library in a page, as tuples: lk.a.b, lm_keras.a.b, and `models.gpt2.SIZES` alone."""
+    for name in re.findall(r"\b(?:lk|lm_keras)((?:\.[A-Za-z]\w*)+)", text):
+        yield tuple(name[1:].split("."))
+    for name in re.findall(r"`((?:data|embeddings|generation|models|serving|tasks|text|training)(?:\.\w+)+)", text):
+        yield tuple(name.split("."))
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_names_that_a_page_uses_are_there(page):
+    for name in set(names_of(page.read_text(encoding="utf-8"))):
+        found = lk
+        for part in name:
+            if part in ("py", "git", "config"):  # a file
+                break
+            assert hasattr(found, part), ".".join(name)
+            found = getattr(found, part)
+
+
+def test_modules_are_there_without_an_import_of_their_own(warm_python):
+    code = "import lm_keras as lk; assert lk.models.gpt2.SIZES['gpt2']['num_layers'] == 12; lk.models.bert.SIZES"
+    subprocess.run([warm_python, "-c", code], check=True, capture_output=True)
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        _ = lk.models.nothing

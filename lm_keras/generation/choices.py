@@ -18,7 +18,7 @@ class Choice(NamedTuple):
     probability: float
 
 
-def choose(functions, prompts, answers, end, normalize):
+def choose(functions, prompts, answers, end, normalize, begin):
     """For each prompt a Choice of each answer, best first."""
     if normalize not in (None, "tokens"):
         raise InputError(f'normalize is {normalize!r}; give None or "tokens"')
@@ -33,7 +33,7 @@ def choose(functions, prompts, answers, end, normalize):
     tokens = np.full([len(targets), lengths.max()], -1, np.int32)
     for row, ids in zip(tokens, targets, strict=True):
         row[: len(ids)] = ids
-    prompts = [prompt_ids(functions, prompt) for prompt in prompts]
+    prompts = [prompt_ids(functions, prompt, begin) for prompt in prompts]
     pairs = [(prompt, place) for prompt in prompts for place in range(len(answers))]
     sums = []
     for start in range(0, len(pairs), BATCH):  # answers of one prompt lie together: it is read once a batch

@@ -18,6 +18,7 @@ class Options:
     Length: at most `max_new_tokens`; the end marks (the tokenizer's `end_ids`: a checkpoint may have several) and
     `stop_tokens` (ids, or strings of the vocabulary) end a text and are no part of it; they are not chosen before
     `min_new_tokens`. A `stop` string ends a text at any length.
+    `begin`: whether the begin mark stands before the prompt, as in training here; a GPT-2 of transformers has none.
     `jit_compile`: greedy text by a loop that XLA compiles, once for each number of rows and length (rounded up).
     """
 
@@ -37,6 +38,7 @@ class Options:
     penalty_alpha: float = 0.0
     top_logprobs: int = 0
     jit_compile: bool = False
+    begin: bool = True
 
     def __post_init__(self):
         for name in ("stop", "stop_tokens"):

@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
+from lm_keras.errors import InputError
 from lm_keras.generation import compiled, greedy
 from lm_keras.generation.context import state_spec
 from lm_keras.generation.loop import pad_left
@@ -41,7 +42,7 @@ def generate(functions, prompts, options):
         repeats[prompt] += 1
     results = []
     for start in range(0, len(prompts), BATCH):
-        rows = [prompt_ids(functions, prompt) for prompt in prompts[start : start + BATCH]]
+        rows = [prompt_ids(functions, prompt, options.begin) for prompt in prompts[start : start + BATCH]]
         if options.num_beams > 1:
             results += searched(functions, rows, options)
         elif options.penalty_alpha > 0:
@@ -51,10 +52,15 @@ def generate(functions, prompts, options):
     return results
 
 
-def prompt_ids(functions, prompt):
-    """The begin mark and the prompt; or a source, and the begin mark of what is to be written."""
-    begin, source = functions.tokenizer.bos_id, functions.source_tokenizer
-    return [begin, *functions.tokenizer.encode(prompt)] if source is None else [*source.encode(prompt), begin]
+def prompt_ids(functions, prompt, begin=True):
+    """The begin mark (if `begin`) and the prompt; or a source, and the begin mark of what is to be written."""
+    tokenizer, source = functions.tokenizer, functions.source_tokenizer
+    if source is not None:
+        return [*source.encode(prompt), tokenizer.bos_id]
+    ids = tokenizer.encode(prompt)
+    if not begin and not ids:
+        raise InputError(f"the prompt {prompt!r} has no token to go on from; give another, or leave begin=False out")
+    return [tokenizer.bos_id, *ids] if begin else ids
 
 
 def read(functions, rows, max_new_tokens):
@@ -141,7 +147,7 @@ def steps(functions, rows, seeds, options, piece=None):
     seen = np.zeros([size, functions.model.vocab_size if penalized else 0], bool)
     if penalized and functions.source_tokenizer is None:
         for mark, row in zip(seen, rows, strict=True):
-            mark[row[1:]] = True  # not the begin mark: it is the end mark too
+            mark[row[int(options.begin) :]] = True  # not the begin mark: it is the end mark too
     chances = {
         "temperature": tf.fill([size], float(options.temperature)),
         "top_k": tf.fill([size], options.top_k),
@@ -211,7 +217,7 @@ def likeliest(functions, log_probs, ids):
 
 def stream(functions, prompt, options):
     """Pieces of the text; what may still become a stop string or a character waits."""
-    shown, stop, row = "", options.stop, prompt_ids(functions, prompt)
+    shown, stop, row = "", options.stop, prompt_ids(functions, prompt, options.begin)
     for new, _, _, ended in steps(functions, [row], [options.seed], options, piece=1):
         text, found = cut(functions.tokenizer.decode(new[0], row[-1]), stop)
         if not (found or ended):

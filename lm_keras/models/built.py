@@ -25,6 +25,68 @@ class Recipe:
     arguments: dict
 
 
+_REGISTERED = {}  # the builders of others by name
+
+
+def register_builder(builder):
+    """Makes a builder from outside this package known by its name, so that its models load; a decorator.
+
+    ```python
+    @lk.models.register_builder
+    def build_mine(vocab_size, width, *, name="mine"):
+        arguments = {"vocab_size": vocab_size, "width": width}
+        ...
+        views = lk.models.Views(step, initial_state, "build_mine", arguments)
+        return lk.models.CausalLM(ids, logits, views=views, name=name)
+    ```
+
+    A file holds the builder's name and arguments (JSON values), and the module that registered it, which is never
+    imported by itself: import it before you load the file; `lm-keras generate --import MODULE ...` on the command
+    line.
+
+    Args:
+        builder: a function of keyword arguments and `name`, which returns a `BuiltModel`, `CausalLM` or `Seq2SeqLM`
+            whose `builder` is the function's name.
+
+    Returns:
+        The same function.
+
+    Raises:
+        InputError: for what is no function with a name, and for a name that another builder has.
+    """
+    name = getattr(builder, "__name__", None)
+    if not callable(builder) or not isinstance(name, str) or not name.isidentifier():
+        raise InputError(f"register_builder takes a function with a name, got {type(builder).__name__}")
+    other = _own_builder(name) or _REGISTERED.get(name)
+    if other is not None and _place(other) != _place(builder):
+        raise InputError(f"{other.__module__} has a builder {name!r} already; give yours another name")
+    _REGISTERED[name] = builder
+    return builder
+
+
+def _place(builder):
+    return builder.__module__, builder.__qualname__
+
+
+def _own_builder(name):
+    known = name.startswith("build_") and name in lm_keras.models.__all__
+    return getattr(lm_keras.models, name) if known else None
+
+
+def _builder_of(config):
+    """The function that a config names; InputError where nothing has registered it."""
+    name, module = config["builder"], config.get("module")
+    builder = _own_builder(str(name)) or _REGISTERED.get(str(name))
+    if builder is not None:
+        return builder
+    if module is None:
+        raise InputError(f"this lm_keras has no builder {name!r}; use the version that saved the model")
+    raise InputError(
+        f"builder {name!r} is not known: import {module!s:.80} first (--import on the command line), which registers "
+        "it with lm_keras.models.register_builder; no module is imported because a file names it"
+    )
+
+
 @keras.saving.register_keras_serializable("lm_keras")
 class BuiltModel(LogitsModel):
     """A functional `keras.Model` whose config is its builder's name and arguments, not a graph of layers.
@@ -52,10 +114,21 @@ class BuiltModel(LogitsModel):
             if isinstance(view, keras.Model):
                 view.predict_function = None  # of the old weights
 
+    def save(self, filepath, *arguments, **options):
+        """Keras' `save`; what cannot be loaded again is refused before a file that is there is opened."""
+        self.get_config()
+        super().save(filepath, *arguments, **options)
+
     def get_config(self):
-        frozen = [layer.name for layer in self.layers if not layer.trainable]
+        frozen, name = [layer.name for layer in self.layers if not layer.trainable], self.recipe.builder
+        if _own_builder(name) is None and name not in _REGISTERED:
+            raise InputError(
+                f"{name!r} is no builder that a file could name; put @lm_keras.models.register_builder above it"
+            )
+        outside = {"module": _REGISTERED[name].__module__} if name in _REGISTERED else {}
         return {
-            "builder": self.recipe.builder,
+            "builder": name,
+            **outside,
             "arguments": self.recipe.arguments,
             "frozen": frozen,
             "quantized": quantization_of(self),
@@ -71,10 +144,7 @@ class BuiltModel(LogitsModel):
 
     @classmethod
     def _from_config(cls, config):
-        name = config["builder"]
-        if not isinstance(name, str) or name not in lm_keras.models.__all__ or not name.startswith("build_"):
-            raise InputError(f"this lm_keras has no builder {name!r}; use the version that saved the model")
-        builder = getattr(lm_keras.models, name)
+        builder = _builder_of(config)
         check_arguments(config["arguments"])
         before = keras.config.dtype_policy()
         try:

@@ -1,0 +1,115 @@
+"""A builder from outside the package: saved, loaded, used on the command line; never imported by a file."""
+
+import json
+import sys
+
+import keras
+import numpy as np
+import pytest
+
+import lm_keras as lk
+from lm_keras.cli import main
+from lm_keras.models import built
+
+MODULE = '''
+import keras
+from keras import layers, ops
+import lm_keras as lk
+
+
+@lk.models.register_builder
+def build_bigram(vocab_size, width, *, seed=None, name="bigram"):
+    """Logits of the next word from the last one alone."""
+    arguments = {"vocab_size": vocab_size, "width": width, "seed": seed}
+    start = keras.initializers.RandomNormal(seed=seed)
+    embed, head = layers.Embedding(vocab_size, width, start, name="embed"), layers.Dense(vocab_size, name="head")
+    ids = keras.Input((None,), dtype="int32", name="ids")
+    step_ids, state = keras.Input((None,), dtype="int32"), keras.Input((1,), name="nothing")
+    step = keras.Model([step_ids, state], [head(embed(ops.maximum(step_ids, 0))), state])
+    views = lk.models.Views(step, lambda batch, length=None: [ops.zeros((batch, 1))], "build_bigram", arguments)
+    return lk.models.CausalLM(ids, head(embed(ids)), views=views, name=name)
+'''
+
+
+@pytest.fixture
+def mine(tmp_path, monkeypatch):
+    """The module `mybuilders`, registered; forgotten again at the end."""
+    (tmp_path / "mybuilders.py").write_text(MODULE)
+    monkeypatch.setattr(built, "_REGISTERED", {})
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    import mybuilders
+
+    yield mybuilders
+    sys.modules.pop("mybuilders", None)
+
+
+def forget():
+    built._REGISTERED.clear()
+    del sys.modules["mybuilders"]
+
+
+def test_saved_and_loaded_by_every_door(mine, tmp_path):
+    tokenizer = lk.text.CharTokenizer.train(["abc"])
+    model = mine.build_bigram(tokenizer.vocab_size, width=4, seed=0)
+    lm, x = lk.LanguageModel(model, tokenizer), np.array([[3, 99, 98]])
+    lm.save(tmp_path / "run")
+    model.save(tmp_path / "x.keras")
+    assert json.loads((tmp_path / "run" / "config.json").read_text())["module"] == "mybuilders"
+    for loaded in (
+        lk.LanguageModel.load(tmp_path / "run").model,
+        lk.models.load_model(tmp_path / "x.keras"),
+        keras.models.load_model(tmp_path / "x.keras"),
+    ):
+        np.testing.assert_array_equal(loaded(x), model(x))
+        assert loaded.step(x, loaded.initial_state(1))[0].shape == (1, 3, tokenizer.vocab_size)
+    assert lk.quantize(lm, "int8").score("ab")[0].num_tokens == 3
+
+
+def test_what_is_not_registered_is_not_imported_by_a_file(mine, tmp_path, capsys):
+    tokenizer = lk.text.CharTokenizer.train(["abc"])
+    model = mine.build_bigram(tokenizer.vocab_size, width=4)
+    lk.LanguageModel(model, tokenizer).save(tmp_path / "run")
+    model.save(tmp_path / "x.keras")
+    forget()
+    for load, path in ((lk.LanguageModel.load, tmp_path / "run"), (lk.models.load_model, tmp_path / "x.keras")):
+        with pytest.raises(
+            lk.InputError, match="builder 'build_bigram' is not known: import mybuilders first"
+        ) as error:
+            load(path)
+        assert "\n" not in str(error.value)
+    assert "mybuilders" not in sys.modules
+
+    command = ["score", "run", "--text", "abc", "--json"]
+    assert main(command) == 2
+    assert "--import" in capsys.readouterr().err
+    assert main([*command, "--import", "mybuilders"]) == 0
+    assert json.loads(capsys.readouterr().out)["num_tokens"] == 4
+    assert main([*command, "--import", "no_such_module"]) == 2
+    assert "--import no_such_module: ModuleNotFoundError" in capsys.readouterr().err
+
+
+def test_a_builder_that_nobody_registered_cannot_be_saved(mine, tmp_path):
+    model = mine.build_bigram(9, width=4)
+    built._REGISTERED.clear()
+    for save in (lambda: model.save(tmp_path / "x.keras"), model.get_config):
+        with pytest.raises(lk.InputError, match="put @lm_keras.models.register_builder above it"):
+            save()
+    assert not (tmp_path / "x.keras").exists()
+
+
+def test_names_are_taken_once(mine):
+    assert lk.models.register_builder(mine.build_bigram) is mine.build_bigram  # a cell that runs again
+
+    def build_bigram():
+        """Another one."""
+
+    def build_gpt2():
+        """The library's own name."""
+
+    for other, match in ((build_bigram, "mybuilders has a builder"), (build_gpt2, "lm_keras.models.gpt2 has")):
+        with pytest.raises(lk.InputError, match=match):
+            lk.models.register_builder(other)
+    with pytest.raises(lk.InputError, match="takes a function with a name, got str"):
+        lk.models.register_builder("build_bigram")
