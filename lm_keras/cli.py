@@ -67,8 +67,13 @@ def parser():
 
     evaluate = commands.add_parser("evaluate", help="loss, perplexity and bits per byte of a run on text")
     evaluate.add_argument("run", help="run folder")
-    evaluate.add_argument("--data", required=True, metavar="PATH|NAME", help="text file, .gz, folder or known set")
+    evaluate.add_argument(
+        "--data", required=True, metavar="PATH|NAME", help="text file (.gz, .bz2, .xz), folder or known set"
+    )
     evaluate.add_argument("--split", help="part of a known set (default: test, else validation)")
+    evaluate.add_argument(
+        "--encoding", default="utf-8", metavar="E", help="of the file, e.g. utf-16, latin-1, gb18030"
+    )
 
     score = commands.add_parser("score", help="log-probability of one text")
     score.add_argument("run", help="run folder")
@@ -161,7 +166,9 @@ def _add_train(train):
     train.add_argument(
         "--model", required=True, choices=FAMILY_OPTIONS, metavar="FAMILY", help=", ".join(FAMILY_OPTIONS)
     )
-    train.add_argument("--data", required=True, metavar="PATH|NAME", help="text file, .gz, folder or known set")
+    train.add_argument(
+        "--data", required=True, metavar="PATH|NAME", help="text file (.gz, .bz2, .xz), folder or known set"
+    )
     train.add_argument(
         "--valid",
         metavar="PATH",
@@ -173,6 +180,7 @@ def _add_train(train):
     text = train.add_argument_group("text")
     text.add_argument("--language", default="en", metavar="L", help="en, zh, or none: words stand between spaces")
     text.add_argument("--vocab-size", type=number(int, 2), metavar="N", help="default: 10000, all characters")
+    text.add_argument("--encoding", default="utf-8", metavar="E", help="of the files, e.g. utf-16, latin-1, gb18030")
     text.add_argument("--unit", choices=("line", "chunk"), help="what one text is (default: char chunk, else line)")
     text.add_argument("--min-count", type=number(int, 1), default=1, metavar="N")
     text.add_argument("--lowercase", action="store_true")

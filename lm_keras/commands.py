@@ -36,7 +36,7 @@ def evaluate(options):
         settings["length"] = min(settings["length"], language_model.model.context_length)
     tokenizer = language_model.tokenizer
     unit = settings["unit"] or DEFAULT_UNIT[tokenizer.kind]
-    texts = load_texts(options.data, unit, options.split, ("test", "validation", "all"))
+    texts = load_texts(options.data, unit, options.split, ("test", "validation", "all"), encoding=options.encoding)
     windows = evaluation_windows(texts, tokenizer, types.SimpleNamespace(**settings))
     _print(evaluate(language_model.model, windows), options.json)
 

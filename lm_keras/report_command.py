@@ -10,9 +10,12 @@ def add_report(commands):
     """Adds `report` to the commands of `lm-keras data`."""
     parser = commands.add_parser("report", help="lengths, languages, duplicates, personal data, ... as an HTML page")
     add = parser.add_argument
-    add("file", metavar="PATH|NAME", help="text file, .gz, folder or known set")
+    add("file", metavar="PATH|NAME", help="text file (.gz, .bz2, .xz), CSV, TSV, JSON lines, folder or known set")
     add("--split", help="part of a known set (default: train)")
     add("--test", metavar="PATH|NAME", help="test text: how much of it stands in the other?")
+    add("--text", default="text", metavar="COLUMN", help="CSV, TSV, JSON lines: the column of the texts (text)")
+    add("--label", default="label", metavar="COLUMN", help="the same for the labels (label)")
+    add("--encoding", default="utf-8", metavar="E", help="of the files, e.g. utf-16, latin-1, gb18030")
     add("--out", default="report.html", metavar="FILE", help="page to write")
 
 
@@ -22,10 +25,10 @@ def report(options):
     out = Path(options.out)
     if out.is_dir():
         raise InputError(f"--out {out} is a folder; give the file to write, such as {out / 'report.html'}")
-    texts, kind, labels = texts_of(options.file, options.split, ("train",), "FILE", out)
+    texts, kind, labels = texts_of(options.file, options.split, ("train",), "FILE", options)
     test, against = None, ""
     if options.test is not None:
-        test, *_ = texts_of(options.test, None, ("test", "validation"), "--test", out)
+        test, *_ = texts_of(options.test, None, ("test", "validation"), "--test", options)
         against = f", tested on {options.test}"
     split = f", split {options.split}" if options.split else ""
     title = f"Data report: {options.file}{split}{against} ({kind})"
@@ -35,22 +38,27 @@ def report(options):
     print(f"{out}: {len(notes)} thing{'' if len(notes) == 1 else 's'} worth a look")
 
 
-def texts_of(source, split, splits, name, out):
+def texts_of(source, split, splits, name, options):
     """`(texts, kind, labels)` of a path or of a known set; `texts` can be iterated again and again.
 
     Running text: its lines, empty ones too. Records: all their texts, and `labels` {class: number} if they have any.
+    A table: its column of texts, and the labels beside it.
     """
     from lm_keras import data
-    from lm_keras.data.files import TextFiles
+    from lm_keras.data.files import TABLES, TextFiles, plain_name
     from lm_keras.data.record_texts import record_texts
     from lm_keras.train_command import load_texts
 
     if not source:
         raise InputError(f"{name} is empty; give a text file, a folder or a known set")
-    found = load_texts(source, "line", split, splits, records=True)
+    out, encoding = Path(options.out), options.encoding
+    if plain_name(Path(source)).endswith(TABLES):
+        _check_out(out, [Path(source)])
+        found = data.read_labelled(source, options.text, options.label, encoding=encoding)
+        return found.texts, f"each row of column {options.text} is a text", found.counts()
+    found = load_texts(source, "line", split, splits, records=True, encoding=encoding)
     if isinstance(found, TextFiles):
-        if any(out.resolve() == file.resolve() for file in found.files):
-            raise InputError(f"--out {out} is a file that is to be read; give another")
+        _check_out(out, found.files)
         return Lines(found), "each line is a text", None
     if isinstance(found[0], str):
         return [line for text in found for line in text.split("\n")], "each line is a text", None
@@ -60,6 +68,11 @@ def texts_of(source, split, splits, name, out):
         names = data.classes(source)
         labels = Counter(names[record.label] for record in found)
     return record_texts(found), kind, labels
+
+
+def _check_out(out, files):
+    if any(out.resolve() == file.resolve() for file in files):
+        raise InputError(f"--out {out} is a file that is to be read; give another")
 
 
 class Lines:
@@ -73,7 +86,7 @@ class Lines:
 
         for file in self.texts.files:
             held = ""
-            for chunk in TextFiles(self.texts.path, [file], "chunk"):
+            for chunk in TextFiles(self.texts.path, [file], "chunk", self.texts.encoding):
                 *lines, held = (held + chunk).split("\n")
                 yield from lines
             if held:

@@ -86,7 +86,7 @@ def _train(options, folder):
     tell(f"{folder}: validation perplexity {result['perplexity']:.2f} over {result['tokens']:,} tokens")
 
 
-ADDED = {"accumulate_steps": 1}  # what older runs, which do not name it, were started with
+ADDED = {"accumulate_steps": 1, "encoding": "utf-8"}  # what older runs, which do not name it, were started with
 
 
 def _check_out(folder, options):
@@ -139,7 +139,7 @@ def told_by(folder):
     return told
 
 
-def load_texts(source, unit, split, splits, records=False):
+def load_texts(source, unit, split, splits, records=False, encoding="utf-8"):
     """The texts, or `records` too, of a path or of a known set: the wanted split, or the first of `splits` it has."""
     from lm_keras import data
 
@@ -155,16 +155,16 @@ def load_texts(source, unit, split, splits, records=False):
         raise InputError(f"{source!r} is neither a file nor a known set; known: {', '.join(data.available())}")
     if split:
         raise InputError(f"--split {split} is for known sets, and {source} is none; leave it out")
-    return data.read_texts(source, unit=unit)
+    return data.read_texts(source, unit=unit, encoding=encoding)
 
 
 def _training_texts(options):
     from lm_keras import data
 
     unit = options.unit or DEFAULT_UNIT[options.tokenizer]
-    texts = load_texts(options.data, unit, None, ("train",))
+    texts = load_texts(options.data, unit, None, ("train",), encoding=options.encoding)
     if options.valid:
-        return texts, load_texts(options.valid, unit, None, ("validation",))
+        return texts, load_texts(options.valid, unit, None, ("validation",), encoding=options.encoding)
     if not Path(options.data).exists() and "validation" in data.splits(options.data):
         return texts, data.load(options.data, "validation")
     if unit == "chunk":  # a small file is a few chunks: a tenth of them may be nothing, or a third

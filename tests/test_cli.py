@@ -58,6 +58,8 @@ def place(tmp_path_factory):
     (place / "empty.txt").write_text("")
     (place / "short.txt").write_text("one two three")
     (place / "latin.txt").write_bytes("é ü\n".encode("latin-1") * 50)
+    (place / "wide.txt").write_text(text, encoding="utf-16")
+    (place / "table.jsonl").write_text('{"text": "a", "label": "b"}')
     (place / "picture.png").write_bytes(b"\x89PNG\r\n\x1a\n" + bytes(range(256)))
     (place / "textless").mkdir()
     with pytest.MonkeyPatch.context() as patch:
@@ -99,6 +101,10 @@ def test_evaluate_score_and_generate_print_what_the_library_gives(capsys, loaded
     assert result == pytest.approx(lk.evaluate(language_model.model, windows))
     assert "perplexity" in output(capsys, "evaluate", "run", "--data", "news.txt")
 
+    wide = ("--data", "wide.txt", "--encoding", "utf-16", "--json")
+    assert output(capsys, "evaluate", "run", *wide) == output(
+        capsys, "evaluate", "run", "--data", "news.txt", "--json"
+    )
     scored = json.loads(output(capsys, "score", "run", "--text", "The fire", "--json"))
     assert scored == pytest.approx(language_model.score(["The fire"])[0]._asdict())
     assert json.loads(output(capsys, "score", "run", "--text", "", "--json"))["bits_per_byte"] is None
@@ -147,7 +153,7 @@ def test_resume_of_a_finished_run_changes_nothing_but_may_add_epochs(capsys):
     shutil.copytree("run", "more")
     weights = Path("more/model.safetensors").read_bytes()
     settings = json.loads(Path("more/run.json").read_text())
-    del settings["accumulate_steps"]  # as a run of a version without that option
+    del settings["accumulate_steps"], settings["encoding"]  # as a run of a version without those options
     Path("more/run.json").write_text(json.dumps(settings))
     output(capsys, *train("news.txt", "more", "--resume"))
     assert Path("more/model.safetensors").read_bytes() == weights
@@ -161,6 +167,14 @@ BAD = {
     "missing file": (train("none.txt", "new"), "none.txt"),
     "empty file": (train("empty.txt", "new"), "no text"),
     "Latin-1": (train("latin.txt", "new"), "not UTF-8 at byte 0"),
+    "UTF-16": (train("wide.txt", "new"), 'give encoding="utf-16" (--encoding utf-16 on the command line)'),
+    "unknown encoding": (train("news.txt", "new", "--encoding", "utf-99"), "encoding 'utf-99' is not known"),
+    "wrong encoding": (train("latin.txt", "new", "--encoding", "ascii"), "not ASCII at byte 0"),
+    "resume in another encoding": (train("news.txt", "run", "--resume", "--encoding", "latin-1"), "not latin-1"),
+    "table": (
+        train("table.jsonl", "new"),
+        "a table of records, no running text; read texts and labels by lk.data.read_l",
+    ),
     "a picture": (train("picture.png", "new"), "not a text file"),
     "no text in a folder": (train("textless", "new"), "no text files"),
     "unknown set": (train("tinyshake", "new"), "neither a file nor a known set"),

@@ -24,6 +24,8 @@ __getattr__, __dir__, __all__ = attach(
         "splits": "lm_keras.data.corpora",
         "describe": "lm_keras.data.corpora",
         "read_texts": "lm_keras.data.files",
+        "read_labelled": "lm_keras.data.labelled_files",
+        "LabelledTexts": "lm_keras.data.labelled_files",
         "split_texts": "lm_keras.data.split",
         "labelled": "lm_keras.data.labelled",
         "lm_windows": "lm_keras.data.windows",

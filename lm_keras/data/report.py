@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 from lm_keras.data import report_plots as plots
 from lm_keras.data.content_filter import ContentFilter
+from lm_keras.data.labelled_files import LabelledTexts
 from lm_keras.data.near_duplicates import duplicates
 from lm_keras.data.ngram_overlap import overlap
 from lm_keras.data.report_findings import findings
@@ -38,11 +39,14 @@ def write_report(texts, path, test=None, *, title="Data report", labels=None, co
     Sizes and lengths, words, languages, scripts, damaged characters, duplicates, personal data, unwanted words, with
     `test` the overlap of its 8-grams, with `labels` ({class: number}) the shares of the classes. The page holds its
     pictures, needs no network, runs no script, and shows examples of the texts only after `scrub`.
-    `texts`, `test`: iterables of str that can be iterated again and again, such as a list or `read_texts(path)`. All
+    `texts`, `test`: iterables of str that can be iterated again and again, such as a list or `read_texts(path)`;
+    `texts` may be what `read_labelled` returns, with its labels. All
     is counted over all texts but the languages (10,000 texts drawn at random) and the duplicates: with more than
     `compared` texts they are looked for among so many drawn at random, and the page says so.
     Raises InputError for no text, and where a library of the extra `analysis` is missing.
     """
+    if isinstance(texts, LabelledTexts):
+        texts, labels = texts.texts, labels or texts.counts()
     measured = _measure(texts, test, labels, compared, seed)
     notes = findings(measured)
     sections = (_sizes, _labels, _words, _languages, _characters, _repetition, _personal, _unwanted, _overlap)

@@ -1,6 +1,10 @@
 """read_texts: what it yields, and one clear line for every file that is no text."""
 
+import bz2
+import codecs
+import contextlib
 import gzip
+import lzma
 import os
 
 import pytest
@@ -25,9 +29,52 @@ def test_lines_and_chunks_of_a_file(tmp_path):
     assert "".join(read_texts(str(path), unit="chunk")) == "\n  To be,\nor not\n \t\n是\x0c\u2028to be"
 
 
-@pytest.mark.parametrize("name", ["a.txt.gz", "a.txt", "A.TXT.GZ"])
-def test_gzip_is_recognised_by_its_content(tmp_path, name):
-    assert list(read_texts(write(tmp_path / name, gzip.compress(b"To be\nor not\n")))) == ["To be", "or not"]
+@pytest.mark.parametrize("compress", [gzip.compress, bz2.compress, lzma.compress])
+@pytest.mark.parametrize("name", ["a.txt.gz", "a.txt", "A.TXT.BZ2", "a.xz"])
+def test_compression_is_recognised_by_its_content(tmp_path, name, compress):
+    assert list(read_texts(write(tmp_path / name, compress(b"To be\nor not\n")))) == ["To be", "or not"]
+
+
+@pytest.mark.parametrize(
+    "encoding", ["utf-16", "utf-16-le", "utf-16-be", "utf-32", "utf-8-sig", "gb18030", "shift_jis"]
+)
+def test_other_encodings(tmp_path, encoding):
+    text = "to be\r\n日本 or not\n" * 20_000
+    path = write(tmp_path / "a.txt", text.encode(encoding))
+    read = read_texts(path, "chunk", encoding=encoding)
+    assert "".join(read) == text.replace("\r\n", "\n") == "".join(read)
+    if "-le" in encoding or "-be" in encoding:
+        path.write_bytes("\ufeffto be".encode(encoding))
+        assert list(read_texts(path, encoding=encoding)) == ["to be"], "without its byte order mark"
+    with pytest.raises(InputError, match="encoding=") if encoding != "utf-8-sig" else contextlib.nullcontext():
+        read_texts(path)
+
+
+def test_every_byte_of_latin_1_is_a_character(tmp_path):
+    path = write(tmp_path / "a.txt", b"caf\xe9 \x85 au\xff\n")
+    assert list(read_texts(path, encoding="latin-1")) == ["café \x85 auÿ"]
+
+
+@pytest.mark.parametrize(
+    ("encoding", "data", "says"),
+    [
+        ("ascii", b"abc\xe9", "not ASCII at byte 3; give its encoding="),
+        ("utf-16", codecs.BOM_UTF16_LE + b"a\x00" * 40_000 + b"\x00\xdc", "not UTF-16 at byte 80002"),
+        ("utf-16", codecs.BOM_UTF16_LE + b"a\x00b", "not UTF-16 at byte 4"),
+        ("gb18030", "是".encode() + b"\xff", "not GB18030 at byte"),
+        ("cp1252", b"a\x81", "not CP1252 at byte 1"),
+        ("utf-16", b"\x00\x00a\x00", 'no UTF-16 byte order mark; give encoding="utf-16-le"'),
+        ("utf-16-le", b"\x00\x00a\x00", "not a text file .NUL"),
+        ("utf-99", b"a", "encoding 'utf-99' is not known; give one such as"),
+        ("base64", b"a", "encoding 'base64' is not known"),
+        (None, b"a", "encoding None is not known"),
+        ("a\0b", b"a", "is not known"),
+    ],
+)
+def test_a_wrong_encoding_is_one_line_with_the_byte(tmp_path, encoding, data, says):
+    with pytest.raises(InputError, match=says) as error:
+        list(read_texts(write(tmp_path / "a.txt", data), encoding=encoding))
+    assert "\n" not in str(error.value)
 
 
 def test_byte_order_mark_is_dropped(tmp_path):
@@ -40,11 +87,14 @@ def test_folder_is_sorted_recursive_and_text_only(tmp_path):
     write(tmp_path / "b.txt", "two\n")
     write(tmp_path / "a.md", "one")
     write(tmp_path / "sub" / "c.text.gz", gzip.compress(b"three\n"))
+    write(tmp_path / "sub" / "d.md.bz2", bz2.compress(b"four\n"))
+    write(tmp_path / "sub" / "e.txt.xz", lzma.compress(b"five\n"))
+    write(tmp_path / "sub" / "f.csv.xz", lzma.compress(b"a,b\n"))
     write(tmp_path / "empty.txt", "")
     write(tmp_path / "d.png", b"\x89PNG\x00")
     write(tmp_path / ".git" / "e.txt", "hidden")
-    assert list(read_texts(tmp_path)) == ["one", "two", "three"]
-    assert "".join(read_texts(tmp_path, "chunk")) == "onetwo\nthree\n"
+    assert list(read_texts(tmp_path)) == ["one", "two", "three", "four", "five"]
+    assert "".join(read_texts(tmp_path, "chunk")) == "onetwo\nthree\nfour\nfive\n"
 
 
 PIECES = st.lists(st.sampled_from(["\n", "\r\n", "\r", " ", "a", "é", "是", "😀", "word"]), min_size=1, max_size=40)
@@ -86,7 +136,15 @@ BAD = [
     ("latin1-later.txt", b"\xc3\xa9\n" * 50_000 + b"\xe9\n", "not UTF-8 at byte 150000"),
     ("bom-latin1.txt", b"\xef\xbb\xbfab\xe9\n", "not UTF-8 at byte 5"),
     ("cut.txt", "是".encode()[:2], "not UTF-8 at byte 0"),
-    ("utf16.txt", "To be".encode("utf-16"), "UTF-16"),
+    ("utf16.txt", "To be".encode("utf-16"), 'looks like UTF-16; give encoding="utf-16" .--encoding utf-16'),
+    ("utf32.txt", "To be".encode("utf-32"), 'looks like UTF-32; give encoding="utf-32"'),
+    ("cut.bz2", bz2.compress(b"To be\n" * 1000)[:-20], "cut off or damaged"),
+    ("damaged.bz2", bz2.compress(b"To be\n" * 1000)[:10] + b"\x13" * 50, "cut off or damaged"),
+    ("cut.xz", lzma.compress(b"To be\n" * 1000)[:-20], "cut off or damaged"),
+    ("damaged.xz", lzma.compress(b"To be\n" * 1000)[:20] + b"\x13" * 50, "cut off or damaged"),
+    ("twice.txt.xz", lzma.compress(gzip.compress(b"To be")), "not a text file"),
+    ("false.txt.bz2", b"plain", "named .bz2 but not bzip2 data"),
+    ("false.xz", b"plain", "named .xz but not xz data"),
     ("photo.txt", b"\x89PNG\r\n\x1a\n\x00\x00", "not a text file"),
     ("photo2.txt", b"\xff\xd8\xff\xe0", "not a text file"),
     ("nul.txt", b"text\nand\x00", "not a text file .NUL at byte 8"),

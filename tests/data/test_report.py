@@ -123,9 +123,28 @@ def test_the_command_prints_what_is_worth_a_look(place, capsys, monkeypatch, no_
     assert "Overlap with the test set" not in (place / "report.html").read_text(encoding="utf-8")
 
 
+def test_the_command_reads_tables_and_other_encodings(tmp_path, monkeypatch, no_pictures):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "a.csv").write_text("review,mood\ngood film,pos\nbad film,neg\nfine,pos\n", encoding="utf-16")
+    table = ["a.csv", "--text", "review", "--label", "mood", "--encoding", "utf-16"]
+    assert main(["data", "report", *table, "--test", "a.csv"]) == 0
+    page = Page((tmp_path / "report.html").read_text(encoding="utf-8"))
+    rows = page.rows()
+    assert (rows["pos"], rows["texts"], rows["test texts"]) == ("2", "3", "3")
+    (tmp_path / "b.txt").write_text("é\n\nà\n", encoding="latin-1")
+    assert main(["data", "report", "b.txt", "--encoding", "latin-1"]) == 0
+    assert Page((tmp_path / "report.html").read_text(encoding="utf-8")).rows()["texts"] == "3"
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
+        (["table.csv"], "no column 'text'; its first line names 'a', 'b'"),
+        (
+            ["table.csv", "--text", "a", "--label", "b", "--out", "table.csv"],
+            "--out table.csv is a file that is to be",
+        ),
+        (["latin.txt", "--encoding", "utf-99"], "encoding 'utf-99' is not known"),
         (["nothing.txt"], "nothing.txt: no such file"),
         (["unknown-set"], "neither a file nor a known set"),
         ([""], "FILE is empty"),
@@ -143,6 +162,7 @@ def test_the_command_prints_what_is_worth_a_look(place, capsys, monkeypatch, no_
 def test_bad_input_is_one_line_and_writes_nothing(place, capsys, monkeypatch, arguments, message):
     monkeypatch.chdir(place)
     (place / "blank.txt").write_text(" \n\n")
+    (place / "table.csv").write_text("a,b\nx,y\n")
     (place / "latin.txt").write_bytes("caf\xe9\n".encode("latin-1"))
     before = {path: path.read_bytes() for path in place.rglob("*") if path.is_file()}
     capsys.readouterr()
