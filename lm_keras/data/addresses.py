@@ -2,9 +2,11 @@
 
 import functools
 import ipaddress
+import queue
 import socket
 import ssl
 import string
+import threading
 import urllib.request
 from urllib.parse import quote, urljoin, urlsplit
 
@@ -13,6 +15,7 @@ from lm_keras.errors import InputError
 
 MAX_REDIRECTS = 5
 TIMEOUT = 30.0  # seconds without a byte
+ANSWER = 60.0  # seconds until the headers of an answer are there, redirects and all, however they trickle
 _REDIRECTS = (301, 302, 303, 307, 308)
 _PORTS = {"http": 80, "https": 443}
 
@@ -21,9 +24,34 @@ def open_address(url, headers=()):
     """The response to a GET of `url`, whatever its status, after the redirects that `redirected` lets pass.
 
     Proxies are those of the environment (http_proxy, https_proxy, no_proxy). No cookies or passwords are sent.
-    Raises InputError for a redirect that is refused; OSError or http.client.HTTPException for a lost connection.
+    Raises InputError for a redirect that is refused; OSError or http.client.HTTPException for a lost connection, and
+    TimeoutError, an OSError, for one that has not answered after ANSWER seconds.
     """
     check_address(url)
+    return _within(ANSWER, _open, url, headers)
+
+
+def _within(seconds, call, *arguments):
+    """What `call` gives, or TimeoutError: then it goes on in its thread, and what comes of it is dropped."""
+    outcome = queue.SimpleQueue()
+
+    def work():
+        try:
+            outcome.put((call(*arguments), None))
+        except BaseException as error:  # noqa: BLE001 it is raised where it is waited for
+            outcome.put((None, error))
+
+    threading.Thread(target=work, daemon=True).start()
+    try:
+        value, error = outcome.get(timeout=seconds)
+    except queue.Empty:
+        raise TimeoutError(f"no whole answer within {seconds:g} seconds") from None
+    if error is not None:
+        raise error
+    return value
+
+
+def _open(url, headers):
     opener = urllib.request.OpenerDirector()  # build_opener would add file:, ftp: and data:
     for handler in (
         urllib.request.ProxyHandler(),

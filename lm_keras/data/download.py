@@ -5,6 +5,9 @@ import hashlib
 import http.client
 import os
 import re
+import socket
+import stat
+import threading
 from dataclasses import dataclass
 from pathlib import Path
 from time import sleep
@@ -18,6 +21,7 @@ TRIES = 5  # in a row without ENOUGH new bytes
 PAUSE = 1.0  # seconds after the first cut; each further one doubles it
 ENOUGH = 2**20  # bytes after which a connection that is cut counts as a good one
 MAX_SIZE = 2**30  # bytes of a file whose size is not known: an endless body ends here
+LEAST_RATE, WINDOW = 1024, 60.0  # bytes a second, in each span of so many seconds
 _CHUNK = 2**16
 _PASSING = (408, 425, 429, 500, 502, 503, 504)  # statuses that another try may change
 
@@ -32,14 +36,19 @@ def download(url, path, sha256):
     A connection that is cut is made again after growing pauses, and goes on from the bytes that are there. When the
     last try is cut, or after Ctrl-C, they stay in `.NAME.part` beside `path`, and the next call goes on from them.
     Every other failure (another sha256, more than MAX_SIZE bytes, a status like 404, a redirect that
-    `addresses.redirected` refuses, a full disk) leaves nothing. `path` is replaced in one step.
+    `addresses.redirected` refuses, a full disk) leaves nothing. `path` is replaced in one step. A connection that
+    brings fewer than LEAST_RATE bytes a second is cut. Nothing is written through a link, or into a folder that every
+    user may write to.
     One process at a time: the caller holds the folder (`files.locked`).
     Raises InputError, one line that says what happened.
     """
     path = Path(path)
     part = path.with_name(f".{path.name}.part")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+        if path.parent.stat().st_mode & stat.S_IWOTH:
+            said = "every user may write to that folder; run chmod o-w on it, or choose another one"
+            raise InputError(f"{path.parent} is not safe: {said}")
         if not (path.is_file() and _sha256(path) == sha256):
             _fetch(url, part, path, sha256)
     except _CutError as error:
@@ -57,6 +66,8 @@ def _fetch(url, part, path, sha256):
 
     keep = False
     try:
+        if not _is_ours(part):
+            part.unlink(missing_ok=True)
         with tqdm(desc=path.name, unit="B", unit_scale=True) as bar:
             transfer = _Transfer(url, part, bar)
             transfer.run()
@@ -142,7 +153,9 @@ class _Transfer:
         self.bar.set_postfix_str("", refresh=False)
         self.bar.reset(total)
         self.bar.initial = self.bar.n = self.bar.last_print_n = have  # so the speed is that of the new bytes
-        with self.part.open("ab" if have else "wb") as file:
+        if not have:
+            self.part.unlink(missing_ok=True)
+        with _open_part(self.part, "ab" if have else "xb") as file, _Watch(response) as watch:
             while total is None or have < total:
                 with _network():
                     data = response.read1(_CHUNK if total is None else min(_CHUNK, total - have))
@@ -152,11 +165,49 @@ class _Transfer:
                 if have > MAX_SIZE:
                     raise InputError(f"it has more than {MAX_SIZE:,} bytes")
                 file.write(data)
+                watch.received += len(data)
                 self.bar.update(len(data))
             file.flush()
             os.fsync(file.fileno())
         if total is not None and have < total:
             raise _CutError(f"the connection was cut after {have:,} of {total:,} bytes")
+
+
+class _Watch:
+    """Cuts the connection of a response that brings fewer than LEAST_RATE bytes a second; `received`: bytes so far.
+
+    From outside, by a thread: one call of `read1` may take any time, where a server sends the length of a chunk, or
+    what belongs to the encryption, byte for byte.
+    """
+
+    def __init__(self, response):
+        self.received, self._response = 0, response
+        self._done, self._slow = threading.Event(), False
+        self._thread = threading.Thread(target=self._look, daemon=True)
+
+    def __enter__(self):
+        self._thread.start()
+        return self
+
+    def __exit__(self, kind, error, trace):
+        self._done.set()
+        self._thread.join()
+        if self._slow and (kind is None or issubclass(kind, _CutError)):
+            raise _CutError(f"fewer than {LEAST_RATE:,} bytes a second")
+
+    def _look(self):
+        before = 0
+        while not self._done.wait(WINDOW):
+            now = self.received
+            if now - before < LEAST_RATE * WINDOW:
+                self._slow = True
+                with (
+                    contextlib.suppress(OSError, ValueError),  # closed just now
+                    socket.fromfd(self._response.fileno(), socket.AF_INET, socket.SOCK_STREAM) as connection,
+                ):
+                    connection.shutdown(socket.SHUT_RDWR)
+                return
+            before = now
 
 
 @contextlib.contextmanager
@@ -188,8 +239,23 @@ def _sha256(path):
     return digest.hexdigest()
 
 
-def _size(path):
-    return path.stat().st_size if path.exists() else 0
+def _size(part):
+    return part.lstat().st_size if _is_ours(part) else 0
+
+
+def _is_ours(part):
+    """Whether it is a plain file of ours, not a link, and under no other name."""
+    try:
+        found = part.lstat()
+    except FileNotFoundError:
+        return False
+    return stat.S_ISREG(found.st_mode) and found.st_nlink == 1 and found.st_uid == getattr(os, "geteuid", int)()
+
+
+def _open_part(part, mode):
+    """Opens it, but not through a link that was put there a moment ago."""
+    no_link = getattr(os, "O_NOFOLLOW", 0)
+    return open(part, mode, opener=lambda path, flags: os.open(path, flags | no_link, 0o666))  # noqa: PTH123
 
 
 def _line(error):
