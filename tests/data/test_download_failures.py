@@ -1,5 +1,6 @@
 """Downloads from a server that corrupts, lies and never ends: refused in one line, and nothing is kept."""
 
+import os
 import re
 import signal
 import socket
@@ -86,6 +87,17 @@ def test_what_lies_in_the_place_of_the_part_is_not_written_through(web, path, ki
     assert path.read_bytes() == CONTENT and not path.is_symlink() and files(path) == ["tale.txt"]
     assert web.ranges == [None, "bytes=9000-"], "its bytes are not taken for ours"
     assert victim.read_bytes() == CONTENT[:1000] if kind != "a link to nothing" else not victim.exists()
+
+
+@pytest.mark.skipif(getattr(os, "geteuid", int)() != 0, reason="only root gives files away")
+def test_a_part_that_belongs_to_another_user(web, path):
+    path.parent.mkdir()
+    part = path.parent / ".tale.txt.part"
+    part.write_bytes(CONTENT[:1000])
+    os.chown(part, 12345, -1)
+    web.answers = [serve(CONTENT)]
+    download(web.url, path, SHA256)
+    assert web.ranges == [None] and path.read_bytes() == CONTENT and path.stat().st_uid == 0
 
 
 def test_a_link_that_is_put_there_while_the_connection_is_cut(web, path, monkeypatch):
