@@ -5,23 +5,20 @@ import hashlib
 import http.client
 import os
 import re
-import socket
 import stat
-import threading
 from dataclasses import dataclass
 from pathlib import Path
 from time import sleep
 from typing import Any
 from urllib.error import URLError
 
-from lm_keras.data.addresses import open_address
+from lm_keras.data.addresses import Watch, open_address
 from lm_keras.errors import InputError
 
 TRIES = 5  # in a row without ENOUGH new bytes
 PAUSE = 1.0  # seconds after the first cut; each further one doubles it
 ENOUGH = 2**20  # bytes after which a connection that is cut counts as a good one
 MAX_SIZE = 2**30  # bytes of a file whose size is not known: an endless body ends here
-LEAST_RATE, WINDOW = 1024, 60.0  # bytes a second, in each span of so many seconds
 _CHUNK = 2**16
 _PASSING = (408, 425, 429, 500, 502, 503, 504)  # statuses that another try may change
 
@@ -37,7 +34,7 @@ def download(url, path, sha256):
     last try is cut, or after Ctrl-C, they stay in `.NAME.part` beside `path`, and the next call goes on from them.
     Every other failure (another sha256, more than MAX_SIZE bytes, a status like 404, a redirect that
     `addresses.redirected` refuses, a full disk) leaves nothing. `path` is replaced in one step. A connection that
-    brings fewer than LEAST_RATE bytes a second is cut. Nothing is written through a link, or into a folder that every
+    is too slow (`addresses.Watch`) is cut. Nothing is written through a link, or into a folder that every
     user may write to.
     One process at a time: the caller holds the folder (`files.locked`).
     Raises InputError, one line that says what happened.
@@ -155,7 +152,7 @@ class _Transfer:
         self.bar.initial = self.bar.n = self.bar.last_print_n = have  # so the speed is that of the new bytes
         if not have:
             self.part.unlink(missing_ok=True)
-        with _open_part(self.part, "ab" if have else "xb") as file, _Watch(response) as watch:
+        with _open_part(self.part, "ab" if have else "xb") as file, Watch(response, _CutError) as watch:
             while total is None or have < total:
                 with _network():
                     data = response.read1(_CHUNK if total is None else min(_CHUNK, total - have))
@@ -171,43 +168,6 @@ class _Transfer:
             os.fsync(file.fileno())
         if total is not None and have < total:
             raise _CutError(f"the connection was cut after {have:,} of {total:,} bytes")
-
-
-class _Watch:
-    """Cuts the connection of a response that brings fewer than LEAST_RATE bytes a second; `received`: bytes so far.
-
-    From outside, by a thread: one call of `read1` may take any time, where a server sends the length of a chunk, or
-    what belongs to the encryption, byte for byte.
-    """
-
-    def __init__(self, response):
-        self.received, self._response = 0, response
-        self._done, self._slow = threading.Event(), False
-        self._thread = threading.Thread(target=self._look, daemon=True)
-
-    def __enter__(self):
-        self._thread.start()
-        return self
-
-    def __exit__(self, kind, error, trace):
-        self._done.set()
-        self._thread.join()
-        if self._slow and (kind is None or issubclass(kind, _CutError)):
-            raise _CutError(f"fewer than {LEAST_RATE:,} bytes a second")
-
-    def _look(self):
-        before = 0
-        while not self._done.wait(WINDOW):
-            now = self.received
-            if now - before < LEAST_RATE * WINDOW:
-                self._slow = True
-                with (
-                    contextlib.suppress(OSError, ValueError),  # closed just now
-                    socket.fromfd(self._response.fileno(), socket.AF_INET, socket.SOCK_STREAM) as connection,
-                ):
-                    connection.shutdown(socket.SHUT_RDWR)
-                return
-            before = now
 
 
 @contextlib.contextmanager

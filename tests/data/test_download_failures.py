@@ -139,7 +139,7 @@ SLOW = {
 
 @pytest.mark.parametrize("name", SLOW)
 def test_a_body_that_trickles(web, path, name, monkeypatch, pauses):
-    monkeypatch.setattr(engine, "WINDOW", 0.1)
+    monkeypatch.setattr(addresses, "WINDOW", 0.1)
     web.answers = [trickle(SLOW[name], b"0")]
     message = refused(web, path)
     assert "(fewer than 1,024 bytes a second)" in message
@@ -148,7 +148,7 @@ def test_a_body_that_trickles(web, path, name, monkeypatch, pauses):
 
 
 def test_a_slow_body_that_moves_on(web, path, monkeypatch):
-    monkeypatch.setattr(engine, "WINDOW", 0.1)
+    monkeypatch.setattr(addresses, "WINDOW", 0.1)
 
     def slow(handler):
         head(handler, 200, {"Content-Length": len(CONTENT)})
