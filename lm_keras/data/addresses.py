@@ -1,10 +1,13 @@
 """Asking a web address for a file, and the rule by which a server may send us on to another one."""
 
+import contextlib
 import functools
 import ipaddress
+import queue
 import socket
 import ssl
 import string
+import threading
 import urllib.request
 from urllib.parse import quote, urljoin, urlsplit
 
@@ -13,6 +16,8 @@ from lm_keras.errors import InputError
 
 MAX_REDIRECTS = 5
 TIMEOUT = 30.0  # seconds without a byte
+ANSWER = 60.0  # seconds until the headers of an answer are there, redirects and all, however they trickle
+LEAST_RATE, WINDOW = 1024, 60.0  # bytes a second of a body, in each span of so many seconds
 _REDIRECTS = (301, 302, 303, 307, 308)
 _PORTS = {"http": 80, "https": 443}
 
@@ -21,9 +26,71 @@ def open_address(url, headers=()):
     """The response to a GET of `url`, whatever its status, after the redirects that `redirected` lets pass.
 
     Proxies are those of the environment (http_proxy, https_proxy, no_proxy). No cookies or passwords are sent.
-    Raises InputError for a redirect that is refused; OSError or http.client.HTTPException for a lost connection.
+    Raises InputError for a redirect that is refused; OSError or http.client.HTTPException for a lost connection, and
+    TimeoutError, an OSError, for one that has not answered after ANSWER seconds.
     """
     check_address(url)
+    return _within(ANSWER, _open, url, headers)
+
+
+def _within(seconds, call, *arguments):
+    """What `call` gives, or TimeoutError: then it goes on in its thread, and what comes of it is dropped."""
+    outcome = queue.SimpleQueue()
+
+    def work():
+        try:
+            outcome.put((call(*arguments), None))
+        except BaseException as error:  # noqa: BLE001 it is raised where it is waited for
+            outcome.put((None, error))
+
+    threading.Thread(target=work, daemon=True).start()
+    try:
+        value, error = outcome.get(timeout=seconds)
+    except queue.Empty:
+        raise TimeoutError(f"no whole answer within {seconds:g} seconds") from None
+    if error is not None:
+        raise error
+    return value
+
+
+class Watch:
+    """Cuts the connection of a response that brings fewer than LEAST_RATE bytes a second: the block ends in `error`.
+
+    The block counts the bytes in `received`. It is done from outside, by a thread: one call of `read1` may take any
+    time, where a server sends the length of a chunk, or what belongs to the encryption, byte for byte.
+    """
+
+    def __init__(self, response, error):
+        self.received, self._response, self._error = 0, response, error
+        self._done, self._slow = threading.Event(), False
+        self._thread = threading.Thread(target=self._look, daemon=True)
+
+    def __enter__(self):
+        self._thread.start()
+        return self
+
+    def __exit__(self, kind, value, trace):
+        self._done.set()
+        self._thread.join()
+        if self._slow and (kind is None or issubclass(kind, self._error)):
+            raise self._error(f"fewer than {LEAST_RATE:,} bytes a second")
+
+    def _look(self):
+        before = 0
+        while not self._done.wait(WINDOW):
+            now = self.received
+            if now - before < LEAST_RATE * WINDOW:
+                self._slow = True
+                with (
+                    contextlib.suppress(OSError, ValueError),  # closed just now
+                    socket.fromfd(self._response.fileno(), socket.AF_INET, socket.SOCK_STREAM) as connection,
+                ):
+                    connection.shutdown(socket.SHUT_RDWR)
+                return
+            before = now
+
+
+def _open(url, headers):
     opener = urllib.request.OpenerDirector()  # build_opener would add file:, ftp: and data:
     for handler in (
         urllib.request.ProxyHandler(),

@@ -112,7 +112,8 @@ def _check_name(name):
 def _copy(source, target, limit):
     """Copies at most `limit` bytes; returns how many there were, and their sha256."""
     digest, size = hashlib.sha256(), 0
-    with target.open("wb") as file:
+    target.unlink(missing_ok=True)
+    with target.open("xb") as file:  # not through a link that somebody put there
         while data := source.read(_CHUNK):
             size += len(data)
             if size > limit:

@@ -5,13 +5,14 @@ import hashlib
 import http.client
 import os
 import re
+import stat
 from dataclasses import dataclass
 from pathlib import Path
 from time import sleep
 from typing import Any
 from urllib.error import URLError
 
-from lm_keras.data.addresses import open_address
+from lm_keras.data.addresses import Watch, open_address
 from lm_keras.errors import InputError
 
 TRIES = 5  # in a row without ENOUGH new bytes
@@ -32,14 +33,19 @@ def download(url, path, sha256):
     A connection that is cut is made again after growing pauses, and goes on from the bytes that are there. When the
     last try is cut, or after Ctrl-C, they stay in `.NAME.part` beside `path`, and the next call goes on from them.
     Every other failure (another sha256, more than MAX_SIZE bytes, a status like 404, a redirect that
-    `addresses.redirected` refuses, a full disk) leaves nothing. `path` is replaced in one step.
+    `addresses.redirected` refuses, a full disk) leaves nothing. `path` is replaced in one step. A connection that
+    is too slow (`addresses.Watch`) is cut. Nothing is written through a link, or into a folder that every
+    user may write to.
     One process at a time: the caller holds the folder (`files.locked`).
     Raises InputError, one line that says what happened.
     """
     path = Path(path)
     part = path.with_name(f".{path.name}.part")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+        if path.parent.stat().st_mode & stat.S_IWOTH:
+            said = "every user may write to that folder; run chmod o-w on it, or choose another one"
+            raise InputError(f"{path.parent} is not safe: {said}")
         if not (path.is_file() and _sha256(path) == sha256):
             _fetch(url, part, path, sha256)
     except _CutError as error:
@@ -57,6 +63,8 @@ def _fetch(url, part, path, sha256):
 
     keep = False
     try:
+        if not _is_ours(part):
+            part.unlink(missing_ok=True)
         with tqdm(desc=path.name, unit="B", unit_scale=True) as bar:
             transfer = _Transfer(url, part, bar)
             transfer.run()
@@ -142,7 +150,9 @@ class _Transfer:
         self.bar.set_postfix_str("", refresh=False)
         self.bar.reset(total)
         self.bar.initial = self.bar.n = self.bar.last_print_n = have  # so the speed is that of the new bytes
-        with self.part.open("ab" if have else "wb") as file:
+        if not have:
+            self.part.unlink(missing_ok=True)
+        with _open_part(self.part, "ab" if have else "xb") as file, Watch(response, _CutError) as watch:
             while total is None or have < total:
                 with _network():
                     data = response.read1(_CHUNK if total is None else min(_CHUNK, total - have))
@@ -152,6 +162,7 @@ class _Transfer:
                 if have > MAX_SIZE:
                     raise InputError(f"it has more than {MAX_SIZE:,} bytes")
                 file.write(data)
+                watch.received += len(data)
                 self.bar.update(len(data))
             file.flush()
             os.fsync(file.fileno())
@@ -188,8 +199,23 @@ def _sha256(path):
     return digest.hexdigest()
 
 
-def _size(path):
-    return path.stat().st_size if path.exists() else 0
+def _size(part):
+    return part.lstat().st_size if _is_ours(part) else 0
+
+
+def _is_ours(part):
+    """Whether it is a plain file of ours, not a link, and under no other name."""
+    try:
+        found = part.lstat()
+    except FileNotFoundError:
+        return False
+    return stat.S_ISREG(found.st_mode) and found.st_nlink == 1 and found.st_uid == getattr(os, "geteuid", int)()
+
+
+def _open_part(part, mode):
+    """Opens it, but not through a link that was put there a moment ago."""
+    no_link = getattr(os, "O_NOFOLLOW", 0)
+    return open(part, mode, opener=lambda path, flags: os.open(path, flags | no_link, 0o666))  # noqa: PTH123
 
 
 def _line(error):

@@ -84,4 +84,4 @@ def _writable(word, kind):
 def _refuse(word):
     word = str(word)
     shown = repr(word if len(word) <= 60 else word[:57] + "...")
-    raise InputError(f"the word {shown} cannot be written in this format: take it out first")
+    raise InputError(f"the word {shown} cannot be written in this format: take it out first, or give another format")

@@ -4,6 +4,7 @@ import codecs
 import contextlib
 import gzip
 import lzma
+import struct
 import zipfile
 import zlib
 from pathlib import Path
@@ -14,6 +15,7 @@ BLOCK = 1 << 17  # bytes: what is made of them stays in the processor's cache
 _LONGEST_LINE = 1 << 24
 _EXPANSION, _SMALL = 200, 1 << 28  # numbers expand three times; what stays below _SMALL bytes may do as it likes
 _ZIP = b"PK\x03\x04"
+_DAMAGE = (EOFError, zlib.error, lzma.LZMAError, gzip.BadGzipFile, zipfile.BadZipFile, struct.error)
 BOM = b"\xef\xbb\xbf"  # the byte order mark, U+FEFF, that some programs of Windows begin a text with
 
 
@@ -37,30 +39,36 @@ def opened(path, member=None):
                 with gzip.open(file) as stream:
                     yield _Unpacked(stream, path, path.stat().st_size), str(path), False
             elif head == _ZIP:
-                with zipfile.ZipFile(file) as archive:
-                    name = _member(path, archive, member)
-                    with archive.open(name) as stream:
-                        packed = archive.getinfo(name).compress_size
-                        yield _Unpacked(stream, path, packed), f"{path}, {name}", False
+                info, packed = _member(path, file, member)
+                with packed as stream:
+                    yield _Unpacked(stream, path, info.compress_size), f"{path}, {info.filename}", False
             else:
                 yield file, str(path), True
-    except (EOFError, zlib.error, lzma.LZMAError, gzip.BadGzipFile, zipfile.BadZipFile) as error:
-        raise InputError(f"{path}: cut off or damaged ({error}); get the file again") from error
+    except _DAMAGE as error:
+        raise InputError(f"{path}: cut off or damaged ({_line(error)}); get the file again") from error
     except (NotImplementedError, RuntimeError) as error:  # a password, a rare compression
-        raise InputError(f"{path}: the archive cannot be read ({error}); unpack it first") from error
+        raise InputError(f"{path}: the archive cannot be read ({_line(error)}); unpack it first") from error
     except OSError as error:
         raise InputError(f"{path} cannot be read ({error.strerror or error})") from error
 
 
-def _member(path, archive, member):
-    names = [info.filename for info in archive.infolist() if not info.is_dir()]
-    if member is None and len(names) == 1:
-        return names[0]
-    if member not in names:
-        said = "" if member is None else f"holds no {member!r}, "
-        held = ", ".join(map(repr, names[:8])) or "no file"
-        raise InputError(f"{path}: {said}holds {held}: name one as member= (on the command line: --member)")
-    return member
+def _member(path, file, member):
+    """(ZipInfo, stream) of the member of a .zip, or of the only one."""
+    try:
+        archive = zipfile.ZipFile(file)
+        infos = {info.filename: info for info in archive.infolist() if not info.filename.endswith("/")}
+        if member in infos or (member is None and len(infos) == 1):
+            info = infos[member] if member is not None else next(iter(infos.values()))
+            return info, archive.open(info)
+    except (ValueError, IndexError, OverflowError) as error:  # of sizes and names that are not possible
+        raise InputError(f"{path}: cut off or damaged ({_line(error)}); get the file again") from error
+    said = "" if member is None else f"holds no {member!r}, "
+    held = ", ".join(map(repr, list(infos)[:8])) or "no file"
+    raise InputError(f"{path}: {said}holds {held}: name one as member= (on the command line: --member)")
+
+
+def _line(error):
+    return " ".join(str(error).split())[:200] or type(error).__name__
 
 
 def line_blocks(stream, name):

@@ -94,14 +94,23 @@ def _treebank():
     return Treebank()
 
 
-@functools.cache
 def load_jieba():
-    """jieba, which is an extra; InputError when it is not installed."""
+    """jieba, which is an extra, with its dictionary loaded; InputError when it is not installed."""
     try:
         import jieba
     except ImportError as missing:
         raise InputError("language 'zh' needs jieba: run pip install lm_keras[zh]") from missing
-    import logging
-
-    jieba.setLogLevel(logging.WARNING)  # it reports the loading of its dictionary
+    load_dictionary(jieba.dt)
     return jieba
+
+
+def load_dictionary(tokenizer):
+    """Loads the dictionary of a jieba.Tokenizer from the dictionary itself.
+
+    jieba's own way is a cache in the folder for temporary files, of Python's marshal format, which any user of the
+    machine may have written. It is hardly faster.
+    """
+    with tokenizer.lock:
+        if not tokenizer.initialized:
+            tokenizer.FREQ, tokenizer.total = tokenizer.gen_pfdict(tokenizer.get_dict_file())
+            tokenizer.initialized = True

@@ -1,13 +1,16 @@
 """Downloads from a server that corrupts, lies and never ends: refused in one line, and nothing is kept."""
 
+import os
 import re
+import signal
 import socket
-from pathlib import Path
+import time
 
 import pytest
-from loopback import CONTENT, OTHER, SHA256, endless, files, origin, redirect, refused, serve, status
+from loopback import CONTENT, OTHER, SHA256, endless, files, head, origin, redirect, refused, serve, status
 
 import lm_keras.data.download as engine
+from lm_keras.data import addresses
 from lm_keras.data.download import download
 from lm_keras.errors import InputError
 
@@ -58,12 +61,111 @@ def test_a_server_that_is_not_asked(web, path):
         assert outside.asked == []
 
 
-@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full")
 def test_a_full_disk(web, path):
-    path.parent.mkdir()
-    (path.parent / ".tale.txt.part").symlink_to("/dev/full")  # every write fails as on a full disk
+    resource = pytest.importorskip("resource")
     web.answers = [serve(CONTENT)]
-    assert "cannot be written ([Errno 28] No space left on device)" in refused(web, path)
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, before[1]))  # every further write fails
+        assert "cannot be written ([Errno 27] File too large)" in refused(web, path)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        signal.signal(signal.SIGXFSZ, handler)
+    assert files(path) == []
+
+
+@pytest.mark.parametrize("kind", ["a link", "a link to nothing", "a second name"])
+def test_what_lies_in_the_place_of_the_part_is_not_written_through(web, path, kind):
+    path.parent.mkdir()
+    victim, part = path.parent.parent / "victim", path.parent / ".tale.txt.part"
+    if kind != "a link to nothing":
+        victim.write_bytes(CONTENT[:1000])
+    part.hardlink_to(victim) if kind == "a second name" else part.symlink_to(victim)
+    web.answers = [serve(CONTENT, cut=9000), serve(CONTENT)]
+    download(web.url, path, SHA256)
+    assert path.read_bytes() == CONTENT and not path.is_symlink() and files(path) == ["tale.txt"]
+    assert web.ranges == [None, "bytes=9000-"], "its bytes are not taken for ours"
+    assert victim.read_bytes() == CONTENT[:1000] if kind != "a link to nothing" else not victim.exists()
+
+
+@pytest.mark.skipif(getattr(os, "geteuid", int)() != 0, reason="only root gives files away")
+def test_a_part_that_belongs_to_another_user(web, path):
+    path.parent.mkdir()
+    part = path.parent / ".tale.txt.part"
+    part.write_bytes(CONTENT[:1000])
+    os.chown(part, 12345, -1)
+    web.answers = [serve(CONTENT)]
+    download(web.url, path, SHA256)
+    assert web.ranges == [None] and path.read_bytes() == CONTENT and path.stat().st_uid == 0
+
+
+def test_a_link_that_is_put_there_while_the_connection_is_cut(web, path, monkeypatch):
+    victim, part = path.parent.parent / "victim", path.parent / ".tale.txt.part"
+    victim.write_bytes(b"mine")
+    monkeypatch.setattr(engine, "sleep", lambda seconds: (part.unlink(), part.symlink_to(victim)))
+    web.answers = [serve(CONTENT, cut=9000), serve(CONTENT)]
+    download(web.url, path, SHA256)
+    assert victim.read_bytes() == b"mine" and path.read_bytes() == CONTENT
+
+
+def test_a_folder_that_every_user_may_write_to(web, path):
+    path.parent.mkdir()
+    path.parent.chmod(0o777)
+    web.answers = [serve(CONTENT)]
+    assert "every user may write to that folder; run chmod o-w" in refused(web, path)
+    assert web.asked == [] and files(path) == []
+
+
+def trickle(start, piece, pause=0.02):
+    """An answer that begins with `start` and goes on with `piece` after `piece`, as long as anybody listens."""
+
+    def answer(handler):
+        handler.wfile.write(start)
+        for _ in range(500):
+            handler.wfile.write(piece)
+            time.sleep(pause)
+
+    return answer
+
+
+HEAD = b"HTTP/1.1 200 OK\r\n"
+SLOW = {
+    "a body": HEAD + b"Content-Length: 200000\r\n\r\n",
+    "a body without a length": HEAD + b"\r\n",
+    "the length of a chunk": HEAD + b"Transfer-Encoding: chunked\r\n\r\n",
+}
+
+
+@pytest.mark.parametrize("name", SLOW)
+def test_a_body_that_trickles(web, path, name, monkeypatch, pauses):
+    monkeypatch.setattr(addresses, "WINDOW", 0.1)
+    web.answers = [trickle(SLOW[name], b"0")]
+    message = refused(web, path)
+    assert "(fewer than 1,024 bytes a second)" in message
+    assert len(web.asked) == 5 and pauses == [1, 2, 4, 8]
+    assert files(path) == ([".tale.txt.part"] if "body" in name else [])
+
+
+def test_a_slow_body_that_moves_on(web, path, monkeypatch):
+    monkeypatch.setattr(addresses, "WINDOW", 0.1)
+
+    def slow(handler):
+        head(handler, 200, {"Content-Length": len(CONTENT)})
+        for start in range(0, len(CONTENT), 10_000):
+            handler.wfile.write(CONTENT[start : start + 10_000])
+            time.sleep(0.02)
+
+    web.answers = [slow]
+    download(web.url, path, SHA256)
+    assert web.ranges == [None] and path.read_bytes() == CONTENT
+
+
+@pytest.mark.parametrize("start", [b"", HEAD, HEAD + b"X-Long: "])
+def test_headers_that_trickle(web, path, start, monkeypatch):
+    monkeypatch.setattr(addresses, "ANSWER", 0.2)
+    web.answers = [trickle(start, b"a")]
+    assert "(no whole answer within 0.2 seconds); nothing came" in refused(web, path)
     assert files(path) == []
 
 

@@ -1,5 +1,7 @@
 """The embedded excerpt of Wikipedia: extracted, cleaned, kept in the cache."""
 
+import gzip
+import hashlib
 from itertools import islice
 from pathlib import Path
 
@@ -44,25 +46,31 @@ def test_what_is_extracted_is_what_the_cache_holds(wiki_cache, monkeypatch):
 
 def test_wiki_cache_is_used_damaged_and_remade(wiki_cache, monkeypatch):
     (file,) = (wiki_cache / "lm_keras").iterdir()
-    whole, calls = file.read_bytes(), []
-
-    def extract(dump):
-        calls.append(dump)
-        return ["One paragraph ''only''."]
-
-    monkeypatch.setattr(wiki, "_extract", extract)
-    assert len(wiki._cached_paragraphs(file.parent)) == 5591
-    assert not calls
-    file.write_bytes(whole[:-30])
-    assert wiki.wiki_paragraphs(file.parent) == ["One paragraph only."]
-    assert wiki.wiki_paragraphs(file.parent) == ["One paragraph only."]
-    assert len(calls) == 1
-    file.write_bytes(whole)
+    whole, paragraphs, calls = file.read_bytes(), wiki._cached_paragraphs(file.parent), []
+    monkeypatch.setattr(wiki, "_extract", lambda dump: calls.append(dump) or paragraphs)
+    assert len(paragraphs) == 5591
+    planted = gzip.compress(b"Something that another one has written here.")
+    endless = gzip.compress(bytes(9_000_000), 1)
+    for content in (whole[:-30], b"no gzip", planted, endless):
+        calls.clear()
+        file.write_bytes(content)
+        assert wiki._cached_paragraphs(file.parent) == paragraphs
+        assert wiki._cached_paragraphs(file.parent) == paragraphs
+        assert len(calls) == 1, "made again, once"
+        assert gzip.decompress(file.read_bytes()) == gzip.decompress(whole)
     assert list(file.parent.iterdir()) == [file], "no temporary file stays"
+
+
+def test_another_extraction_is_not_kept(tmp_path, monkeypatch):
+    monkeypatch.setattr(wiki, "_extract", lambda dump: ["One paragraph ''only''."])
+    for _ in range(2):
+        assert wiki.wiki_paragraphs(tmp_path) == ["One paragraph only."]
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_cache_that_cannot_be_written_is_no_error(tmp_path, monkeypatch):
     monkeypatch.setattr(wiki, "_extract", lambda dump: ["One paragraph."])
+    monkeypatch.setattr(wiki, "SHA256", hashlib.sha256(b"One paragraph.").hexdigest())
     (tmp_path / "file").write_text("a file where a folder should be")
     assert wiki.wiki_paragraphs(tmp_path / "file" / "lm_keras") == ["One paragraph."]
 

@@ -65,6 +65,17 @@ def test_any_unicode_word_survives(folder, kind, ending, vectors):
     same(kept, keyed(some, vectors.vectors[::2]))
 
 
+@pytest.mark.parametrize("kind", READERS)
+@given(any_vectors(WORD))
+def test_gensim_reads_what_is_saved(folder, kind, vectors):
+    try:
+        save_vectors(vectors, folder / "g", kind)
+    except lk.InputError:  # most words look like another layout
+        return
+    options = {"binary": kind == "word2vec-binary", "no_header": kind == "glove"}
+    same(KeyedVectors.load_word2vec_format(str(folder / "g"), **options), vectors)
+
+
 @given(any_vectors(WORD | PHRASE.map(lambda word: f"a{word}b")))
 def test_words_with_spaces_survive_in_text(folder, vectors):
     try:

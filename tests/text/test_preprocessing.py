@@ -9,7 +9,7 @@ from nltk.tag import PerceptronTagger
 
 from lm_keras import text
 from lm_keras.errors import InputError
-from lm_keras.text import parts_of_speech, segmentation
+from lm_keras.text import parts_of_speech
 
 
 @pytest.fixture
@@ -166,7 +166,6 @@ def test_input_that_does_not_fit():
 
 
 def test_chinese_tags_need_jieba(monkeypatch):
-    segmentation.load_jieba.cache_clear()
     monkeypatch.setitem(sys.modules, "jieba", None)
     with pytest.raises(InputError, match=r"pip install lm_keras\[zh\]"):
         text.tags(["好"], "zh")
