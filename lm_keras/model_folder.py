@@ -71,11 +71,16 @@ def _write_config(model, tokenizer, folder):
     write_json(folder / CONFIG, {"lm_keras": lm_keras.__version__, **model.get_config()})
 
 
+def remove_staged(folder):
+    """Removes what kills within a save have left in `folder`, which is claimed: nobody else writes there now."""
+    for left in folder.glob(f"{STAGED}*.tmp"):
+        shutil.rmtree(left, ignore_errors=True)
+
+
 @contextlib.contextmanager
 def _staged(folder):
     """A new folder within `folder`, to write to before anything there is replaced."""
-    for left in folder.glob(f"{STAGED}*.tmp"):  # by a kill: `folder` is claimed, so nobody writes there
-        shutil.rmtree(left, ignore_errors=True)
+    remove_staged(folder)
     with writing(folder), tempfile.TemporaryDirectory(prefix=STAGED, suffix=".tmp", dir=folder) as made:
         yield Path(made)
 

@@ -1,12 +1,14 @@
 """Files that are whole or not there."""
 
 import os
+import resource
 import stat
 
 import numpy as np
 import pytest
 
 from lm_keras import InputError
+from lm_keras.errors import WriteError
 from lm_keras.files import locked, read_json, read_tensors, replacing, write_json, write_tensors, write_text
 
 TENSORS = {"a/b": np.arange(6, dtype=np.float32).reshape(2, 3), "": np.zeros((), np.int64)}
@@ -108,6 +110,48 @@ def test_unreadable_tensors_name_the_file(tmp_path):
         path.write_bytes(damaged)
         with pytest.raises(InputError, match="some.safetensors"):
             read_tensors(path)
+
+
+def limited(size):
+    """A disk that is full: no file may become larger than `size` bytes."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    return lambda: resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+@pytest.mark.parametrize("write", [write_tensors, lambda path, value: write_json(path, value["a"].tolist())])
+def test_a_full_disk_keeps_the_old_file_and_is_one_line(write, tmp_path):
+    path = tmp_path / "file"
+    write(path, {"a": np.arange(9.0)})
+    old = path.read_bytes()
+    restore = limited(1 << 16)
+    try:
+        with pytest.raises(WriteError) as told:
+            write(path, {"a": np.zeros(1 << 17)})
+    finally:
+        restore()
+    assert str(told.value).startswith(f"{path} cannot be written (File too large); make room")
+    assert isinstance(told.value, OSError) and isinstance(told.value, InputError)
+    assert path.read_bytes() == old and names(tmp_path) == ["file"]
+
+
+def test_where_nothing_can_be_written_is_one_line(tmp_path):
+    (tmp_path / "file").write_text("")
+    (tmp_path / "folder").mkdir()
+    for name in ("file/v.json", "folder", "/proc/none/v.json", "x" * 255):
+        path = tmp_path / name
+        with pytest.raises(WriteError, match="cannot be written"):
+            write_json(path, 1)
+    with pytest.raises(FileNotFoundError), replacing(tmp_path / "v.json"):  # what is not of this file stays as it is
+        (tmp_path / "none" / "other").read_text()
+    assert names(tmp_path) == ["file", "folder"]
+
+
+def test_names_that_are_no_utf8_are_kept_in_json(tmp_path):
+    value = {"data": os.fsdecode(b"caf\xe9"), "text": "é"}
+    write_json(tmp_path / "v.json", value)
+    assert read_json(tmp_path / "v.json") == value
+    assert (tmp_path / "v.json").read_bytes().isascii()
 
 
 def test_a_folder_is_locked_for_one_holder_at_a_time(tmp_path):

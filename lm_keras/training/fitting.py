@@ -293,4 +293,5 @@ def _claimed(folder, resume):
         for left in folder.glob(".*.tmp"):
             if re.fullmatch(r"\..+\.\d+\.tmp", left.name) and not left.is_dir():
                 left.unlink()
+        model_folder.remove_staged(folder)
         yield

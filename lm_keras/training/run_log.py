@@ -4,6 +4,7 @@ import contextlib
 import csv
 import math
 import os
+import re
 import time
 from pathlib import Path
 
@@ -59,7 +60,7 @@ class RunLog(keras.callbacks.Callback):
             aside = path.with_name(f"{path.name}.damaged")
             with writing(aside):
                 path.replace(aside)
-            tell(f"{path} is damaged: {len(self.rows)} rows of it could be read; it is kept as {aside.name}")
+            tell(f"{path} is damaged: what could be read of it is kept, and the file itself as {aside.name}")
 
     def close(self):
         if self.folder:
@@ -103,7 +104,10 @@ class RunLog(keras.callbacks.Callback):
             self._add(epoch=epoch + 1, **validation)
         if self.folder:
             measure = "perplexity" if "perplexity" in self.state.measures else "loss"
-            plot_learning_curve(self.rows, self.folder / CURVE, measure=measure)
+            try:
+                plot_learning_curve(self.rows, self.folder / CURVE, measure=measure)
+            except WriteError as error:  # the checkpoint of this epoch, which is saved next, may find room
+                tell(str(error))
         if not on_terminal():
             tell(self._line(epoch, logs))
 
@@ -129,7 +133,7 @@ def _on_board(folder):
     try:
         yield
     except tf.errors.OpError as error:
-        told = " ".join(error.message.split())[:200]
+        told = re.sub(r"\{\{.*?\}\} ?", "", error.message).split("\n")[0].split("; ")[-1]  # without ops and files
         raise WriteError(f"{folder} cannot be written ({told}); make room or give another folder") from error
 
 
