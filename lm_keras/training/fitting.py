@@ -12,8 +12,10 @@ import tensorflow as tf
 from lm_keras.data.text_dataset import TextDataset
 from lm_keras.errors import InputError
 from lm_keras.files import locked
+from lm_keras.training.batches import as_dataset, inputs_spec, is_windows
 from lm_keras.training.carried_state import carry_state
 from lm_keras.training.checkpoint import NAME, load_checkpoint
+from lm_keras.training.checks import DataCheck
 from lm_keras.training.config import TrainingConfig
 from lm_keras.training.objectives import objective
 from lm_keras.training.optimizer import make_optimizer
@@ -22,13 +24,22 @@ from lm_keras.training.run_log import RunLog
 from lm_keras.training.run_state import RunState, Saver
 from lm_keras.training.worker_steps import start_together, train_together
 from lm_keras.training.workers import multi_worker
+from lm_keras.utils.keras_internals import flat_layers
 
 
-def fit(model, train, validation=None, config=None, callbacks=(), loss=None, strategy=None):
-    """Trains `model` on `train`, a tf.data.Dataset of (x, y) of known cardinality or a tuple (x, y); x may be a dict.
+def fit(model, train, validation=None, config=None, callbacks=(), loss=None, strategy=None, task=None):
+    """Trains `model`, any keras.Model that gives logits or numbers: functional, `Sequential` or subclassed.
 
+    `train`: a tf.data.Dataset of (x, y) of known cardinality or a tuple (x, y) of arrays; x may be a dict.
     `loss=None`: cross-entropy of the logits, in which tokens with a negative label do not count, or the mean squared
     error where the output is one number a text; else what `compile` takes ("mse", a Keras loss, a dict of them).
+    `task="language_model"`, "classification" (of texts or tokens) or "regression", in place of `loss`: what the model
+    is for, where its outputs do not tell. [B, T, C] are next words where the model is one of this library's language
+    models, where the data are windows of `lm_windows`, or where an embedding of the model has C rows (its
+    vocabulary); else they are classes of tokens, with accuracy and F1.
+    Arrays are looked at as a whole, of a dataset the first batch, and every batch with numbers out of range: an
+    InputError says in one line what was found. Ids of a subclassed model are not checked: there TensorFlow's look-up raises
+    on a CPU and gives zeros on a GPU or under XLA.
     After each epoch `evaluate` on `validation` adds its measures: val_loss, val_accuracy, val_perplexity or val_f1.
     With `config.output_dir` the run writes checkpoint.safetensors, metrics.csv, logs/ for TensorBoard and
     learning_curve.png; killed at any moment, it goes on with `resume=True` to the same weights as if undisturbed.
@@ -39,9 +50,14 @@ def fit(model, train, validation=None, config=None, callbacks=(), loss=None, str
     """
     config, workers = config or TrainingConfig(), _workers(strategy, train)
     keras.utils.set_random_seed(config.seed)
-    train = _dataset(train, config)
-    validation = validation if validation is None else _dataset(validation, config, shuffle=False)
-    _cardinality(train)
+    data, train = train, as_dataset(train, config.batch_size, config.seed)
+    steps = _cardinality(train)
+    aim = objective(model, loss, task, inputs_spec(train), is_windows(train))
+    check = DataCheck(model, aim, train, steps)
+    check.arrays(data)
+    if validation is not None:
+        held_out, validation = validation, as_dataset(validation, config.batch_size)
+        DataCheck(model, aim, validation).arrays(held_out)
     if validation is None and config.early_stopping_patience is not None:
         raise InputError("early_stopping_patience needs validation data; give fit a validation set")
     with contextlib.ExitStack() as stack:
@@ -55,17 +71,19 @@ def fit(model, train, validation=None, config=None, callbacks=(), loss=None, str
         stack.enter_context(_computing_in(model, config.dtype))
         if config.recompute:
             stack.enter_context(recomputing(model))
-        return _fit(model, train, validation, config, keras.tree.flatten(callbacks), loss, workers)  # or one alone
+        stack.enter_context(check.explained())
+        return _fit(model, train, validation, config, keras.tree.flatten(callbacks), loss, aim, check, workers)
 
 
-def _fit(model, train, validation, config, callbacks, loss, workers=None):
+def _fit(model, train, validation, config, callbacks, loss, aim, check, workers=None):
     net = carry_state(model, train.batch_size) if _is_contiguous(train) else model
-    steps, aim = _cardinality(train), objective(model, loss)
+    steps = _cardinality(train)
+    config = dataclasses.replace(config, epochs=-(-config.total_steps(steps) // steps))
     optimizer = make_optimizer(config, steps, model.trainable_variables)
     net.compile(optimizer, aim.loss, metrics=list(aim.metrics), jit_compile=config.jit_compile)
     _build(net, aim, train.element_spec)
 
-    state = RunState(model, net, validation, config, steps, loss, workers)
+    state = RunState(model, net, validation, config, steps, aim, loss, workers)
 
     def load():
         if not config.resume or not (Path(config.output_dir) / NAME).exists():
@@ -82,10 +100,10 @@ def _fit(model, train, validation, config, callbacks, loss, workers=None):
     heard = [state, log, Saver(state), *callbacks] if not workers or workers.is_chief else [state, *callbacks]
     # Without a terminal, the log prints a line an epoch.
     verbose = 1 if sys.stdout.isatty() and log in heard else 0
-    legs = _legs(train, state, config, steps)
+    legs = _legs(train, state, check, steps)
     try:
         if workers:
-            train_together(workers, net, aim.loss, legs, state, config, heard, verbose)
+            train_together(workers, net, aim, legs, state, config, heard, verbose)
             return state.history()
         for data, first, last, count in legs:
             net.fit(
@@ -124,48 +142,43 @@ def _build(net, aim, spec):
     net.optimizer.build(net.trainable_variables)
     if not aim.metrics and not isinstance(aim.loss, dict):
         return
-    outputs = tf.nest.map_structure(lambda t: tf.zeros([size or 1 for size in t.shape], t.dtype), net.output)
+    outputs = tf.nest.map_structure(lambda t: tf.zeros([size or 1 for size in t.shape], t.dtype), aim.outputs)
     y = tf.nest.map_structure(lambda t, out: tf.zeros(out.shape[: len(t.shape)], t.dtype), spec[1], outputs)
     net.compute_loss(y=y, y_pred=outputs)
     net.compute_metrics(None, y, outputs)
     net.reset_metrics()
 
 
-def _legs(train, state, config, steps):
+def _legs(train, state, check, steps):
     """The `model.fit` calls still to do, as (data, first epoch, last epoch, steps an epoch).
 
-    A run that stopped within an epoch needs two: the rest of that epoch, then the others. Both read one
-    iterator, because a dataset that shuffles starts another order whenever it is iterated anew.
+    A run that stopped within an epoch needs two: the rest of that epoch, then the others; so does one that ends
+    within an epoch. All read one iterator: a dataset that shuffles starts another order whenever it is iterated anew.
     """
-    epoch, within = divmod(state.step, steps)
-    if state.stopped or epoch >= config.epochs:
+    (epoch, within), (whole, rest) = divmod(state.step, steps), divmod(state.total, steps)
+    if state.stopped or state.step >= state.total:
         return
     stream = train.stream(state.step) if isinstance(train, TextDataset) else train.repeat().skip(state.step)
-    if within:
-        batches, rest = iter(stream), steps - within
-        first = tf.data.Dataset.from_generator(
-            lambda: itertools.islice(batches, rest), output_signature=train.element_spec
+    stream = check.watched(stream)
+    if not within and (not rest or epoch == whole):
+        yield stream, epoch, max(whole, epoch + 1), steps if epoch < whole else rest
+        return
+    batches = iter(stream)
+
+    def following(count=None):
+        data = tf.data.Dataset.from_generator(
+            lambda: itertools.islice(batches, count), output_signature=train.element_spec
         )
-        yield first.apply(tf.data.experimental.assert_cardinality(rest)), epoch, epoch + 1, rest
-        stream = tf.data.Dataset.from_generator(lambda: batches, output_signature=train.element_spec)
+        return data if count is None else data.apply(tf.data.experimental.assert_cardinality(count))
+
+    if within:
+        count = min(steps, state.total - epoch * steps) - within
+        yield following(count), epoch, epoch + 1, count
         epoch += 1
-    if epoch < config.epochs and not state.stopped:
-        yield stream, epoch, config.epochs, steps
-
-
-def _dataset(data, config, shuffle=True):
-    if isinstance(data, tf.data.Dataset):
-        return data
-    if not isinstance(data, tuple) or len(data) != 2:
-        raise InputError(f"training data is a {type(data).__name__}; give a tf.data.Dataset or an (x, y) tuple")
-    rows = [{len(array) for array in tf.nest.flatten(part)} for part in data]  # a part may be a dict of arrays
-    if len(rows[0] | rows[1]) != 1:
-        found = (" or ".join(map(str, sorted(part))) for part in rows)
-        raise InputError("x has {} rows and y has {}; give as many of both".format(*found))
-    dataset = tf.data.Dataset.from_tensor_slices(data)
-    if shuffle:
-        dataset = dataset.shuffle(*rows[0], seed=config.seed)
-    return dataset.batch(config.batch_size)
+    if epoch < whole and not state.stopped:
+        yield following(), epoch, whole, steps
+    if rest and epoch <= whole and not state.stopped:
+        yield following(rest), whole, whole + 1, rest
 
 
 def _cardinality(dataset):
@@ -186,7 +199,7 @@ def _tokens_per_step(dataset):
 @contextlib.contextmanager
 def _computing_in(model, policy):
     """Lets the built float32 layers compute in `policy`; their variables stay float32."""
-    before = [(layer, layer.dtype_policy) for layer in model._flatten_layers()]
+    before = [(layer, layer.dtype_policy) for layer in flat_layers(model)]
     if policy != "float32":
         for layer, own in before:
             if own.name == "float32":

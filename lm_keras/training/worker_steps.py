@@ -26,8 +26,8 @@ class SharedStep:
     A `train_step` divides its loss by `num_replicas_in_sync`, as Keras' losses do; that is taken back here.
     """
 
-    def __init__(self, net, loss, workers, jit_compile=False):
-        self.net, self.workers, self.labels_of = net, workers, labels_of(loss, net.output)
+    def __init__(self, net, aim, workers, jit_compile=False):
+        self.net, self.workers, self.labels_of = net, workers, labels_of(aim.loss, aim.outputs)
         norms = (layer for layer in net._flatten_layers() if isinstance(layer, keras.layers.BatchNormalization))
         self.statistics = [v for layer in norms if layer.trainable for v in layer.non_trainable_variables]
         places = {id(v): i for i, v in enumerate(net.metrics_variables)}
@@ -165,9 +165,9 @@ def _as_the_chief(workers, variables):
         variable.assign(value)
 
 
-def train_together(workers, net, loss, legs, state, config, callbacks, verbose):
+def train_together(workers, net, aim, legs, state, config, callbacks, verbose):
     """What `net.fit` does, over the workers: several steps a call, up to the next that is logged or saved."""
-    step = SharedStep(net, loss, workers, config.jit_compile)
+    step = SharedStep(net, aim, workers, config.jit_compile)
     steps, marks = _steps_function(step), (config.logging_steps, config.checkpoint_steps)
     callbacks = keras.callbacks.CallbackList(
         callbacks,
