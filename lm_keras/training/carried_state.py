@@ -37,6 +37,8 @@ def carry_state(model, batch_size):
     `carried.reset_state()` before each pass over the data. Source: Zaremba et al. 2014, section 4.1.
     InputError for a model of growing memory (attention).
     """
+    if not hasattr(model, "step_model"):
+        raise InputError(f"{model.name} has no step view to carry a state; give windows made with contiguous=False")
     if model.context_length is not None:
         raise InputError(f"{model.name} has no state of fixed size to carry; give windows made with contiguous=False")
     ids = keras.Input(batch_shape=(batch_size, None), dtype="int32", name="ids")

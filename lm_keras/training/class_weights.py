@@ -11,12 +11,13 @@ from lm_keras.errors import InputError
 from lm_keras.losses import aligned
 
 
-def weighing(class_weight: dict | None, model: keras.Model, spec: tuple) -> Callable:
+def weighing(class_weight: dict | None, model: keras.Model, output: object, spec: tuple) -> Callable:
     """Returns what gives a stream of batches (x, y, ...) the weights of its labels' classes.
 
     Args:
         class_weight: {class: weight}, 1 for those that are not in it; None: the stream stays as it is.
-        model: the model, of one output, logits [..., C].
+        model: the model, for its name.
+        output: its symbolic output, one of logits [..., C].
         spec: the `element_spec` of the batches. Weights that they have are multiplied.
 
     Raises:
@@ -24,7 +25,6 @@ def weighing(class_weight: dict | None, model: keras.Model, spec: tuple) -> Call
     """
     if class_weight is None:
         return lambda stream: stream
-    output = model.output
     if isinstance(output, (dict, list, tuple)) or len(output.shape) < 2 or output.shape[-1] in (None, 1):
         raise InputError(f"class_weight needs one output of logits, which {model.name} has not; give sample weights")
     if isinstance(spec[1], (dict, list, tuple)) or not spec[1].dtype.is_integer:

@@ -24,9 +24,12 @@ class TrainingConfig:
     a run is saved; `resume=True` goes on from the newest save. For less memory: an update takes the mean gradient of
     `accumulate_steps` batches (what is left over at the run's end is dropped; warm-up counts updates), and
     `recompute` forgets what happens in a transformer's blocks and computes it again (Chen et al. 2016).
+    `max_steps`: the run ends after so many steps, within an epoch too, however many `epochs` there are to be; the
+    schedule is as long. None: after `epochs`.
     """
 
     epochs: int = 3
+    max_steps: int | None = None
     batch_size: int = 16
     learning_rate: float = 1e-3
     optimizer: str = "adamw"
@@ -55,6 +58,8 @@ class TrainingConfig:
         for name in counts:
             _least(self, name, 1, int)
         _least(self, "warmup_steps", 0, int)
+        if self.max_steps is not None:
+            _least(self, "max_steps", 1, int)
         for name in ("learning_rate", "min_learning_rate", "weight_decay", "momentum"):
             _least(self, name, 0)
         for name in ("clip_norm", "early_stopping_patience"):
@@ -75,6 +80,10 @@ class TrainingConfig:
                 raise InputError(f"{name} is {getattr(self, name)!r}; it must be one of {', '.join(known)}")
         if self.resume and self.output_dir is None:
             raise InputError("resume=True needs output_dir, the folder of the run to go on with")
+
+    def total_steps(self, steps_per_epoch: int) -> int:
+        """The steps of the whole run, `max_steps` or those of `epochs`, where an epoch has `steps_per_epoch`."""
+        return self.max_steps or self.epochs * steps_per_epoch
 
 
 def _least(config, name, least, kind=numbers.Real):

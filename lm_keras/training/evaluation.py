@@ -6,12 +6,14 @@ import tensorflow as tf
 
 from lm_keras.data.text_dataset import TextDataset
 from lm_keras.errors import InputError
+from lm_keras.training.batches import as_dataset, inputs_spec, is_windows
 from lm_keras.training.carried_state import carry_state
+from lm_keras.training.checks import DataCheck
 from lm_keras.training.objectives import objective
 from lm_keras.utils.traced import TracedFunctions
 
 
-def evaluate(model, dataset, loss=None, workers=None):
+def evaluate(model, dataset, loss=None, workers=None, task=None):
     """Measures `model`'s outputs over all `(x, y)` batches of `dataset` (or one (x, y) of arrays); x may be a dict.
 
     Language models: {"loss": mean nats a token, "perplexity": e^loss, "accuracy", "tokens"} and, when the dataset
@@ -19,47 +21,56 @@ def evaluate(model, dataset, loss=None, workers=None):
     state carried from batch to batch. Classifiers of texts or tokens: "loss", "accuracy", "f1" (of class 1 of two,
     else macro), "macro_f1" (the mean over the classes that occur), "examples"; tokens whose label is negative do
     not count. Regression: "loss" (mean squared error), "mae", "r2". `answer_span`: "loss", "exact_match",
-    "start_accuracy", "end_accuracy". Which of them: the outputs tell, or `loss`, as in `fit`.
+    "start_accuracy", "end_accuracy". Which of them: the outputs tell, or `loss` or `task`, as in `fit`.
     With `workers` (`training.multi_worker`) each takes a part of the batches, and all get the result.
-    Raises InputError for a dataset without batches.
+    Every batch is looked at before the model reads it: ids and labels out of range, labels of another shape or type.
+    Raises InputError for these, in one line, and for a dataset without batches or without a label that counts.
     """
-    if isinstance(dataset, tuple):
-        dataset = tf.data.Dataset.from_tensor_slices(dataset).batch(64)
+    data, dataset = dataset, as_dataset(dataset, batch_size=64)
     carried = isinstance(dataset, TextDataset) and dataset.contiguous
-    net, sums, report = _network(model, dataset.batch_size if carried else None, loss)
+    net, sums, aim = _network(model, dataset.batch_size if carried else None, loss, task, dataset)
+    check = DataCheck(model, aim, dataset)
+    check.arrays(data)
     if carried:
         net.reset_state()
     totals, divided = {}, workers is not None and not carried and int(dataset.cardinality()) >= workers.count
     for x, y, *weights in dataset.shard(workers.count, workers.index) if divided else dataset:
+        check(x, y)
+        with check.explained():
+            parts = sums(x, y, *weights)
         # In 64 bits on the Python side: a float32 sum over millions of tokens loses digits.
-        for name, part in sums(x, y, *weights).items():
+        for name, part in parts.items():
             part = part.numpy()
             totals[name] = totals.get(name, 0) + part.astype("float64" if part.dtype.kind == "f" else "int64")
     if workers is not None:
         combine = workers.add if divided else workers.from_chief
         totals = dict(zip(totals, combine(list(totals.values())), strict=True))
-    if not totals.get("count"):
+    if not totals:
         raise InputError("the dataset has no batch to evaluate; give more text or a smaller length")
-    result = {name: value if isinstance(value, int) else float(value) for name, value in report(totals).items()}
+    if not totals["count"]:
+        raise InputError("no label of the data counts; give labels that are not negative, and weights above 0")
+    result = {name: value if isinstance(value, int) else float(value) for name, value in aim.report(totals).items()}
     if isinstance(dataset, TextDataset) and dataset.num_bytes and result.get("tokens") == dataset.num_tokens:
         result["bits_per_byte"] = result["loss"] * result["tokens"] / math.log(2) / dataset.num_bytes
     return result
 
 
-def _network(model, batch_size, loss):
+def _network(model, batch_size, loss, task, dataset):
     """The network to evaluate and its compiled sums, kept so that each epoch's validation does not trace again."""
     # Past Keras' __setattr__, which would take the network for a layer of the model. The loss is kept with them, so
     # that its id stays its own.
     traced = vars(model).setdefault("_lm_evaluation", TracedFunctions())
 
+    windows = is_windows(dataset)
+
     def make():
         net = model if batch_size is None else carry_state(model, batch_size)
-        aim = objective(model, loss)
+        aim = objective(model, loss, task, inputs_spec(dataset), windows)
 
         @tf.function(reduce_retracing=True, autograph=False)  # as Keras traces its own steps
         def sums(x, y, weights=None):
             return aim.sums(y, net(x, training=False), weights)
 
-        return net, sums, aim.report, loss
+        return net, sums, aim, loss
 
-    return traced.get(model, (batch_size, id(loss)), make)[:3]
+    return traced.get(model, (batch_size, id(loss), task, windows), make)[:3]

@@ -16,9 +16,11 @@ from lm_keras.files import claimed
 from lm_keras.quiet import on_terminal
 from lm_keras.saved_kinds import TASK, WEIGHTS
 from lm_keras.training.accumulation import in_shares, summed
+from lm_keras.training.batches import as_dataset, inputs_spec, is_windows
 from lm_keras.training.callbacks import OfModel
 from lm_keras.training.carried_state import carry_state
 from lm_keras.training.checkpoint import NAME, load_checkpoint
+from lm_keras.training.checks import DataCheck
 from lm_keras.training.class_weights import weighing
 from lm_keras.training.config import TrainingConfig
 from lm_keras.training.objectives import objective
@@ -28,6 +30,7 @@ from lm_keras.training.run_log import RunLog
 from lm_keras.training.run_state import RunState, Saver
 from lm_keras.training.worker_steps import start_together, train_together
 from lm_keras.training.workers import multi_worker
+from lm_keras.utils.keras_internals import flatten_layers
 
 
 def fit(
@@ -40,13 +43,22 @@ def fit(
     strategy=None,
     tokenizer=None,
     class_weight=None,
+    task=None,
 ):
-    """Trains `model` on `train`, a tf.data.Dataset of (x, y) of known cardinality or a tuple (x, y); x may be a dict.
+    """Trains `model`, any keras.Model that gives logits or numbers: functional, `Sequential` or subclassed.
 
+    `train`: a tf.data.Dataset of (x, y) of known cardinality or a tuple (x, y) of arrays; x may be a dict.
     A third part of a batch, or of the tuple, is the weights of the labels, as Keras' `sample_weight`; losses and
     measures are weighted means. `class_weight`, {class: weight}, weighs the labels of `train`, those of tokens too.
     `loss=None`: cross-entropy of the logits, in which tokens with a negative label do not count, or the mean squared
     error where the output is one number a text; else what `compile` takes ("mse", a Keras loss, a dict of them).
+    `task="language_model"`, "classification" (of texts or tokens) or "regression", in place of `loss`: what the model
+    is for, where its outputs do not tell. [B, T, C] are next words where the model is one of this library's language
+    models, where the data are windows of `lm_windows`, or where an embedding of the model has C rows (its
+    vocabulary); else they are classes of tokens, with accuracy and F1.
+    Arrays are looked at as a whole, of a dataset the first batch, and every batch with numbers out of range: an
+    InputError says in one line what was found. Ids of a subclassed model are not checked: there TensorFlow's look-up raises
+    on a CPU and gives zeros on a GPU or under XLA.
     After each epoch `evaluate` on `validation` adds its measures: val_loss, val_accuracy, val_perplexity or val_f1.
     With `config.output_dir` the run writes checkpoint.safetensors, metrics.csv, logs/ for TensorBoard and
     learning_curve.png; killed at any moment, it goes on with `resume=True` to the same weights as if undisturbed.
@@ -66,9 +78,14 @@ def fit(
     if config.output_dir:
         config = dataclasses.replace(config, output_dir=Path(config.output_dir).expanduser())
     keras.utils.set_random_seed(config.seed)
-    train = _dataset(train, config)
-    validation = validation if validation is None else _dataset(validation, config, shuffle=False)
-    _cardinality(train)
+    data, train = train, as_dataset(train, config.batch_size, config.seed)
+    steps = _cardinality(train)
+    aim = objective(model, loss, task, inputs_spec(train), is_windows(train))
+    check = DataCheck(model, aim, train, steps)
+    check.arrays(data)
+    if validation is not None:
+        held_out, validation = validation, as_dataset(validation, config.batch_size)
+        DataCheck(model, aim, validation).arrays(held_out)
     if validation is None and config.early_stopping_patience is not None:
         raise InputError("early_stopping_patience needs validation data; give fit a validation set")
     with contextlib.ExitStack() as stack:
@@ -82,23 +99,29 @@ def fit(
         stack.enter_context(_computing_in(model, config.dtype))
         if config.recompute:
             stack.enter_context(recomputing(model))
-        history = _fit(model, train, validation, config, callbacks, loss, workers, tokenizer, class_weight)
+        stack.enter_context(check.explained())
+        history = _fit(
+            model, train, validation, config, callbacks, loss, aim, check, workers, tokenizer, class_weight
+        )
         if config.output_dir and tokenizer is not None:
             model_folder.save(model, tokenizer, config.output_dir)
         return history
 
 
-def _fit(model, train, validation, config, callbacks, loss, workers=None, tokenizer=None, class_weight=None):
+def _fit(
+    model, train, validation, config, callbacks, loss, aim, check, workers=None, tokenizer=None, class_weight=None
+):
     net = carry_state(model, train.batch_size) if _is_contiguous(train) else model
-    steps, aim = _cardinality(train), objective(model, loss)
-    weighed = weighing(class_weight, model, train.element_spec)
+    steps = _cardinality(train)
+    config = dataclasses.replace(config, epochs=-(-config.total_steps(steps) // steps))
+    weighed = weighing(class_weight, model, aim.outputs, train.element_spec)
     optimizer, many = make_optimizer(config, steps), config.accumulate_steps > 1
     options = {"metrics": list(aim.metrics), "jit_compile": config.jit_compile}
     for each in {id(part): part for part in (net, model)}.values():  # callbacks may save either, or set its rate
         each.compile(optimizer, summed(aim.loss) if many else aim.loss, **options)
     _build(net, aim, train.element_spec)
 
-    state = RunState(model, net, validation, config, steps, loss, workers)
+    state = RunState(model, net, validation, config, steps, aim, loss, workers)
 
     def load():
         progress = None
@@ -120,15 +143,13 @@ def _fit(model, train, validation, config, callbacks, loss, workers=None, tokeni
     verbose = 1 if on_terminal() and log in heard else 0
 
     def prepared(stream):
-        stream = weighed(stream)
-        return (
-            in_shares(stream, config.accumulate_steps, aim.loss, getattr(model, "output", None)) if many else stream
-        )
+        stream = weighed(check.watched(stream))
+        return in_shares(stream, config.accumulate_steps, aim.loss, aim.outputs) if many else stream
 
     legs = _legs(train, state, config, steps, prepared)
     try:
         if workers:
-            train_together(workers, net, net.loss, legs, state, config, heard, verbose)
+            train_together(workers, net, aim, legs, state, config, heard, verbose)
             return state.history()
         for data, first, last, count in legs:
             net.fit(
@@ -183,7 +204,7 @@ def _build(net, aim, spec):
     net.optimizer.build(net.trainable_variables)
     if not aim.metrics and not isinstance(aim.loss, dict):
         return
-    outputs = tf.nest.map_structure(lambda t: tf.zeros([size or 1 for size in t.shape], t.dtype), net.output)
+    outputs = tf.nest.map_structure(lambda t: tf.zeros([size or 1 for size in t.shape], t.dtype), aim.outputs)
     y = tf.nest.map_structure(lambda t, out: tf.zeros(out.shape[: len(t.shape)], t.dtype), spec[1], outputs)
     net.compute_loss(y=y, y_pred=outputs)
     net.compute_metrics(None, y, outputs)
@@ -193,11 +214,11 @@ def _build(net, aim, spec):
 def _legs(train, state, config, steps, prepared):
     """The `model.fit` calls still to do, as (data, first epoch, last epoch, steps an epoch).
 
-    A run that stopped within an epoch needs two: the rest of that epoch, then the others. Both read one
-    iterator, because a dataset that shuffles starts another order whenever it is iterated anew.
+    A run that stopped within an epoch needs two: the rest of that epoch, then the others; so does one that ends
+    within an epoch. All read one iterator: a dataset that shuffles starts another order whenever it is iterated anew.
     """
-    epoch, within = divmod(state.step, steps)
-    if state.stopped or epoch >= config.epochs:
+    (epoch, within), (whole, rest) = divmod(state.step, steps), divmod(state.total, steps)
+    if state.stopped or state.step >= state.total:
         return
     done = state.step % config.accumulate_steps  # batches of an update that is not complete
     start = state.step - done
@@ -205,34 +226,25 @@ def _legs(train, state, config, steps, prepared):
     stream = prepared(stream)
     if done:
         stream = stream.skip(done)
+    if not within and (not rest or epoch == whole):
+        yield stream, epoch, max(whole, epoch + 1), steps if epoch < whole else rest
+        return
+    batches = iter(stream)
+
+    def following(count=None):
+        data = tf.data.Dataset.from_generator(
+            lambda: itertools.islice(batches, count), output_signature=stream.element_spec
+        )
+        return data if count is None else data.apply(tf.data.experimental.assert_cardinality(count))
+
     if within:
-        batches, rest = iter(stream), steps - within
-        first = tf.data.Dataset.from_generator(
-            lambda: itertools.islice(batches, rest), output_signature=stream.element_spec
-        )
-        yield first.apply(tf.data.experimental.assert_cardinality(rest)), epoch, epoch + 1, rest
-        stream = tf.data.Dataset.from_generator(lambda: batches, output_signature=stream.element_spec)
+        count = min(steps, state.total - epoch * steps) - within
+        yield following(count), epoch, epoch + 1, count
         epoch += 1
-    if epoch < config.epochs and not state.stopped:
-        yield stream, epoch, config.epochs, steps
-
-
-def _dataset(data, config, shuffle=True):
-    if isinstance(data, tf.data.Dataset):
-        return data
-    if not isinstance(data, tuple) or len(data) not in (2, 3):
-        raise InputError(
-            f"training data is a {type(data).__name__}; give a tf.data.Dataset, or an (x, y) or (x, y, weights) tuple"
-        )
-    rows = [{len(array) for array in tf.nest.flatten(part)} for part in data]  # a part may be a dict of arrays
-    if len(set.union(*rows)) != 1:
-        names = "x has {} rows and y has {}" if len(rows) == 2 else "x has {} rows, y has {} and the weights have {}"
-        found = (" or ".join(map(str, sorted(part))) for part in rows)
-        raise InputError(f"{names}; give as many of each".format(*found))
-    dataset = tf.data.Dataset.from_tensor_slices(data)
-    if shuffle:
-        dataset = dataset.shuffle(*rows[0], seed=config.seed)
-    return dataset.batch(config.batch_size)
+    if epoch < whole and not state.stopped:
+        yield following(), epoch, whole, steps
+    if rest and epoch <= whole and not state.stopped:
+        yield following(rest), whole, whole + 1, rest
 
 
 def _cardinality(dataset):
@@ -253,7 +265,7 @@ def _tokens_per_step(dataset):
 @contextlib.contextmanager
 def _computing_in(model, policy):
     """Lets the built float32 layers compute in `policy`; their variables stay float32."""
-    before = [(layer, layer.dtype_policy) for layer in model._flatten_layers()]
+    before = [(layer, layer.dtype_policy) for layer in flatten_layers(model)]
     if policy != "float32":
         for layer, own in before:
             if own.name == "float32":

@@ -4,6 +4,7 @@ import dataclasses
 import math
 from collections.abc import Callable
 
+import keras
 import numpy as np
 import tensorflow as tf
 from keras import ops
@@ -12,12 +13,18 @@ from lm_keras.errors import InputError
 from lm_keras.losses import CrossEntropy, SquaredError, aligned
 from lm_keras.models.logits_model import check_loss
 from lm_keras.training.label_counts import counting, keys_of, loss_object, part_of
+from lm_keras.training.outputs import outputs_of, predicts_its_words, probabilities
+
+MANY = 10_000  # classes of tokens; a table of answers by labels takes 800 MB, and more of them are words
+TASKS = ("language_model", "classification", "regression")
 
 
 @dataclasses.dataclass(frozen=True)
 class Objective:
     """`loss` and `metrics` for compile; `sums(y, outputs, weights)` of one batch, a dict of tensors with "count", the
-    labels in it that count, weighted where there are weights; `report` of the sums of all batches. `measures`: the keys of the report that an epoch's log shows.
+    labels in it that count, weighted where there are weights; `report` of the sums of all batches. `measures`: the
+    keys of the report that an epoch's log shows.
+    `outputs`: those of the model that it is for, KerasTensors. `task`: what the outputs told, or what was given.
     """
 
     loss: object
@@ -25,12 +32,45 @@ class Objective:
     report: Callable
     measures: tuple[str, ...]
     metrics: tuple = ()
+    outputs: object = None
+    task: str | None = None
 
 
-def objective(model, loss=None):
-    """The Objective of `model`; by its outputs where `loss` is None. InputError when they do not tell."""
+def objective(model, loss=None, task=None, x_spec=None, windows=False):
+    """The `Objective` of a model: what `fit` minimizes and `evaluate` reports.
+
+    By the outputs, where neither `loss` nor `task` is given:
+
+    - {"start", "end"}: answer spans. [B] or [B, 1]: regression. [B, C]: classes of texts.
+    - [B, T, C]: next words where the model is a `CausalLM` or a `Seq2SeqLM`, where the data are `windows` of
+      `lm_windows`, or where C is the size of the vocabulary that the model reads (`predicts_its_words`) or above
+      10,000; classes of tokens in all other cases.
+
+    Args:
+        model: Any `keras.Model`.
+        loss: What `compile` takes as a loss, or None.
+        task: "language_model", "classification" (of texts or tokens), "regression", or None.
+        x_spec: The `tf.TensorSpec`s of a batch of inputs, for models that are no graph of layers.
+        windows: Whether the data are windows of text, whose labels are the next words.
+
+    Returns:
+        The `Objective`.
+
+    Raises:
+        InputError: When the outputs do not tell, or are probabilities where logits are needed.
+    """
+    if task is not None and (loss is not None or task not in TASKS):
+        known = f"task is one of {', '.join(TASKS)}, got {task!r}"
+        raise InputError("give a loss or a task, not both" if task in TASKS else known)
     check_loss(model, loss)
-    outputs, squared = model.output, loss in ("mse", "mean_squared_error")
+    outputs = outputs_of(model, x_spec)
+    found = _objective(model, loss, task, outputs, windows)
+    _check_logits(model, found.loss, loss is None and task is None, x_spec)
+    return dataclasses.replace(found, outputs=outputs, task=None if loss is not None else found.task)
+
+
+def _objective(model, loss, task, outputs, windows):
+    squared = loss in ("mse", "mean_squared_error")
     if loss is not None and not squared:
         return Objective(loss, *_loss_sums(loss, outputs), ("loss",))
     if isinstance(outputs, dict) and set(outputs) == {"start", "end"}:
@@ -39,12 +79,33 @@ def objective(model, loss=None):
     if isinstance(outputs, (dict, list, tuple)):
         raise InputError(f"{model.name} has {len(outputs)} outputs; say what each is trained for with loss={{...}}")
     rank = len(outputs.shape)
-    if squared or rank == 1 or (rank == 2 and outputs.shape[1] == 1):
-        return Objective(SquaredError(), _value_sums, _value_report, ("loss", "mae", "r2"))
-    if hasattr(model, "step_model") or (rank == 3 and model.output_names != ["token_logits"]):
-        return Objective(CrossEntropy(), _word_sums, _word_report, ("loss", "perplexity", "accuracy"))
+    if squared or task == "regression" or (task is None and (rank == 1 or outputs.shape[1:] == (1,))):
+        return Objective(SquaredError(), _value_sums, _value_report, ("loss", "mae", "r2"), task="regression")
+    if rank not in (2, 3) or outputs.shape[-1] in (None, 1):
+        raise InputError(
+            f"{model.name} gives {list(outputs.shape)}, no logits [B, C] or [B, T, C] of two classes or more; "
+            "say what it is trained for with loss=..."
+        )
+    next_words = rank == 3 and (windows or outputs.shape[-1] > MANY or predicts_its_words(model, outputs.shape[-1]))
+    if task == "language_model" or (task is None and (hasattr(model, "step_model") or next_words)):
+        return Objective(
+            CrossEntropy(), _word_sums, _word_report, ("loss", "perplexity", "accuracy"), task="language_model"
+        )
     measures, metrics = ("loss", "accuracy", "f1", "macro_f1"), ("accuracy",) if rank == 2 else ()
-    return Objective(CrossEntropy(), _class_sums, _class_report, measures, metrics)
+    return Objective(CrossEntropy(), _class_sums, _class_report, measures, metrics, task="classification")
+
+
+def _check_logits(model, loss, by_outputs, x_spec):
+    """Refuses a model that gives probabilities where the loss takes logits, or a value that a sigmoid cuts."""
+    cross_entropy = isinstance(loss, keras.losses.SparseCategoricalCrossentropy) and loss.from_logits
+    if not cross_entropy and not (by_outputs and isinstance(loss, SquaredError)):
+        return
+    activation = probabilities(model, x_spec)
+    if activation is not None and (cross_entropy or activation == "sigmoid"):
+        raise InputError(
+            f"{model.name} ends in a {activation}, and this loss takes logits; leave the activation of its last layer "
+            "out, or give the loss that expects its outputs with loss=..."
+        )
 
 
 # === Language models: logits [B, T, V], or [B, V] of the last word; y [B, T] or [B] ===

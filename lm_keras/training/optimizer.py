@@ -69,11 +69,11 @@ class WarmupSchedule(keras.optimizers.schedules.LearningRateSchedule):
 
 
 def make_optimizer(config, steps_per_epoch):
-    """The Keras optimizer that `config` describes, for runs of `config.epochs * steps_per_epoch` batches.
+    """The Keras optimizer that `config` describes, for runs of `config.total_steps(steps_per_epoch)` batches.
 
     Weight decay is decoupled (Loshchilov & Hutter 2019) and leaves out the variables of rank < 2.
     """
-    accumulate, batches = config.accumulate_steps, config.epochs * steps_per_epoch
+    accumulate, batches = config.accumulate_steps, config.total_steps(steps_per_epoch)
     total = batches // accumulate
     if not total:
         raise InputError(f"accumulate_steps is {accumulate}; it must be at most the run's {batches} batches")

@@ -8,6 +8,7 @@ from keras import tree
 
 from lm_keras.errors import InputError
 from lm_keras.layers.attention import SelfAttention
+from lm_keras.utils.keras_internals import flatten_layers
 
 
 @contextlib.contextmanager
@@ -31,11 +32,8 @@ def recomputing(model):
 
 
 def _graphs(model):
-    """`model` and the models that are layers of it, as far as they are graphs of layers."""
-    if hasattr(model, "_nodes_by_depth"):
-        yield model
-        for layer in model.operations:
-            yield from _graphs(layer)
+    """`model` and the models within it, as far as they are graphs of layers."""
+    return [layer for layer in flatten_layers(model) if hasattr(layer, "_nodes_by_depth")]
 
 
 def _in_order(graph):

@@ -8,7 +8,6 @@ import numpy as np
 from lm_keras.errors import InputError
 from lm_keras.training.checkpoint import not_finite, save_checkpoint
 from lm_keras.training.evaluation import evaluate
-from lm_keras.training.objectives import objective
 
 
 class RunState(keras.callbacks.Callback):
@@ -18,13 +17,14 @@ class RunState(keras.callbacks.Callback):
     after each epoch and before each checkpoint: a good one is never replaced by one that cannot be gone on with.
     """
 
-    def __init__(self, model, net, validation, config, steps_per_epoch, loss=None, workers=None):
+    def __init__(self, model, net, validation, config, steps_per_epoch, aim, loss=None, workers=None):
         super().__init__()
         self.workers = workers
         self.trained, self.net, self.validation, self.config = model, net, validation, config
-        self.loss, self.measures = loss, objective(model, loss).measures
+        self.loss, self.task, self.measures = loss, aim.task, aim.measures
         self.steps_per_epoch = steps_per_epoch
         self.step = 0  # updates done in the whole run
+        self.total = config.total_steps(steps_per_epoch)
         self.epochs = []  # the logs of each finished epoch
         self.stopped = False
         self.best_loss, self.best_weights, self.waited = math.inf, None, 0
@@ -110,6 +110,7 @@ class RunState(keras.callbacks.Callback):
             self._metrics = None
         elif hasattr(self.net, "reset_state"):
             self.net.reset_state()
+        del self.epochs[epoch:]  # of a part of this epoch, where `max_steps` ended the run in it
 
     def on_train_batch_end(self, batch, logs=None):
         self.step += 1
@@ -122,12 +123,12 @@ class RunState(keras.callbacks.Callback):
         if "perplexity" in self.measures:
             logs["perplexity"] = math.exp(min(logs["loss"], 700))
         if self.validation is not None:
-            result = evaluate(self.trained, self.validation, self.loss, self.workers)
+            result = evaluate(self.trained, self.validation, self.loss, self.workers, self.task)
             logs.update({f"val_{key}": result[key] for key in self.measures})
             self.check_loss("validation loss", logs["val_loss"])
             self._watch(logs["val_loss"])
         self.epochs.append({key: float(value) for key, value in logs.items()})
-        done = self.stopped or len(self.epochs) == self.config.epochs
+        done = self.stopped or self.step >= self.total
         if done and self.best_weights is not None:
             self.trained.set_weights(self.best_weights)
 

@@ -27,13 +27,13 @@ class SharedStep:
     A `train_step` divides its loss by `num_replicas_in_sync`, as Keras' losses do; that is taken back here.
     """
 
-    def __init__(self, net, loss, workers, jit_compile=False):
+    def __init__(self, net, aim, workers, jit_compile=False):
         self.net, self.workers = net, workers
         # A sum over the labels, of weights that are shares already: the parts' gradients are added as they are.
-        self.summed = any(isinstance(part, Summed) for part in keras.tree.flatten(loss))
-        if isinstance(net.output, (list, tuple)):
+        self.summed = any(isinstance(part, Summed) for part in keras.tree.flatten(net.loss))
+        if isinstance(aim.outputs, (list, tuple)):
             raise InputError("several outputs on several workers need names: build the model with a dict of outputs")
-        self.labels_of = None if self.summed else labels_of(loss, net.output, "several workers")
+        self.labels_of = None if self.summed else labels_of(net.loss, aim.outputs, "several workers")
         norms = (layer for layer in net._flatten_layers() if isinstance(layer, keras.layers.BatchNormalization))
         self.statistics = [v for layer in norms if layer.trainable for v in layer.non_trainable_variables]
         places = {id(v): i for i, v in enumerate(net.metrics_variables)}
@@ -173,9 +173,9 @@ def _as_the_chief(workers, variables):
         variable.assign(value)
 
 
-def train_together(workers, net, loss, legs, state, config, callbacks, verbose):
+def train_together(workers, net, aim, legs, state, config, callbacks, verbose):
     """What `net.fit` does, over the workers: several steps a call, up to the next that is logged or saved."""
-    step = SharedStep(net, loss, workers, config.jit_compile)
+    step = SharedStep(net, aim, workers, config.jit_compile)
     steps, marks = _steps_function(step), (config.logging_steps, config.checkpoint_steps)
     callbacks = keras.callbacks.CallbackList(
         callbacks,

@@ -36,12 +36,15 @@ def pairs():
 
 @pytest.fixture(scope="module")
 def tokens():
-    return scores_as_they_are((None, C), "token_logits")
+    return scores_as_they_are((None, C))
 
 
 @pytest.fixture(scope="module")
 def words():
-    return scores_as_they_are((None, C))
+    """A language model of somebody else: its vocabulary is what it gives scores for. It reads scores all the same."""
+    model = scores_as_they_are((None, C))
+    table = keras.layers.Embedding(C, C, embeddings_initializer="identity")
+    return keras.Model(model.input, model.output + 0 * table(keras.ops.argmax(model.input, -1)))
 
 
 @pytest.fixture(scope="module")
@@ -143,12 +146,14 @@ def test_tokens_without_a_label_do_not_count(tokens, words):
         name: np.mean([f1_by_counting(y[counted], logits.argmax(-1)[counted], label) for label in range(C)])
         for name in ("f1", "macro_f1")
     }, rel=1e-5)  # fmt: skip
-    result = lk.evaluate(words, dataset)  # any other model [B, T, C] predicts words
+    result = lk.evaluate(words, dataset)  # its embedding has C rows, so that classes are words
     expected = {"loss": loss, "perplexity": math.exp(loss), "accuracy": accuracy, "tokens": counted.sum()}
     assert result == pytest.approx(expected, rel=1e-5)
     # The same labels, kept out by weights of 0.
     weighted = tf.data.Dataset.from_tensor_slices((logits, np.maximum(y, 0), counted.astype("float32"))).batch(3)
     assert lk.evaluate(words, weighted) == pytest.approx(expected, rel=1e-5)
+    assert lk.evaluate(tokens, weighted, task="language_model") == pytest.approx(expected, rel=1e-5)
+    assert lk.evaluate(words, dataset, task="classification") == lk.evaluate(tokens, dataset)
 
 
 def test_regression_measures(values):
@@ -198,13 +203,79 @@ def test_fit_takes_dicts_two_outputs_and_their_losses():
 
 def test_objectives_are_told_from_the_outputs(texts, tokens, words, values):
     lm = lk.models.build_lstm_lm(7, embedding_dim=2, hidden_dim=2, return_sequences=False)
-    measures = {model.name: objective(model).measures for model in (texts, tokens, words, values, lm)}
-    assert list(measures.values()) == [
+    assert [objective(model).measures for model in (texts, tokens, words, values, lm)] == [
         *[("loss", "accuracy", "f1", "macro_f1")] * 2,
         ("loss", "perplexity", "accuracy"),
         ("loss", "mae", "r2"),
         ("loss", "perplexity", "accuracy"),  # one word a window: [B, V], and yet no classifier
     ]
+
+
+def layers_of(width, *extra):
+    return [keras.layers.Embedding(20, 4), *extra, keras.layers.Dense(width)]
+
+
+class Positions(keras.layers.Layer):
+    """As in many a GPT: the table of positions has other sizes than that of words, and both stand within a layer."""
+
+    def __init__(self):
+        super().__init__()
+        self.words, self.places = keras.layers.Embedding(20, 4), keras.layers.Embedding(9, 4)
+
+    def call(self, ids):
+        return self.words(ids) + self.places(keras.ops.arange(keras.ops.shape(ids)[1]))
+
+
+class Own(keras.Model):
+    def __init__(self, width):
+        super().__init__()
+        self.read, self.dense = Positions(), keras.layers.Dense(width)
+
+    def call(self, ids):
+        return self.dense(self.read(ids))
+
+
+@pytest.mark.parametrize(
+    "make", [lambda width: keras.Sequential(layers_of(width)), Own,
+             lambda width: keras.Model(ids := keras.Input((None,), dtype="int32"), Own(width)(ids))],
+    ids=["sequential", "subclassed", "nested"],
+)  # fmt: skip
+def test_a_tagger_and_a_language_model_of_ones_own(make):
+    ids = np.arange(24, dtype="int32").reshape(4, 6) % 20
+    result = lk.evaluate(make(5), (ids, ids % 5))
+    assert set(result) == {"loss", "accuracy", "f1", "macro_f1", "examples"}
+    result = lk.evaluate(make(20), (ids, ids))
+    assert set(result) == {"loss", "perplexity", "accuracy", "tokens"}
+    config = lk.TrainingConfig(epochs=1, batch_size=4)
+    assert "val_macro_f1" in lk.fit(make(5), (ids, ids % 5), (ids, ids % 5), config).history
+    assert "val_perplexity" in lk.fit(make(5), (ids, ids % 5), (ids, ids % 5), config, task="language_model").history
+
+
+def test_windows_of_text_are_for_language_models():
+    tokenizer = lk.text.CharTokenizer.train(["abcd"])
+    windows = lk.data.lm_windows(["abcd" * 9], tokenizer, 4, 2)
+    one_hot = keras.layers.Lambda(lambda ids: keras.ops.one_hot(ids, tokenizer.vocab_size))
+    model = keras.Sequential([one_hot, keras.layers.Dense(tokenizer.vocab_size)])
+    assert {"perplexity", "bits_per_byte"} <= lk.evaluate(model, windows).keys()
+    assert "bits_per_byte" not in lk.evaluate(model, windows, task="classification")
+    history = lk.fit(model, windows, tuple(part.numpy() for part in next(iter(windows)))).history
+    assert {"perplexity", "val_perplexity"} <= history.keys()
+
+
+def test_a_tagger_on_bert_with_as_many_classes_as_segments():
+    bert = lk.models.build_bert(11, max_length=6, hidden_dim=4, num_layers=1, num_heads=2)
+    assert objective(lk.models.token_classifier(bert, 2)).task == "classification"
+    assert objective(lk.models.token_classifier(bert, 6)).task == "classification"
+
+
+def test_a_task_that_is_none(texts):
+    for options, says in (
+        ({"task": "tagging"}, "one of language_model, classification, regression, got 'tagging'"),
+        ({"task": "classification", "loss": "mse"}, "not both"),
+    ):
+        for run in (lk.evaluate, lk.fit):
+            with pytest.raises(InputError, match=says):
+                run(texts, (scores(4, C), np.arange(4) % C), **options)
 
 
 def test_a_span_without_a_label_counts_nowhere():
