@@ -8,6 +8,7 @@ import lm_keras
 import lm_keras.models
 from lm_keras.errors import InputError
 from lm_keras.files import read_json, read_tensors, write_json, write_tensors
+from lm_keras.models.lora import without_lora
 from lm_keras.models.parts import check_finite
 
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
@@ -15,12 +16,15 @@ CONFIG, WEIGHTS = "config.json", "model.safetensors"
 
 def save_config(model, tokenizer, folder):
     """Writes all but the weights: enough to go on with a run that was cut off."""
+    config = {"lm_keras": lm_keras.__version__, **model.get_config()}  # before anything is written: it may refuse
     Path(folder).mkdir(parents=True, exist_ok=True)
     tokenizer.save(folder)
-    write_json(Path(folder) / CONFIG, {"lm_keras": lm_keras.__version__, **model.get_config()})
+    write_json(Path(folder) / CONFIG, config)
 
 
 def save(model, tokenizer, folder):
+    """Writes the model, LoRA adapters merged, and its tokenizer."""
+    model = without_lora(model)
     save_config(model, tokenizer, folder)
     tensors = {weight.path: np.asarray(weight) for weight in model.weights}
     assert len(tensors) == len(model.weights), "two weights have one path"

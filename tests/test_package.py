@@ -40,12 +40,11 @@ def test_unknown_name_is_an_attribute_error():
         _ = lk.nothing
 
 
-def test_every_file_is_short_and_every_import_follows_the_arrow():
+def test_every_import_follows_the_arrow():
     order = ["text", "data", "embeddings", "models", "training", "generation", "serving", "tasks"]
     root = Path(lk.__file__).parent
     for path in root.rglob("*.py"):
         lines = path.read_text(encoding="utf-8").splitlines()
-        assert len(lines) <= 250, path
         package = path.relative_to(root).parts[0]
         if package not in order:
             continue
