@@ -31,7 +31,7 @@ def tokenizer():
 
 
 def adapted(family, tokenizer, train=True):
-    """A model with adapters in all layers that Keras gives them: of random values, or after some steps of training."""
+    """A model with adapters in all layers that Keras gives them, of random values or after some training."""
     model = BUILDERS[family](tokenizer.vocab_size)
     adapt(model, not train)
     if train:
