@@ -123,7 +123,11 @@ class LanguageModel:
         return as_texts(texts)
 
     def save(self, folder):
-        """Writes config.json, model.safetensors and the tokenizer to `folder`."""
+        """Writes config.json, model.safetensors and the tokenizer to `folder`.
+
+        LoRA adapters (`layer.enable_lora(rank)`) are merged, as in a .keras file: what `load` gives has the same
+        numbers and no adapters. Raises InputError, before anything is written, for adapters on quantized weights.
+        """
         self._texts(())
         model_folder.save(self.model, self.tokenizer, folder)
 

@@ -14,6 +14,7 @@ import lm_keras.models
 from lm_keras.errors import InputError, naming
 from lm_keras.files import claimed, opened_tensors, read_json, tensor_shapes, write_json, write_tensors, writing
 from lm_keras.models.limits import weights_within
+from lm_keras.models.lora import without_lora
 from lm_keras.models.parts import check_finite
 from lm_keras.saved_kinds import CHECKPOINT, CONFIG, WEIGHTS, kind_of, refusal
 
@@ -49,12 +50,13 @@ def save_config(model, tokenizer, folder):
 
 
 def save(model, tokenizer, folder):
-    """Writes model, tokenizer and weights.
+    """Writes the model, LoRA adapters merged, its tokenizer and weights.
 
     What is there stays until all that is new has been written. Files of another model are replaced without the
     weights in between: a kill leaves a folder that `load` refuses, never parts of two.
     """
-    folder, tensors = Path(folder), {weight.path: np.asarray(weight) for weight in model.weights}
+    model, folder = without_lora(model), Path(folder)
+    tensors = {weight.path: np.asarray(weight) for weight in model.weights}
     assert len(tensors) == len(model.weights), "two weights have one path"
     with claimed(folder), _staged(folder) as made:
         _write_config(model, tokenizer, made)

@@ -2,6 +2,7 @@
 
 from lm_keras.errors import InputError
 from lm_keras.language_model import LanguageModel
+from lm_keras.models.lora import without_lora
 from lm_keras.models.quantized import quantization_of, weight_only
 
 
@@ -11,7 +12,7 @@ def quantize(language_model, mode):
     Keras' own `Model.quantize` with a config that leaves activations in float (`models.quantized.weight_only`), so
     that a text's answer does not depend on those beside it. It scores, generates, saves, loads and exports as any
     other, but cannot be trained. `model.quantize(...)` changes a model in place, with Keras' own defaults or yours.
-    Raises InputError for another mode, or for a model that is quantized already.
+    LoRA adapters are merged before. Raises InputError for another mode, or for a model that is quantized already.
     """
     if not isinstance(language_model, LanguageModel):
         what = type(language_model).__name__
@@ -19,7 +20,9 @@ def quantize(language_model, mode):
     config, model = weight_only(mode), language_model.model
     if quantization_of(model):
         raise InputError(f"{model.name} is quantized already; quantize the float model")
-    copy = type(model).from_config(model.get_config())
-    copy.set_weights(model.get_weights())
+    copy = without_lora(model)
+    if copy is model:
+        copy = type(model).from_config(model.get_config())
+        copy.set_weights(model.get_weights())
     copy.quantize(config=config)
     return LanguageModel(copy, language_model.tokenizer)

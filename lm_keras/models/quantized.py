@@ -19,13 +19,22 @@ _ROUNDING = ("AbsMaxQuantizer",)  # what a configuration may hold
 
 
 def quantization_of(model):
-    """`[{"config": Keras' quantization config, "layers": their paths}]`, [] of a float model."""
+    """`[{"config": Keras' quantization config, "layers": their paths}]`, [] of a float model.
+
+    InputError for what a file could not hold: another mode, or a LoRA adapter on quantized weights, which Keras would
+    round anew into other numbers.
+    """
     groups = {}
-    for layer in _layers(model):
+    for layer in all_layers(model):
         if layer.quantization_mode is None:
             continue
         if layer.quantization_mode not in MODES:
             raise InputError(f"{layer.path} is quantized to {layer.quantization_mode}; only {MODES} can be saved")
+        if getattr(layer, "lora_enabled", False):
+            raise InputError(
+                f"{layer.path} is quantized and has a LoRA adapter, which cannot be merged into it and saved; enable "
+                "LoRA on the float model, save that, and quantize it then"
+            )
         config = keras.saving.serialize_keras_object(layer.quantization_config)
         groups.setdefault(json.dumps(config, sort_keys=True), []).append(layer.path)
     return [{"config": json.loads(config), "layers": paths} for config, paths in groups.items()]
@@ -33,7 +42,7 @@ def quantization_of(model):
 
 def quantize_again(model, groups):
     """Does to a model with float weights what `quantization_of` another told."""
-    layers = {layer.path: layer for layer in _layers(model)}
+    layers = {layer.path: layer for layer in all_layers(model)}
     with quietly():
         for group in groups:
             config = _config(group["config"])
@@ -83,5 +92,6 @@ def quietly():
             gc.unfreeze()
 
 
-def _layers(model):
+def all_layers(model):
+    """The layers of a model, those inside of others too."""
     return model._flatten_layers(include_self=False, recursive=True)

@@ -72,6 +72,15 @@ def test_ends_beside_a_tokenizer_json(tmp_path):
     assert set(lk.models.load_pretrained(folder).tokenizer.end_ids) == {1, 44, 0}
 
 
+def test_a_blank_before_a_text(tmp_path):
+    """The tokenizer of a GPT-2 whose files say add_prefix_space."""
+    folder = shutil.copytree(GOLDEN / "gpt2", tmp_path / "gpt2")
+    plain = lk.models.load_pretrained(folder).tokenizer
+    change(folder / "tokenizer_config.json", add_prefix_space=True)
+    tokenizer = lk.models.load_pretrained(folder).tokenizer
+    assert tokenizer.encode("It was") == plain.encode(" It was") != plain.encode("It was")
+
+
 def test_a_damaged_generation_config(tmp_path):
     folder = shutil.copytree(GOLDEN / "gpt2", tmp_path / "gpt2")
     (folder / "generation_config.json").write_text("[]")

@@ -5,6 +5,7 @@ from pathlib import Path
 from lm_keras.errors import InputError
 from lm_keras.files import claimed, write_json
 from lm_keras.models.built import BuiltModel
+from lm_keras.models.lora import without_lora
 from lm_keras.models.pretrained import tensors
 from lm_keras.models.pretrained.loading import CONFIG, FAMILIES
 from lm_keras.models.pretrained.tokenizer_writing import save_tokenizer
@@ -16,9 +17,9 @@ def save_pretrained(model, folder):
     """Writes config.json and model.safetensors, float32, under Hugging Face's names, and the tokenizer's files.
 
     `model`: a LanguageModel, or a model of `build_gpt2`, `build_llama` or `build_bert`; its tokenizer is
-    `model.tokenizer`, if it has one. Llamas with qkv_bias are written as Qwen2. Both `load_pretrained` and
-    transformers' AutoModel read the folder. Raises InputError for another model or a quantized one, and for a
-    tokenizer of words or characters.
+    `model.tokenizer`, if it has one. Llamas with qkv_bias are written as Qwen2, LoRA adapters are merged.
+    Both `load_pretrained` and transformers' AutoModel read the folder. Raises InputError for another model or a
+    quantized one, and for a tokenizer of words or characters.
     """
     tokenizer = getattr(model, "tokenizer", None)
     model = model if isinstance(model, BuiltModel) else getattr(model, "model", None)
@@ -29,7 +30,7 @@ def save_pretrained(model, folder):
         raise InputError(f"a model of {builder or 'another library'} has no such form; known are those of {known}")
     if quantization_of(model):
         raise InputError(f"{model.name} is quantized, which transformers does not read; save the float model")
-    folder = Path(folder)
+    model, folder = without_lora(model), Path(folder)
     with claimed(folder):
         config = family.config(model.recipe.arguments) | {"torch_dtype": "float32"}
         if tokenizer is not None:

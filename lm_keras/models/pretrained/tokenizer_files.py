@@ -64,6 +64,8 @@ def _from_json(path, config):
 def _from_pair(folder, config):
     tokens, merges = bpe_files.read_pair(folder / "vocab.json", folder / "merges.txt")
     pattern = "qwen2" if config.get("model_type") == "qwen2" else "gpt2"
+    if pattern == "gpt2" and _content(folder / _CONFIG).get("add_prefix_space"):
+        pattern = {**bpe_pipeline.PATTERNS["gpt2"], "add_prefix_space": True}  # in Python; it has no in-graph twin
     special = [token for token in (bpe_pipeline.MARK,) if token in tokens]
     options = {"merges": merges, "pattern": pattern, "special_tokens": special, "end_ids": _named(folder, tokens)}
     return _byte_level(tokens, options, config)
