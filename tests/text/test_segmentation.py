@@ -1,5 +1,7 @@
+import marshal
 import subprocess
 import sys
+import tempfile
 
 import pytest
 from hypothesis import given, settings
@@ -62,6 +64,29 @@ def test_fast_tokenizer_forgets_before_memory_is_full(monkeypatch):
     assert len(fast._known) < 200
 
 
+@pytest.fixture
+def other_punkt(tmp_path, monkeypatch):
+    """An NLTK folder with models that know one abbreviation, "late.", and no other."""
+    for language in ("english", "german"):
+        folder = tmp_path / "tokenizers" / "punkt_tab" / language
+        folder.mkdir(parents=True)
+        (folder / "abbrev_types.txt").write_text("late\n")
+        for name in ("collocations.tab", "sent_starters.txt", "ortho_context.tab"):
+            (folder / name).write_text("")
+    monkeypatch.setattr("nltk.data.path", [str(tmp_path)])
+    segmentation._punkt.cache_clear()
+    yield
+    segmentation._punkt.cache_clear()
+
+
+def test_what_nltk_has_downloaded_is_used_when_asked_for_alone(other_punkt):
+    text = "Dr. Smith was late. He left."
+    assert split(text) == ["Dr. Smith was late.", "He left."]
+    assert words(text) == ["Dr.", "Smith", "was", "late", ".", "He", "left", "."]
+    assert split(text, downloaded=True) == ["Dr.", "Smith was late. He left."] == split(text, "de")
+    assert words(text, downloaded=True) == ["Dr", ".", "Smith", "was", "late.", "He", "left", "."]
+
+
 def test_chinese():
     pytest.importorskip("jieba")
     text = "他说：“你好！”然后走了。你去吗？？好…\n完"
@@ -92,7 +117,8 @@ def test_errors_say_what_to_do(monkeypatch):
     segmentation._punkt.cache_clear()
     with pytest.raises(InputError, match="python -m nltk.downloader punkt_tab"):
         split("Das ist z. B. gut.", "de")
-    segmentation.load_jieba.cache_clear()
+    with pytest.raises(InputError, match="'en' needs NLTK's english sentence model"):
+        words("That is e.g. good.", downloaded=True)
     monkeypatch.setitem(sys.modules, "jieba", None)
     with pytest.raises(InputError, match=r"pip install lm_keras\[zh\]"):
         words("好", "zh")
@@ -104,3 +130,17 @@ def test_text_does_not_load_tensorflow():
         "t.CharTokenizer.train(['a']); assert 'tensorflow' not in sys.modules and 'keras' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_no_cache_in_a_folder_that_others_write_to(tmp_path, monkeypatch):
+    """jieba takes its dictionary from a file in the folder for temporary files, whoever wrote it."""
+    jieba = pytest.importorskip("jieba")
+    text = "我来到北京清华大学"
+    expected = words(text, "zh")
+    planted = marshal.dumps(({"我来到北京清华大学": 10**9}, 10**9))
+    (tmp_path / "jieba.cache").write_bytes(planted)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    for name, value in {"initialized": False, "FREQ": {}, "total": 0}.items():
+        monkeypatch.setattr(jieba.dt, name, value)
+    assert words(text, "zh") == expected == ["我", "来到", "北京", "清华大学"]
+    assert [(path.name, path.read_bytes()) for path in tmp_path.iterdir()] == [("jieba.cache", planted)]
