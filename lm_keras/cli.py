@@ -181,6 +181,7 @@ def _add_train(train):
     train.add_argument("--resume", action="store_true", help="go on with the run in --out")
     text = train.add_argument_group("text")
     text.add_argument("--language", default="en", metavar="L", help="en, zh, or none: words stand between spaces")
+    text.add_argument("--user-dict", metavar="FILE", help="zh, word: words that jieba does not know, one a line")
     text.add_argument("--vocab-size", type=number(int, 2), metavar="N", help="default: 10000, all characters")
     text.add_argument("--encoding", default="utf-8", metavar="E", help="of the files, e.g. utf-16, latin-1, gb18030")
     text.add_argument("--unit", choices=("line", "chunk"), help="what one text is (default: char chunk, else line)")

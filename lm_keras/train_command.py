@@ -187,6 +187,10 @@ def _train_tokenizer(options, texts):
     language = None if options.language == "none" else options.language
     common = {"min_count": options.min_count, "language": language, "lowercase": options.lowercase}
     kind, default_size = TOKENIZERS[options.tokenizer]
+    if options.user_dict:
+        if options.tokenizer != "word":
+            raise InputError("--user-dict is for --tokenizer word --language zh; leave it out")
+        common["user_words"] = options.user_dict
     return getattr(text, kind).train(texts, vocab_size=options.vocab_size or default_size, **common)
 
 

@@ -171,6 +171,15 @@ BAD = {
     "unknown encoding": (train("news.txt", "new", "--encoding", "utf-99"), "encoding 'utf-99' is not known"),
     "wrong encoding": (train("latin.txt", "new", "--encoding", "ascii"), "not ASCII at byte 0"),
     "resume in another encoding": (train("news.txt", "run", "--resume", "--encoding", "latin-1"), "not latin-1"),
+    "user dictionary of characters": (
+        train("news.txt", "new", "--user-dict", "x", tokenizer="char"),
+        "--user-dict is for",
+    ),
+    "user dictionary of English": (train("news.txt", "new", "--user-dict", "news.txt"), "for language 'zh'"),
+    "no user dictionary": (
+        train("news.txt", "new", "--language", "zh", "--user-dict", "none"),
+        "none: cannot be read",
+    ),
     "table": (
         train("table.jsonl", "new"),
         "a table of records, no running text; read texts and labels by lk.data.read_l",

@@ -3,12 +3,13 @@
 import functools
 import json
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 from lm_keras.errors import InputError
 from lm_keras.text.checks import check_text
 
-# The languages of NLTK's punkt_tab. Only English is packaged here; the others need nltk.download("punkt_tab").
+# The languages of NLTK's punkt_tab. English is packaged here; the others need nltk.download("punkt_tab").
 PUNKT = {
     "cs": "czech", "da": "danish", "de": "german", "el": "greek", "en": "english", "es": "spanish",
     "et": "estonian", "fi": "finnish", "fr": "french", "it": "italian", "ml": "malayalam", "nl": "dutch",
@@ -20,11 +21,18 @@ _CHINESE_END = re.compile(r"""(?<=[。！？…；])(?![。！？…；])[”’
 _NOT_ASCII_SPACE = re.compile(r"[^ \t\n\v\f\r]+")
 
 
-def sentences(text, language="en"):
+def sentences(text: str, language: str | None = "en", downloaded: bool = False) -> list[str]:
     """Splits `text` into a list of sentences.
 
-    "en" and the other Punkt languages: NLTK's Punkt; "zh": after 。！？…； and the quotes that close there; None
-    (text that is already words between spaces): one sentence a line.
+    Args:
+        text: A str.
+        language: "en": NLTK's Punkt with the model of this package, the same on every machine. The other Punkt
+            languages ("de", "fr", ...): with the model that nltk.download("punkt_tab") brings. "zh": after 。！？…；
+            and the quotes that close there. None (text that is already words between spaces): one sentence a line.
+        downloaded: True: for "en" too the model that nltk.download("punkt_tab") brings.
+
+    Raises:
+        InputError: For another language, and where the model that was asked for is not installed.
     """
     check_text(text)
     check_language(language)
@@ -35,15 +43,25 @@ def sentences(text, language="en"):
         parts = [text[start:end] for start, end in zip([0, *ends], [*ends, len(text)], strict=True)]
         parts = [line for part in parts for line in part.split("\n")]
     else:
-        return _punkt(language).tokenize(text)
+        return _punkt(language, downloaded or language != "en").tokenize(text)
     return [part.strip() for part in parts if part.strip()]
 
 
-def words(text, language="en", change=None):
+def words(
+    text: str,
+    language: str | None = "en",
+    change: Callable[[str], str] | None = None,
+    downloaded: bool = False,
+) -> list[str]:
     """Splits `text` into a list of words and punctuation marks.
 
-    "en" and the other Punkt languages: sentences, then NLTK's word tokenizer on each, as `nltk.word_tokenize`;
-    "zh": jieba; None: what is between ASCII spaces. `change` is done to each sentence once it is found (lower case).
+    Args:
+        text: A str.
+        language: "en" and the other Punkt languages: `sentences`, then NLTK's word tokenizer on each, as
+            `nltk.word_tokenize`. "zh": jieba, with what `jieba.load_userdict` gave it. None: what is between ASCII
+            spaces.
+        change: Is done to each sentence once it is found, such as `str.lower`.
+        downloaded: As in `sentences`.
     """
     check_text(text)
     check_language(language)
@@ -52,7 +70,7 @@ def words(text, language="en", change=None):
         return _NOT_ASCII_SPACE.findall(change(text))
     if language == "zh":
         return [word for word in load_jieba().lcut(change(text)) if not word.isspace()]
-    return [word for sentence in _punkt(language).tokenize(text) for word in _treebank()(change(sentence))]
+    return [word for sentence in sentences(text, language, downloaded) for word in _treebank()(change(sentence))]
 
 
 def check_language(language):
@@ -65,19 +83,17 @@ def check_language(language):
 
 
 @functools.cache
-def _punkt(language):
-    """The Punkt tokenizer: NLTK's downloaded model where there is one, for English the packaged one otherwise."""
+def _punkt(language, downloaded):
     from nltk.tokenize.punkt import PunktParameters, PunktSentenceTokenizer, PunktTokenizer
 
-    name = PUNKT[language]
-    try:
-        return PunktTokenizer(name)
-    except LookupError as missing:
-        if language != "en":
+    if downloaded:
+        try:
+            return PunktTokenizer(PUNKT[language])
+        except LookupError:
             raise InputError(
-                f"language {language!r} needs NLTK's {name} sentence model, which is not installed: run "
+                f"language {language!r} needs NLTK's {PUNKT[language]} sentence model, which is not installed: run "
                 "python -m nltk.downloader punkt_tab"
-            ) from missing
+            ) from None
     model = json.loads(Path(__file__).with_name("punkt_en.json").read_text(encoding="utf-8"))
     params = PunktParameters()
     params.abbrev_types = set(model["abbreviations"])

@@ -12,23 +12,31 @@ from lm_keras.text.checks import check_words
 _NAMES = segmentation.PUNKT | {"zh": "chinese"}
 
 
-def stop_words(language="en"):
-    """The stop words of a language, a frozenset of lower-case words as `lk.text.words` cuts them.
+def stop_words(language: str = "en", downloaded: bool = False) -> frozenset[str]:
+    """Returns the stop words of a language, lower-case words as `lk.text.words` cuts them.
 
-    NLTK's list where nltk.download("stopwords") has been run; the packaged one for "en" and "zh" otherwise.
-    InputError for other languages without it. Of "don't" the set holds the whole, "do" and "n't".
+    Of "don't" the set holds the whole, "do" and "n't".
+
+    Args:
+        language: "en" and "zh": the lists of this package, the same on every machine. Others ("de", ...): NLTK's,
+            which nltk.download("stopwords") brings.
+        downloaded: True: for "en" and "zh" too NLTK's list.
+
+    Raises:
+        InputError: For a language without a list, and where the list that was asked for is not installed.
     """
     segmentation.check_language(language)
     if language is None:
         raise InputError("stop words belong to a language, and None is not one: give en, zh, ...")
-    folder = nltk_resources.find("corpora/stopwords")
-    if folder is not None and (text := _nltk_list(folder, _NAMES[language])) is not None:
-        return _prepared(text, language)
-    if language in _packaged():
+    if language in _packaged() and not downloaded:
         return _prepared(_packaged()[language], language)
+    folder = nltk_resources.find("corpora/stopwords")
     if folder is None:
         raise nltk_resources.missing(f"language {language!r} needs NLTK's stop words", "stopwords")
-    raise InputError(f"NLTK has no stop words for {language!r}; leave out the most frequent words instead")
+    text = _nltk_list(folder, _NAMES[language])
+    if text is None:
+        raise InputError(f"NLTK has no stop words for {language!r}; leave out the most frequent words instead")
+    return _prepared(text, language)
 
 
 def without_stop_words(words, language="en"):

@@ -57,6 +57,7 @@ def save(folder, kind, tokenizer):
         "kind": kind,
         "language": tokenizer.language,
         "lowercase": tokenizer.lowercase,
+        **{name: value for name in getattr(tokenizer, "extra_fields", ()) if (value := getattr(tokenizer, name))},
         "tokens": tokenizer.tokens,
     }
     write_json(folder / "tokenizer.json", content)

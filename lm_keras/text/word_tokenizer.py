@@ -3,7 +3,7 @@
 from itertools import chain
 
 from lm_keras.errors import InputError
-from lm_keras.text import codepoints, detokenize, segmentation, vocabulary
+from lm_keras.text import codepoints, detokenize, jieba_words, segmentation, vocabulary
 from lm_keras.text.treebank import Treebank
 from lm_keras.text.treebank_graph import tf_words
 
@@ -16,15 +16,19 @@ class WordTokenizer:
     on its word. So a token that is not in the vocabulary and ends in exactly one period is read as the word before
     it and ".". What is not known is `<unk>`; `<pad>` or `<eos>` in a text are never the special tokens. With
     language None there is no such back-off, and the word `<unk>` is the unknown token (Penn Treebank).
+    "zh" cuts with a jieba of its own, whose `user_words` are saved with it: a change of the jieba that all share
+    (`jieba.add_word`) after the training changes nothing.
     Ids: 0 `<pad>`, 1 `<unk>`, 2 `<eos>` (end and begin: bos_id == eos_id), then the words by frequency.
     """
 
     kind = "word"
+    extra_fields = ("user_words",)  # of the file, besides those of all tokenizers
     pad_id, unk_id = vocabulary.PAD_ID, vocabulary.UNK_ID
     bos_id = eos_id = vocabulary.EOS_ID
 
-    def __init__(self, tokens, language="en", lowercase=False):
+    def __init__(self, tokens, language="en", lowercase=False, user_words=None):
         segmentation.check_language(language)
+        self.user_words = _checked(user_words, language, jieba_words.checked)
         vocabulary.check_tokens(tokens, vocabulary.SPECIAL_TOKENS)
         self.tokens, self.language, self.lowercase = list(tokens), language, lowercase
         self.vocab_size = len(tokens)
@@ -32,29 +36,43 @@ class WordTokenizer:
         self._period = None if language in (None, "zh") else self._ids.get(".")
         self._surfaces = detokenize.surfaces(self.tokens, language)
         self._treebank = self._table = None
+        self._cutter = None
 
     @classmethod
-    def train(cls, texts, vocab_size=None, min_count=1, language="en", lowercase=False):
+    def train(cls, texts, vocab_size=None, min_count=1, language="en", lowercase=False, user_words=None):
         """Takes the words of `texts`, an iterable of strings, that occur `min_count` times, the most frequent first.
 
-        `vocab_size` counts the special tokens too; None keeps all words.
+        `vocab_size` counts the special tokens too; None keeps all words. `user_words`, for "zh": words that jieba
+        does not know, {word: frequency}, or the path of a user dictionary in jieba's form (a word a line, its
+        frequency and part of speech). Those that `jieba.load_userdict` or `jieba.add_word` added before are taken
+        too.
         """
+        user_words = _checked(user_words, language, jieba_words.given_words)
         smallest = len(vocabulary.SPECIAL_TOKENS) + 1
         vocabulary.check_size(vocab_size, smallest, "3 special tokens and a word")
         change = codepoints.lower if lowercase else None
-        counts = vocabulary.count(texts, lambda text: segmentation.words(codepoints.valid(text), language, change))
+        if language == "zh":
+            cutter = jieba_words.WordCutter(jieba_words.shared_words() | user_words)
+            user_words = cutter.user_words
+            cut = lambda text: cutter(change(text) if change else text)  # noqa: E731
+        else:
+            cut = lambda text: segmentation.words(text, language, change)  # noqa: E731
+        counts = vocabulary.count(texts, lambda text: cut(codepoints.valid(text)))
         tokens = vocabulary.choose(counts, vocab_size, min_count, vocabulary.SPECIAL_TOKENS)
         if len(tokens) < smallest:
             raise InputError(f"no word of the training texts occurs {min_count} times: give a smaller min_count")
-        return cls(tokens, language, lowercase)
+        return cls(tokens, language, lowercase, user_words)
 
     def encode(self, text):
         """Returns the ids of a text, without any mark at its ends."""
         text = codepoints.valid(text)
         if self.lowercase:
             text = codepoints.lower(text)
-        if self.language in (None, "zh"):
-            return self._lookup(segmentation.words(text, self.language))
+        if self.language == "zh":
+            self._cutter = self._cutter or jieba_words.WordCutter(self.user_words)
+            return self._lookup(self._cutter(text))
+        if self.language is None:
+            return self._lookup(segmentation.words(text, None))
         if self._treebank is None:
             self._treebank = Treebank(self._lookup)
         return self._treebank(text)
@@ -126,3 +144,10 @@ class WordTokenizer:
 
     def save(self, folder):
         vocabulary.save(folder, self.kind, self)
+
+
+def _checked(user_words, language, check):
+    user_words = {} if user_words is None else check(user_words)
+    if user_words and language != "zh":
+        raise InputError(f"user_words are for language 'zh', which jieba cuts, not for {language!r}")
+    return user_words

@@ -64,6 +64,29 @@ def test_fast_tokenizer_forgets_before_memory_is_full(monkeypatch):
     assert len(fast._known) < 200
 
 
+@pytest.fixture
+def other_punkt(tmp_path, monkeypatch):
+    """An NLTK folder with models that know one abbreviation, "late.", and no other."""
+    for language in ("english", "german"):
+        folder = tmp_path / "tokenizers" / "punkt_tab" / language
+        folder.mkdir(parents=True)
+        (folder / "abbrev_types.txt").write_text("late\n")
+        for name in ("collocations.tab", "sent_starters.txt", "ortho_context.tab"):
+            (folder / name).write_text("")
+    monkeypatch.setattr("nltk.data.path", [str(tmp_path)])
+    segmentation._punkt.cache_clear()
+    yield
+    segmentation._punkt.cache_clear()
+
+
+def test_what_nltk_has_downloaded_is_used_when_asked_for_alone(other_punkt):
+    text = "Dr. Smith was late. He left."
+    assert split(text) == ["Dr. Smith was late.", "He left."]
+    assert words(text) == ["Dr.", "Smith", "was", "late", ".", "He", "left", "."]
+    assert split(text, downloaded=True) == ["Dr.", "Smith was late. He left."] == split(text, "de")
+    assert words(text, downloaded=True) == ["Dr", ".", "Smith", "was", "late.", "He", "left", "."]
+
+
 def test_chinese():
     pytest.importorskip("jieba")
     text = "他说：“你好！”然后走了。你去吗？？好…\n完"
@@ -94,6 +117,8 @@ def test_errors_say_what_to_do(monkeypatch):
     segmentation._punkt.cache_clear()
     with pytest.raises(InputError, match="python -m nltk.downloader punkt_tab"):
         split("Das ist z. B. gut.", "de")
+    with pytest.raises(InputError, match="'en' needs NLTK's english sentence model"):
+        words("That is e.g. good.", downloaded=True)
     monkeypatch.setitem(sys.modules, "jieba", None)
     with pytest.raises(InputError, match=r"pip install lm_keras\[zh\]"):
         words("好", "zh")

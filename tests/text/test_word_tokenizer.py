@@ -1,10 +1,14 @@
+import json
+import subprocess
+import sys
+
 import pytest
 from hypothesis import given, settings
 from nltk.tokenize.destructive import NLTKWordTokenizer
 from texts import paragraphs, texts
 
 from lm_keras.errors import InputError
-from lm_keras.text import WordTokenizer, words
+from lm_keras.text import WordTokenizer, load_tokenizer, segmentation, words
 
 
 def tokens(tokenizer, text):
@@ -92,6 +96,93 @@ def test_chinese():
     assert tokenizer.decode(tokenizer.encode("我们学习语言模型，“很好”。")) == "我们学习语言模型，“很好”。"
     with pytest.raises(InputError, match="use CharTokenizer for a model that is exported"):
         tokenizer.tf_encode(["好"])
+
+
+@pytest.fixture
+def shared_jieba(monkeypatch):
+    """The jieba that all share, whose dictionary a test may change."""
+    jieba = pytest.importorskip("jieba")
+    segmentation.load_jieba()
+    monkeypatch.setattr(jieba.dt, "FREQ", dict(jieba.dt.FREQ))
+    monkeypatch.setattr(jieba.dt, "total", jieba.dt.total)
+    monkeypatch.setattr("jieba.finalseg.Force_Split_Words", set())
+    return jieba
+
+
+CLOUD = "李小福是创新办主任也是云计算方面的专家，我们中出了一个叛徒。"
+
+
+@pytest.fixture
+def user_dict(tmp_path):
+    path = tmp_path / "user.txt"
+    path.write_text("\ufeff云计算 5 n\n李小福\n\n创新办 3 i\n", encoding="utf-8")
+    return path
+
+
+def loaded(tokenizer, folder):
+    """What a new process reads of the saved tokenizer: ids of CLOUD."""
+    tokenizer.save(folder)
+    code = "import sys, lm_keras.text as t; print(t.load_tokenizer(sys.argv[1]).encode(sys.argv[2]))"
+    command = [sys.executable, "-c", code, str(folder), CLOUD]
+    return json.loads(subprocess.run(command, check=True, stdout=-1, text=True).stdout)
+
+
+def test_words_of_a_user_dictionary_are_saved(tmp_path, user_dict):
+    pytest.importorskip("jieba")
+    assert "云计算" not in tokens(WordTokenizer.train([CLOUD], language="zh"), CLOUD)
+    tokenizer = WordTokenizer.train([CLOUD], language="zh", user_words=user_dict)
+    assert {"云计算", "李小福", "创新办"} <= set(tokens(tokenizer, CLOUD))
+    assert tokenizer.user_words == {"云计算": 5, "李小福": 1, "创新办": 3}
+    tokenizer.save(tmp_path)
+    assert load_tokenizer(tmp_path).encode(CLOUD) == tokenizer.encode(CLOUD)
+    again = WordTokenizer.train([CLOUD], language="zh", user_words=["云计算", "李小福", "创新办"])
+    assert again.tokens == tokenizer.tokens
+    WordTokenizer.train(["a b"]).save(tmp_path)
+    assert "user_words" not in json.loads((tmp_path / "tokenizer.json").read_text())
+
+
+def test_what_was_done_to_the_shared_jieba_is_saved_and_later_changes_nothing(tmp_path, user_dict, shared_jieba):
+    plain = WordTokenizer.train([CLOUD], language="zh")
+    before = tokens(plain, CLOUD)
+    assert plain.user_words == {}
+    shared_jieba.load_userdict(str(user_dict))
+    shared_jieba.add_word("一个叛徒")
+    shared_jieba.del_word("我们")
+    expected = segmentation.words(CLOUD, "zh")
+    tokenizer = WordTokenizer.train([CLOUD], language="zh")
+    assert tokens(tokenizer, CLOUD) == expected != before
+    assert {"云计算", "李小福", "一个叛徒", "我", "们"} <= set(expected)
+    shared_jieba.add_word("方面的专家")
+    assert "方面的专家" in segmentation.words(CLOUD, "zh")
+    assert tokens(tokenizer, CLOUD) == expected and tokens(plain, CLOUD) == before
+    assert loaded(tokenizer, tmp_path) == tokenizer.encode(CLOUD)
+
+
+@pytest.mark.parametrize(
+    ("language", "user_words", "says"),
+    [
+        ("en", ["a"], "user_words are for language 'zh'"),
+        ("zh", "no/such/file.txt", "cannot be read"),
+        ("zh", 5, "or a file's path, got 5"),
+        ("zh", {"好": -1}, "with frequency -1"),
+        ("zh", {"好": 1.5}, "with frequency 1.5"),
+        ("zh", [" "], "a word that is not empty"),
+        ("zh", [b"a"], "a word that is not empty"),
+    ],
+)
+def test_wrong_user_words(language, user_words, says):
+    with pytest.raises(InputError, match=says):
+        WordTokenizer.train(["好"], language=language, user_words=user_words)
+
+
+@pytest.mark.parametrize("value", ['"/etc/passwd"', "[]", '{"a": "b"}', '{"a": 1e999}', '{"": 1}', "7"])
+def test_damaged_user_words_of_a_file(tmp_path, value):
+    start = (
+        '{"kind": "word", "language": "zh", "lowercase": false, "tokens": ["<pad>", "<unk>", "<eos>"], "user_words": '
+    )
+    (tmp_path / "tokenizer.json").write_text(start + value + "}")
+    with pytest.raises(InputError, match="user_words"):
+        load_tokenizer(tmp_path)
 
 
 def test_errors():
