@@ -1,5 +1,6 @@
 """Models that the official fastText trained (tools/make_fasttext_golden.py) give the vectors that it gives."""
 
+import copy
 import json
 import struct
 import warnings
@@ -108,3 +109,13 @@ def test_an_unseen_word_of_damaged_ngrams(tmp_path):
     vectors = load_fasttext(tmp_path / "m.bin", vocabulary=["</s>"])  # which has none
     with pytest.raises(lk.InputError, match="the n-grams of 'cats' hold nan or infinity"):
         vectors["cats"]
+
+
+def test_copies_and_neighbours(tmp_path):
+    vectors = load_fasttext(GOLDEN / "skipgram.bin")
+    vectors.save(str(tmp_path / "v"))
+    for again in (copy.deepcopy(vectors), type(vectors).load(str(tmp_path / "v"))):
+        assert again.index_to_key == vectors.index_to_key
+        for word in ("caf\\xe9", "</s>", "cats"):
+            assert np.array_equal(again[word], vectors[word])
+    assert lk.embeddings.nearest_words(vectors, ["cats"], n=2)["cats"][0][0] in vectors.index_to_key
