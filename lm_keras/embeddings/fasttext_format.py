@@ -111,7 +111,7 @@ def write_fasttext(file, vectors, words):
 def check_subwords(vectors):
     """InputError for vectors that a file of fastText's cannot hold: it has no place for those of whole words.
 
-    </s> may have the vector that gensim gives it: the file gives it that of fastText.
+    For a </s> with the vector that gensim gives it there is a warning: read again it has that of fastText.
     """
     from gensim.models.fasttext import FastTextKeyedVectors
 
@@ -123,7 +123,11 @@ def check_subwords(vectors):
         spelled = getattr(vectors, "spelled", {})
         again = made(words, own, ngrams, vectors.min_n, vectors.max_n, spelled)
         same = (again.vectors == vectors.vectors).all(axis=1)
-        if same.all() or [words[i] for i in np.flatnonzero(~same)] == [EOS]:
+        if [words[i] for i in np.flatnonzero(~same)] == [EOS]:
+            said = "its vector is another one when it is read again"
+            warnings.warn(f"fastText gives {EOS!r} no n-grams, unlike gensim: {said}", stacklevel=3)
+            return
+        if same.all():
             return
     told = "some vectors are not those that their n-grams give, as they were added or changed"
     raise InputError(f'{told}; give format="word2vec", which keeps words alone')

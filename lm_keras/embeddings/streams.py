@@ -13,7 +13,7 @@ from lm_keras.errors import InputError
 
 BLOCK = 1 << 17  # bytes: what is made of them stays in the processor's cache
 _LONGEST_LINE = 1 << 24
-_EXPANSION, _SMALL = 200, 1 << 28  # numbers expand three times; what stays below _SMALL bytes may do as it likes
+_EXPANSION, _SMALL = 200, 1 << 24  # numbers expand three times; what stays below _SMALL bytes may do as it likes
 _ZIP = b"PK\x03\x04"
 _DAMAGE = (EOFError, zlib.error, lzma.LZMAError, gzip.BadGzipFile, zipfile.BadZipFile, struct.error)
 BOM = b"\xef\xbb\xbf"  # the byte order mark, U+FEFF, that some programs of Windows begin a text with
@@ -41,7 +41,8 @@ def opened(path, member=None):
             elif head == _ZIP:
                 info, packed = _member(path, file, member)
                 with packed as stream:
-                    yield _Unpacked(stream, path, info.compress_size), f"{path}, {info.filename}", False
+                    size = min(info.compress_size, path.stat().st_size)  # which the file itself says
+                    yield _Unpacked(stream, path, size), f"{path}, {info.filename}", False
             else:
                 yield file, str(path), True
     except _DAMAGE as error:

@@ -30,7 +30,7 @@ class SubwordVectors(FastTextKeyedVectors):
         if word == EOS and self.bucket and word not in self.key_to_index:
             return np.zeros(self.vector_size, np.float32)
         vector = super().get_vector(word, norm=norm)
-        if not np.isfinite(vector).all():
+        if not np.isfinite(vector).all() and not np.isfinite(super().get_vector(word)).all():  # 0 / 0 is no damage
             raise InputError(f"the n-grams of {word!r} hold nan or infinity; the file of the vectors is damaged")
         return vector
 

@@ -1,5 +1,6 @@
 """Models that the official fastText trained (tools/make_fasttext_golden.py) give the vectors that it gives."""
 
+import copy
 import json
 import struct
 import warnings
@@ -7,6 +8,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from gensim.models.fasttext import load_facebook_vectors
+from gensim.test.utils import datapath
 
 import lm_keras as lk
 from lm_keras.embeddings import load_fasttext, save_vectors
@@ -108,3 +111,25 @@ def test_an_unseen_word_of_damaged_ngrams(tmp_path):
     vectors = load_fasttext(tmp_path / "m.bin", vocabulary=["</s>"])  # which has none
     with pytest.raises(lk.InputError, match="the n-grams of 'cats' hold nan or infinity"):
         vectors["cats"]
+
+
+def test_copies_and_neighbours(tmp_path):
+    vectors = load_fasttext(GOLDEN / "skipgram.bin")
+    vectors.save(str(tmp_path / "v"))
+    for again in (copy.deepcopy(vectors), type(vectors).load(str(tmp_path / "v"))):
+        assert again.index_to_key == vectors.index_to_key
+        for word in ("caf\\xe9", "</s>", "cats"):
+            assert np.array_equal(again[word], vectors[word])
+    assert lk.embeddings.nearest_words(vectors, ["cats"], n=2)["cats"][0][0] in vectors.index_to_key
+
+
+def test_what_gensim_makes_of_the_end_of_a_line_is_warned_of(tmp_path):
+    ours = load_fasttext(GOLDEN / "skipgram.bin")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        save_vectors(ours, tmp_path / "m.bin", format="fasttext")
+    theirs = load_facebook_vectors(datapath("crime-and-punishment.bin"))
+    with pytest.warns(UserWarning, match="fastText gives '</s>' no n-grams, unlike gensim"):
+        save_vectors(theirs, tmp_path / "m.bin", format="fasttext")
+    ours = load_fasttext(tmp_path / "m.bin")
+    assert np.array_equal(ours["the"], theirs["the"]) and not np.array_equal(ours["</s>"], theirs["</s>"])

@@ -103,6 +103,10 @@ def test_what_expands_without_end(folder, files, monkeypatch, packing, kind):
     if kind == "skipgram":  # as if its vectors had 50,000 numbers
         start = content.index(struct.pack("<q", 4), 88)
         content = content[:start] + struct.pack("<q", 50_000) + content[start + 8 :]
-    (folder / "v").write_bytes(packed(content, packing))
-    with pytest.raises(lk.InputError, match="it expands without end"):
+    content = packed(content, packing)
+    if packing == "zip":  # its size in the archive is what the archive says
+        place = content.index(b"PK\1\2") + 20
+        content = content[:place] + struct.pack("<I", 2**32 - 2) + content[place + 4 :]
+    (folder / "v").write_bytes(content)
+    with pytest.raises(lk.InputError, match="it expands without end|cut off or damaged .EOFError"):
         LOADERS[kind](folder / "v")
