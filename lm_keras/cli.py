@@ -1,15 +1,14 @@
 """`lm-keras`: train · evaluate · score · generate · export · check · serve-config · query · data · vectors."""
 
 import argparse
-import contextlib
 import os
 import sys
 import warnings
-from pathlib import Path
 
 from lm_keras import interruption
 from lm_keras.errors import InputError, WorkerLostError
 from lm_keras.family_options import FAMILY_OPTIONS
+from lm_keras.quiet import open_streams
 from lm_keras.report_command import add_report
 from lm_keras.vectors_command import add_arguments as add_vectors
 
@@ -231,24 +230,9 @@ def _add_train(train):
     run.add_argument("--checkpoint-steps", type=number(int, 1), default=500, metavar="N")
 
 
-def _open_streams():
-    """Standard streams that can be written to: to nowhere where they are closed, with a mark for what is no text."""
-    for number in range(3):  # a file that is opened later must not get the number of a stream
-        try:
-            os.fstat(number)
-        except OSError:
-            os.open(os.devnull, os.O_RDWR)
-    sys.stdout = sys.stdout or Path(os.devnull).open("w")  # noqa: SIM115
-    sys.stderr = sys.stderr or Path(os.devnull).open("w")  # noqa: SIM115
-    for stream, errors in ((sys.stdout, "replace"), (sys.stderr, "backslashreplace")):
-        if hasattr(stream, "reconfigure"):
-            with contextlib.suppress(OSError, ValueError):  # what reads it is gone
-                stream.reconfigure(errors=errors)  # a prompt or a path may hold bytes that are no text
-
-
 def main(arguments=None):
     """Runs one command; returns the exit code: 0, 2 for bad input (one line on stderr), 1 for a failed check."""
-    _open_streams()
+    open_streams()
     options = parser().parse_args(arguments)
     interruption.watch()
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")

@@ -45,3 +45,18 @@ def on_terminal():
     with contextlib.suppress(AttributeError, ValueError):
         return sys.stdout.isatty()
     return False
+
+
+def open_streams():
+    """Standard streams that can be written to: to nowhere where they are closed, with a mark for what is no text."""
+    for number in range(3):  # a file that is opened later must not get the number of a stream
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)
+    sys.stdout = sys.stdout or Path(os.devnull).open("w")  # noqa: SIM115
+    sys.stderr = sys.stderr or Path(os.devnull).open("w")  # noqa: SIM115
+    for stream, errors in ((sys.stdout, "replace"), (sys.stderr, "backslashreplace")):
+        if hasattr(stream, "reconfigure"):
+            with contextlib.suppress(OSError, ValueError):  # what reads it is gone
+                stream.reconfigure(errors=errors)  # a prompt or a path may hold bytes that are no text
