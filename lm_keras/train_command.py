@@ -15,7 +15,17 @@ TOKENIZERS = {"char": ("CharTokenizer", None), "word": ("WordTokenizer", 10_000)
 DEFAULT_UNIT = {"char": "chunk", "word": "line", "bpe": "line", "wordpiece": "line"}
 NOT_KEPT = ("command", "resume", "out", "strategy")
 FEW_CHUNKS = 40  # of about 64 KB
-MAY_CHANGE = ("command", "resume", "out", "epochs", "logging_steps", "checkpoint_steps", "strategy", "recompute")
+MAY_CHANGE = (
+    "command",
+    "resume",
+    "out",
+    "epochs",
+    "max_steps",
+    "logging_steps",
+    "checkpoint_steps",
+    "strategy",
+    "recompute",
+)
 
 
 def train(options):
