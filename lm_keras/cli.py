@@ -209,6 +209,9 @@ def _add_train(train):
     model.add_argument("--init-scale", type=number(float, 1e-9), metavar="X", help="draw all weights from U(-X, X)")
     run = train.add_argument_group("training")
     run.add_argument("--epochs", type=number(int, 1), default=3, metavar="N")
+    run.add_argument(
+        "--max-steps", type=number(int, 1), metavar="N", help="batches of the whole run; epochs no matter"
+    )
     run.add_argument("--batch-size", type=number(int, 1), default=32, metavar="N")
     run.add_argument("--learning-rate", type=number(float, 1e-12), default=2e-3, metavar="X")
     run.add_argument("--optimizer", choices=("adamw", "adam", "sgd"), default="adamw")

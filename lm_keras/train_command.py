@@ -23,7 +23,17 @@ SETTINGS = {
     "unit": lambda value: value in (None, "line", "chunk"),
 }
 FEW_CHUNKS = 40  # of about 64 KB
-MAY_CHANGE = ("command", "resume", "out", "epochs", "logging_steps", "checkpoint_steps", "strategy", "recompute")
+MAY_CHANGE = (
+    "command",
+    "resume",
+    "out",
+    "epochs",
+    "max_steps",
+    "logging_steps",
+    "checkpoint_steps",
+    "strategy",
+    "recompute",
+)
 
 
 def train(options):

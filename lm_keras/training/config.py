@@ -88,6 +88,6 @@ class TrainingConfig:
 
 def _least(config, name, least, kind=numbers.Real):
     value = getattr(config, name)
-    if not isinstance(value, kind) or not value >= least:  # so that NaN is refused too
+    if not isinstance(value, kind) or isinstance(value, bool) or not value >= least:  # so that NaN is refused too
         whole = "a whole number of " if kind is int else ""
         raise InputError(f"{name} is {value!r}; it must be {whole}at least {least}")

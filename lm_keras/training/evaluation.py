@@ -2,6 +2,7 @@
 
 import math
 
+import keras
 import tensorflow as tf
 
 from lm_keras.data.text_dataset import TextDataset
@@ -13,18 +14,29 @@ from lm_keras.training.objectives import objective
 from lm_keras.utils.traced import TracedFunctions
 
 
-def evaluate(model, dataset, loss=None, workers=None, task=None):
-    """Measures `model`'s outputs over all `(x, y)` batches of `dataset` (or one (x, y) of arrays); x may be a dict.
+def evaluate(model: keras.Model, dataset, loss=None, workers=None, task: str | None = None) -> dict:
+    """Measures a model's outputs over some data, where every token, every text weighs the same.
 
-    Language models: {"loss": mean nats a token, "perplexity": e^loss, "accuracy", "tokens"} and, when the dataset
-    knows its text (`lm_windows`), "bits_per_byte" of the original UTF-8 text. Contiguous windows are read with the
-    state carried from batch to batch. Classifiers of texts or tokens: "loss", "accuracy", "f1" (of class 1 of two,
-    else macro), "macro_f1" (the mean over the classes that occur), "examples"; tokens whose label is negative do
-    not count. Regression: "loss" (mean squared error), "mae", "r2". `answer_span`: "loss", "exact_match",
-    "start_accuracy", "end_accuracy". Which of them: the outputs tell, or `loss` or `task`, as in `fit`.
-    With `workers` (`training.multi_worker`) each takes a part of the batches, and all get the result.
-    Every batch is looked at before the model reads it: ids and labels out of range, labels of another shape or type.
-    Raises InputError for these, in one line, and for a dataset without batches or without a label that counts.
+    Every batch is looked at before the model reads it: ids and labels out of range, of another shape or type.
+    Contiguous windows are read with the state carried from batch to batch.
+
+    Args:
+        model: Any `keras.Model` that gives logits or numbers: functional, `Sequential` or subclassed.
+        dataset: A `tf.data.Dataset` of `(x, y)` or `(x, y, weights)` batches, or one `(x, y)` of arrays; x may be a
+            dict.
+        loss: As in `fit`; what is reported then is this loss.
+        workers: `training.multi_worker()`: each takes a part of the batches, and all get the result.
+        task: As in `fit`: "language_model", "classification" or "regression", where the outputs do not tell.
+
+    Returns:
+        A dict. Language models: "loss", mean nats a token, "perplexity", e^loss, "accuracy", "tokens" and, when the
+        dataset knows its text (`lm_windows`), "bits_per_byte" of the original UTF-8 text. Classifiers of texts or
+        tokens: "loss", "accuracy", "f1" (of class 1 of two, else macro), "macro_f1" (the mean over the classes that
+        occur), "examples"; tokens whose label is negative do not count. Regression: "loss" (mean squared error),
+        "mae", "r2". `answer_span`: "loss", "exact_match", "start_accuracy", "end_accuracy".
+
+    Raises:
+        InputError: For data that the model cannot read or that have no label which counts, in one line.
     """
     data, dataset = dataset, as_dataset(dataset, batch_size=64)
     carried = isinstance(dataset, TextDataset) and dataset.contiguous

@@ -57,8 +57,9 @@ def fit(
     models, where the data are windows of `lm_windows`, or where an embedding of the model has C rows (its
     vocabulary); else they are classes of tokens, with accuracy and F1.
     Arrays are looked at as a whole, of a dataset the first batch, and every batch with numbers out of range: an
-    InputError says in one line what was found. Ids of a subclassed model are not checked: there TensorFlow's look-up raises
-    on a CPU and gives zeros on a GPU or under XLA.
+    InputError says in one line what was found. Ids of a subclassed model, whose graph is not known, are left to
+    TensorFlow: too large ones raise on a CPU, and may go unnoticed on a GPU or under XLA; Keras' `Embedding` takes a
+    negative one for a row from the end.
     After each epoch `evaluate` on `validation` adds its measures: val_loss, val_accuracy, val_perplexity or val_f1.
     With `config.output_dir` the run writes checkpoint.safetensors, metrics.csv, logs/ for TensorBoard and
     learning_curve.png; killed at any moment, it goes on with `resume=True` to the same weights as if undisturbed.

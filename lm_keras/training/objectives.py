@@ -103,8 +103,8 @@ def _check_logits(model, loss, by_outputs, x_spec):
     activation = probabilities(model, x_spec)
     if activation is not None and (cross_entropy or activation == "sigmoid"):
         raise InputError(
-            f"{model.name} ends in a {activation}, and this loss takes logits; leave the activation of its last layer "
-            "out, or give the loss that expects its outputs with loss=..."
+            f"{model.name} ends in a {activation}, and this loss takes logits; leave the last activation out, "
+            "or give the loss that expects its outputs with loss=..."
         )
 
 

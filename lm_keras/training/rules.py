@@ -38,7 +38,7 @@ def check_values(rule, values, model):
     if rule.longest is not None and values.ndim > 1 and values.shape[1] > rule.longest:
         raise InputError(
             f"{rule.name} has rows of {values.shape[1]} tokens and {model} reads at most max_length={rule.longest}; "
-            f"make the windows with length={rule.longest} or less, or build the model with max_length={values.shape[1]}"
+            f"make the windows with length={rule.longest} or less, or a model with max_length={values.shape[1]}"
         )
     if values.dtype.kind == "f" and not np.isfinite(values).all():
         raise InputError(f"{rule.name} holds {_first(values, ~np.isfinite(values))}; give finite numbers")
