@@ -18,8 +18,8 @@ import lm_keras as lk
 from lm_keras import cli
 from lm_keras.errors import InputError
 from lm_keras.files import read_json
-from lm_keras.training.run_log import read_rows
 from lm_keras.training.label_counts import labels_of
+from lm_keras.training.run_log import read_rows
 from lm_keras.training.worker_steps import SharedStep
 
 CHILD = Path(__file__).with_name("multi_worker_child.py")
