@@ -23,7 +23,8 @@ class TrainingConfig:
     steps has its learning rate times T and its clip norm divided by T here. Each `checkpoint_steps` within an epoch
     a run is saved; `resume=True` goes on from the newest save. For less memory: an update takes the gradient of
     `accumulate_steps` batches as if they were one (each weighs by its labels or their weights; what is left over at
-    the run's end is dropped; warm-up counts updates), and `recompute` forgets what happens in a transformer's blocks and computes it again (Chen et al. 2016).
+    the run's end is dropped; warm-up counts updates), and `recompute` forgets what happens in a transformer's blocks
+    and computes it again (Chen et al. 2016).
     """
 
     epochs: int = 3

@@ -158,6 +158,6 @@ def test_a_strategy_of_several_devices_is_refused_in_one_line(warm_python, tmp_p
     counts, *said = done.stdout.splitlines()
     assert counts == "3 1 True"
     assert said == [
-        "fit trains on one device, and the model or the call is within a strategy of several; leave its scope, or give "
-        "strategy='multi_worker'"
+        "fit trains on one device, and the model or the call is within a strategy of several; leave its scope, or "
+        "give strategy='multi_worker'"
     ]
