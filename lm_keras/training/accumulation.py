@@ -1,8 +1,8 @@
 """An update of several batches as one of a large batch: each batch weighs what its loss is the mean over.
 
 The mean of the batches' gradients, which Keras' optimizers take, is another one where the batches have different
-numbers of labels. So the loss becomes a sum, and each label has the weight n / N: n batches an update, N the labels of
-all of them, which are counted before the first of them is given to the model.
+numbers of labels. So the loss becomes a sum, and each label has the weight n / N: n batches an update, N the labels
+of all of them, which are counted before the first of them is given to the model.
 """
 
 import keras

@@ -21,9 +21,10 @@ class TrainingConfig:
     and norms (rank < 2). `momentum` is of sgd; `beta_2`, of adam and adamw, is how slowly the mean square of the
     gradients moves. `clip_norm` is the global norm. The loss is a mean over tokens: a recipe that sums over T time
     steps has its learning rate times T and its clip norm divided by T here. Each `checkpoint_steps` within an epoch
-    a run is saved; `resume=True` goes on from the newest save. For less memory: an update takes the mean gradient of
-    `accumulate_steps` batches (what is left over at the run's end is dropped; warm-up counts updates), and
-    `recompute` forgets what happens in a transformer's blocks and computes it again (Chen et al. 2016).
+    a run is saved; `resume=True` goes on from the newest save. For less memory: an update takes the gradient of
+    `accumulate_steps` batches as if they were one (each weighs by its labels or their weights; what is left over at
+    the run's end is dropped; warm-up counts updates), and `recompute` forgets what happens in a transformer's blocks
+    and computes it again (Chen et al. 2016).
     `max_steps`: the run ends after so many steps, within an epoch too, however many `epochs` there are to be; the
     schedule is as long. None: after `epochs`.
     """

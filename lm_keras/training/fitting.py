@@ -176,8 +176,8 @@ def _check_place(model, callbacks):
     strategies = tf.distribute.get_strategy(), getattr(model, "distribute_strategy", None)
     if any(getattr(found, "num_replicas_in_sync", 1) > 1 for found in strategies):
         raise InputError(
-            "fit trains on one device, and the model or the call is within a strategy of several; leave its scope, or "
-            "give strategy='multi_worker'"
+            "fit trains on one device, and the model or the call is within a strategy of several; leave its scope, "
+            "or give strategy='multi_worker'"
         )
     if any(isinstance(callback, keras.callbacks.BackupAndRestore) for callback in callbacks):
         raise InputError(

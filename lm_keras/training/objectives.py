@@ -4,7 +4,6 @@ import dataclasses
 import math
 from collections.abc import Callable
 
-import keras
 import numpy as np
 import tensorflow as tf
 from keras import ops
@@ -21,8 +20,8 @@ TASKS = ("language_model", "classification", "regression")
 
 @dataclasses.dataclass(frozen=True)
 class Objective:
-    """`loss` and `metrics` for compile; `sums(y, outputs, weights)` of one batch, a dict of tensors with "count", the
-    labels in it that count, weighted where there are weights; `report` of the sums of all batches. `measures`: the
+    """`loss` and `metrics` for compile; `sums(y, outputs, weights)` of one batch, weighted where there are weights, a
+    dict of tensors with "count", the labels in it that count; `report` of the sums of all batches. `measures`: the
     keys of the report that an epoch's log shows.
     `outputs`: those of the model that it is for, KerasTensors. `task`: what the outputs told, or what was given.
     """
@@ -112,7 +111,7 @@ def _check_logits(model, loss, by_outputs, x_spec):
 
 
 def _nats(y, logits, weights):
-    """Labels, nats, answers and weights, [N] each, of the N labels that are not negative and have not the weight 0."""
+    """Labels, nats, answers and weights, [N] each, of the N labels that are not negative and have a weight."""
     w = tf.cast(y >= 0, tf.float64)  # in 64 bits, as the sums over all batches are
     if weights is not None:
         w *= tf.cast(aligned(weights, w), tf.float64)
@@ -191,7 +190,7 @@ def _value_report(sums):
 
 
 def _span_sums(y, logits, weights=None):
-    """Of texts without an answer, or with a weight of 0, nothing; with a weight each, both right weighs their mean."""
+    """Of texts without an answer, or of weight 0, nothing; with a weight each, both right weighs their mean."""
     own = weights if isinstance(weights, dict) else dict.fromkeys(("start", "end"), weights)
     ws = {name: 1.0 if w is None else tf.reshape(tf.cast(w, tf.float64), [-1]) for name, w in own.items()}
     counted = (y["start"] >= 0) & (y["end"] >= 0) & (ws["start"] != 0) & (ws["end"] != 0)

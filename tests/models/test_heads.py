@@ -251,3 +251,27 @@ def test_impossible_heads_are_input_errors(bert, make, says):
     with pytest.raises(InputError, match=says) as error:
         make(bert)
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16", "float32"])
+def test_a_row_of_padding_alone_gets_finite_logits_in_every_precision(policy):
+    before = keras.config.dtype_policy()
+    try:
+        keras.config.set_dtype_policy(policy)
+        encoder = lk.models.build_bert(9, max_length=6, hidden_dim=8, num_layers=1, num_heads=2, seed=0)
+        model = lk.models.answer_span(encoder)
+    finally:
+        keras.config.set_dtype_policy(before)
+    ids = np.ones((3, 6), "int32")
+    mask = np.array([[1] * 6, [1, 1, 0, 0, 0, 0], [0] * 6], "int32")
+    x = {"token_ids": ids, "segment_ids": 0 * ids, "padding_mask": mask}
+    out = {name: np.asarray(keras.ops.cast(part, "float32")) for name, part in model(x).items()}
+    for logits in out.values():
+        assert np.isfinite(logits).all()
+        probabilities = np.asarray(keras.ops.softmax(logits))
+        np.testing.assert_allclose(probabilities[2], 1 / 6, rtol=1e-5)
+        assert not probabilities[1, 2:].any()
+    y = {name: np.zeros(3, "int32") for name in out}
+    model.compile("sgd", {name: lk.losses.CrossEntropy() for name in out})
+    assert np.isfinite(model.evaluate(x, y, verbose=0)).all()
+    assert np.isfinite(lk.evaluate(model, (x, y))["loss"])

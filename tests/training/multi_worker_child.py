@@ -56,7 +56,8 @@ def answers(strategy=None):
     hidden = keras.layers.Flatten()(keras.layers.Embedding(30, 4, embeddings_initializer=draw)(ids))
     outputs = {name: keras.layers.Dense(6, name=name, kernel_initializer=draw)(hidden) for name in y}
     model = keras.Model(ids, outputs)
-    config = lk.TrainingConfig(epochs=2, batch_size=8, optimizer="sgd", learning_rate=0.5, clip_norm=0.05)
+    settings = {"optimizer": "sgd", "learning_rate": 0.5, "clip_norm": 0.05, "accumulate_steps": 2}
+    config = lk.TrainingConfig(epochs=2, batch_size=8, **settings)
     return model, lk.fit(model, (x, y), (x, y), config, strategy=strategy)
 
 

@@ -174,10 +174,10 @@ def test_a_folder_that_holds_a_run_is_left_alone(tmp_path):
         (tf.data.Dataset.from_tensor_slices((X, Y)).batch(4).repeat(), "unknown number|infinite"),
         (tf.data.Dataset.from_tensor_slices((X, Y)).batch(4).take(0), "has no batches"),
         ([X, Y], "list"),
-        ((X, Y, Y), "tuple"),
+        ((X, Y, Y, Y), "tuple"),
         ((X, Y[:-1]), "12 .* 11"),
     ],
-    ids=["unknown", "infinite", "empty", "list", "three", "lengths"],
+    ids=["unknown", "infinite", "empty", "list", "four", "lengths"],
 )
 def test_bad_training_data_is_an_input_error(tmp_path, train, message):
     with pytest.raises(InputError, match=message):

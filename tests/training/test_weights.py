@@ -1,4 +1,4 @@
-"""Weights of labels and of classes: every loss and measure is the weighted mean; accumulated batches weigh by them."""
+"""Weights of labels and classes: every loss and measure is the weighted mean; accumulated batches weigh by them."""
 
 import keras
 import numpy as np
@@ -74,8 +74,8 @@ def in_batches(x, y, weights, sizes):
     """Batches of different sizes."""
 
     def batches():
-        for start, end in zip(np.cumsum([0, *sizes]), np.cumsum(sizes), strict=False):
-            yield tf.nest.map_structure(lambda part: part[start:end], (x, y, weights))
+        for end, size in zip(np.cumsum(sizes), sizes, strict=True):
+            yield tf.nest.map_structure(lambda part, rows=slice(end - size, end): part[rows], (x, y, weights))
 
     spec = tf.nest.map_structure(lambda part: tf.TensorSpec((None, *part.shape[1:]), part.dtype), (x, y, weights))
     data = tf.data.Dataset.from_generator(batches, output_signature=spec)
