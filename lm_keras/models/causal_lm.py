@@ -4,6 +4,7 @@ import dataclasses
 from collections.abc import Callable
 
 import keras
+import tensorflow as tf
 from keras import ops
 
 from lm_keras.errors import InputError
@@ -45,10 +46,25 @@ class CausalLM(BuiltModel):
         self.views = views
 
     def step(self, ids, state):
-        """ids [B, t], state -> (logits [B, t, V], new state)."""
-        logits, *new_state = self.views.step_model([ops.convert_to_tensor(ids, "int32"), *state])
+        """ids [B, t], state -> (logits [B, t, V], new state).
+
+        Raises InputError, outside of a graph, where the state has no room for the tokens.
+        """
+        ids = ops.convert_to_tensor(ids, "int32")
+        if self.context_length is not None and tf.executing_eagerly():
+            self._check_room(ids, state)
+        logits, *new_state = self.views.step_model([ids, *state])
         # In mixed precision too, the state keeps its type from step to step.
         return logits, [ops.cast(new, old.dtype) for new, old in zip(new_state, state, strict=True)]
+
+    def _check_room(self, ids, state):
+        filled, room = state[0], state[-1].shape[2] - 1  # see layers/cache.py
+        most = int(ops.max(filled + ops.sum(ops.cast(ids >= 0, "int32"), axis=1), initial=0))
+        if most > room:
+            raise InputError(
+                f"the state of {self.name} has room for {room} tokens and would hold {most}; begin with "
+                f"initial_state(batch_size, length) of more, up to {self.context_length}"
+            )
 
     @property
     def step_model(self):

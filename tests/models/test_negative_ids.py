@@ -98,3 +98,19 @@ def test_fit_under_xla_refuses_windows_above_max_length():
     model.compile("adam", keras.losses.SparseCategoricalCrossentropy(from_logits=True), jit_compile=True)
     with pytest.raises(lk.InputError, match="max_length=24"):
         model.fit(x, x, verbose=0)
+
+
+@pytest.mark.parametrize("family", LIMITED)
+def test_a_state_without_room_is_refused(family):
+    model = shared(family)
+    _, state = model.step(ids(2, 20), model.initial_state(2))
+    _, full = model.step(np.pad(ids(2, 4), ((0, 0), (3, 3)), constant_values=-1), state)
+    for tokens, before, message in (
+        (ids(2, 25), model.initial_state(2), "room for 24 tokens and would hold 25"),
+        (ids(2, 1), full, "room for 24 tokens and would hold 25"),
+        (ids(2, 6), model.initial_state(2, 5), "room for 5 tokens and would hold 6"),
+    ):
+        with pytest.raises(lk.InputError, match=message):
+            model.step(tokens, before)
+    assert model.step(np.full((2, 3), -1, "int32"), full)[0].shape == (2, 3, VOCAB)
+    assert model.step(ids(0, 2), model.initial_state(0))[0].shape == (0, 2, VOCAB)

@@ -19,7 +19,7 @@ _CUTS = {
     **dict.fromkeys(("qwen2", "deepseek-r1-qwen"), "qwen2"),
     "default": bpe_pipeline.LLAMA_CPP_DEFAULT,
 }
-# Control tokens at which llama.cpp ends a text, whatever the file's metadata names.
+# Control tokens, or those that a file counts among the user's, at which llama.cpp ends a text in any case.
 _ENDS = {
     *("<|eot_id|>", "<|im_end|>", "<|end|>", "<|return|>", "<|call|>", "<end_of_turn>", "<|endoftext|>", "</s>"),
     *("<|eom_id|>", "<EOT>", "_<EOT>", "[EOT]", "[EOS]", "<|end_of_text|>", "<end_of_utterance>"),
@@ -130,7 +130,7 @@ def gguf_tokenizer(path, fields, config):
             "eos_id": field("eos_token_id"),
             "end_ids": [
                 *(i for i in (field("eot_token_id"), field("eom_token_id")) if i is not None),
-                *(i for i, t in enumerate(types) if t == _CONTROL and tokens[i] in _ENDS),
+                *(i for i, t in enumerate(types) if t in (_CONTROL, _USER_DEFINED) and tokens[i] in _ENDS),
             ],
             "pad_id": field("padding_token_id"),
         }
