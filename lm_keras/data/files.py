@@ -11,9 +11,11 @@ from lm_keras.errors import InputError
 
 SUFFIXES = (".txt", ".text", ".md")
 TABLES = (".csv", ".tsv", ".tab", ".json", ".jsonl", ".ndjson")
+# A block, or the end of an empty file, after the size of the blocks
+BZIP2 = tuple(b"BZh%d%s" % (size, mark) for size in range(1, 10) for mark in (b"1AY&SY", b"\x17rE8P\x90"))
 COMPRESSED = {  # by suffix: its name, the first bytes, and what opens it
     ".gz": ("gzip", (b"\x1f\x8b",), gzip.open),
-    ".bz2": ("bzip2", tuple(b"BZh%d1AY&SY" % level for level in range(1, 10)), bz2.open),
+    ".bz2": ("bzip2", BZIP2, bz2.open),
     ".xz": ("xz", (b"\xfd7zXZ\x00",), lzma.open),
 }
 XZ_MEMORY = 1 << 28  # bytes

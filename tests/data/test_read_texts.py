@@ -95,6 +95,7 @@ def test_folder_is_sorted_recursive_and_text_only(tmp_path):
     write(tmp_path / "sub" / "e.txt.xz", lzma.compress(b"five\n"))
     write(tmp_path / "sub" / "f.csv.xz", lzma.compress(b"a,b\n"))
     write(tmp_path / "empty.txt", "")
+    write(tmp_path / "empty.txt.bz2", bz2.compress(b""))
     write(tmp_path / "d.png", b"\x89PNG\x00")
     write(tmp_path / ".git" / "e.txt", "hidden")
     assert list(read_texts(tmp_path)) == ["one", "two", "three", "four", "five"]
