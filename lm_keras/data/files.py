@@ -11,18 +11,21 @@ from lm_keras.errors import InputError
 
 SUFFIXES = (".txt", ".text", ".md")
 TABLES = (".csv", ".tsv", ".tab", ".json", ".jsonl", ".ndjson")
-COMPRESSED = {  # by suffix: the first bytes and what opens it
-    ".gz": (b"\x1f\x8b", gzip.open),
-    ".bz2": (b"BZh", bz2.open),
-    ".xz": (b"\xfd7zXZ\x00", lzma.open),
+# A block, or the end of an empty file, after the size of the blocks
+BZIP2 = tuple(b"BZh%d%s" % (size, mark) for size in range(1, 10) for mark in (b"1AY&SY", b"\x17rE8P\x90"))
+COMPRESSED = {  # by suffix: its name, the first bytes, and what opens it
+    ".gz": ("gzip", (b"\x1f\x8b",), gzip.open),
+    ".bz2": ("bzip2", BZIP2, bz2.open),
+    ".xz": ("xz", (b"\xfd7zXZ\x00",), lzma.open),
 }
+XZ_MEMORY = 1 << 28  # bytes
 BLOCK = 1 << 16  # bytes read at a time, and so about the size of a chunk
 CHECKED = 1 << 20  # characters decoded before read_texts returns
 LONGEST_CHUNK = 1 << 20  # a chunk without any newline is cut here
 BINARY = (
     *(b"\x89PNG", b"\xff\xd8\xff", b"GIF87a", b"GIF89a"),  # PNG, JPEG, GIF
     *(b"PK\x03\x04", b"7z\xbc\xaf"),  # zip, 7z
-    *(first for first, _ in COMPRESSED.values()),  # compressed twice
+    *(first for _, every, _ in COMPRESSED.values() for first in every),  # compressed twice
     *(b"%PDF-", b"\x7fELF"),
 )
 WIDE = {  # of two and four bytes a character, by their byte order mark; the longer ones first
@@ -173,14 +176,17 @@ def _is_text_name(relative):
 def _open(path):
     """Opens for bytes; compression is recognised by its first bytes, so that a wrong name is no obstacle."""
     with path.open("rb") as stream:
-        head = stream.read(6)
-    for first, opened in COMPRESSED.values():
+        head = stream.read(4096)
+    for _, first, opened in COMPRESSED.values():
         if head.startswith(first):
+            if opened is lzma.open:  # the file says how much memory it takes, up to 4 GiB; xz -9 takes 65 MiB
+                lzma.LZMADecompressor(memlimit=XZ_MEMORY).decompress(head, max_length=1)
             return opened(path)
-    if head and path.suffix.lower() in COMPRESSED:
-        suffix = path.suffix.lower()
-        name = {".gz": "gzip", ".bz2": "bzip2", ".xz": "xz"}[suffix]
-        raise InputError(f"{path}: named {suffix} but not {name} data; rename it or compress it again")
+    suffix = path.suffix.lower()
+    if head and suffix in COMPRESSED:
+        raise InputError(
+            f"{path}: named {suffix} but not {COMPRESSED[suffix][0]} data; rename it or compress it again"
+        )
     return path.open("rb")
 
 

@@ -34,7 +34,9 @@ class LabelledTexts(NamedTuple):
     classes: tuple[str, ...]
 
     def counts(self) -> Counter:
-        """Returns the number of texts of each class by its name (or number), as `write_report` takes it."""
+        """Returns the number of texts of each class by its name (or number); nothing for a regression."""
+        if self.labels.dtype.kind == "f":
+            return Counter()
         names = self.classes or [str(label) for label in self.labels.tolist()]
         places = self.labels.tolist() if self.classes else range(len(names))
         return Counter(names[place] for place in places)

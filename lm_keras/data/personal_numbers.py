@@ -14,8 +14,8 @@ _IBAN = re.compile(r"[A-Za-z]{2}[0-9]{2}(?:[ -]?[A-Za-z0-9]){11,30}")
 _IBAN_LENGTHS = range(34, 14, -1)  # what the standard allows, and Norway's
 _CARD_DIGITS = range(13, 20)
 _LEAST_GROUP = 3  # digits between two separators of a card number; rows of smaller numbers are something else
-# Before a group of digits another one may stand only if it is a year or a time.
-AFTER_YEAR = r"(?:(?<!\d )|(?<=(?<!\d)(?:19|20)\d\d )|(?<=:\d\d ))"
+# Before a group of digits another one may stand only if it is a year, or the end of a date or a time.
+AFTER_YEAR = r"(?:(?<!\d )|(?<=(?<!\d)(?:19|20)\d\d )|(?<=[:./-]\d\d ))"
 ALONE = r"(?<!\d)(?<!\d[.-])"  # not within a longer number
 # +44 20 7946 0958, +1 (212) 555-0100, 0049 30 901820 and digits that follow
 _GAPS = "(?:[ -]|[ ]?[().][ ]?|[ ]?/[ ]?){0,2}"

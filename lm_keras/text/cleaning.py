@@ -36,6 +36,8 @@ body caption colgroup dd dt head html li optgroup option p rb rp rt rtc tbody td
 _HIDDEN = _names("""
 annotation annotation-xml audio canvas datalist head iframe noembed noframes noscript script style svg template video
 """)
+# Elements whose content is text up to their end tag.
+_RAW = _names("iframe noembed noframes noscript script style textarea title xmp")
 # Elements that end a line. A cell of a table ends a word; all other tags vanish ("<b>bo</b>ld" is "bold").
 _BLOCKS = _names("""
 address article aside blockquote body br caption center dd details dialog dir div dl dt fieldset figcaption figure
@@ -58,7 +60,8 @@ _QUOTING = frozenset(" \t`'\"([{“‘«,;:")  # before a "<p>" that is only men
 # Markdown's code: between lines of ``` or ~~~, and between backticks.
 _CODE = re.compile(
     r"^ {0,3}(?P<fence>`{3,8}|~{3,8})(?!`).*?^ {0,3}(?P=fence)|"
-    r"(?<!`)(?P<ticks>`{1,8})(?![`\s])(?:(?!\n\s*\n).){1,500}?(?<![`\s])(?P=ticks)(?!`)",
+    r"(?<!`)`(?![`\s])(?:[^`\n]|\n(?![ \t]*\n)){1,500}(?<!\s)`(?!`)|"
+    r"(?<!`)(?P<ticks>`{2,8})(?![`\s])(?:[^\n]|\n(?![ \t]*\n)){1,200}?(?<![`\s])(?P=ticks)(?!`)",
     re.MULTILINE | re.DOTALL,
 )
 _REFERENCE = re.compile(
@@ -88,10 +91,10 @@ def clean(text: str, html: bool | None = None) -> str:
     - A whole page begins (after white space and comments) with `<!doctype`, `<html` or `<?xml`. It is read by an HTML
       parser as with `html=True`.
     - Text with markup has an HTML element with its end tag (`<b>bold</b>`), `<br>`, `<hr>`, a tag with an attribute
-      (`<img src=...>`), `<p>`, `<li>` or the like (not after a space or a quote), or a comment. It goes through the
-      same parser, but what is no markup is kept as text: a tag whose name HTML does not know (`<unk>`,
-      `List<String>`, `<bob@x.org>`), an element that is never closed but must be (`the <script> tag`), a comment
-      without its end.
+      (`<img src=...>`), a comment, or `<p>`, `<li>` or the like (at the beginning of a line, or not after a space or
+      a quote). It goes through the same parser, but what is no markup is kept as text: a tag whose name HTML does not
+      know (`<unk>`, `List<String>`, `<bob@x.org>`), an element that is never closed but must be (`the <script> tag`),
+      a comment without its end.
     - In all other text every "<" stays: `a < b`, `x <- y`, `<3`, `<unk>`, ``the `<script>` tag``.
 
     In the second and third case Markdown's code (between backticks, or lines of three of them or of "~~~") stays as
@@ -117,7 +120,7 @@ def clean(text: str, html: bool | None = None) -> str:
         InputError: For what is no str, or another `html`.
     """
     check_text(text)
-    if html not in (None, True, False):
+    if html is not None and not isinstance(html, bool):
         raise InputError(f"html is True, False or None (the text decides), got {html!r}")
     text = _characters(text)
     if html is not False and ("<" in text or "&" in text):
@@ -141,21 +144,31 @@ def _characters(text):
 def _markup(text):
     """The places of each "<" that begins markup; none where the text has no evidence of any."""
     tags = [(tag.start(), tag[1], tag[2].lower(), tag[3]) for tag in _TAG.finditer(text)]
-    tags = [tag for tag in tags if tag[2] in _ELEMENTS]
-    first = {name: place for place, slash, name, _ in reversed(tags) if not slash}
-    last = {name: place for place, slash, name, _ in tags if slash}
-    end = text.rfind("-->")
-    places = {comment.start() for comment in re.finditer("<!--", text[: max(end, 0)])}
-    places.update(declaration.start() for declaration in _DECLARATION.finditer(text))
-    evidence = bool(places) or any(place < last.get(name, 0) for name, place in first.items())
-    for place, slash, name, rest in tags:
+    end = max(text.rfind("-->"), 0)
+    places = {comment.start() for comment in re.finditer("<!--", text[:end])}
+    evidence, following, ended = bool(places), {}, set()
+    for place, slash, name, rest in reversed([tag for tag in tags if tag[2] in _ELEMENTS]):
         attribute = rest and name not in _HIDDEN and _ATTRIBUTE.match(rest)
-        if slash or place < last.get(name, 0) or (rest and (attribute or name in _MAY_STAY_OPEN)):
+        # Raw text holds no tags: of two "<script>" before one "</script>" the first is only mentioned.
+        closed = following.get(name) == "/" if name in _RAW else name in ended
+        following[name] = slash
+        if slash:
+            ended.add(name)
+        if slash or closed or (rest and (attribute or name in _MAY_STAY_OPEN)):
             places.add(place)
-        if rest and not slash and not evidence:
-            meant = name in _ALONE and text[place - 1 : place] not in _QUOTING
-            evidence = bool(attribute) or meant or name in ("br", "hr")
+        if not slash and not evidence:
+            alone = name in ("br", "hr") or (name in _ALONE and _is_meant(text, place))
+            evidence = bool(closed or attribute or (rest and alone))
+    for declaration in _DECLARATION.finditer(text):
+        places.add(declaration.start())
+        evidence = evidence or _is_meant(text, declaration.start())
     return places if evidence else set()
+
+
+def _is_meant(text, place):
+    """Whether the tag at a place is no mention: it begins a line, or does not follow a space or a quote."""
+    before = text[max(place - 100, 0) : place]
+    return not before.rpartition("\n")[2].strip() or before[-1] not in _QUOTING
 
 
 def _read(text):

@@ -91,6 +91,7 @@ def test_numbers_stay_and_names_are_numbered(tmp_path, labels, expected, classes
     found = read_labelled(path)
     assert (found.labels.tolist(), found.classes) == (expected, classes)
     assert found.labels.dtype == (np.float32 if "." in labels[0] else np.int32)
+    assert found.counts().total() == (0 if "." in labels[0] else len(labels))
 
 
 def test_numbers_and_names_of_json(tmp_path):

@@ -77,6 +77,10 @@ def test_a_wrong_encoding_is_one_line_with_the_byte(tmp_path, encoding, data, sa
     assert "\n" not in str(error.value)
 
 
+def test_text_that_begins_like_bzip2_is_text(tmp_path):
+    assert list(read_texts(write(tmp_path / "a.txt", "BZh9 is a name"))) == ["BZh9 is a name"]
+
+
 def test_byte_order_mark_is_dropped(tmp_path):
     assert list(read_texts(write(tmp_path / "a.txt", b"\xef\xbb\xbfTo be"))) == ["To be"]
 
@@ -91,6 +95,7 @@ def test_folder_is_sorted_recursive_and_text_only(tmp_path):
     write(tmp_path / "sub" / "e.txt.xz", lzma.compress(b"five\n"))
     write(tmp_path / "sub" / "f.csv.xz", lzma.compress(b"a,b\n"))
     write(tmp_path / "empty.txt", "")
+    write(tmp_path / "empty.txt.bz2", bz2.compress(b""))
     write(tmp_path / "d.png", b"\x89PNG\x00")
     write(tmp_path / ".git" / "e.txt", "hidden")
     assert list(read_texts(tmp_path)) == ["one", "two", "three", "four", "five"]
@@ -142,6 +147,11 @@ BAD = [
     ("damaged.bz2", bz2.compress(b"To be\n" * 1000)[:10] + b"\x13" * 50, "cut off or damaged"),
     ("cut.xz", lzma.compress(b"To be\n" * 1000)[:-20], "cut off or damaged"),
     ("damaged.xz", lzma.compress(b"To be\n" * 1000)[:20] + b"\x13" * 50, "cut off or damaged"),
+    (
+        "greedy.xz",
+        lzma.compress(b"To be\n", filters=[{"id": lzma.FILTER_LZMA2, "dict_size": 1 << 29}]),
+        "Memory usage limit exceeded",
+    ),
     ("twice.txt.xz", lzma.compress(gzip.compress(b"To be")), "not a text file"),
     ("false.txt.bz2", b"plain", "named .bz2 but not bzip2 data"),
     ("false.xz", b"plain", "named .xz but not xz data"),

@@ -1,4 +1,5 @@
 import unicodedata
+from html import escape
 
 import pytest
 from hypothesis import given
@@ -64,6 +65,9 @@ def test_what_is_no_text_is_one_clear_line(wrong):
         "~~~\n<br>\n~~~",
         "usage: prog <input> <output> [<source>]",
         "a stray </b> end, <b, <a href= and </",
+        'In XML <?xml version="1.0"?> comes first, in HTML <!DOCTYPE html> does.',
+        "if (a<b && c>d) for (i=0; i<s && j=5> 0;) vector<a, b> x<sub>",
+        "one\n<script> is a tag\ntwo",
     ],
 )
 def test_plain_text_is_not_damaged(text):
@@ -88,6 +92,9 @@ def test_plain_text_is_not_damaged(text):
         ("one<br>the <script> tag and more", "one\nthe <script> tag and more"),
         ("one<br>`<b>x</b> &amp;` and <b>y</b>", "one\n`<b>x</b> &amp;` and y"),
         ("<p>One<p>Two", "One\n\nTwo"),
+        ("One\n  <p>Two", "One\n\nTwo"),
+        ('a<?xml version="1.0"?>b', "ab"),
+        ("Use <script> or `<br>`. <b>So</b>: <script>x</script>y", "Use <script> or `<br>`. So: y"),
         ("<tr><td>a</td><td>b</td></tr>", "a b"),
         ("<div>x<svg><title>t</svg>rest</div>", "xrest"),
         ("<template>a<div>b</template>c", "c"),
@@ -126,6 +133,33 @@ def test_another_html_is_one_clear_line():
 @given(st.text(st.characters(exclude_characters="<&")))
 def test_text_without_marks_is_only_tidied_and_once(text):
     assert clean(text) == clean(text, html=False) == clean(clean(text))
+
+
+WORD = st.sampled_from(["alpha", "R&D", "a < b", "x <- y", "<unk>", "5 > 4", "&lt;", "是", "don't"])
+ELEMENT = st.sampled_from(
+    ["p", "div", "b", "i", "span", "a", "li", "td", "h1", "em", "section", "blockquote", "code"]
+)
+
+
+def rendered(tree):
+    """HTML of a tree: a word, or (element, children)."""
+    if isinstance(tree, str):
+        return f" {escape(tree)} "
+    name, children = tree
+    hidden = "<script>if (a < b) x('</p>');</script><!-- <p> --><style>p > a {}</style><svg><title>t</title></svg>"
+    return f"<{name} title='a > \"b\" < c'>{hidden}{''.join(map(rendered, children))}</{name}>"
+
+
+def words_of(tree):
+    return tree.split() if isinstance(tree, str) else [word for child in tree[1] for word in words_of(child)]
+
+
+@given(
+    st.recursive(WORD, lambda child: st.tuples(ELEMENT, st.lists(child, max_size=4)), max_leaves=12), st.booleans()
+)
+def test_the_words_of_any_html_stay_in_their_order(tree, whole):
+    raw = rendered(("div", [tree]))
+    assert clean(f"<!doctype html><html><body>{raw}" if whole else raw).split() == words_of(tree)
 
 
 PIECES = st.sampled_from(
