@@ -71,10 +71,13 @@ class _Rows:
             return None
         if space == start:
             raise self._error("is empty; the sizes in the first line do not fit, or damaged")
-        if not self._ends(held, space) or _REST_OF_A_WORD.match(held, space + 1):
+        if not self._ends(held, space) or (
+            _REST_OF_A_WORD.match(held, space + 1)
+            and not (self._ends_line(held, space) and self._follows(held, space))
+        ):
             space = self._right_space(held, start, space)
         if self.lines is None:
-            self.lines = held[space + 1 + self.size : space + 2 + self.size] == b"\n"
+            self.lines = self._ends_line(held, space)
         word = held[start:space]
         if self.lines and b"\n" in word:
             raise self._error("holds a line break; damaged")
@@ -86,7 +89,11 @@ class _Rows:
         end = space + 1 + self.size
         if self.done + 1 == self.count:
             return held[end:] in (b"", b"\n")
-        return not self.lines or held[end : end + 1] in (b"", b"\n")
+        return not self.lines or end == len(held) or self._ends_line(held, space)
+
+    def _ends_line(self, held, space):
+        end = space + 1 + self.size
+        return self.lines is not False and held[end : end + 1] == b"\n"
 
     def _right_space(self, held, start, first):
         """The space that ends a word which seems to hold more than one; the first one unless another is better."""
@@ -109,12 +116,12 @@ class _Rows:
 
     def _follows(self, held, space):
         """Whether what comes after the numbers is a word, or the end."""
-        end = space + 1 + self.size
         if self.done + 1 == self.count:
             return True
-        start = end + (self.lines is not False and held[end : end + 1] == b"\n")
+        lines = self._ends_line(held, space)
+        start = space + 1 + self.size + lines
         word = held[start : held.find(b" ", start, start + LONGEST_WORD)]
-        return bool(word) and _is_clean(word)
+        return b"\n" not in word if lines else bool(word) and _is_clean(word)
 
     def _sound(self, held, space):
         """Whether the numbers behind `space` are of the size that numbers of vectors have."""
