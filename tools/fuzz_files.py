@@ -23,6 +23,7 @@ import sys
 import tempfile
 import time
 import warnings
+import zlib
 from pathlib import Path
 
 from damage import change
@@ -107,19 +108,24 @@ def gguf_files(folder):
 
     import lm_keras as lk
 
-    byte_pairs, sizes = lk.text.BPETokenizer.train(TEXTS, 288), {"hidden_dim": 32, "num_heads": 2, "num_layers": 1}
-    lk.models.build_llama(288, **sizes)
+    byte_pairs = lk.text.BPETokenizer.train(TEXTS, 288)
     for name, kind in (("f32", gguf.GGMLQuantizationType.F32), ("q8", gguf.GGMLQuantizationType.Q8_0)):
         (folder / name).mkdir()
         writer = gguf.GGUFWriter(folder / name / "m.gguf", "llama")
         for key, value in {
             "context_length": 8, "embedding_length": 32, "block_count": 1, "feed_forward_length": 64, "head_count": 2,
             "head_count_kv": 2, "layer_norm_rms_eps": 1e-5, "rope_freq_base": 1e4, "tokenizer_model": "gpt2",
-            "tokenizer_pre": "gpt-2", "token_list": byte_pairs.tokens, "token_types": [3] + [1] * 287,
+            "tokenizer_pre": "gpt-2", "token_list": byte_pairs.tokens,
+            "token_types": [3] + [1] * (byte_pairs.vocab_size - 1),
             "token_merges": [" ".join(pair) for pair in byte_pairs.merges], "eos_token_id": 0,
         }.items():  # fmt: skip
             getattr(writer, f"add_{key}")(value)
-        shapes = {"token_embd": (288, 32), "output_norm": (32,), "blk.0.attn_norm": (32,), "blk.0.ffn_norm": (32,)}
+        shapes = {
+            "token_embd": (byte_pairs.vocab_size, 32),
+            "output_norm": (32,),
+            "blk.0.attn_norm": (32,),
+            "blk.0.ffn_norm": (32,),
+        }
         shapes |= {f"blk.0.attn_{part}": (32, 32) for part in ("q", "k", "v", "output")}
         shapes |= {"blk.0.ffn_gate": (64, 32), "blk.0.ffn_up": (64, 32), "blk.0.ffn_down": (32, 64)}
         for tensor, shape in shapes.items():
@@ -343,19 +349,12 @@ def fuzz(kind, seconds, seed, out, scratch):
     subprocess.run([sys.executable, __file__, "--kind", kind, "--make", scratch], check=True, env=ENVIRONMENT)
     valid = json.loads((Path(scratch) / "valid.json").read_text())
     valid = {name: {k: base64.b64decode(v) for k, v in files.items()} for name, files in valid.items()}
-    counts, alike, slowest, first, end = (
-        collections.Counter(),
-        collections.Counter(),
-        0.0,
-        0,
-        time.monotonic() + seconds,
-    )
+    counts, alike = collections.Counter(), collections.Counter()
+    slowest, first, end = (0.0, 0), 0, time.monotonic() + seconds
 
     def failed(number, what, said):
         variant, files = case_files(kind, valid, seed, number)
-        changed = {
-            name: base64.b64encode(files[name]).decode() for name in files if files[name] != valid[variant][name]
-        }
+        changed = {name: packed(files[name]) for name in files if files[name] != valid[variant][name]}
         gone = [name for name in valid[variant] if name not in files]
         case = {"kind": kind, "variant": variant, "files": changed, "without": gone, "seed": seed, "case": number}
         out.mkdir(parents=True, exist_ok=True)
@@ -415,13 +414,21 @@ def fuzz(kind, seconds, seed, out, scratch):
     return counts["failures"]
 
 
+def packed(content):
+    return base64.b64encode(zlib.compress(content, 9)).decode()
+
+
 def replay(path, scratch):
     """What comes of one case that was written; the files that are not in it are those of a valid folder."""
     case = json.loads(Path(path).read_text())
-    files = made(case["kind"], scratch)[case["variant"]]
-    files |= {name: base64.b64decode(content) for name, content in case["files"].items()}
-    folder = written(Path(scratch) / "case", {k: v for k, v in files.items() if k not in case["without"]})
-    return answer(KINDS[case["kind"]][1], folder)
+    files = changed_files(case, made(case["kind"], scratch))
+    return answer(KINDS[case["kind"]][1], written(Path(scratch) / "case", files))
+
+
+def changed_files(case, valid):
+    """{file: bytes} of a case that was written."""
+    files = {k: v for k, v in valid[case["variant"]].items() if k not in case["without"]}
+    return files | {name: zlib.decompress(base64.b64decode(content)) for name, content in case["files"].items()}
 
 
 ENVIRONMENT = os.environ | {"TF_CPP_MIN_LOG_LEVEL": "3", "TF_NUM_INTRAOP_THREADS": "1", "CUDA_VISIBLE_DEVICES": "-1"}

@@ -52,7 +52,10 @@ def check_file(path):
                 raise InputError(f"{path} has no {name}, so it is no .keras file that `model.save` wrote")
         if members[CONFIG].file_size > MOST_JSON:
             raise InputError(f"{path} has a {CONFIG} of {members[CONFIG].file_size:,} bytes; use another copy")
-        _check_classes(path, parsed(archive.read(CONFIG)))
+        config = parsed(archive.read(CONFIG))
+        if isinstance(config, dict):
+            config.pop("compile_config", None)  # nothing is made of it, so it may name what is not registered yet
+        _check_classes(path, config)
         plain = members[WEIGHTS].compress_type == zipfile.ZIP_STORED  # else going back in it means reading it again
         with archive.open(WEIGHTS) if plain else io.BytesIO(archive.read(WEIGHTS)) as file:
             return _weights(path, file, members[WEIGHTS].file_size)

@@ -16,6 +16,7 @@ from lm_keras.errors import InputError
 MODES = ("int8", "int4")
 _CONFIGS = ("Int8QuantizationConfig", "Int4QuantizationConfig")
 _ROUNDING = ("AbsMaxQuantizer",)  # what a configuration may hold
+_MOST_BLOCK = 4096  # inputs of one scale
 
 
 def quantization_of(model):
@@ -47,7 +48,15 @@ def quantize_again(model, groups):
         for group in groups:
             config = _config(group["config"])
             for path in group["layers"]:
+                _check_block(config, layers[path])
                 layers[path].quantize(config.mode, config=config)
+
+
+def _check_block(config, layer):
+    """InputError for int4 blocks that no weight fills, to whose size Keras would fill it up."""
+    size = getattr(config, "block_size", None)
+    if size is not None and size > max(_MOST_BLOCK, min(layer.weights[0].shape)):
+        raise InputError(f"{layer.path} is quantized in blocks of {size}, more than it has; use another copy")
 
 
 def _config(content):

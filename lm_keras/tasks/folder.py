@@ -53,7 +53,7 @@ def load(folder):
             raise InputError(f"{folder} has no {TASK}; give a folder that `lm_keras.tasks.save` wrote")
         raise refusal(folder, kind, "lk.tasks.load takes a folder of lk.tasks.save")
     content = read_json(folder / TASK)
-    with damaged(folder / TASK, "save it again"):
+    with damaged(folder / TASK, "it holds no text model of this version; save it again"):
         kind, options, names = content["task"], dict(content["options"]), list(content["tokenizers"])
         if kind not in KINDS:
             raise InputError(f"{folder / TASK} holds a {kind!r}, no text model of this version; save it again")

@@ -42,7 +42,7 @@ def read_header(path):
             fields = {cursor.string(): cursor.value(cursor.number("<u4")) for _ in range(num_fields)}
             tensors = {cursor.string(): cursor.tensor() for _ in range(num_tensors)}
             step = fields.get("general.alignment", 32)
-            if not isinstance(step, int) or not 0 < step <= _WIDEST:
+            if type(step) is not int or not 0 < step <= _WIDEST or step % 8:
                 raise ValueError(f"an alignment of {step!r} bytes")
             start = -(-cursor.place // step) * step
         except InputError:

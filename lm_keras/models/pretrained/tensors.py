@@ -42,7 +42,7 @@ def _opened(entries):
         path, file = entries[name]
         kind = file.get_slice(name).get_dtype()
         if kind not in _TYPES:
-            raise InputError(f"{name} in {path} has type {kind}; {', '.join(_TYPES)} are read")
+            raise InputError(f"{name} in {path} has type {kind}; F64, F32, F16 and BF16 are read")
         return file.get_tensor(name).astype("float32", copy=False)
 
     return {name: tuple(file.get_slice(name).get_shape()) for name, (_, file) in entries.items()}, read
