@@ -93,6 +93,8 @@ def parser():
         "--max-new-tokens-limit", type=number(int, 1), metavar="N", help="cap of a text (default: 256)"
     )
     export.add_argument("--num-beams", type=number(int, 2, 1000), metavar="N", help="width of `beam` (default: 4)")
+    text = "cut of a text in a request (default: 131072; 4096 for a text-to-text transformer)"
+    export.add_argument("--max-text-bytes", type=number(int, 4, 2**30), metavar="N", help=text)
     export.add_argument("--quantize", choices=("int8", "int4"), help="weights of 8 or 4 bits")
     export.add_argument("--licence", metavar="NAME", help="for the model card, e.g. Apache-2.0")
     for command in (evaluate, score, generate, export):

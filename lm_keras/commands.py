@@ -93,7 +93,7 @@ def export(options):
 
     if options.quantize:
         model = quantize(model, options.quantize)
-    sizes = {name: getattr(options, name) for name in ("max_new_tokens_limit", "num_beams")}
+    sizes = {name: getattr(options, name) for name in ("max_new_tokens_limit", "num_beams", "max_text_bytes")}
     card = told_by(options.run) | {"licence": options.licence}
     print(export(model, options.target, **sizes, model_card=card))
 

@@ -1,6 +1,7 @@
 """A text model as one SavedModel: text in, text out."""
 
 import contextlib
+import dataclasses
 import functools
 import inspect
 import os
@@ -13,6 +14,7 @@ from tensorflow.python.saved_model.fingerprinting_utils import write_fingerprint
 
 from lm_keras.errors import InputError
 from lm_keras.files import write_json
+from lm_keras.serving.bounds import LEAST, bounded
 from lm_keras.serving.language_model import serve_language_model
 from lm_keras.serving.model_card import card_of, checked_told
 from lm_keras.serving.versions import place_of, write_version
@@ -22,23 +24,49 @@ from lm_keras.serving.warmup import write_warmup
 _ONE_AT_A_TIME = threading.Lock()  # tracing a model, and the level of TensorFlow's logger, are not for two threads
 
 
-def export(model, target, *, max_new_tokens_limit=None, num_beams=None, model_card=None):
-    """Writes `target/<next free version>` and returns its path; tokenizer, model and detokenizer are inside.
+def export(
+    model,
+    target: str | os.PathLike,
+    *,
+    max_new_tokens_limit: int | None = None,
+    num_beams: int | None = None,
+    max_text_bytes: int | None = None,
+    model_card: dict | None = None,
+) -> str:
+    """Writes a text model as a SavedModel, with tokenizer and detokenizer inside, to a new version folder.
 
-    `model`: a LanguageModel, or a text model of `lm_keras.tasks`. Signatures, their inputs and outputs are in
-    docs/serving.md; where text is written, `max_new_tokens_limit` (256) caps it and `num_beams` (4) is the width of
-    `beam`. A target that ends in a number is that version itself. The version appears under its name only when it is
-    whole. `assets.extra/` gets warm-up requests, the answers expected for them, and the model card: what the
-    model shows of itself and `model_card`, a dict of "training_data", "metrics", "licence" and what else JSON holds.
-    Raises InputError when the version exists or a tokenizer cannot run in a graph.
+    Signatures, their inputs and outputs are in docs/serving.md. The version appears under its name only when it is
+    whole; exports at the same time take different versions. `assets.extra/` gets warm-up requests, the answers
+    expected for them, and the model card.
+
+    Args:
+        model: A LanguageModel, or a text model of `lm_keras.tasks`.
+        target: Folder of the model, such as "saved_models/name", for its next free version; or a version itself,
+            "saved_models/name/7".
+        max_new_tokens_limit: The most new tokens of a text; None: 256.
+        num_beams: Width of the signature `beam`; None: 4.
+        max_text_bytes: The most bytes of a text in a request, so that no request takes more time and memory than a
+            server has. What is beyond is cut at a character: the beginning of a prompt, the end of every other text.
+            The model in Python cuts nothing. None: 131,072, or 4,096 for a text-to-text transformer, whose memory
+            grows by the square.
+        model_card: What the model does not show itself: a dict of "training_data", "metrics", "licence" and what
+            else JSON can hold.
+
+    Returns:
+        The version folder.
+
+    Raises:
+        InputError: The target is no place for an export, or the version exists; the place cannot be written to; a
+            tokenizer cannot run in a graph.
     """
     sizes = _sizes(max_new_tokens_limit=(max_new_tokens_limit, 1, 2**31 - 1), num_beams=(num_beams, 2, 1000))
+    limit = _sizes(max_text_bytes=(max_text_bytes, LEAST, 2**30))
     told = checked_told(model_card)
     serve = _how_to_serve(model)
     if sizes and "num_beams" not in inspect.signature(serve).parameters:
         raise InputError(f"a {type(model).__name__} writes no text; leave out {', '.join(sizes)}")
     place, number = place_of(target)
-    served = serve(**sizes)
+    served = dataclasses.replace(serve(**sizes), **limit)
     for tokenizer in served.tokenizers.values():  # its InputError would be lost while a graph is traced
         tokenizer.tf_encode(tf.constant([""]))
     name = Path(os.path.abspath(place)).name  # noqa: PTH100  links stay
@@ -51,10 +79,10 @@ def _write(folder, name, model, served, told):
     # The raw variables: tracking the Keras model itself would write every weight twice.
     module.weights = [weight.value for weight in model.model.weights]
     module.tables = [tokenizer.tf_resources() for tokenizer in served.tokenizers.values()]
-    module.signatures_ = list(served.signatures.values())
     with _ONE_AT_A_TIME, _quiet():
-        default = next(iter(served.signatures))
-        signatures = {"serving_default": served.signatures[default], **served.signatures}
+        signatures = {key: bounded(answer, served.max_text_bytes) for key, answer in served.signatures.items()}
+        module.signatures_, default = list(signatures.values()), next(iter(signatures))
+        signatures = {"serving_default": signatures[default], **signatures}
         tf.saved_model.save(module, str(folder), signatures)
         _point_default_at(default, folder)
     extra = folder / "assets.extra"

@@ -32,6 +32,7 @@ def card_of(bundle, served, told):
         "quantization": sorted({group["config"]["class_name"] for group in quantization_of(model)}),
         **{name: _tokenizer(tokenizer) for name, tokenizer in served.tokenizers.items()},
         "signatures": list(served.signatures),
+        "max_text_bytes": served.max_text_bytes,
         **served.facts,
     }
     if known := sorted(shown.keys() & told.keys()):

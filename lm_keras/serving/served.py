@@ -15,7 +15,7 @@ class Served:
     `signatures`: {name: tf.function of rows [B]}, the first of them is also `serving_default`. `tokenizers`, whose
     tables are needed: {name for the model card: tokenizer}. `examples`: {signature: {input: list}}, requests for the
     warm-up and the check. `answer(signature, inputs)`: what the model answers in Python to the inputs of a request,
-    {output: list}. `facts`: for the model card.
+    {output: list}. `facts`: for the model card. `max_text_bytes`: where `export` cuts texts if it is not told.
     """
 
     signatures: dict
@@ -23,6 +23,7 @@ class Served:
     examples: dict
     answer: Callable
     facts: dict = dataclasses.field(default_factory=dict)
+    max_text_bytes: int = 2**17
 
 
 def signature(make, *inputs):

@@ -21,7 +21,8 @@ def query(version, calls, timeout=600):
     Returns `{"results": [{output: list}], "signatures": ..., "ops": [...]}`; a call that fails gives
     {"error": message}. Strings may be str or bytes; text comes back as str, or bytes if it is not UTF-8.
     """
-    request = json.dumps({"version": str(version), "calls": calls}, default=_pack)
+    version = os.path.expanduser(str(version))  # noqa: PTH111  Path raises where there is no such user
+    request = json.dumps({"version": version, "calls": calls}, default=_pack)
     try:
         done = subprocess.run(
             [sys.executable, "-I", __file__],

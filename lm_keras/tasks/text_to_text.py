@@ -81,4 +81,5 @@ class TextToText:
             examples=completion_examples(texts, "source"),
             answer=lambda name, inputs: completion_answers(self, "source", num_beams, name, inputs),
             facts={"max_new_tokens_limit": max_new_tokens_limit, "num_beams": num_beams},
+            max_text_bytes=2**12 if self.model.recipe.builder == "build_seq2seq_transformer" else 2**17,
         )
