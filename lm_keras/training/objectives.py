@@ -4,6 +4,7 @@ import dataclasses
 import math
 from collections.abc import Callable
 
+import keras
 import numpy as np
 import tensorflow as tf
 from keras import ops
