@@ -68,7 +68,12 @@ def locked(folder, message):
     except ImportError:  # Windows: no lock
         yield
         return
-    handle = os.open(folder, os.O_RDONLY)
+    try:
+        handle = os.open(folder, os.O_RDONLY)
+    except FileNotFoundError:  # whoever made it has removed it again
+        raise InputError(message) from None
+    except OSError as error:
+        raise WriteError(f"{folder} cannot be opened ({error.strerror}); check its permissions") from None
     try:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -97,27 +102,41 @@ def claimed(folder):
     Raises InputError where another process or thread holds it, and WriteError where it cannot be made.
     """
     folder = Path(folder)
-    if folder.exists() and not folder.is_dir():
-        raise InputError(f"{folder} is a file; give a folder")
-    made = [path for path in (folder, *folder.parents) if not path.exists()]
     with writing(folder):
-        folder.mkdir(parents=True, exist_ok=True)
-    found = folder.stat()
+        if folder.exists() and not folder.is_dir():
+            raise InputError(f"{folder} is a file; give a folder")
+    busy = f"{folder} is in use: another process trains or saves there; wait for it or give another folder"
+    with writing(folder), _made(folder) as remove:
+        found = folder.stat()
     place, held = (found.st_dev, found.st_ino), vars(_claims).setdefault("places", set())
     if place in held:
         yield
         return
-    with locked(
-        folder, f"{folder} is in use: another process trains or saves there; wait for it or give another folder"
-    ):
+    with locked(folder, busy):
         held.add(place)
         try:
             yield
         finally:
             held.remove(place)
-            with contextlib.suppress(OSError):  # not empty
-                for path in made:
-                    path.rmdir()
+            remove()
+
+
+@contextlib.contextmanager
+def _made(folder):
+    """Makes a folder and those above it; yields what removes those that it made, as far as they are empty."""
+    made = [path for path in (folder, *folder.parents) if not path.exists()]
+
+    def remove():
+        for path in made:
+            with contextlib.suppress(OSError):
+                path.rmdir()
+
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        yield remove
+    except OSError:
+        remove()
+        raise
 
 
 def _umask():

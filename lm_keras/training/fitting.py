@@ -297,11 +297,12 @@ def _pair(model, tokenizer):
 def _claimed(folder, resume):
     """The run folder, for one process at a time, without what a kill within a save left behind."""
     with claimed(folder):
-        for name in (NAME, WEIGHTS, TASK):
-            if not resume and (folder / name).exists():
-                there = "a run" if name == NAME else f"a model ({name})"
+        if not resume and (folder / NAME).exists():
+            raise InputError(f"{folder} already holds a run; give another output_dir or resume=True to go on with it")
+        for name in (WEIGHTS, TASK):
+            if not (folder / NAME).exists() and (folder / name).exists():
                 raise InputError(
-                    f"{folder} already holds {there}; give another output_dir or resume=True to go on with it"
+                    f"{folder} holds a model ({name}) and no {NAME} to go on from; give another output_dir"
                 )
         for left in folder.glob(".*.tmp"):
             if re.fullmatch(r"\..+\.\d+\.tmp", left.name) and not left.is_dir():

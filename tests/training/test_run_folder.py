@@ -140,6 +140,9 @@ def test_a_folder_that_a_refused_command_made_is_removed_again(tmp_path):
     with pytest.raises(RuntimeError), claimed(tmp_path / "a" / "b"):
         raise RuntimeError
     assert list(tmp_path.iterdir()) == []
+    with pytest.raises(InputError, match="cannot be written"), claimed(tmp_path / "a" / ("x" * 300)):
+        pass
+    assert list(tmp_path.iterdir()) == []
     (tmp_path / "mine").mkdir()
     with claimed(tmp_path / "mine"):
         pass
@@ -244,9 +247,9 @@ def test_without_a_tokenizer_the_way_to_a_run_is_named(tmp_path, capsys):
 def test_a_model_that_is_there_already_is_not_trained_over(tmp_path):
     lk.LanguageModel(small(), TOKENIZER).save(tmp_path)
     before = contents(tmp_path)
-    for tokenizer in (None, TOKENIZER):
-        with pytest.raises(InputError, match=r"already holds a model \(model.safetensors\)"):
-            fit(small(), tmp_path, tokenizer=tokenizer)
+    for tokenizer, resume in ((None, False), (TOKENIZER, False), (TOKENIZER, True)):
+        with pytest.raises(InputError, match=r"holds a model \(model.safetensors\) and no checkpoint.safetensors"):
+            fit(small(), tmp_path, tokenizer=tokenizer, resume=resume)
     assert contents(tmp_path) == before
 
 
