@@ -63,7 +63,7 @@ def start(model, options, steps):
     config = lk.TrainingConfig(
         epochs=1, learning_rate=options.learning_rate, warmup_steps=steps // 10, schedule="linear", beta_2=0.98
     )
-    optimizer = make_optimizer(config, steps, model.trainable_variables)
+    optimizer = make_optimizer(config, steps)
     metrics = {name: ["accuracy"] for name in model.output}
     model.compile(optimizer, lk.models.pretraining_losses(model), weighted_metrics=metrics, jit_compile=True)
 

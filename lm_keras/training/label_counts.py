@@ -45,6 +45,7 @@ def counting(loss: object, rank: int | None, whom: str = "", strict: bool = True
     Raises InputError, if `strict`, for a loss that is no mean; else the rows are counted.
     """
     loss = keras.losses.get(loss)
+    ignored = getattr(loss, "ignore_class", getattr(loss, "keywords", {}).get("ignore_class"))  # or of a partial
     reduction = getattr(loss, "reduction", "sum_over_batch_size")
     # A loss has an axis less than the output.
     axes = max(rank - 1, 1) if rank is not None else None if isinstance(loss, CrossEntropy) else 1
@@ -58,6 +59,8 @@ def counting(loss: object, rank: int | None, whom: str = "", strict: bool = True
         places = tf.ones(tf.shape(y)[:axes])
         if isinstance(loss, CrossEntropy):
             places *= tf.cast(tf.reshape(y, tf.shape(places)) >= 0, tf.float32)
+        if ignored is not None:
+            places *= tf.cast(tf.reshape(tf.cast(y, tf.int32), tf.shape(places)) != ignored, tf.float32)
         if mask is not None:
             places *= tf.cast(aligned(mask, places), tf.float32)
         if reduction == "mean_with_sample_weight" and weights is not None:

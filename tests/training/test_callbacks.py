@@ -24,7 +24,7 @@ def windows(tokenizer, contiguous):
 
 
 def small(tokenizer):
-    return lk.models.build_gru_lm(tokenizer.vocab_size, embedding_dim=3, hidden_dim=4, seed=0)
+    return lk.models.build_feedforward_lm(tokenizer.vocab_size, 2, embedding_dim=3, hidden_dims=(4,), seed=0)
 
 
 def fit(model, data, callbacks, **settings):

@@ -1,5 +1,7 @@
 """Weights of labels and classes: every loss and measure is the weighted mean; accumulated batches weigh by them."""
 
+import functools
+
 import keras
 import numpy as np
 import pytest
@@ -183,6 +185,28 @@ def test_the_loss_of_accumulated_batches_of_one_size_is_that_of_the_large_batch(
         config = lk.TrainingConfig(epochs=1, accumulate_steps=len(sizes), **SGD)
         losses.append(lk.fit(build(), in_batches(x, y, weights, sizes), config=config).history["loss"][0])
     assert losses[1] == pytest.approx(losses[0], rel=1e-6)
+
+
+IGNORING = [
+    keras.losses.SparseCategoricalCrossentropy(from_logits=True, ignore_class=-1),
+    keras.losses.SparseCategoricalCrossentropy(True, ignore_class=-1, reduction="mean_with_sample_weight"),
+    functools.partial(keras.losses.sparse_categorical_crossentropy, from_logits=True, ignore_class=-1),
+]
+
+
+@pytest.mark.parametrize("loss", IGNORING)
+def test_a_loss_of_keras_that_ignores_a_class_is_its_mean_over_the_others(loss):
+    build, x, y, _ = TASKS["words"]
+    moved = []
+    for sizes in ((ROWS,), (5, 4, 3)):
+        model, ones = build(), np.ones(y.shape, "float32")
+        expected = mean_nats(y, outputs_of(model, x), ones)
+        data = in_batches(x, y, ones, sizes)
+        assert lk.evaluate(model, data, loss)["loss"] == pytest.approx(expected, rel=1e-5)
+        lk.fit(model, data, config=lk.TrainingConfig(epochs=1, accumulate_steps=len(sizes), **SGD), loss=loss)
+        moved.append(model.get_weights())
+    for one, other in zip(*moved, strict=True):
+        np.testing.assert_allclose(other, one, atol=2e-6)
 
 
 @pytest.mark.parametrize("loss", ["mae", "named"])

@@ -77,10 +77,10 @@ def test_a_new_process_goes_on_from_a_file(folder, warm_python, imports, names):
     assert done.stdout.strip().endswith("equal"), done.stderr
 
 
-@pytest.mark.parametrize("family", ["gpt2", "seq2seq_transformer"])
+@pytest.mark.parametrize("family", ["seq2seq_lstm"])
 def test_a_model_compiled_by_its_user_comes_back_compiled(family, tmp_path):
     model = build(family)
-    model.compile("adam", lk.losses.CrossEntropy())
+    model.compile("adam", lk.losses.CrossEntropy(), jit_compile=False)
     x = inputs_of(family, 2, 5)
     y = np.zeros((2, 5), "int32")
     model.fit(x, y, verbose=0)
