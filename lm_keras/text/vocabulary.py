@@ -57,7 +57,11 @@ def save(folder, kind, tokenizer):
         "kind": kind,
         "language": tokenizer.language,
         "lowercase": tokenizer.lowercase,
-        **{name: value for name in getattr(tokenizer, "extra_fields", ()) if (value := getattr(tokenizer, name))},
+        **{
+            name: value
+            for name in getattr(tokenizer, "extra_fields", ())
+            if (value := getattr(tokenizer, name)) is not None
+        },
         "tokens": tokenizer.tokens,
     }
     write_json(folder / "tokenizer.json", content)

@@ -17,7 +17,8 @@ class WordTokenizer:
     it and ".". What is not known is `<unk>`; `<pad>` or `<eos>` in a text are never the special tokens. With
     language None there is no such back-off, and the word `<unk>` is the unknown token (Penn Treebank).
     "zh" cuts with a jieba of its own, whose `user_words` are saved with it: a change of the jieba that all share
-    (`jieba.add_word`) after the training changes nothing.
+    (`jieba.add_word`) after the training changes nothing. (With `user_words=None`, as in files of older versions, it
+    takes that change as it is at the first text.)
     Ids: 0 `<pad>`, 1 `<unk>`, 2 `<eos>` (end and begin: bos_id == eos_id), then the words by frequency.
     """
 
@@ -52,7 +53,7 @@ class WordTokenizer:
         vocabulary.check_size(vocab_size, smallest, "3 special tokens and a word")
         change = codepoints.lower if lowercase else None
         if language == "zh":
-            cutter = jieba_words.WordCutter(jieba_words.shared_words() | user_words)
+            cutter = jieba_words.WordCutter(jieba_words.shared_words() | (user_words or {}))
             user_words = cutter.user_words
             cut = lambda text: cutter(change(text) if change else text)  # noqa: E731
         else:
@@ -69,7 +70,10 @@ class WordTokenizer:
         if self.lowercase:
             text = codepoints.lower(text)
         if self.language == "zh":
-            self._cutter = self._cutter or jieba_words.WordCutter(self.user_words)
+            if self._cutter is None:
+                changed = jieba_words.shared_words() if self.user_words is None else self.user_words
+                self._cutter = jieba_words.WordCutter(changed)
+                self.user_words = self._cutter.user_words  # what `save` writes
             return self._lookup(self._cutter(text))
         if self.language is None:
             return self._lookup(segmentation.words(text, None))
@@ -147,7 +151,7 @@ class WordTokenizer:
 
 
 def _checked(user_words, language, check):
-    user_words = {} if user_words is None else check(user_words)
-    if user_words and language != "zh":
+    user_words = None if user_words is None else check(user_words)
+    if user_words is not None and language != "zh":
         raise InputError(f"user_words are for language 'zh', which jieba cuts, not for {language!r}")
     return user_words

@@ -158,6 +158,17 @@ def test_what_was_done_to_the_shared_jieba_is_saved_and_later_changes_nothing(tm
     assert loaded(tokenizer, tmp_path) == tokenizer.encode(CLOUD)
 
 
+def test_a_file_of_an_older_version_follows_the_shared_jieba(tmp_path, shared_jieba):
+    WordTokenizer.train([CLOUD], language="zh", user_words=["云计算"]).save(tmp_path)
+    file = tmp_path / "tokenizer.json"
+    content = json.loads(file.read_text(encoding="utf-8"))
+    del content["user_words"]
+    file.write_text(json.dumps(content), encoding="utf-8")
+    assert "云计算" not in tokens(load_tokenizer(tmp_path), CLOUD)
+    shared_jieba.add_word("云计算")
+    assert "云计算" in tokens(load_tokenizer(tmp_path), CLOUD)
+
+
 @pytest.mark.parametrize(
     ("language", "user_words", "says"),
     [
