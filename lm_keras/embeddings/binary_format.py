@@ -9,6 +9,7 @@ from lm_keras.embeddings.table import Table, check_dim
 from lm_keras.errors import InputError
 
 LONGEST_WORD = 10_000  # bytes
+_MOST_SPACES = 64  # in a word: to try all of some thousands would take minutes
 _REST_OF_A_WORD = re.compile(rb"[^\0-\x20\x7f]* ")  # what numbers begin with where a word was cut at its first space
 _CONTROL = re.compile(rb"[\0-\x1f\x7f]")
 _SMALLEST, _LARGEST = 1e-10, 1e10  # between them the numbers of vectors lie, and hardly those of other bytes
@@ -98,7 +99,11 @@ class _Rows:
     def _right_space(self, held, start, first):
         """The space that ends a word which seems to hold more than one; the first one unless another is better."""
         candidates, space = [], first
-        while space >= 0 and _is_clean(held[start:space]) and space + 1 + self.size <= len(held):
+        while (
+            0 <= space <= len(held) - 1 - self.size
+            and len(candidates) < _MOST_SPACES
+            and _is_clean(held[start:space])
+        ):
             candidates.append(space)
             space = held.find(b" ", space + 1, start + LONGEST_WORD)
         good = [space for space in candidates if self._is_row(held, space)]

@@ -9,7 +9,7 @@ import re
 
 import numpy as np
 
-NUMBER = re.compile(rb"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?")
+NUMBER = re.compile(rb"[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?")
 NUMERIC = re.compile(rb"%s|[+-]?(?i:nan|inf|infinity)" % NUMBER.pattern)  # also those that no vector may hold
 COUNT = re.compile(rb"\d{1,18}")  # a whole number that 64 bits hold
 _SPACE, _POINT, _MINUS, _DIGIT, _OTHER = range(5)

@@ -13,10 +13,12 @@ from lm_keras.errors import InputError
 
 LOOKED_AT = 100  # lines that decide how many numbers a line holds
 _LAYOUT = "a line is a word and its numbers, with spaces or tabs between them"
-# What are taken for words where another layout is read as this one: "w0 0.12 -", '"w0"', "w0:", "w0,0.12".
 _OTHER_SPACE = re.compile(rb"[\t\v\f]")
-_SPACED, _QUOTED = re.compile(r"[ \t\v\f]"), re.compile(r'".+"')
-_MARKED = re.compile(r"[^\W\d_].*(?:[,;:|=\[({]$|[^\w.+-][+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?(?!\w))")
+# What are taken for words where another layout is read as this one: "w0 0.12 -", '"w0"', and "w0:", "w0,0.12" with a
+# mark after a letter. Words may be megabytes: each expression is linear in their length.
+_SPACED, _QUOTED, _LETTER = re.compile(r"[ \t\v\f]"), re.compile(r'".+"', re.DOTALL), re.compile(r"[^\W\d_]")
+_MARK = re.compile(r"[,;:|=\[({]$|[^\w.+-][+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?(?!\w)")
+_TAIL = 100  # characters of a word that are looked at for a mark
 
 
 def read_text(stream, name, wanted=None, header=False):
@@ -75,7 +77,9 @@ def strange(words):
 
 
 def _is_strange(word):
-    return bool(_SPACED.search(word) or _QUOTED.fullmatch(word) or _MARKED.search(word))
+    letter = _LETTER.search(word)
+    marked = letter and _MARK.search(word[letter.end() :][-_TAIL:])
+    return bool(marked or _SPACED.search(word) or _QUOTED.fullmatch(word))
 
 
 def _dim(lines, name):

@@ -110,3 +110,19 @@ def test_what_expands_without_end(folder, files, monkeypatch, packing, kind):
     (folder / "v").write_bytes(content)
     with pytest.raises(lk.InputError, match="it expands without end|cut off or damaged .EOFError"):
         LOADERS[kind](folder / "v")
+
+
+@pytest.mark.timeout(60)
+def test_very_long_words_and_numbers_take_no_hours(folder):
+    long = 300_000
+    for line in (b"a" * long + b" 1 2", b"a 1 " + b"1" * long + b"x", b"a 1 " + b"." * long, b"a:" * long + b" 1 2"):
+        for content in (line + b"\nb 1 2\nc 1 2\n", b"2 2\nb 1 2\n" + line + b"\n"):
+            (folder / "v").write_bytes(content)
+            for load in (load_glove, load_word2vec):
+                try:
+                    assert np.isfinite(load(folder / "v").vectors).all()
+                except lk.InputError as error:
+                    assert len(str(error)) < 600
+    (folder / "v").write_bytes(b"50 25000\n" + (b" ".join([b"a"] * 4000) + b" " + b"aa  " * 25_000) * 50)
+    with pytest.raises(lk.InputError):
+        load_word2vec(folder / "v", binary=True)
