@@ -3,6 +3,7 @@
 import functools
 import io
 import json
+import resource
 import struct
 import sys
 import time
@@ -26,7 +27,7 @@ from lm_keras.training.run_state import RunState
 sys.path.append(str(Path(__file__).parents[1] / "tools"))
 import fuzz_files
 
-HUGE = 10**12
+HUGE, LIMIT = 10**12, resource.getrlimit(resource.RLIMIT_AS)
 CASES = [json.loads(line) for line in (Path(__file__).parent / "hostile_files.jsonl").read_text().splitlines()]
 
 
@@ -161,16 +162,32 @@ def test_an_archive_that_expands_without_end(tmp_path, name):
     refused("keras", tmp_path, "would expand")
 
 
-def test_an_archive_of_weights_without_bytes(tmp_path):
+@pytest.mark.parametrize("storage", [{}, {"chunks": (100, 100), "compression": "gzip"}], ids=["whole", "in pieces"])
+def test_an_archive_of_weights_without_bytes(tmp_path, storage):
     def grow(members):
         file = io.BytesIO(members["model.weights.h5"])
         with h5py.File(file, "r+") as h5:
             del h5["layers/dense/vars/0"]
-            h5.create_dataset("layers/dense/vars/0", (10**6, 10**6), "f4", chunks=(100, 100), compression="gzip")
+            h5.create_dataset("layers/dense/vars/0", (10**6, 10**6), "f4", **storage)
         members["model.weights.h5"] = file.getvalue()
 
     model_file(tmp_path, keras.Sequential([layers.Input((2,)), layers.Dense(2)]), grow)
-    refused("keras", tmp_path, "weight of shape")
+    refused("keras", tmp_path, "in pieces" if storage else "weight of shape")
+
+
+def test_an_archive_of_weights_with_a_header_of_gigabytes(tmp_path):
+    """HDF5 takes memory for whatever length the header of the first group gives, and fills it."""
+
+    def grow(members):
+        weights = bytearray(members["model.weights.h5"])
+        weights[104:108] = b"\xf0\xff\xff\xff"
+        members["model.weights.h5"] = bytes(weights)
+
+    model_file(tmp_path, keras.Sequential([layers.Input((2,)), layers.Dense(2)]), grow)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    refused("keras", tmp_path, "damaged")
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 2 << 20  # KB
+    assert resource.getrlimit(resource.RLIMIT_AS) == LIMIT
 
 
 def test_an_archive_whose_config_asks_for_more(tmp_path, folder):

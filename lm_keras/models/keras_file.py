@@ -1,5 +1,6 @@
 """What stands in a .keras file, a zip archive of a configuration and weights, before Keras makes anything of it."""
 
+import contextlib
 import io
 import math
 import zipfile
@@ -12,6 +13,7 @@ from lm_keras.files import MOST_JSON, parsed
 
 CONFIG, WEIGHTS = "config.json", "model.weights.h5"
 _SMALL, _EXPANSION = 64 << 20, 20  # bytes that any member may have, and how often its compressed size beyond
+_OTHERS = 1 << 29  # bytes that other threads may take in the meantime
 _MODULES = {"keras", "builtins"} | {
     f"keras.{name}"
     for name in (
@@ -97,12 +99,13 @@ def _weights(path, file, size):
     import h5py
 
     found = []
-    with h5py.File(file, "r") as h5:
-        h5.visititems(lambda _, item: found.append(item) if isinstance(item, h5py.Dataset) else None)
+    with _little_memory(_SMALL), h5py.File(file, "r") as h5:
+        h5.visititems(lambda _, item: found.append((item, list(item.attrs))))
         numbers, length = 0, 0
+        found = [item for item, _ in found if isinstance(item, h5py.Dataset)]
         for item in found:
-            if item.external or item.is_virtual:
-                raise InputError(f"{path} has weights in another file, which is not read; use another copy")
+            if item.external or item.is_virtual or item.chunks:
+                raise InputError(f"{path} has weights elsewhere or in pieces, as Keras writes none; use another copy")
             count = math.prod(item.shape or (0,))
             numbers, length = numbers + count, length + count * item.dtype.itemsize
             if length > size:
@@ -110,3 +113,28 @@ def _weights(path, file, size):
                     f"{path} has a weight of shape {item.shape}, but {WEIGHTS} has {size:,} bytes; use another copy"
                 )
     return numbers, len(found)
+
+
+@contextlib.contextmanager
+def _little_memory(extra):
+    """At most so many more bytes for this process, for a moment; where the system knows no such limit, nothing.
+
+    The HDF5 library takes memory for whatever length stands in a header, and fills it, before it looks how long the
+    file is. A file that was gone through once asks for nothing more when Keras reads it.
+    """
+    try:
+        import resource
+
+        pages = int(Path("/proc/self/statm").read_text().split()[0])
+    except (ImportError, OSError):
+        yield
+        return
+    before = resource.getrlimit(resource.RLIMIT_AS)
+    most = pages * resource.getpagesize() + extra + _OTHERS
+    if before[0] != resource.RLIM_INFINITY:
+        most = min(most, before[0])
+    resource.setrlimit(resource.RLIMIT_AS, (most, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, before)
