@@ -17,6 +17,8 @@ import tracemalloc
 from concurrent import futures
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from lm_keras import InputError, cli
 from lm_keras.serving import Client, ServingError, failures
@@ -374,6 +376,60 @@ def test_classes_without_scores_are_no_answer():
     answer = {"label": ["a"], "score": [0.5], "classes": [["a", "b"]], "scores": [[0.5]]}
     with answering(serving(http({"outputs": answer}), outputs)) as server:
         refused(lambda: Client(server.url, "m").classify("x"), "2 classes and 1 scores")
+
+
+ODD = st.sampled_from(
+    [
+        *(None, True, False, 0, -1, 1.5, 2**31, 2**63, 10**400, -(10**400), float("nan"), float("inf")),
+        *("", "x", "-1", "DT_HALF", "DT_BFLOAT16", "DT_RESOURCE", "9" * 400, "\x1b[2J", "\ud800"),
+        *([], {}, [[]], [{}], {"": {}}, [1.0, 2.0], ["a"], [[1.0]]),
+    ]
+)
+
+
+def changed(data, value):
+    """The value with something else in one place of it."""
+    if not isinstance(value, (dict, list)) or not value or data.draw(st.integers(0, 4)) == 0:
+        return data.draw(ODD)
+    keys = list(value) if isinstance(value, dict) else range(len(value))
+    key = data.draw(st.sampled_from(keys))
+    if isinstance(value, dict) and data.draw(st.integers(0, 4)) == 0:
+        return {name: each for name, each in value.items() if name != key}
+    made = dict(value) if isinstance(value, dict) else list(value)
+    made[key] = changed(data, value[key])
+    return made
+
+
+SPANS = '[{"start": 0, "end": 1, "label": "A", "score": 0.5, "text": "a"}]'
+KINDS = {
+    "score": (SCORE, SCORED["outputs"]),
+    "tag": ({"spans": tensor(TEXT, -1)}, [SPANS]),
+    "embed": ({"vector": tensor(FLOAT, -1, 2)}, [[1.0, 2.0]]),
+    "classify": (
+        {"label": tensor(TEXT, -1), "score": tensor(FLOAT, -1), "scores": tensor(FLOAT, -1, -1),
+         "classes": tensor(TEXT, -1, -1)},
+        {"label": ["a"], "score": [0.5], "scores": [[0.5, 0.5]], "classes": [["a", "b"]]},
+    ),
+}  # fmt: skip
+
+
+@given(st.data())
+def test_anything_in_any_place_is_an_answer_or_one_error(data):
+    method = data.draw(st.sampled_from(sorted(KINDS)))
+    outputs, answer = KINDS[method]
+    told, given_back = signatures(**outputs), {"outputs": answer}
+    if data.draw(st.booleans()):
+        told = changed(data, told)
+    else:
+        given_back = changed(data, given_back)
+    script = lambda path, _: http(told if path.endswith("metadata") else given_back)  # noqa: E731
+    with answering(script) as server, Client(server.url, "m", timeout=5, retries=0) as client:
+        try:
+            assert len(getattr(client, method)("a")) == 1
+        except InputError:
+            pass  # a signature that is not there, or takes something else
+        except ServingError as error:
+            assert len(str(error)) < 600 and str(error).isprintable()
 
 
 # === Tries ===
