@@ -121,7 +121,7 @@ def serve_config(options):
     kind, takes = kind_of(options.folder), "serve-config takes the folder above the exports, such as saved_models"
     if kind in ("export", "exports"):
         above = Path(options.folder).absolute().parents[kind == "export"]
-        raise InputError(f"{takes}; {options.folder} is within it: give {above}")
+        raise InputError(f"there is no export in {options.folder}, which is of one itself; {takes}: give {above}")
     if kind not in ("missing", "nothing"):
         raise refusal(options.folder, kind, takes)
     labels = {"stable": dict(options.stable), "canary": dict(options.canary)}
