@@ -41,7 +41,9 @@ class DataCheck:
         self.ours = any(hasattr(layer, "recipe") for layer in (model, *model.layers))  # as wide as what they read
         self.inputs = input_rules(model, spec[0])
         self.labels = label_rules(aim, spec[1])
-        if all(isinstance(leaf, tf.TensorSpec) and leaf.shape.rank for leaf in tf.nest.flatten(spec)):
+        leaves = tf.nest.flatten(spec)
+        self._dense = all(isinstance(leaf, tf.TensorSpec) for leaf in leaves)
+        if self._dense and all(leaf.shape.rank for leaf in leaves):
             self._check_widths(*spec[:2])
 
     def arrays(self, data):
@@ -54,6 +56,8 @@ class DataCheck:
 
     def __call__(self, x, y):
         """Raises InputError for what the model cannot read, or its loss cannot take, in NumPy arrays `x` and `y`."""
+        if not self._dense:  # ragged or sparse: the model says what it cannot read
+            return
         for rules, part in ((self.inputs, x), (self.labels, y)):
             for rule, values in zip(rules, _leaves(part), strict=True):
                 check_values(rule, values, self.model.name)
@@ -70,8 +74,8 @@ class DataCheck:
         """
 
         spec = dataset.element_spec[:2]
-        if not all(isinstance(part, tf.TensorSpec) for part in tf.nest.flatten(spec)):
-            return dataset  # ragged or sparse: the model says what it cannot read
+        if not self._dense:
+            return dataset
 
         def look(number, *leaves):
             try:
@@ -158,7 +162,8 @@ class DataCheck:
         width = width or next((shape[1] for shape in inputs if len(shape) == 2), None)
         for rule, shape in zip(self.labels, labels, strict=True):
             if rule.per_token and len(shape) > 1 and None not in (width, shape[1]):
-                gives = width if self.ours else self._width_of_output(x, rule.output)  # it may be shorter than x
+                same = self.ours and width == shape[1]
+                gives = width if same else self._width_of_output(x, rule.output)  # it may be shorter than x
                 if gives is not None and gives != shape[1]:
                     raise InputError(
                         f"{rule.name} has {shape[1]} labels a row, and {self.model.name} gives {gives} for rows of "

@@ -58,9 +58,11 @@ def _first(values, wrong):
 
 def input_rules(model, spec):
     limits, graph = input_limits(model), is_graph(model)
-    names = [tensor.name for tensor in model.inputs] if graph else []
-    rules = []
-    if isinstance(getattr(model, "input", None) if graph else None, dict):
+    names, rules = [tensor.name for tensor in model.inputs] if graph else [], []
+    by_name = graph and isinstance(getattr(model, "input", None), dict)
+    if by_name:
+        names = sorted(names)
+    if by_name and not isinstance(spec, (list, tuple)):
         missing = sorted(set(names) - set(spec if isinstance(spec, dict) else ()))
         if missing:
             got = f"a dict of {', '.join(map(repr, sorted(spec)))}" if isinstance(spec, dict) else "no dict"
@@ -114,7 +116,9 @@ def label_rules(aim, spec):
 
 
 def _label_rule(name, loss, outputs, spec, key=None):
-    out = outputs[key] if isinstance(outputs, dict) else outputs
+    out = outputs.get(key) if isinstance(outputs, dict) else outputs
+    if out is None:
+        return Rule(name)
     ours = isinstance(loss, CrossEntropy)
     sparse = isinstance(loss, keras.losses.SparseCategoricalCrossentropy)
     if not sparse and loss not in ("sparse_categorical_crossentropy", keras.losses.sparse_categorical_crossentropy):

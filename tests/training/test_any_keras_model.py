@@ -62,6 +62,8 @@ def expected(request):
 @pytest.mark.parametrize("kind", KINDS)
 def test_it_trains_as_the_same_layers_in_a_functional_model(kind, expected, tmp_path):
     dtype, weights, history = expected
+    if (kind, dtype) == ("built", "mixed_bfloat16"):
+        pytest.skip("as unbuilt")
 
     class Kill(keras.callbacks.Callback):
         def on_train_batch_end(self, batch, logs=None):
