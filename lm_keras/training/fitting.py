@@ -12,7 +12,7 @@ import tensorflow as tf
 from lm_keras.errors import InputError
 from lm_keras.files import locked
 from lm_keras.training.accumulation import in_shares, summed
-from lm_keras.training.callbacks import OfModel
+from lm_keras.training.callbacks import OfModel, check_place
 from lm_keras.training.carried_state import carry_state
 from lm_keras.training.checkpoint import NAME, load_checkpoint
 from lm_keras.training.class_weights import weighing
@@ -44,7 +44,7 @@ def fit(model, train, validation=None, config=None, callbacks=(), loss=None, str
     Returns the Keras History of all epochs, those before a resume included. Raises InputError for bad input.
     """
     config, workers, callbacks = config or TrainingConfig(), _workers(strategy, train), keras.tree.flatten(callbacks)
-    _check_place(model, callbacks)
+    check_place(model, callbacks)
     keras.utils.set_random_seed(config.seed)
     train = _dataset(train, config)
     validation = validation if validation is None else _dataset(validation, config, shuffle=False)
@@ -93,12 +93,11 @@ def _fit(model, train, validation, config, callbacks, loss, workers=None, class_
     heard = [state, log, *theirs, Saver(state)] if not workers or workers.is_chief else [state, *theirs]
     # Without a terminal, the log prints a line an epoch.
     verbose = 1 if sys.stdout.isatty() and log in heard else 0
+    outputs = getattr(model, "output", None)
 
     def prepared(stream):
         stream = weighed(stream)
-        return (
-            in_shares(stream, config.accumulate_steps, aim.loss, getattr(model, "output", None)) if many else stream
-        )
+        return in_shares(stream, config.accumulate_steps, aim.loss, outputs) if many else stream
 
     legs = _legs(train, state, config, steps, prepared)
     try:
@@ -122,20 +121,6 @@ def _fit(model, train, validation, config, callbacks, loss, workers=None, class_
         if many:  # the loss of one batch again
             model.compile(optimizer, aim.loss, **options)
     return state.history()
-
-
-def _check_place(model, callbacks):
-    """InputError for a strategy of several devices, and for a callback that would do what `fit` does."""
-    strategies = tf.distribute.get_strategy(), getattr(model, "distribute_strategy", None)
-    if any(getattr(found, "num_replicas_in_sync", 1) > 1 for found in strategies):
-        raise InputError(
-            "fit trains on one device, and the model or the call is within a strategy of several; leave its scope, "
-            "or give strategy='multi_worker'"
-        )
-    if any(isinstance(callback, keras.callbacks.BackupAndRestore) for callback in callbacks):
-        raise InputError(
-            "BackupAndRestore does what fit does itself; give TrainingConfig(output_dir=..., resume=True) instead"
-        )
 
 
 def _workers(strategy, train):
