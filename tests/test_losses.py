@@ -178,9 +178,14 @@ def test_keras_own_cross_entropy_says_what_to_use_for_negative_labels(family):
             with pytest.raises(InputError, match=message) as told:
                 call()
             assert len(str(told.value).splitlines()) == 1
-    model.compile("sgd", CrossEntropy())
+    model.compile("sgd", keras.losses.SparseCategoricalCrossentropy(from_logits=True), jit_compile=False)
+    for validation_data in ((x, y), dataset) if family == "gru" else ():
+        with pytest.raises(InputError, match=message):
+            model.fit(x, ids(4, 5), validation_data=validation_data, verbose=0)
+    model.compile("sgd", CrossEntropy(), jit_compile=False)
     assert model.evaluate(dataset, verbose=0) < 2 * math.log(VOCAB)
-    model.compile("sgd", keras.losses.SparseCategoricalCrossentropy(from_logits=True, ignore_class=-1))
+    ignoring = keras.losses.SparseCategoricalCrossentropy(from_logits=True, ignore_class=-1)
+    model.compile("sgd", ignoring, jit_compile=False)
     assert model.evaluate(x, y, verbose=0) < 2 * math.log(VOCAB)
 
 

@@ -41,9 +41,11 @@ class LogitsModel(keras.Model):
         self.compile(**keras.saving.deserialize_keras_object(config))
         self.optimizer.build(self.trainable_variables)
 
-    def fit(self, x=None, y=None, *arguments, **options):
-        with self._labels_checked(x, y) as x:
-            return super().fit(x, y, *arguments, **options)
+    def fit(self, x=None, y=None, *arguments, validation_data=None, **options):
+        pair = validation_data if isinstance(validation_data, (tuple, list)) else (validation_data, None)
+        with self._labels_checked(x, y) as x, self._labels_checked(*pair[:2]) as first:
+            validation_data = first if pair[1] is None else validation_data
+            return super().fit(x, y, *arguments, validation_data=validation_data, **options)
 
     def evaluate(self, x=None, y=None, *arguments, **options):
         with self._labels_checked(x, y) as x:
@@ -59,20 +61,22 @@ class LogitsModel(keras.Model):
 
     @contextlib.contextmanager
     def _labels_checked(self, x, y):
-        """Gives `x`; InputError, there or when they are read, for negative labels that the loss does not take."""
+        """Gives `x`; InputError for negative labels that the loss does not take, of a dataset when they are read."""
         loss = getattr(self, "loss", None)
         if not any(takes_no_negative_label(part) for part in keras.tree.flatten(loss)):
             yield x
             return
-        if y is not None and any(np.min(part, initial=0) < 0 for part in _plain(loss, y)):
-            raise InputError(NEGATIVE)
+        for part in [] if y is None else map(np.asarray, _plain(loss, y)):
+            if part.dtype.kind in "if" and part.min(initial=0) < 0:
+                raise InputError(NEGATIVE)
         if isinstance(x, tf.data.Dataset):
             # Of the base class: the labels change nothing of what another dataset knows of its windows.
             x = tf.data.Dataset.map(x, lambda *batch: _checked(loss, batch))
         try:
             yield x
         except tf.errors.InvalidArgumentError as error:
-            if NEGATIVE not in str(error):
+            # Of a generator, which is not looked at, the operation itself says it where XLA does not compile it.
+            if NEGATIVE not in str(error) and "Received a label value of -" not in str(error):
                 raise
             raise InputError(NEGATIVE) from None
 

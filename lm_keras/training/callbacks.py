@@ -1,6 +1,9 @@
 """Keras' callbacks in `fit`: of the model that is trained, whatever network trains it."""
 
 import keras
+import tensorflow as tf
+
+from lm_keras.errors import InputError
 
 
 class OfModel(keras.callbacks.CallbackList):
@@ -29,3 +32,17 @@ class OfModel(keras.callbacks.CallbackList):
     def on_epoch_end(self, epoch, logs=None):
         super().on_epoch_end(epoch, logs)
         self._network.stop_training |= self._trained.stop_training
+
+
+def check_place(model: keras.Model, callbacks: list) -> None:
+    """Raises InputError within a strategy of several devices, and for a callback that would do what `fit` does."""
+    strategies = tf.distribute.get_strategy(), getattr(model, "distribute_strategy", None)
+    if any(getattr(found, "num_replicas_in_sync", 1) > 1 for found in strategies):
+        raise InputError(
+            "fit trains on one device, and the model or the call is within a strategy of several; leave its scope, "
+            "or give strategy='multi_worker'"
+        )
+    if any(isinstance(callback, keras.callbacks.BackupAndRestore) for callback in callbacks):
+        raise InputError(
+            "BackupAndRestore does what fit does itself; give TrainingConfig(output_dir=..., resume=True) instead"
+        )

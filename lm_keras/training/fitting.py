@@ -17,7 +17,7 @@ from lm_keras.quiet import on_terminal
 from lm_keras.saved_kinds import TASK, WEIGHTS
 from lm_keras.training.accumulation import in_shares, summed
 from lm_keras.training.batches import as_dataset, inputs_spec, is_windows
-from lm_keras.training.callbacks import OfModel
+from lm_keras.training.callbacks import OfModel, check_place
 from lm_keras.training.carried_state import carry_state
 from lm_keras.training.checkpoint import NAME, load_checkpoint
 from lm_keras.training.checks import DataCheck
@@ -75,7 +75,7 @@ def fit(
     """
     config, workers, callbacks = config or TrainingConfig(), _workers(strategy, train), keras.tree.flatten(callbacks)
     model, tokenizer = _pair(model, tokenizer)
-    _check_place(model, callbacks)
+    check_place(model, callbacks)
     if config.output_dir:
         config = dataclasses.replace(config, output_dir=Path(config.output_dir).expanduser())
     keras.utils.set_random_seed(config.seed)
@@ -169,20 +169,6 @@ def _fit(
         if many:  # the loss of one batch again
             model.compile(optimizer, aim.loss, **options)
     return state.history()
-
-
-def _check_place(model, callbacks):
-    """InputError for a strategy of several devices, and for a callback that would do what `fit` does."""
-    strategies = tf.distribute.get_strategy(), getattr(model, "distribute_strategy", None)
-    if any(getattr(found, "num_replicas_in_sync", 1) > 1 for found in strategies):
-        raise InputError(
-            "fit trains on one device, and the model or the call is within a strategy of several; leave its scope, "
-            "or give strategy='multi_worker'"
-        )
-    if any(isinstance(callback, keras.callbacks.BackupAndRestore) for callback in callbacks):
-        raise InputError(
-            "BackupAndRestore does what fit does itself; give TrainingConfig(output_dir=..., resume=True) instead"
-        )
 
 
 def _workers(strategy, train):
