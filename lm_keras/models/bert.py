@@ -9,7 +9,7 @@ from lm_keras.errors import InputError
 from lm_keras.layers.attention import SelfAttention
 from lm_keras.layers.gelu import Gelu
 from lm_keras.layers.output import WordEmbedding
-from lm_keras.layers.positions import Positions
+from lm_keras.layers.positions import Positions, Within
 from lm_keras.models.built import BuiltModel
 from lm_keras.models.parts import check_sizes
 
@@ -67,7 +67,7 @@ def build_bert(
     inputs = {name: keras.Input((None,), dtype="int32", name=name) for name in names}
     positions = Positions(max_length, name="places")(inputs["token_ids"])  # (1, T)
     x = tokens(inputs["token_ids"]) + places(positions) + segments(inputs["segment_ids"])  # (B, T, D)
-    x = drop(norm(x))
+    x = Within(max_length, name="within")(drop(norm(x)))
     visible = inputs["padding_mask"][:, None] > 0  # (B, 1, T): every token looks at all that are no padding
     for block in blocks:
         x = block(x, visible)

@@ -93,6 +93,16 @@ def test_a_text_of_unknown_length_above_max_length_gives_no_number(family):
     np.testing.assert_allclose(array(compiled(ids(1, 24))), array(model(ids(1, 24))), **EQUAL)
 
 
+def test_an_encoder_under_xla_gives_no_number_either():
+    bert, x = shared("bert"), dict.fromkeys(("token_ids", "segment_ids", "padding_mask"), ids(1, 25) * 0 + 1)
+    spec = [{name: tf.TensorSpec([None, None], tf.int32) for name in x}]
+    compiled = tf.function(bert, input_signature=spec, jit_compile=True)
+    assert np.isnan(array(compiled({name: tf.constant(part) for name, part in x.items()})["sequence_output"])).all()
+    shorter = {name: tf.constant(part[:, :24]) for name, part in x.items()}
+    expected = array(bert(shorter)["sequence_output"])
+    np.testing.assert_allclose(array(compiled(shorter)["sequence_output"]), expected, rtol=1e-4, atol=1e-5)
+
+
 def test_fit_under_xla_refuses_windows_above_max_length():
     model, x = build("gpt2"), ids(2, 25)
     model.compile("adam", keras.losses.SparseCategoricalCrossentropy(from_logits=True), jit_compile=True)
