@@ -22,14 +22,8 @@ _MODULES = {"keras", "builtins"} | {
     )
 }
 _INNER = ("keras.src.models.", "keras.src.ops.", "keras.src.layers.", "keras.src.random.")
-_FOREIGN = {
-    "Lambda",
-    "TFSMLayer",
-    "TorchModuleWrapper",
-    "JaxLayer",
-    "FlaxLayer",
-    "__lambda__",
-}  # run code of a file's
+# What would run code that is in the file, or beside it.
+_FOREIGN = {"Lambda", "TFSMLayer", "TorchModuleWrapper", "JaxLayer", "FlaxLayer", "__lambda__"}
 
 
 def check_file(path):
@@ -79,15 +73,14 @@ def _check_classes(path, config):
 
 
 def _check_class(path, part):
-    module, name, registered = (part.get(key) for key in ("module", "class_name", "registered_name"))
-    names = [name, registered, part["config"] if name == "function" else None]
-    if any(each is not None and not isinstance(each, str) for each in (module, name, registered)):
-        raise InputError(f"{path} is damaged: the name of a class is {part.get('class_name')!r}; use another copy")
-    if _FOREIGN.intersection(each for each in names if isinstance(each, str)):
+    name, module = part["class_name"], part.get("module")
+    what = part["config"] if name == "function" else part.get("registered_name", name)  # as Keras looks it up
+    if not isinstance(name, str) or not isinstance(module, str | None) or not isinstance(what, str | None):
+        raise InputError(f"{path} is damaged: the name of a class is {name!r} of {module!r}; use another copy")
+    if _FOREIGN.intersection((name, what)):
         raise InputError(f"{path} holds a {name}, which would run code of the file; build the model without it")
-    if any(isinstance(each, str) and keras.saving.get_registered_object(each) is not None for each in names):
-        return
-    if module is not None and module not in _MODULES and not module.startswith(_INNER):
+    registered = what is not None and keras.saving.get_registered_object(what) is not None
+    if not registered and module is not None and module not in _MODULES and not module.startswith(_INNER):
         raise InputError(
             f"{path} needs {name} of {module}, which is not registered here: import the module that registers it "
             "with keras.saving.register_keras_serializable"

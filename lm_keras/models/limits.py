@@ -11,7 +11,9 @@ import keras
 
 from lm_keras.errors import InputError
 
-_SIZE = re.compile(r"(.*_)?(size|sizes|dim|dims|layers|heads|classes|filters|segments)|context_length")
+_SIZE = re.compile(
+    r"(.*_)?(vocab_size|dim|dims)|kernel_sizes|num_(kv_)?(layers|heads|classes|filters|segments)|context_length"
+)
 _limit = contextvars.ContextVar("limit", default=None)
 _lock, _users, _add_weight = threading.Lock(), 0, keras.Layer.add_weight
 
