@@ -3,6 +3,7 @@
 import functools
 import io
 import json
+import os
 import resource
 import struct
 import sys
@@ -349,6 +350,19 @@ def test_json_that_is_no_file(tmp_path):
         read_json(tmp_path)
     with pytest.raises(lk.InputError, match="is damaged"):
         read_json(tmp_path / ("x" * 5000))
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
+def test_a_pipe_is_not_waited_for(tmp_path, folder):
+    os.mkfifo(tmp_path / "pipe")
+    for load in (read_json, lk.models.load_model, lk.models.load_pretrained):
+        with pytest.raises(lk.InputError, match="is no"):
+            load(tmp_path / "pipe")
+    for name in ("config.json", "tokenizer.json", "model.safetensors"):
+        path = folder("run", "gpt2")
+        (path / name).unlink()
+        os.mkfifo(path / name)
+        refused("run", path, ".")
 
 
 # === A run that goes on ===

@@ -32,7 +32,7 @@ def check_file(path):
     Raises InputError for what is no .keras file, for one that expands out of proportion, and for one that names
     classes or functions that are neither of Keras' that compute nor registered.
     """
-    if not zipfile.is_zipfile(path):
+    if not Path(path).is_file() or not zipfile.is_zipfile(path):
         raise InputError(f"{path} is no .keras file, or a damaged one; give one that `model.save` wrote")
     with zipfile.ZipFile(path) as archive:
         members = {info.filename: info for info in archive.infolist()}

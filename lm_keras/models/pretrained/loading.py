@@ -62,8 +62,9 @@ def _open_folder(folder):
 def _open_file(path):
     from lm_keras.models.pretrained.tokenizer_files import gguf_tokenizer
 
-    if not path.exists():
-        raise InputError(f"{path} does not exist; give the folder of a checkpoint or a .gguf file")
+    if not path.is_file():
+        what = "is no file" if path.exists() else "does not exist"  # a pipe would be waited for
+        raise InputError(f"{path} {what}; give the folder of a checkpoint or a .gguf file")
     with path.open("rb") as file:
         start = file.read(4)
     if start == b"GGUF":
