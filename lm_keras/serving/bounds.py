@@ -1,5 +1,7 @@
 """Bounds on what one request to an export costs: long texts are cut, many rows are read in groups."""
 
+from collections.abc import Callable
+
 import tensorflow as tf
 
 from lm_keras.generation.compiled import function
@@ -8,7 +10,7 @@ ROWS = 256  # of a group at most
 LEAST = 4  # bytes: one character of any kind
 
 
-def bounded(answer, limit):
+def bounded(answer: Callable, limit: int) -> Callable:
     """The tf.function `answer` of rows [B], whose texts have at most `limit` bytes and go through it in groups.
 
     Of a prompt the end is kept, which a completion follows, of every other text the beginning. A group of n rows,
@@ -52,7 +54,7 @@ def _group(lengths, limit):
     return tf.maximum(tf.reduce_sum(tf.cast(cost <= limit * limit, tf.int32)), 1)
 
 
-def tf_cut(texts, limit, *, keep_end=False):
+def tf_cut(texts: tf.Tensor, limit: int, *, keep_end: bool = False) -> tf.Tensor:
     """Strings [B] without what is beyond `limit` bytes, at their end or their beginning; no character is halved."""
     size = tf.strings.length(texts)
     long = size > limit

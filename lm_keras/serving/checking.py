@@ -3,6 +3,8 @@
 import contextlib
 import json
 import math
+import os
+from collections.abc import Sequence
 
 from lm_keras.errors import InputError
 from lm_keras.files import read_json
@@ -12,7 +14,7 @@ from lm_keras.serving.versions import as_path
 DTYPES = ("float32", "int32", "int64", "bool", "string")
 
 
-def check(version, requests=()):
+def check(version: str | os.PathLike, requests: Sequence[dict] = ()) -> list[str]:
     """Returns what is wrong with an exported version folder, one line each; an empty list means it serves.
 
     (1) Every signature runs in a fresh process in a TF1 Session with XLA off and keras and lm_keras blocked;

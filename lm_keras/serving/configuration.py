@@ -13,14 +13,32 @@ IMAGE = "tensorflow/serving:latest"
 LABELS = ("stable", "canary")
 
 
-def serve_config(folder, *, stable=None, canary=None, image=IMAGE, max_batch_size=64):
-    """Writes models.config, batching_parameters.txt, monitoring.config and compose.yaml to `folder`; returns them.
+def serve_config(
+    folder: str | os.PathLike,
+    *,
+    stable: dict[str, int] | None = None,
+    canary: dict[str, int] | None = None,
+    image: str = IMAGE,
+    max_batch_size: int = 64,
+) -> list[str]:
+    """Writes models.config, batching_parameters.txt, monitoring.config and compose.yaml for a folder of exports.
 
-    folder: that of the exports, `folder/<name>/<version>/`. Of each model the version labelled "stable" and the one
-    labelled "canary" are loaded: the newest is the canary and the one before it stable; a single one is stable.
-    `stable` and `canary`, {name: version}, say otherwise; a version that is both is stable only. A client asks for
-    /v1/models/<name>/labels/stable. A UserWarning for each export that the server will not find, and why. Raises
-    InputError where there is no export, or not that version, or where the files cannot be written.
+    Of each model the version labelled "stable" and the one labelled "canary" are loaded: the newest is the canary and
+    the one before it stable; a single one is stable. A client asks for /v1/models/<name>/labels/stable. A
+    UserWarning names each export that the server will not find, and why.
+
+    Args:
+        folder: Where the exports are, `folder/<name>/<version>/`.
+        stable: {name: version} of models whose stable version is another one.
+        canary: The same for the canary; a version that is both is stable only.
+        image: Docker image of the server.
+        max_batch_size: Rows that the server joins to one batch.
+
+    Returns:
+        The paths of the files.
+
+    Raises:
+        InputError: There is no export, or not that version, or the files cannot be written.
     """
     folder = as_path(folder, "folder")
     if not isinstance(max_batch_size, numbers.Integral) or not 1 <= max_batch_size < 2**63:

@@ -6,6 +6,7 @@ import os
 import re
 import secrets
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 from lm_keras.errors import InputError
@@ -19,7 +20,7 @@ _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _SYSTEM = (*_FULL, errno.EIO, errno.EROFS, errno.EACCES, errno.EPERM, errno.EMFILE, errno.ENFILE, errno.ENOENT)
 
 
-def as_path(path, name):
+def as_path(path: str | os.PathLike, name: str) -> Path:
     """The path with `~` expanded; InputError for what is no path, or is one that TensorFlow cannot open."""
     try:
         text = os.fsdecode(os.fspath(path))
@@ -37,20 +38,20 @@ def as_path(path, name):
         raise InputError(f"{name} is {text!r}, and there is no such user; give a path from / on") from None
 
 
-def version_of(name):
+def version_of(name: str) -> int | None:
     """The version that a server reads from the name of a folder, or None for another name."""
     number = int(name) if _NUMBER.fullmatch(name) else -1
     return number if 0 <= number <= LARGEST else None
 
 
-def holds_models(folder):
+def holds_models(folder: Path) -> bool:
     """Is it a folder of models, not a model?"""
     if Path(os.path.abspath(folder)).name == MODELS:  # noqa: PTH100
         return True
     return any(version_of(path.parts[-3]) is None for path in folder.glob("*/[0-9]*/saved_model.pb"))
 
 
-def place_of(target):
+def place_of(target: str | os.PathLike) -> tuple[Path, int | None]:
     """(the model's folder, the version or None for the next free one) of a target; InputError where none can be."""
     target = as_path(target, "target")
     with writing(target):
@@ -80,7 +81,7 @@ def place_of(target):
         return parent, number
 
 
-def write_version(model, number, write):
+def write_version(model: Path, number: int | None, write: Callable[[Path], None]) -> Path:
     """Calls `write(folder)` with a temporary folder and renames it to the version; returns that.
 
     Args:
@@ -198,7 +199,7 @@ def _published(folder, model, number):
 
 
 @contextlib.contextmanager
-def writing(place):
+def writing(place: Path):
     """Turns what the system says of a place that cannot be written to into one line."""
     try:
         yield
@@ -213,7 +214,7 @@ def writing(place):
         raise InputError(f"{place} cannot be written ({reason}); {what}") from error
 
 
-def system_reason(error):
+def system_reason(error: Exception) -> str | None:
     """What the operating system said, also where TensorFlow tells of it; None for another kind of error."""
     if isinstance(error, OSError):
         return error.strerror or str(error)
