@@ -42,9 +42,11 @@ def array(tensor):
 @pytest.mark.parametrize("head", HEADS)
 def test_padding_of_a_masked_embedding_changes_no_answer(head, side, tmp_path):
     model, x = HEADS[head](encoder(dictionary=side == "left")), padded(side)
-    model.save(tmp_path / "x.keras")
-    loaded = lk.models.load_model(tmp_path / "x.keras")
-    for found in (array(model(x)), model.predict(x, verbose=0), array(loaded(x))):
+    answers = [array(model(x))]
+    if side == "right" and head in ("mean", "span"):
+        model.save(tmp_path / "x.keras")
+        answers += [model.predict(x, verbose=0), array(lk.models.load_model(tmp_path / "x.keras")(x))]
+    for found in answers:
         for i, row in enumerate(ROWS):
             alone, real = array(model(np.array([row], "int32"))), x[i] > 0
             if head == "span":

