@@ -55,11 +55,13 @@ def is_windows(dataset):
 
 
 def arrays_of(part, name):
-    """An array, or a dict, list or tuple of arrays, from those and from lists of numbers."""
+    """An array, or a dict or tuple of arrays, from those and from lists of numbers."""
     if isinstance(part, dict):
         return {key: arrays_of(value, f"{name}[{key!r}]") for key, value in part.items()}
     if isinstance(part, (list, tuple)) and any(hasattr(item, "shape") and len(item.shape) for item in part):
-        return type(part)(arrays_of(value, f"{name}[{i}]") for i, value in enumerate(part))
+        return tuple(
+            arrays_of(value, f"{name}[{i}]") for i, value in enumerate(part)
+        )  # tf.data takes a list for a tensor
     try:
         array = np.asarray(part)
     except ValueError:  # rows of different lengths

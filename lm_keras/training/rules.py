@@ -73,6 +73,7 @@ def input_rules(model, spec):
         if known is None:
             rules.append(Rule(name, places="masked_positions" in path))
             continue
+        _check_type(name, leaf)
         _check_rank(name, leaf)
         kind = "a vocabulary of" if known.words else "as many kinds:"
         advice = f"{{model}} has {kind} {known.high}, ids {0 if known.low is None else known.low} to {known.high - 1}"
@@ -87,6 +88,13 @@ def _paths(spec):
         return [((), spec)]
     items = sorted(spec.items()) if isinstance(spec, dict) else enumerate(spec)
     return [((key, *path), leaf) for key, part in items for path, leaf in _paths(part)]
+
+
+def _check_type(name, spec):
+    """Ids and labels are numbers."""
+    if spec.dtype.name in ("string", "bool"):
+        kind = "text" if spec.dtype.name == "string" else "bool"
+        raise InputError(f"{name} holds {kind}; give whole numbers of int32, which for texts a tokenizer gives")
 
 
 def _check_rank(name, spec):
@@ -129,6 +137,7 @@ def _label_rule(name, loss, outputs, spec, key=None):
             raise InputError(f"{name} has the shape {_shape(spec.shape)}; a regression takes one number a row")
         return Rule(name)
     classes, ignored = out.shape[-1], getattr(loss, "ignore_class", None)
+    _check_type(name, spec)
     wanted = len(out.shape) - 1
     advice = f"{{model}} gives the classes 0 to {(classes or 1) - 1}"
     advice += ", and a negative label does not count" if ours else "; what does not count takes the weight 0"

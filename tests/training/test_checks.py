@@ -125,6 +125,9 @@ def test_arrays_of_other_sizes():
         (X, "ndarray"),
         ([X, Y], "list"),
         ((X, None), "y is no array"),
+        ((np.full((8, T), "a"), Y), "x holds text"),
+        ((X, np.full((8, T), "a")), "y holds text"),
+        (dataset(X, Y > 3), "y holds bool"),
         (tf.data.Dataset.from_tensor_slices(X).batch(4), r"no \(x, y\)"),
         (tf.data.Dataset.from_tensor_slices((X, Y)), r"dataset.batch\(n\)"),
     ):
@@ -325,6 +328,21 @@ def test_a_model_that_gives_fewer_rows_than_it_reads():
     assert lk.evaluate(model, (X, y))["examples"] == y.size
     lk.fit(model, dataset(X, y), config=lk.TrainingConfig(**QUICK))
     refused(model, X, np.tile(CLASSES[:, None], T), "y has 6 labels a row, and .* gives 3")
+
+
+def test_inputs_in_a_list():
+    ids, values = keras.Input((None,), dtype="int32"), keras.Input((3,))
+    mean = keras.layers.GlobalAveragePooling1D()(keras.layers.Embedding(V, 4)(ids))
+    joined = keras.layers.Concatenate()([mean, values])
+    model, other = keras.Model([ids, values], keras.layers.Dense(C)(joined)), np.ones((8, 3), "float32")
+    assert lk.evaluate(model, ([X, other], CLASSES)) == lk.evaluate(model, ((X, other), CLASSES))
+    for x, says in (
+        ([changed(X, V), other], r"x\[0\] holds 11"),
+        ([X, changed(other, np.nan, (1, 2))], r"x\[1\] holds nan"),
+    ):
+        for run in (lk.evaluate, fit_quickly):
+            with pytest.raises(InputError, match=says):
+                run(model, (x, CLASSES))
 
 
 @pytest.mark.parametrize("last", ["softmax", "layer", "subclassed", "nested"])
