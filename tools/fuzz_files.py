@@ -1,7 +1,7 @@
 """Random damage to every kind of file that the library reads: each must load, or be refused in one line.
 
     python tools/fuzz_files.py --kind gguf --seconds 360 --seed 1
-    python tools/fuzz_files.py --replay tests/hostile/x.json
+    python tools/fuzz_files.py --replay fuzz_failures/gguf-1-7.json
 
 A case is a small valid file of that kind, changed at random, and read by the public function. It may succeed or end
 in an InputError of one line; anything else (another exception, a crash, more than 6 GB, more than 30 seconds, an
