@@ -61,7 +61,7 @@ def _recorded(extra):
         sizes = {len(v) for call in expected for side in ("inputs", "outputs") for v in call[side].values()}
         whole = all(call["inputs"] and call["outputs"] and call["signature"] for call in expected)
         parameter_bytes = int(card["parameter_bytes"])
-    except (KeyError, TypeError, ValueError, AttributeError):
+    except (KeyError, TypeError, ValueError, OverflowError, AttributeError):
         sizes, whole = (), False
     if not sizes or not whole:
         raise InputError(f"{extra}: expected.json or model_card.json is damaged; export the model again")
