@@ -119,10 +119,11 @@ def serve_config(options):
     from lm_keras.serving.configuration import serve_config
 
     kind, takes = kind_of(options.folder), "serve-config takes the folder above the exports, such as saved_models"
-    if kind in ("export", "exports"):
+    models = any(Path(options.folder).glob("*/[0-9]*/saved_model.pb"))  # beside which a stray version is named
+    if kind in ("export", "exports") and not models:
         above = Path(options.folder).absolute().parents[kind == "export"]
         raise InputError(f"there is no export in {options.folder}, which is of one itself; {takes}: give {above}")
-    if kind not in ("missing", "nothing"):
+    if kind not in ("missing", "nothing") and not models:
         raise refusal(options.folder, kind, takes)
     labels = {"stable": dict(options.stable), "canary": dict(options.canary)}
     with warnings.catch_warnings(record=True) as omitted:

@@ -51,9 +51,12 @@ def writing(path):
         below = any(Path(path) in name.parents for name in named)
         if error.errno not in FULL and not here & named and not below:
             raise
-        raise WriteError(
-            f"{path} cannot be written ({error.strerror}); make room or give another place, then try again"
-        ) from error
+        raise cannot_write(path, error.strerror) from error
+
+
+def cannot_write(path, reason):
+    """The WriteError of a place that the system refuses to write to."""
+    return WriteError(f"{path} cannot be written ({reason}); make room or give another place, then try again")
 
 
 def temporary_of(path):

@@ -10,14 +10,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 from lm_keras.errors import InputError
+from lm_keras.files import FULL, cannot_write
 
 LARGEST = 2**63 - 1  # TF Serving's versions are int64
 MODELS = "saved_models"  # by convention a folder of models, never a model
 _NUMBER = re.compile(r"\s*[+-]?[0-9]+\s*", re.ASCII)  # what TF Serving's parser reads as a number
 _TEMPORARY = re.compile(r"\.export-[0-9a-f]{8}\.tmp")
 _TRIES = 50  # to make a folder that another export, which failed, removes at the same time
-_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-_SYSTEM = (*_FULL, errno.EIO, errno.EROFS, errno.EACCES, errno.EPERM, errno.EMFILE, errno.ENFILE, errno.ENOENT)
+_SYSTEM = (*FULL, errno.EIO, errno.EROFS, errno.EACCES, errno.EPERM, errno.EMFILE, errno.ENFILE, errno.ENOENT)
 
 
 def as_path(path: str | os.PathLike, name: str) -> Path:
@@ -208,10 +208,7 @@ def writing(place: Path):
     except Exception as error:
         if (reason := system_reason(error)) is None:
             raise
-        what = "free some space, or give another place"
-        if reason not in map(os.strerror, _FULL):
-            what = "give a folder that can be written to"
-        raise InputError(f"{place} cannot be written ({reason}); {what}") from error
+        raise cannot_write(place, reason) from error
 
 
 def system_reason(error: Exception) -> str | None:

@@ -97,7 +97,7 @@ def test_files_that_cannot_be_written_are_one_line(tmp_path):
     heard, limits = signal.signal(signal.SIGXFSZ, signal.SIG_IGN), resource.getrlimit(resource.RLIMIT_FSIZE)
     try:
         resource.setrlimit(resource.RLIMIT_FSIZE, (len(before), limits[1]))
-        with pytest.raises(InputError, match=r"cannot be written \(File too large\); free some space"):
+        with pytest.raises(InputError, match=r"cannot be written \(File too large\); make room"):
             serve_config(tmp_path)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)

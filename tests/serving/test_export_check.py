@@ -130,7 +130,7 @@ def test_a_missing_or_damaged_part_is_reported(copy, name):
     (problem,) = lk.check(copy)
     assert str(path) in problem and "damaged" in problem
     path.unlink()
-    assert lk.check(copy) == [f"{path} does not exist"]
+    assert lk.check(copy) == [f"{path} does not exist; use another copy"]
 
 
 def test_a_damaged_graph_is_reported(copy):

@@ -89,7 +89,7 @@ def test_a_failing_export_leaves_no_folder(small, tmp_path, monkeypatch):
     (tmp_path / "old" / "1").mkdir(parents=True)
     monkeypatch.setattr(tf.saved_model, "save", full)
     for target in (tmp_path / "new" / "name", tmp_path / "old"):
-        with pytest.raises(lk.InputError, match="No space left on device.*; free some space"):
+        with pytest.raises(lk.InputError, match="No space left on device.*; make room"):
             lk.export(small, target)
     assert sorted(tmp_path.rglob("*")) == [tmp_path / "old", tmp_path / "old" / "1"]
 
@@ -209,7 +209,9 @@ def test_a_place_of_another_user_is_one_line(small, quick, tmp_path):
     try:
         if user == 0:
             os.seteuid(65534)  # root may write anywhere
-        with pytest.raises(lk.InputError, match=r"cannot be written \(Permission denied\); give a folder"):
+        with pytest.raises(
+            lk.InputError, match=r"cannot be written \(Permission denied\); make room or give another place"
+        ):
             lk.export(small, tmp_path / "lm")
     finally:
         os.seteuid(user)
@@ -284,7 +286,7 @@ def test_a_full_disk_is_one_line_and_the_version_before_stays(small, tmp_path):
     try:
         for size in (0, 200, largest // 2):
             resource.setrlimit(resource.RLIMIT_FSIZE, (size, limits[1]))
-            with pytest.raises(lk.InputError, match=r"name cannot be written \(File too large\); free some space"):
+            with pytest.raises(lk.InputError, match=r"name cannot be written \(File too large\); make room"):
                 lk.export(small, target)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
