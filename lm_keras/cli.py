@@ -8,7 +8,7 @@ import warnings
 from lm_keras import interruption
 from lm_keras.errors import InputError, WorkerLostError
 from lm_keras.family_options import FAMILY_OPTIONS
-from lm_keras.quiet import open_streams
+from lm_keras.quiet import complain, open_streams
 from lm_keras.report_command import add_report
 from lm_keras.vectors_command import add_arguments as add_vectors
 
@@ -23,7 +23,7 @@ class Parser(argparse.ArgumentParser):
         return super().format_help()
 
     def error(self, message):
-        print(f"{self.prog}: {message} (see {self.prog} --help)", file=sys.stderr)
+        complain(f"{self.prog}: {message} (see {self.prog} --help)")
         raise SystemExit(2)
 
 
@@ -250,22 +250,22 @@ def main(arguments=None):
         sys.stdout.flush()  # a closed pipe is noticed here, not while Python ends
         return code
     except InputError as error:
-        print(f"lm-keras: {' '.join(str(error).split())}", file=sys.stderr)
+        complain(f"lm-keras: {' '.join(str(error).split())}")
         return 2
     except WorkerLostError as error:
-        print(f"lm-keras: {error}", file=sys.stderr)
+        complain(f"lm-keras: {error}")
         return 1
     except KeyboardInterrupt:
-        print("lm-keras: interrupted", file=sys.stderr)
+        complain("lm-keras: interrupted")
         return 130
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except OSError as error:  # no right to write, no space left
-        print(f"lm-keras: {error.filename or 'system'}: {error.strerror or error}", file=sys.stderr)
+        complain(f"lm-keras: {error.filename or 'system'}: {error.strerror or error}")
         return 2
     except Exception as error:
         if type(error).__name__ not in ("ResourceExhaustedError", "MemoryError"):  # TensorFlow's and Python's
             raise
-        print("lm-keras: there is not enough memory for these sizes; give smaller ones", file=sys.stderr)
+        complain("lm-keras: there is not enough memory for these sizes; give smaller ones")
         return 2

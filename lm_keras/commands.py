@@ -9,8 +9,9 @@ from pathlib import Path
 
 from lm_keras import interruption
 from lm_keras.errors import InputError
+from lm_keras.files import path_of
 from lm_keras.query_command import query  # noqa: F401
-from lm_keras.quiet import load_tensorflow
+from lm_keras.quiet import complain, load_tensorflow
 from lm_keras.report_command import report
 from lm_keras.saved_kinds import RUN, kind_of, refusal
 from lm_keras.train_command import (  # noqa: F401
@@ -28,7 +29,7 @@ def evaluate(options):
     language_model = _load(options.run)
     from lm_keras import evaluate
 
-    run = Path(options.run) / RUN
+    run = path_of(options.run) / RUN
     settings = {"length": 35, "batch_size": 32, "contiguous": False, "unit": None}
     if run.exists():
         settings |= read_run(run)
@@ -130,7 +131,7 @@ def serve_config(options):
         warnings.simplefilter("always")
         files = serve_config(options.folder, **labels, image=options.image, max_batch_size=options.max_batch_size)
     for warning in omitted:
-        print(f"lm-keras: {warning.message}", file=sys.stderr)
+        complain(f"lm-keras: {warning.message}")
     for file in files:
         print(file)
 

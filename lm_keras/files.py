@@ -18,6 +18,17 @@ MOST_JSON = 128 << 20  # bytes; the largest vocabularies have 35 MB
 DEEPEST = 100  # lists and objects within each other
 
 
+def path_of(path) -> Path:
+    """The path with `~` expanded; InputError for what is no path."""
+    try:
+        text = os.fsdecode(path)
+    except TypeError:
+        raise InputError(f"{path!r:.80} is no path; give one, such as 'runs/name'") from None
+    if "\0" in text:
+        raise InputError(f"{text!r} is no path, as it has a NUL character; give another")
+    return Path(os.path.expanduser(text))  # noqa: PTH111  Path raises where there is no such user
+
+
 @contextlib.contextmanager
 def replacing(path):
     """Yields a temporary sibling of `path` to write to; it takes the place of `path` when the block ends well.

@@ -1,6 +1,7 @@
 """A model and its tokenizer as a folder: config.json, model.safetensors, tokenizer.json."""
 
 import contextlib
+import filecmp
 import json
 import math
 import shutil
@@ -12,11 +13,20 @@ import numpy as np
 import lm_keras
 import lm_keras.models
 from lm_keras.errors import InputError, naming
-from lm_keras.files import claimed, opened_tensors, read_json, tensor_shapes, write_json, write_tensors, writing
+from lm_keras.files import (
+    claimed,
+    opened_tensors,
+    path_of,
+    read_json,
+    tensor_shapes,
+    write_json,
+    write_tensors,
+    writing,
+)
 from lm_keras.models.limits import weights_within
 from lm_keras.models.lora import without_lora
-from lm_keras.models.parts import check_finite
-from lm_keras.saved_kinds import CHECKPOINT, CONFIG, WEIGHTS, kind_of, refusal
+from lm_keras.models.parts import check_finite, check_savable
+from lm_keras.saved_kinds import CHECKPOINT, CONFIG, RESULT, WEIGHTS, check_place, kind_of, refusal
 
 DIVERGED = "the training has diverged: train again with a lower learning rate"
 STAGED = ".save-"  # begins the name of a folder of files that are not yet in their place
@@ -26,6 +36,10 @@ def check_pair(model, tokenizer):
     """Raises InputError unless `model` is a language model of this package, of `tokenizer`'s vocabulary."""
     if not hasattr(model, "step_model"):
         raise InputError(f"{type(model).__name__} has no step view; give a model made by lm_keras.models.build_*")
+    if tokenizer is not None and not hasattr(tokenizer, "vocab_size"):
+        raise InputError(
+            f"tokenizer is {tokenizer!r:.80}; give one of lm_keras.text, such as BPETokenizer.train(texts)"
+        )
     if tokenizer is not None and tokenizer.vocab_size != model.vocab_size:
         raise InputError(
             f"the model scores {model.vocab_size} words and the tokenizer has {tokenizer.vocab_size}; "
@@ -38,8 +52,8 @@ def save_config(model, tokenizer, folder):
 
     Raises InputError, and changes nothing, where the folder holds the files of another model or tokenizer.
     """
-    folder = Path(folder)
-    with claimed(folder), _staged(folder) as made:
+    folder = path_of(folder)
+    with claimed(folder), staged(folder) as made:
         _write_config(model, tokenizer, made)
         names = sorted(file.name for file in made.iterdir())
         for name in names:
@@ -54,16 +68,21 @@ def save(model, tokenizer, folder):
 
     What is there stays until all that is new has been written. Files of another model are replaced without the
     weights in between: a kill leaves a folder that `load` refuses, never parts of two.
+    Raises InputError, and changes nothing, for weights that are not finite and for a folder of another kind.
     """
-    model, folder = without_lora(model), Path(folder)
+    model, folder = without_lora(model), path_of(folder)
+    check_savable(model)
     tensors = {weight.path: np.asarray(weight) for weight in model.weights}
     assert len(tensors) == len(model.weights), "two weights have one path"
-    with claimed(folder), _staged(folder) as made:
+    with claimed(folder), staged(folder) as made:
+        check_place(folder, ("task", "export"))
         _write_config(model, tokenizer, made)
         names = sorted(file.name for file in made.iterdir())
         write_tensors(made / WEIGHTS, tensors)
         if not all(_same(folder / name, made / name) for name in names):
             (folder / WEIGHTS).unlink(missing_ok=True)
+        if not _same(folder / WEIGHTS, made / WEIGHTS):
+            (folder / RESULT).unlink(missing_ok=True)  # it is not of the weights that come now
         for name in (*names, WEIGHTS):
             (made / name).replace(folder / name)
 
@@ -80,7 +99,7 @@ def remove_staged(folder):
 
 
 @contextlib.contextmanager
-def _staged(folder):
+def staged(folder):
     """A new folder within `folder`, to write to before anything there is replaced."""
     remove_staged(folder)
     with writing(folder), tempfile.TemporaryDirectory(prefix=STAGED, suffix=".tmp", dir=folder) as made:
@@ -90,9 +109,9 @@ def _staged(folder):
 def _same(one, other):
     """Whether two files are of one model or tokenizer: the version that wrote them and frozen layers do not count."""
     try:
-        contents = [
-            json.loads(file.read_bytes()) if file.suffix == ".json" else file.read_bytes() for file in (one, other)
-        ]
+        if one.suffix != ".json":
+            return filecmp.cmp(one, other, shallow=False)
+        contents = [json.loads(file.read_bytes()) for file in (one, other)]
     except (OSError, ValueError):
         return False
     if one.name == CONFIG and all(isinstance(content, dict) for content in contents):
@@ -104,7 +123,7 @@ def build(folder):
     """The model of a folder with fresh weights, and its tokenizer."""
     from lm_keras.text import load_tokenizer
 
-    folder = Path(folder)
+    folder = path_of(folder)
     kind = kind_of(folder)
     if kind != "language model" and not kind.startswith("unfinished") and kind != "no weights":
         raise refusal(folder, kind)
@@ -125,7 +144,7 @@ def _room(folder):
 
 def load(folder):
     """`(model, tokenizer)` with the saved weights; InputError when something is missing or does not fit."""
-    path = Path(folder) / WEIGHTS
+    path = path_of(folder) / WEIGHTS
     if (kind := kind_of(folder)) != "language model":
         raise refusal(folder, kind)
     model, tokenizer = build(folder)
@@ -136,10 +155,7 @@ def load(folder):
         if shapes != {weight.path: tuple(weight.shape) for weight in model.weights}:
             raise InputError(f"{path} does not hold the weights that {CONFIG} describes; use another copy")
         for weight in model.weights:
-            tensor, advice = (
-                file.get_tensor(weight.path),
-                "the training has diverged: train again with a lower learning rate",
-            )
-            check_finite(f"{weight.path} in {path}", tensor, advice)
+            tensor = file.get_tensor(weight.path)
+            check_finite(f"{weight.path} in {path}", tensor, DIVERGED)
             weight.assign(tensor)
     return model, tokenizer

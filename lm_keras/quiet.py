@@ -31,13 +31,21 @@ def tell(line):
         except UnicodeEncodeError:  # "·", or a name that is no text
             print(line.encode(sys.stdout.encoding or "ascii", "replace").decode(errors="replace"), flush=True)
     except (OSError, ValueError):  # ValueError: it is closed
-        silence()
+        silence(sys.stdout)
 
 
-def silence():
-    """From here on standard output goes nowhere: what it still holds could not be written when Python ends either."""
+def complain(line):
+    """Prints a line on standard error; what reads it may be gone, and the exit code stays what it is."""
+    try:
+        print(line, file=sys.stderr, flush=True)
+    except (OSError, ValueError):
+        silence(sys.stderr)
+
+
+def silence(stream):
+    """From here on it goes nowhere: what it still holds could not be written when Python ends either."""
     with contextlib.suppress(OSError, ValueError, AttributeError), Path(os.devnull).open("w") as nowhere:
-        os.dup2(nowhere.fileno(), sys.stdout.fileno())
+        os.dup2(nowhere.fileno(), stream.fileno())
 
 
 def on_terminal():

@@ -1,14 +1,13 @@
 """What a path holds, and who reads it: for advice that fits whatever folder or file was given."""
 
 import zipfile
-from pathlib import Path
 
 from lm_keras.errors import InputError
-from lm_keras.files import read_json
+from lm_keras.files import path_of, read_json
 
 CONFIG, WEIGHTS = "config.json", "model.safetensors"  # of a saved language model
 CHECKPOINT, METRICS = "checkpoint.safetensors", "metrics.csv"  # of a training
-RUN = "run.json"  # of `lm-keras train`
+RUN, RESULT = "run.json", "result.json"  # of `lm-keras train`: its options, and the measures of its weights
 TASK = "task.json"  # of `lm_keras.tasks.save`
 SAVED_MODEL = "saved_model.pb"  # of an export
 FOLDERS = (
@@ -21,6 +20,7 @@ TELLS = {
     "language model": "is a saved language model; lk.LanguageModel.load reads it",
     "unfinished train": f"holds an unfinished run without {WEIGHTS}; go on with `lm-keras train --resume`",
     "unfinished fit": f"holds an unfinished run without {WEIGHTS}; go on with lk.fit and TrainingConfig(resume=True)",
+    "unknown": f"has a {CONFIG} that is of no model of this library and names no model_type; give {FOLDERS}",
     "no config": f"has no {CONFIG} beside its weights; use another copy",
     "no weights": f"holds a language model without its {WEIGHTS}; save it again, or use another copy",
     "checkpoint": (
@@ -47,18 +47,29 @@ TELLS = {
 
 def kind_of(path):
     """One of the keys of TELLS: what a folder or file is, from its names and first bytes."""
-    path = Path(path)
-    if not path.exists():
-        return "missing"
+    path = path_of(path)
+    try:
+        if not path.exists():
+            return "missing"
+    except OSError as error:
+        raise InputError(f"{path} cannot be looked at ({error.strerror}); check the path") from None
     return _kind_of_folder(path) if path.is_dir() else _kind_of_file(path)
 
 
 def refusal(path, kind=None, wanted=None):
     """The InputError for a path of another kind than is wanted: what is `wanted`, what the path is, who reads it."""
     kind, before = kind or kind_of(path), f"{wanted}; " if wanted else ""
-    if kind == "nothing" and (inside := _models_within(Path(path))):
+    if kind == "nothing" and (inside := _models_within(path_of(path))):
         return InputError(f"{before}{path} is no model, but a folder of such; give one of them, such as {inside[0]}")
+    if kind == "nothing" and any(path_of(path).glob(f"*/*/{SAVED_MODEL}")):
+        kind = "exports"
     return InputError(f"{before}{path} {TELLS[kind]}")
+
+
+def check_place(folder, kinds):
+    """Raises InputError where `folder` holds one of `kinds`, which a save into it would hide, or be hidden by."""
+    if (kind := kind_of(folder)) in kinds:
+        raise InputError(f"{folder} {TELLS[kind]}; give another folder")
 
 
 def _kind_of_folder(folder):
@@ -88,8 +99,9 @@ def _kind_of_config(folder):
         config = read_json(folder / CONFIG)
     except InputError:
         config = {}  # whoever reads the folder says that it is damaged
-    ours = not isinstance(config, dict) or "model_type" not in config or "lm_keras" in config
-    if not ours:
+    if not isinstance(config, dict) or (config and not {"model_type", "lm_keras", "builder"} & config.keys()):
+        return "unknown"
+    if "model_type" in config and "lm_keras" not in config:
         return "pretrained"
     if (folder / WEIGHTS).exists() or "lm_keras" not in config:
         return "language model"
@@ -116,5 +128,8 @@ def _kind_of_file(path):
 
 
 def _models_within(folder):
-    names = (CONFIG, TASK, CHECKPOINT)
-    return sorted({file.parent for name in names for file in folder.glob(f"*/{name}")})
+    """What may be given in the place of a folder without a model, snapshots of the Hugging Face hub too."""
+    names = (f"*/{CONFIG}", f"*/{TASK}", f"*/{CHECKPOINT}", f"snapshots/*/{CONFIG}")
+    folders = {file.parent for name in names for file in folder.glob(name)}
+    found = {path for path in folders if kind_of(path) != "unknown"}
+    return sorted(found | {file for name in ("*.gguf", "*.keras") for file in folder.glob(name)})

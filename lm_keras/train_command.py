@@ -7,11 +7,10 @@ from pathlib import Path
 
 from lm_keras.errors import InputError
 from lm_keras.family_options import builder_arguments
-from lm_keras.files import claimed, read_json, write_json
+from lm_keras.files import claimed, path_of, read_json, write_json
 from lm_keras.quiet import load_tensorflow, tell
-from lm_keras.saved_kinds import CONFIG, RUN, TELLS, kind_of
+from lm_keras.saved_kinds import CONFIG, RESULT, RUN, TELLS, kind_of
 
-RESULT = "result.json"  # what `evaluate` says of it on the validation text when it has ended
 TOKENIZERS = {"char": ("CharTokenizer", None), "word": ("WordTokenizer", 10_000), "bpe": ("BPETokenizer", 10_000)}
 DEFAULT_UNIT = {"char": "chunk", "word": "line", "bpe": "line", "wordpiece": "line"}
 NOT_KEPT = ("command", "resume", "out", "strategy")
@@ -47,7 +46,7 @@ def train(options):
     if workers is not None and not workers.is_chief:
         _train(options, None)
         return
-    folder = Path(options.out)
+    folder = path_of(options.out)
     with claimed(folder):  # from the first look to the last file: another run may end here while this one reads
         _check_out(folder, options)
         _train(options, folder)
@@ -90,7 +89,6 @@ def _train(options, folder):
         return
     result = evaluate(model, held_out)
     finite = {name: value if math.isfinite(value) else None for name, value in result.items()}  # JSON has no other
-    (folder / RESULT).unlink(missing_ok=True)  # of a shorter run: it is not of the weights that come now
     LanguageModel(model, tokenizer).save(folder)
     write_json(folder / RESULT, {"validation": finite})
     tell(f"{folder}: validation perplexity {result['perplexity']:.2f} over {result['tokens']:,} tokens")
@@ -140,7 +138,7 @@ def _as_text(name):
 
 def told_by(folder):
     """What a run knows for a model card: the data it was trained on, and its result; {} where it is no run."""
-    folder, told = Path(folder), {}
+    folder, told = path_of(folder), {}
     if (folder / RUN).exists():
         settings = read_run(folder / RUN)
         told["training_data"] = {name: _as_text(settings.get(name)) for name in ("data", "valid")}

@@ -3,11 +3,11 @@
 import dataclasses
 import json
 import math
-import sys
 import warnings
 from pathlib import Path
 
 from lm_keras.errors import InputError
+from lm_keras.quiet import complain
 
 METHODS = {"3cosadd": "3CosAdd", "3cosmul": "3CosMul"}
 SET = "glove-6b-50d"  # of lk.data.available(), the one of word vectors
@@ -48,7 +48,7 @@ def _load(options):
         warnings.simplefilter("always")
         loaded = getattr(embeddings, f"load_{kind}")(options.file, member=options.member)
     for message in dict.fromkeys(str(one.message) for one in found if one.category is UserWarning):
-        print(f"lm-keras: warning: {' '.join(message.split())}", file=sys.stderr)
+        complain(f"lm-keras: warning: {' '.join(message.split())}")
     return loaded
 
 

@@ -50,6 +50,13 @@ def place(tmp_path_factory):
     tokenizer.save(place / "words")
     (place / "model.gguf").write_bytes(b"GGUF and then nothing")
     (place / "text.txt").write_text("a b c")
+    for name in ("own", "sentences/1_Pooling"):
+        (place / name).mkdir(parents=True)
+        (place / name / "config.json").write_text('{"pooling": true}')
+    shutil.copytree(place / "bert", place / "hub" / "snapshots" / "1f5")
+    shutil.copytree(place / "saved", place / "all" / "saved")
+    (place / "quantized").mkdir()
+    shutil.copy(place / "model.gguf", place / "quantized" / "q4.gguf")
     with zipfile.ZipFile(place / "some.zip", "w") as file:
         file.writestr("a.txt", "a")
     return place
@@ -78,6 +85,11 @@ KINDS = {
     "saved/lm": ("exports", "is a folder of exports for TF Serving; give the folder that they were exported from"),
     "adapter": ("adapter", "is an adapter without its model"),
     "plain": ("checkpoint", "an lk.fit without a tokenizer, so it takes no text"),
+    "own": ("unknown", "has a config.json that is of no model of this library and names no model_type"),
+    "sentences": ("nothing", "sentences has no config.json"),
+    "hub": ("nothing", "give one of them, such as hub/snapshots/1f5"),
+    "all/saved": ("nothing", "is a folder of exports for TF Serving"),
+    "quantized": ("nothing", "give one of them, such as quantized/q4.gguf"),
     "x": ("nothing", "x has no config.json, so it holds no model; give a run of `lm-keras train`, a folder"),
     "words": ("tokenizer", "holds a tokenizer, but no config.json"),
     "model.gguf": ("gguf", "model.gguf"),

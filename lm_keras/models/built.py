@@ -7,6 +7,7 @@ import numpy as np
 
 import lm_keras.models
 from lm_keras.errors import InputError, damaged
+from lm_keras.files import path_of
 from lm_keras.models.keras_file import check_file
 from lm_keras.models.limits import check_arguments, weights_within
 from lm_keras.models.logits_model import LogitsModel
@@ -174,6 +175,7 @@ def load_model(path):
     those of Keras that compute and those registered with Keras; Python code in a file is never run.
     Raises InputError for what is no .keras file, or is damaged, and for weights that are not finite.
     """
+    path = path_of(path)
     if (kind := kind_of(path)) != "keras":
         if kind not in ("missing", "nothing", "file"):
             raise refusal(path, kind, "load_model takes a .keras file")

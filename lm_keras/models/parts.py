@@ -58,6 +58,13 @@ def check_finite(name, values, advice):
         raise InputError(f"{name} holds NaN or infinity; {advice}")
 
 
+def check_savable(model):
+    """Raises InputError for weights that no function which loads would take: what is saved already is to stay."""
+    for weight in model.weights:
+        advice = "the training has diverged: train again with a lower learning rate; nothing was written"
+        check_finite(weight.path, np.asarray(weight), advice)
+
+
 def check_embedding(vocab_size, embedding_dim, tie_embeddings, matrix):
     """Raises InputError for an embedding that cannot be tied or a matrix of another vocabulary."""
     if tie_embeddings and embedding_dim is None:

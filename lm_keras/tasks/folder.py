@@ -1,16 +1,18 @@
 """A text model as a folder: task.json, model.keras and its tokenizers."""
 
 import importlib
-import tempfile
 from pathlib import Path
 
 from lm_keras.errors import InputError, damaged, naming
-from lm_keras.files import claimed, read_json, write_json
+from lm_keras.files import claimed, path_of, read_json, write_json
+from lm_keras.model_folder import staged
 from lm_keras.models import load_model
-from lm_keras.saved_kinds import TASK, kind_of, refusal
+from lm_keras.models.parts import check_savable
+from lm_keras.saved_kinds import TASK, check_place, kind_of, refusal
 from lm_keras.text import load_tokenizer
 
 MODEL = "model.keras"
+OTHERS = ("language model", "pretrained", "unfinished train", "unfinished fit", "export")  # not to be saved into
 KINDS = {
     "TextClassifier": "classification",
     "TextTagger": "tagging",
@@ -25,20 +27,23 @@ def save(text_model, folder):
 
     One that is there stays whole until the new one has been written; a kill in between leaves a folder that `load`
     refuses, never parts of two.
+    Raises InputError, and changes nothing, for weights that are not finite and for a folder of another kind.
     """
     if type(text_model).__name__ not in KINDS:
         raise InputError(f"tasks.save takes {', '.join(KINDS)}, not a {type(text_model).__name__}")
-    folder = Path(folder)
-    with claimed(folder), tempfile.TemporaryDirectory(prefix=".", suffix=".tmp", dir=folder) as made:
-        made = Path(made)
+    folder = path_of(folder)
+    check_savable(text_model.model)
+    with claimed(folder), staged(folder) as made:
+        check_place(folder, OTHERS)
         for name, tokenizer in text_model.tokenizers.items():
             tokenizer.save(made / name)
         text_model.model.save(made / MODEL)
         content = {"task": type(text_model).__name__, "options": text_model.options}
         write_json(made / TASK, content | {"tokenizers": list(text_model.tokenizers)})
-        (folder / TASK).unlink(missing_ok=True)
         for name in text_model.tokenizers:
             (folder / name).mkdir(exist_ok=True)
+        (folder / TASK).unlink(missing_ok=True)
+        for name in text_model.tokenizers:
             (made / name / "tokenizer.json").replace(folder / name / "tokenizer.json")
         for name in (MODEL, TASK):
             (made / name).replace(folder / name)
@@ -46,9 +51,9 @@ def save(text_model, folder):
 
 def load(folder):
     """The text model that `save` wrote; InputError when the folder is none, or not whole."""
-    folder = Path(folder)
+    folder = path_of(folder)
+    kind = kind_of(folder)
     if not (folder / TASK).is_file():
-        kind = kind_of(folder)
         if kind in ("missing", "nothing"):
             raise InputError(f"{folder} has no {TASK}; give a folder that `lm_keras.tasks.save` wrote")
         raise refusal(folder, kind, "lk.tasks.load takes a folder of lk.tasks.save")

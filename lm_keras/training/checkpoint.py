@@ -64,6 +64,11 @@ def load_checkpoint(folder, net, steps_per_epoch):
             f"the run was started with {progress['steps_per_epoch']} steps an epoch and this data gives "
             f"{steps_per_epoch}; give the same data, batch size and length to resume it"
         )
+    kept = [tensor for name, tensor in tensors.items() if not name.startswith("metrics/")]
+    if any(tensor.dtype.kind in "fV" and np.isnan(tensor).any() for tensor in (*kept, *best)):
+        raise InputError(
+            f"{path} holds NaN: the training had diverged; start again with a smaller learning rate in another folder"
+        )
     for name, variable in variables.items():
         variable.assign(tensors[name])
     return progress, best or None
@@ -71,13 +76,23 @@ def load_checkpoint(folder, net, steps_per_epoch):
 
 def _check_progress(path, progress):
     """InputError unless the place of the run is what `RunState.save` wrote: who changed the file is not known."""
-    number, numbers = (int, float), progress.get("logged", [0, 0.0]) if isinstance(progress, dict) else None
-    kinds = {"step": int, "steps_per_epoch": int, "epochs": list, "stopped": bool, "waited": int}
-    whole = isinstance(progress, dict) and all(isinstance(progress.get(name), kind) for name, kind in kinds.items())
-    whole = whole and isinstance(progress.get("best_loss", ""), (*number, type(None)))
-    whole = whole and isinstance(numbers, list) and len(numbers) == 2 and all(isinstance(n, number) for n in numbers)
+    numbers = progress.get("logged", [0, 0.0]) if isinstance(progress, dict) else None
+    whole = isinstance(progress, dict) and all(
+        _count(progress.get(name)) for name in ("step", "steps_per_epoch", "waited")
+    )
+    whole = whole and isinstance(progress.get("epochs"), list) and isinstance(progress.get("stopped"), bool)
+    whole = whole and (progress.get("best_loss", "") is None or _number(progress.get("best_loss", "")))
+    whole = whole and isinstance(numbers, list) and len(numbers) == 2 and all(map(_number, numbers))
     if not whole or progress["step"] < 0 or progress["steps_per_epoch"] < 1:
         raise InputError(f"{path} is damaged: its place in the run is none; use another copy, or start again")
     for logs in progress["epochs"]:
-        if not isinstance(logs, dict) or not all(isinstance(value, number) for value in logs.values()):
+        if not isinstance(logs, dict) or not all(map(_number, logs.values())):
             raise InputError(f"{path} is damaged: an epoch in it has no measures; use another copy, or start again")
+
+
+def _count(value):
+    return type(value) is int and abs(value) < 2**63
+
+
+def _number(value):
+    return isinstance(value, float) or _count(value)

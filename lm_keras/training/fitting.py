@@ -12,9 +12,10 @@ import tensorflow as tf
 from lm_keras import model_folder
 from lm_keras.data.text_dataset import TextDataset
 from lm_keras.errors import InputError
-from lm_keras.files import claimed
+from lm_keras.files import claimed, path_of
 from lm_keras.quiet import on_terminal
-from lm_keras.saved_kinds import TASK, WEIGHTS
+from lm_keras.saved_kinds import RUN, TASK, WEIGHTS, kind_of
+from lm_keras.text import load_tokenizer
 from lm_keras.training.accumulation import in_shares, summed
 from lm_keras.training.batches import as_dataset, inputs_spec, is_windows
 from lm_keras.training.callbacks import OfModel, check_place
@@ -64,8 +65,8 @@ def fit(
     With `config.output_dir` the run writes checkpoint.safetensors, metrics.csv, logs/ for TensorBoard and
     learning_curve.png; killed at any moment, it goes on with `resume=True` to the same weights as if undisturbed.
     With a `tokenizer` (or with a LanguageModel as `model`) it becomes a run of the command line too: at the end,
-    `LanguageModel.load` and `lm-keras generate` read it. A loss or weights that are not finite end the training with
-    an InputError that names the step; the last checkpoint before stays.
+    `LanguageModel.load` and `lm-keras generate` read it; a resumed run knows its tokenizer. A loss or weights that
+    are not finite end the training with an InputError that names the step; the last checkpoint before stays.
     With `early_stopping_patience` it stops after that many epochs without a better val_loss and ends with the best
     weights. Contiguous windows carry their state from batch to batch.
     `strategy="multi_worker"`: the processes that TF_CONFIG names train together (docs/distributed.md).
@@ -77,7 +78,7 @@ def fit(
     model, tokenizer = _pair(model, tokenizer)
     check_place(model, callbacks)
     if config.output_dir:
-        config = dataclasses.replace(config, output_dir=Path(config.output_dir).expanduser())
+        config = dataclasses.replace(config, output_dir=path_of(config.output_dir))
     keras.utils.set_random_seed(config.seed)
     data, train = train, as_dataset(train, config.batch_size, config.seed)
     steps = _cardinality(train)
@@ -97,6 +98,8 @@ def fit(
             at_chief(lambda: stack.enter_context(_claimed(config.output_dir, config.resume)))
         if workers and not workers.is_chief:
             config = dataclasses.replace(config, output_dir=None, resume=False)
+        if config.resume and tokenizer is None:
+            tokenizer = _tokenizer_of(model, config.output_dir)
         stack.enter_context(_computing_in(model, config.dtype))
         if config.recompute:
             stack.enter_context(recomputing(model))
@@ -139,7 +142,7 @@ def _fit(
         load()
     log = RunLog(state, config, tokens_per_step=_tokens_per_step(train))
     theirs = [OfModel(callbacks, model)] if callbacks else []
-    heard = [state, log, *theirs, Saver(state)] if not workers or workers.is_chief else [state, *theirs]
+    heard = [state, *([log] if not workers or workers.is_chief else []), *theirs, Saver(state)]
     # Without a terminal, the log prints a line an epoch.
     verbose = 1 if on_terminal() and log in heard else 0
 
@@ -277,6 +280,14 @@ def _pair(model, tokenizer):
     if tokenizer is not None:
         model_folder.check_pair(model, tokenizer)
     return model, tokenizer
+
+
+def _tokenizer_of(model, folder):
+    """The tokenizer that the run in `folder` was started with, or None: at its end the model is saved there too."""
+    kept = kind_of(folder) in ("language model", "unfinished fit") and (folder / NAME).exists()
+    if not kept or (folder / RUN).exists() or not hasattr(model, "step_model"):  # `lm-keras train` saves by itself
+        return None
+    return _pair(model, load_tokenizer(folder))[1] if (folder / "tokenizer.json").exists() else None
 
 
 @contextlib.contextmanager

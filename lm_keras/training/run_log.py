@@ -157,7 +157,7 @@ def _rows(path):
 
 def _row(fields, values):
     """One row with its numbers, or None."""
-    with contextlib.suppress(ValueError):
+    with contextlib.suppress(ValueError, OverflowError):  # of an integer beyond floats
         told = {field: value for field, value in zip(fields, values, strict=True) if value}
         row = {key: int(value) if key in ("step", "epoch") else float(value) for key, value in told.items()}
         if "step" in row and all(map(math.isfinite, row.values())):

@@ -115,8 +115,6 @@ class RunState(keras.callbacks.Callback):
     def on_train_batch_end(self, batch, logs=None):
         self.step += 1
         self.check_loss("loss", logs.get("loss", 0.0))  # the mean since the epoch's start: one batch is enough
-        if self.saves_now():  # on all workers, of whom one saves
-            self.check_weights()
 
     def on_epoch_end(self, epoch, logs=None):
         self.check_weights()
@@ -144,7 +142,11 @@ class RunState(keras.callbacks.Callback):
 
 
 class Saver(keras.callbacks.Callback):
-    """Saves checkpoints. It comes after the log, so that after a kill no row of metrics.csv is missing."""
+    """Saves checkpoints, on all workers, of whom one writes; weights that are not finite stop the run instead.
+
+    It comes after the log, so that after a kill no row of metrics.csv is missing, and after the user's callbacks,
+    which may change weights.
+    """
 
     def __init__(self, state):
         super().__init__()
@@ -152,7 +154,9 @@ class Saver(keras.callbacks.Callback):
 
     def on_train_batch_end(self, batch, logs=None):
         if self.state.saves_now():
+            self.state.check_weights()
             self.state.save()
 
     def on_epoch_end(self, epoch, logs=None):
+        self.state.check_weights()
         self.state.save()

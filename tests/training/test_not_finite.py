@@ -11,7 +11,7 @@ import tensorflow as tf
 import lm_keras as lk
 from lm_keras.cli import main
 from lm_keras.errors import InputError
-from lm_keras.files import read_tensors
+from lm_keras.files import read_tensors, write_tensors
 from lm_keras.training import fitting
 from lm_keras.training.checkpoint import NAME
 from lm_keras.training.run_log import read_rows
@@ -97,21 +97,22 @@ def test_without_a_folder_it_stops_too():
         lk.fit(small(), (X, Y), config=lk.TrainingConfig(**HUGE))
 
 
-def test_data_that_are_not_finite_are_named_at_the_first_step():
+def test_weights_that_are_not_finite_are_named_at_the_first_step():
     inputs = keras.Input((2,))
-    model = keras.Model(inputs, keras.layers.Dense(1)(inputs))
-    x = np.full((8, 2), np.nan, "float32")
+    model = keras.Model(
+        inputs, keras.layers.Dense(1, kernel_initializer=keras.initializers.Constant(math.nan))(inputs)
+    )
     with pytest.raises(InputError, match="loss is nan at step 1 .*weights and data without values"):
-        lk.fit(model, (x, np.zeros(8)), config=lk.TrainingConfig(**QUICK))
+        lk.fit(model, (np.ones((8, 2), "float32"), np.zeros(8)), config=lk.TrainingConfig(**QUICK))
 
 
 def test_a_validation_loss_that_is_not_finite_stops(tmp_path):
     inputs = keras.Input((2,))
-    model = keras.Model(inputs, keras.layers.Dense(1)(inputs))
+    model = keras.Model(inputs, keras.layers.Dense(1, kernel_initializer="ones")(inputs))
     x, y = np.ones((8, 2), "float32"), np.zeros(8, "float32")
     config = lk.TrainingConfig(output_dir=tmp_path, checkpoint_steps=1, early_stopping_patience=3, **QUICK)
-    with pytest.raises(InputError, match=r"the validation loss is nan at step 2 \(epoch 1\)"):
-        lk.fit(model, (x, y), (x, y * np.nan), config)
+    with pytest.raises(InputError, match=r"the validation loss is inf at step 2 \(epoch 1\)"):
+        lk.fit(model, (x, y), (x * np.float32(3e38), y), config)
     assert finite(tmp_path)[0]["step"] == 1
 
 
@@ -130,6 +131,32 @@ def test_weights_are_looked_at_before_each_checkpoint(value, strategy, tmp_path,
     whole = lk.TrainingConfig(**{**vars(config), "output_dir": tmp_path / "copy", "resume": True})
     history = lk.fit(small(), (X, Y), (X, Y), whole).history  # what was kept is gone on with
     assert len(history["loss"]) == 3 and np.isfinite(history["val_loss"]).all()
+
+
+@pytest.mark.parametrize("strategy", [None, "multi_worker"])
+def test_weights_that_a_callback_has_spoiled_are_not_saved(strategy, tmp_path, monkeypatch):
+    """It comes after the look at the weights of the epoch, and before the checkpoint."""
+    monkeypatch.setattr(fitting, "multi_worker", lambda: Workers(tf.distribute.get_strategy(), 0, 1))
+    spoil = Spoil(1)
+    spoil.on_epoch_end = lambda epoch, logs=None: Spoil.on_train_batch_end(spoil, 0)
+    spoil.on_train_batch_end = lambda batch, logs=None: None
+    config = lk.TrainingConfig(output_dir=tmp_path, epochs=2, **QUICK)
+    with pytest.raises(InputError, match="embeddings holds values that are not finite .* of step 3 is kept"):
+        lk.fit(small(), (X, Y), config=config, callbacks=[spoil], strategy=strategy)
+    assert finite(tmp_path)[0]["step"] == 3
+
+
+@pytest.mark.parametrize("epochs", [1, 2])
+def test_a_checkpoint_of_weights_that_are_none_is_not_gone_on_with(epochs, tmp_path):
+    config = lk.TrainingConfig(output_dir=tmp_path, epochs=1, **QUICK)
+    lk.fit(small(), (X, Y), config=config)
+    tensors, progress = read_tensors(tmp_path / NAME)
+    write_tensors(tmp_path / NAME, tensors | {"model/0000": tensors["model/0000"] * np.nan}, progress)
+    model, whole = small(), lk.TrainingConfig(**{**vars(config), "epochs": epochs, "resume": True})
+    before = model.get_weights()
+    with pytest.raises(InputError, match="holds NaN: the training had diverged; start again with a smaller learning"):
+        lk.fit(model, (X, Y), config=whole)
+    assert all(np.array_equal(a, b) for a, b in zip(model.get_weights(), before, strict=True))
 
 
 def test_a_mask_of_infinities_is_no_fault():

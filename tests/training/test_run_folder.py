@@ -183,6 +183,65 @@ def test_a_save_that_is_cut_off_leaves_no_mixture(replaced, tmp_path, monkeypatc
     assert len(list(tmp_path.iterdir())) == 3
 
 
+# === What a save would spoil ===
+def spoiled(model):
+    model.set_weights([np.full_like(weight, np.nan) for weight in model.get_weights()])
+
+
+def classifier():
+    model = lk.models.build_cnn_classifier(9, num_classes=2, embedding_dim=4, num_filters=3, kernel_sizes=(2,))
+    return lk.tasks.TextClassifier(model, TOKENIZER, ["x", "y"])
+
+
+SAVES = {
+    "language model": (lambda: lk.LanguageModel(small(), TOKENIZER), lambda lm, folder: lm.save(folder)),
+    "pretrained": (lambda: lk.LanguageModel(gpt2(), None), lk.models.save_pretrained),
+    "task": (classifier, lk.tasks.save),
+}
+
+
+@pytest.mark.parametrize("kind", SAVES)
+def test_weights_that_no_load_would_take_replace_nothing(kind, tmp_path):
+    make, save = SAVES[kind]
+    saved = make()
+    save(saved, tmp_path)
+    before = contents(tmp_path)
+    spoiled(saved.model)
+    with pytest.raises(InputError, match="holds NaN or infinity; .* nothing was written"):
+        save(saved, tmp_path)
+    assert contents(tmp_path) == before
+
+
+@pytest.mark.parametrize(
+    ("there", "kind"),
+    [
+        ("task", "language model"),
+        ("task", "pretrained"),
+        ("language model", "task"),
+        ("language model", "pretrained"),
+    ],
+)
+def test_a_folder_of_another_kind_is_not_saved_into(there, kind, tmp_path):
+    """It would hold both, of which one can be loaded."""
+    make, save = SAVES[there]
+    save(make(), tmp_path)
+    before = contents(tmp_path)
+    make, save = SAVES[kind]
+    with pytest.raises(InputError, match=r"is a saved (text|language) model.*; give another folder"):
+        save(make(), tmp_path)
+    assert contents(tmp_path) == before
+
+
+def test_what_is_told_of_a_run_is_of_its_weights(tmp_path):
+    lm = lk.LanguageModel(small(), TOKENIZER)
+    lm.save(tmp_path)
+    write_json(tmp_path / "result.json", {"validation": {"perplexity": 2.0}})
+    lm.save(tmp_path)
+    assert train_command.told_by(tmp_path)["metrics"] == {"validation": {"perplexity": 2.0}}
+    lk.LanguageModel(small(1), TOKENIZER).save(tmp_path)
+    assert "metrics" not in train_command.told_by(tmp_path)
+
+
 # === A run for the command line ===
 def printed(capsys, *arguments):
     capsys.readouterr()
@@ -274,8 +333,42 @@ def test_a_tokenizer_that_does_not_fit_is_refused_before_anything_is_written(tmp
     assert not (tmp_path / "run").exists()
 
 
+def test_a_run_that_goes_on_without_its_tokenizer_ends_as_a_run(tmp_path):
+    fit(small(), tmp_path, tokenizer=TOKENIZER)
+    model = small()
+    fit(model, tmp_path, resume=True, epochs=3)
+    assert lk.LanguageModel.load(tmp_path).score("a b") == lk.LanguageModel(model, TOKENIZER).score("a b")
+
+
 def test_a_home_folder_is_expanded(tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.chdir(tmp_path)
     fit(small(), "~/run")
-    assert os.listdir(tmp_path) == ["run"]  # noqa: PTH208
+    loads = (lk.LanguageModel.load, lambda folder: lk.models.load_pretrained(folder, tokenizer=False), lk.tasks.load)
+    for (kind, (make, save)), load in zip(SAVES.items(), loads, strict=True):
+        save(make(), f"~/{kind}")
+        load(f"~/{kind}")
+    small().save(tmp_path / "model.keras")
+    lk.models.load_model("~/model.keras")
+    assert {*os.listdir(tmp_path)} == {"run", "model.keras", *SAVES}  # noqa: PTH208
+
+
+@pytest.mark.parametrize("path", ["x" * 300, "a\0b", 5, None], ids=("long", "NUL", "number", "None"))
+def test_what_is_no_path_is_one_line(path, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for load in (lk.LanguageModel.load, lk.models.load_pretrained, lk.tasks.load, lk.models.load_model):
+        with pytest.raises(InputError):
+            load(path)
+    for make, save in SAVES.values():
+        with pytest.raises(InputError):
+            save(make(), path)
+    if path is not None:
+        with pytest.raises(InputError):
+            fit(small(), path)
+    assert contents(tmp_path) == {}
+
+
+def test_what_is_no_tokenizer_is_one_line(tmp_path):
+    for wrong in ("char", tmp_path, lk.LanguageModel(small(), TOKENIZER)):
+        with pytest.raises(InputError, match=r"tokenizer is .*; give one of lm_keras.text"):
+            fit(small(), tmp_path, tokenizer=wrong)

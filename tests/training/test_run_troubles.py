@@ -17,6 +17,7 @@ import pytest
 import lm_keras as lk
 from lm_keras.cli import main
 from lm_keras.errors import InputError, WriteError
+from lm_keras.files import read_tensors, write_tensors
 from lm_keras.quiet import on_terminal, tell
 from lm_keras.training.checkpoint import NAME
 from lm_keras.training.run_log import RunLog, read_rows
@@ -114,6 +115,25 @@ def test_a_saved_model_stays_when_there_is_no_room_for_another(tmp_path):
     assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
 
 
+def test_a_text_model_stays_when_there_is_no_room_for_another(tmp_path):
+    words = lk.text.WordTokenizer.train(["a b c d e f g"], vocab_size=9, language=None)
+    model = lk.models.build_cnn_classifier(9, num_classes=2, embedding_dim=4, num_filters=3, kernel_sizes=(2,))
+    saved = lk.tasks.TextClassifier(model, words, ["x", "y"])
+    lk.tasks.save(saved, tmp_path)
+    (tmp_path / ".save-abc.tmp").mkdir()  # of a kill
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    for size in (100, 600):
+        with full(size), pytest.raises(WriteError, match="cannot be written"):
+            lk.tasks.save(saved, tmp_path)
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
+    assert not list(tmp_path.glob(".*"))
+    (tmp_path / "tokenizer" / "tokenizer.json").unlink()
+    (tmp_path / "tokenizer").rmdir()
+    (tmp_path / "tokenizer").write_text("mine")
+    with pytest.raises(WriteError, match=r"cannot be written \(File exists\)"):
+        lk.tasks.save(saved, tmp_path)
+
+
 def test_the_command_line_says_so_in_one_line(text, tmp_path, capsys):
     with full(1200):
         assert main(train(text, tmp_path / "run", "--checkpoint-steps", "1")) == 2
@@ -158,6 +178,15 @@ def test_a_train_whose_output_is_closed_ends_well(text, tmp_path, warm_python):
     lk.LanguageModel.load(tmp_path / "piped")
 
 
+def test_a_line_that_nobody_reads_changes_no_exit_code(monkeypatch):
+    for error in (BrokenPipeError(32, "Broken pipe"), OSError(28, "No space left")):
+        monkeypatch.setattr(sys, "stderr", Gone(error))
+        assert main(["score", "none", "--text", "x"]) == 2
+        with pytest.raises(SystemExit) as told:
+            main(["nothing"])
+        assert told.value.code == 2
+
+
 def test_streams_that_are_closed_from_the_start_are_no_trouble(tmp_path):
     """Files that are opened later must not get their numbers: what is printed would end in them."""
     script = "import os; from lm_keras.cli import main; code = main(['score', 'none', '--text', 'x']); "
@@ -194,6 +223,7 @@ DAMAGED = {
     "words": b"step,epoch,loss,learning_rate\ntwo,1,high,1e-3\n4,1,2.4,1e-3\n",
     "not finite": b"step,epoch,loss,learning_rate\n2,1,nan,1e-3\n4,1,inf,1e-3\n6,2,2.4,1e-3\n",
     "no step": b"epoch,loss\n1,2.5\n",
+    "large number": b"step,epoch,loss\n" + b"9" * 400 + b",1,2.5\n2,1,2.5\n",
     "long number": b"step,epoch,loss\n" + b"9" * 5000 + b",1,2.5\n2,1,2.5\n",
     "UTF-16": "step,epoch,loss\n2,1,2.5\n".encode("utf-16"),
 }
@@ -209,6 +239,16 @@ def test_a_run_with_a_damaged_table_goes_on(half, undisturbed, capsys):
     assert len(rows) == len(expected) == 2
     for row, other in zip(rows, expected, strict=True):
         assert row == pytest.approx(other, rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    "changed", [{"step": 10**400}, {"step": True}, {"best_loss": 10**400}, {"logged": [10**400, 1]}]
+)
+def test_a_place_in_the_run_that_is_none_is_one_line(changed, half):
+    tensors, progress = read_tensors(half / NAME)
+    write_tensors(half / NAME, tensors, progress | changed)
+    with pytest.raises(InputError, match="its place in the run is none"):
+        fit(half, resume=True)
 
 
 def taken_over(folder, content):

@@ -3,13 +3,12 @@
 import contextlib
 import math
 import warnings
-from pathlib import Path
 
 import numpy as np
 
 import lm_keras.models
 from lm_keras.errors import InputError, damaged
-from lm_keras.files import read_json
+from lm_keras.files import path_of, read_json
 from lm_keras.models.causal_lm import CausalLM
 from lm_keras.models.limits import check_arguments, weights_within
 from lm_keras.models.parts import check_sizes
@@ -35,7 +34,7 @@ def load_pretrained(path, *, tokenizer=True, dropout=None):
     the same ids; None where there is none or with `tokenizer=False`. `dropout` is for further training, None: the
     checkpoint's own. Raises InputError when something is missing, damaged, or not built here.
     """
-    path = Path(path)
+    path = path_of(path)
     with damaged(path):
         checkpoint, read_tokenizer = (_open_folder if path.is_dir() else _open_file)(path)
     family = _family(checkpoint)

@@ -1,16 +1,16 @@
 """Writing a checkpoint that transformers reads."""
 
-from pathlib import Path
-
 from lm_keras.errors import InputError
-from lm_keras.files import claimed, write_json
+from lm_keras.files import claimed, path_of, write_json
 from lm_keras.models.built import BuiltModel
 from lm_keras.models.lora import without_lora
+from lm_keras.models.parts import check_savable
 from lm_keras.models.pretrained import tensors
 from lm_keras.models.pretrained.loading import CONFIG, FAMILIES
 from lm_keras.models.pretrained.tokenizer_writing import save_tokenizer
 from lm_keras.models.pretrained.weights import saved_tensors
 from lm_keras.models.quantized import quantization_of
+from lm_keras.saved_kinds import check_place
 
 
 def save_pretrained(model, folder):
@@ -19,7 +19,8 @@ def save_pretrained(model, folder):
     `model`: a LanguageModel, or a model of `build_gpt2`, `build_llama` or `build_bert`; its tokenizer is
     `model.tokenizer`, if it has one. Llamas with qkv_bias are written as Qwen2, LoRA adapters are merged.
     Both `load_pretrained` and transformers' AutoModel read the folder. Raises InputError for another model or a
-    quantized one, and for a tokenizer of words or characters.
+    quantized one, for weights that are not finite, for a tokenizer of words or characters and for a folder that
+    `LanguageModel.save` or `lm_keras.tasks.save` wrote.
     """
     tokenizer = getattr(model, "tokenizer", None)
     model = model if isinstance(model, BuiltModel) else getattr(model, "model", None)
@@ -30,8 +31,10 @@ def save_pretrained(model, folder):
         raise InputError(f"a model of {builder or 'another library'} has no such form; known are those of {known}")
     if quantization_of(model):
         raise InputError(f"{model.name} is quantized, which transformers does not read; save the float model")
-    model, folder = without_lora(model), Path(folder)
+    model, folder = without_lora(model), path_of(folder)
+    check_savable(model)
     with claimed(folder):
+        check_place(folder, ("task", "export", "language model", "unfinished train", "unfinished fit"))
         config = family.config(model.recipe.arguments) | {"torch_dtype": "float32"}
         if tokenizer is not None:
             save_tokenizer(tokenizer, folder)
