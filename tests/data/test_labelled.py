@@ -137,6 +137,22 @@ def test_bad_input_is_an_input_error(tokenizer, texts, labels, size, says):
     assert "\n" not in str(error.value)
 
 
+def test_texts_that_have_their_labels_with_them(tokenizer):
+    texts = lk.data.LabelledTexts(TEXTS, np.array(LABELS, "int32"), ())
+    given, beside = (
+        labelled(texts, tokenizer=tokenizer, shuffle=False),
+        labelled(TEXTS, LABELS, tokenizer, 32, None, False),
+    )
+    for a, b in zip(batches(given), batches(beside), strict=True):
+        assert np.array_equal(a[0], b[0]) and np.array_equal(a[1], b[1])
+    with pytest.raises(InputError, match="have labels already"):
+        labelled(texts, tokenizer, 2)
+    with pytest.raises(InputError, match="needs a tokenizer"):
+        labelled(texts)
+    with pytest.raises(InputError, match="needs labels"):
+        labelled(TEXTS, tokenizer=tokenizer)
+
+
 def test_a_tokenizer_without_padding_is_an_input_error():
     tokenizer = lk.text.BPETokenizer.train(TEXTS, vocab_size=260)
     with pytest.raises(InputError, match="BPETokenizer has no padding token"):
