@@ -62,10 +62,8 @@ class WordCutter:
     """
 
     def __init__(self, user_words):
-        import jieba
-
         self.user_words = {}
-        self._jieba = tokenizer = jieba.Tokenizer()
+        self._jieba = tokenizer = load_jieba().Tokenizer()
         dictionary, tokenizer.total = _dictionary()
         tokenizer.FREQ, tokenizer.initialized = dict(dictionary), True
         for word, frequency in user_words.items():

@@ -158,6 +158,14 @@ def test_what_was_done_to_the_shared_jieba_is_saved_and_later_changes_nothing(tm
     assert loaded(tokenizer, tmp_path) == tokenizer.encode(CLOUD)
 
 
+def test_a_saved_tokenizer_without_jieba_is_one_line(tmp_path, monkeypatch):
+    pytest.importorskip("jieba")
+    WordTokenizer.train(["好"], language="zh").save(tmp_path)
+    monkeypatch.setitem(sys.modules, "jieba", None)
+    with pytest.raises(InputError, match="language 'zh' needs jieba"):
+        load_tokenizer(tmp_path).encode("好")
+
+
 def test_words_that_jieba_finds_itself_may_be_taken_away(tmp_path, shared_jieba):
     """The hidden Markov model finds a word that no dictionary has."""
     text = "他来到了网易杭研大厦。"
