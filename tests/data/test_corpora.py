@@ -183,7 +183,7 @@ def test_errors_say_what_to_do(monkeypatch):
 def test_importing_the_package_loads_neither_tensorflow_nor_gensim():
     """TextDataset is a tf.data.Dataset."""
     code = (
-        "import sys, lm_keras; names = [getattr(lm_keras.data, n) for n in lm_keras.data.__all__ if n != 'TextDataset'];"
+        "import sys, lm_keras.data as data; names = [getattr(data, n) for n in data.__all__ if n != 'TextDataset'];"
         "print([m for m in ('tensorflow', 'gensim', 'urllib.request') if m in sys.modules])"
     )
     root = Path(lk.__file__).parents[1]
