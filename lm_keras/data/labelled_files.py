@@ -12,6 +12,7 @@ import numpy as np
 
 from lm_keras.data.files import as_path, check_encoding, check_file, decoded_blocks, plain_name
 from lm_keras.errors import InputError
+from lm_keras.text import codepoints
 
 DELIMITERS = {".csv": ",", ".tsv": "\t", ".tab": "\t"}
 JSON_LINES = (".jsonl", ".ndjson")
@@ -60,8 +61,9 @@ def read_labelled(
     one. The delimiter is the suffix's and never guessed. JSON lines: an object a line. JSON: a list of objects.
 
     Names as labels become numbers, each the place in `classes`: those that the file holds, sorted by code point, or
-    those of the argument. Spaces around a name are no part of it. Labels that are all whole
-    numbers stay what they are; so do other numbers, as floats. In JSON a string is a name, true and false are too.
+    those of the argument. Spaces around a name are no part of it. Labels that are all whole numbers stay what they
+    are; so do other numbers, as floats. In JSON a string is a name, true and false are too; half a surrogate pair,
+    which UTF-8 cannot hold, becomes U+FFFD.
 
     Args:
         path: The file.
@@ -222,7 +224,8 @@ def _objects(path, columns, encoding, suffix):
                 raise InputError(
                     f"{path}, {place}: no {column!r}; it has {', '.join(map(_shown, record)) or 'nothing'}"
                 )
-        yield place, record[columns[0]], record[columns[1]]
+        values = (record[column] for column in columns)
+        yield place, *(codepoints.valid(value) if isinstance(value, str) else value for value in values)
 
 
 def _parsed(path, text, place):

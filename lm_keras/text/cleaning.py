@@ -51,6 +51,8 @@ _ALONE = _names("dd dt li p td th tr")  # seen without their end tags, when they
 # A whole page, of HTML or XML: what it begins with, comments aside.
 _PAGE = re.compile(r"\s*(?:<!--(?:(?!-->).)*-->\s*)*<(?:!doctype\b|\?xml\b|html[\s>])", re.IGNORECASE | re.DOTALL)
 _XHTML = re.compile(r"<html[\s>]", re.IGNORECASE)
+_DOCTYPE = re.compile("<!doctype", re.IGNORECASE)
+_SUBSET = re.compile(r"[^<>\[]*\[(?:[^\"'\]]|\"[^\"]*\"|'[^']*')*+\]\s*(?=>)")  # of XML: [<!ENTITY name "value">]
 _CDATA = re.compile(r"<!\[CDATA\[|\]\]>")
 # A tag's name, the rest up to ">" or the next "<", and ">".
 _TAG = re.compile(r"<(/?)([a-zA-Z][a-zA-Z0-9-]*)(?=[\s/>])([^<>]*)(>?)")
@@ -192,6 +194,9 @@ def _read(text):
 
     page = _Page(text.lstrip().startswith("<?xml") and not _XHTML.search(text))
     parser = etree.HTMLParser(target=page, huge_tree=True)  # deep nesting is no error
+    doctype = _DOCTYPE.search(text)
+    if doctype and (subset := _SUBSET.match(text, doctype.end())):
+        text = text[: doctype.end()] + text[subset.end() :]
     parser.feed(_shallow(_CDATA.sub("", text), page.xml).replace("&", "&amp;") + f"<{_END}>")
     return parser.close().replace(f"<{_END}>", "")  # it is text after a <plaintext>, or a <textarea> without its end
 

@@ -107,6 +107,12 @@ def test_numbers_and_names_of_json(tmp_path):
         assert (found.labels.tolist(), found.classes) == (expected, classes)
 
 
+def test_what_no_utf8_can_hold_is_marked(tmp_path):
+    lines = ['{"text": "a \\ud800", "label": "\\udfff"}', '{"text": "\\ud83d\\ude00", "label": "y"}']
+    path = write(tmp_path / "a.jsonl", "\n".join(lines))
+    assert read_labelled(path).texts == ["a \ufffd", "\U0001f600"] and read_labelled(path).classes == ("y", "\ufffd")
+
+
 def test_numbers_may_be_names_when_classes_are_given(tmp_path):
     path = write(tmp_path / "a.csv", "text,label\na,5\nb,1\n")
     assert read_labelled(path, classes=("1", "3", "5")).labels.tolist() == [2, 0]
