@@ -1,5 +1,6 @@
 """Texts with labels to the (x, y) batches that a classifier or a regression trains on."""
 
+import os
 from collections.abc import Iterable
 from itertools import chain
 from typing import TYPE_CHECKING, Any
@@ -51,6 +52,8 @@ def labelled(
         if labels is not None:
             raise InputError("these texts have labels already; give labelled(texts, tokenizer=..., batch_size=...)")
         texts, labels = texts.texts, texts.labels
+    if isinstance(texts, (str, bytes, os.PathLike)):  # whose characters would be taken for texts
+        raise InputError("texts are a list of strings, got one; of a file read them by lk.data.read_labelled(path)")
     if labels is None or tokenizer is None:
         raise InputError(f"labelled needs {'labels' if labels is None else 'a tokenizer'}; give one for the texts")
     for name, size in {"batch_size": batch_size, "max_length": 1 if max_length is None else max_length}.items():

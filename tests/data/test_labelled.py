@@ -1,6 +1,7 @@
 """Texts and labels to batches: nothing lost, nothing mixed up, the same order for the same seed."""
 
 import itertools
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -147,6 +148,9 @@ def test_texts_that_have_their_labels_with_them(tokenizer):
         assert np.array_equal(a[0], b[0]) and np.array_equal(a[1], b[1])
     with pytest.raises(InputError, match="have labels already"):
         labelled(texts, tokenizer, 2)
+    for one in ("abc", "train.csv", Path("train.csv")):
+        with pytest.raises(InputError, match=r"a list of strings, got one; .* lk.data.read_labelled\(path\)"):
+            labelled(one, [0] * len(str(one)), tokenizer, 2)
     with pytest.raises(InputError, match="needs a tokenizer"):
         labelled(texts)
     with pytest.raises(InputError, match="needs labels"):
