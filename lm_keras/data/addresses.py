@@ -119,7 +119,7 @@ def check_address(url):
             return parts.scheme, parts.hostname, parts.port or _PORTS[parts.scheme]
     except ValueError:  # a port that is no number, half an IPv6 address, a label of 64 letters
         pass
-    raise InputError(f"{url!r} is not an http or https address")
+    raise InputError(f"{url!r:.300} is not an http or https address")
 
 
 def redirected(url, location):
@@ -139,9 +139,9 @@ def redirected(url, location):
         return target
     scheme, host, port = new
     if (scheme, port) != ("https", _PORTS["https"]):
-        raise InputError(f"the server sends us on to {target!r}; only https is followed to another place")
+        raise InputError(f"the server sends us on to {target!r:.300}; only https is followed to another place")
     if _private(host) and not _private(old[1]):
-        raise InputError(f"the server sends us on to {target!r}, a private address")
+        raise InputError(f"the server sends us on to {target!r:.300}, a private address")
     return target
 
 

@@ -11,7 +11,7 @@ import zlib
 from pathlib import Path
 from urllib.parse import quote
 
-from lm_keras.data.archives import unpack
+from lm_keras.data.archives import MAX_SIZE, unpack
 from lm_keras.data.corpus import part
 from lm_keras.data.corpus_table import CORPORA
 from lm_keras.data.wiki import DUMP, gensim_file, wiki_paragraphs
@@ -159,13 +159,16 @@ def _download(corpus, folder):
 def _content(file, corpus):
     """The bytes of one file, after a look at its sha256."""
     path = _locate(corpus, file)
+    data = bytearray()
     again = f"run lm-keras data fetch {corpus.name}" if corpus.url else f"get it again from {corpus.source}"
     try:
-        data = path.read_bytes()
-        if path.name != file:
-            data = gzip.decompress(data)
+        with path.open("rb") if path.name == file else gzip.open(path) as stream:
+            while len(data) <= MAX_SIZE and (block := stream.read(2**20)):
+                data += block
     except (OSError, EOFError, zlib.error) as error:
         raise InputError(f"{path}: cannot be read ({error}); delete it and {again}") from error
+    if len(data) > MAX_SIZE:
+        raise InputError(f"{path}: more than {MAX_SIZE:,} bytes, so not {corpus.name}; delete it and {again}")
     expected, found = corpus.sha256[file], hashlib.sha256(data).hexdigest()
     if found != expected:
         raise InputError(

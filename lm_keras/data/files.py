@@ -153,7 +153,8 @@ def check_file(path):
         if not path.exists():
             raise InputError(f"{path}: no such file or folder; check the path")
         if not path.is_file():
-            raise InputError(f"{path}: neither a file nor a folder; give a text file or a folder of them")
+            kind = "a folder" if path.is_dir() else "neither a file nor a folder"
+            raise InputError(f"{path}: {kind}, where a file is expected; check the path")
     except OSError as error:
         raise _unreadable(path, error) from error
 

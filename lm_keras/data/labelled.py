@@ -1,27 +1,61 @@
 """Texts with labels to the (x, y) batches that a classifier or a regression trains on."""
 
+import os
+from collections.abc import Iterable
 from itertools import chain
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from lm_keras.data.labelled_files import LabelledTexts
 from lm_keras.data.order import shuffled_batches
 from lm_keras.errors import InputError
 
+if TYPE_CHECKING:
+    from lm_keras.data.text_dataset import TextDataset
 
-def labelled(texts, labels, tokenizer, batch_size, max_length=None, shuffle=True, seed=0):
+
+def labelled(
+    texts: Iterable[str | tuple[str, str]] | LabelledTexts,
+    labels: Iterable[float] | None = None,
+    tokenizer: Any = None,
+    batch_size: int = 32,
+    max_length: int | None = None,
+    shuffle: bool = True,
+    seed: int = 0,
+) -> "TextDataset":
     """Returns a `TextDataset` of `x, y`: token ids int32 [B, T] filled up with `tokenizer.pad_id`, and labels [B].
 
     T is the longest of the batch; with `max_length` every batch is that wide and longer texts are cut. Whole
     numbers are classes, int32; others are values for a regression, float32.
     A tokenizer for encoders (one with `encode_pair`: WordPiece) gives x as {"token_ids", "segment_ids",
     "padding_mask"}, int32 [B, T] each, with its marks; there a text may be a pair (first, second).
-    `shuffle`: a new order every iteration, which `seed` and the number of the iteration decide.
-    Raises InputError for no text, labels of another number, or sizes below 1.
+
+    Args:
+        texts: Strings (or pairs), or what `read_labelled` returns, which has its labels with it:
+            `labelled(train, tokenizer=tokenizer)`.
+        labels: A number for each text.
+        tokenizer: A tokenizer with a padding token.
+        batch_size: Texts of a batch.
+        max_length: Ids of a text.
+        shuffle: A new order every iteration, which `seed` and the number of the iteration decide.
+        seed: Of that order.
+
+    Raises:
+        InputError: For no text, labels of another number, or sizes below 1.
     """
     import tensorflow as tf
 
     from lm_keras.data.text_dataset import TextDataset
 
+    if isinstance(texts, LabelledTexts):
+        if labels is not None:
+            raise InputError("these texts have labels already; give labelled(texts, tokenizer=..., batch_size=...)")
+        texts, labels = texts.texts, texts.labels
+    if isinstance(texts, (str, bytes, os.PathLike)):  # whose characters would be taken for texts
+        raise InputError("texts are a list of strings, got one; of a file read them by lk.data.read_labelled(path)")
+    if labels is None or tokenizer is None:
+        raise InputError(f"labelled needs {'labels' if labels is None else 'a tokenizer'}; give one for the texts")
     for name, size in {"batch_size": batch_size, "max_length": 1 if max_length is None else max_length}.items():
         if not isinstance(size, (int, np.integer)) or isinstance(size, bool) or size < 1:
             raise InputError(f"{name} must be a whole number of at least 1, got {size!r}")

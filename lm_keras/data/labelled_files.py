@@ -4,6 +4,7 @@ import csv
 import json
 import re
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -11,12 +12,14 @@ import numpy as np
 
 from lm_keras.data.files import as_path, check_encoding, check_file, decoded_blocks, plain_name
 from lm_keras.errors import InputError
+from lm_keras.text import codepoints
 
 DELIMITERS = {".csv": ",", ".tsv": "\t", ".tab": "\t"}
 JSON_LINES = (".jsonl", ".ndjson")
 LONGEST_FIELD = 1 << 27  # characters; csv's own limit of 131,072 is less than a book
-_INTEGER = re.compile(r"[+-]?(?:0|[1-9][0-9]{0,9})")  # "007" is a name
+_INTEGER = re.compile(r"[+-]?(?:0|[1-9][0-9]{0,99})")  # "007" is a name
 _FLOAT = re.compile(r"[+-]?(?:(?:0|[1-9][0-9]*)(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]{1,3})?")
+_NO_NUMBER = re.compile(r"[+-]?(?:nan|inf|infinity)", re.IGNORECASE)  # what programs write among floats
 
 
 class LabelledTexts(NamedTuple):
@@ -47,7 +50,7 @@ def read_labelled(
     text: str | int = "text",
     label: str | int = "label",
     *,
-    classes: list[str] | tuple[str, ...] | None = None,
+    classes: Sequence[str] | None = None,
     encoding: str = "utf-8",
     delimiter: str | None = None,
     quotes: bool = True,
@@ -58,15 +61,17 @@ def read_labelled(
     one. The delimiter is the suffix's and never guessed. JSON lines: an object a line. JSON: a list of objects.
 
     Names as labels become numbers, each the place in `classes`: those that the file holds, sorted by code point, or
-    those of the argument. Spaces around a name are no part of it. Labels that are all whole
-    numbers stay what they are; so do other numbers, as floats. In JSON a string is a name, true and false are too.
+    those of the argument. Spaces around a name are no part of it. Labels that are all whole numbers stay what they
+    are; so do other numbers, as floats. In JSON a string is a name, true and false are too; half a surrogate pair,
+    which UTF-8 cannot hold, becomes U+FFFD.
 
     Args:
         path: The file.
         text: Name of the column (or key) with the texts. A whole number, for a file without a line of names: the
             place of the column, from 0 on.
         label: The same for the labels.
-        classes: All names, in the order of their numbers. For a test set: `classes` of the training set.
+        classes: List or tuple of all names, in the order of their numbers. For a test set: `classes` of the training
+            set, which is () where its labels are numbers: then these must be numbers, too.
         encoding: Name of a Python text encoding, as in `read_texts`.
         delimiter: One character between two columns, for another suffix or a CSV with ";".
         quotes: False: a double quote is a character like any other (many TSV files).
@@ -83,14 +88,13 @@ def read_labelled(
     ```python
     train = lk.data.read_labelled("train.csv", text="review", label="sentiment")
     test = lk.data.read_labelled("test.csv", text="review", label="sentiment", classes=train.classes)
-    batches = lk.data.labelled(train.texts, train.labels, tokenizer, batch_size=32)
+    batches = lk.data.labelled(train, tokenizer=tokenizer, batch_size=32)
     ```
     """
     path, columns = as_path(path), (text, label)
     check_encoding(encoding)
     check_file(path)
-    if isinstance(classes, str) or (classes and len(set(classes)) < len(classes)):
-        raise InputError(f"classes are different names, got {_shown(classes)}")
+    classes = _checked_classes(classes)
     if text == label or not (_are(columns, str) or _are(columns, int)):
         raise InputError(f"text and label are names of two columns, or places from 0 on, got {text!r} and {label!r}")
     suffix = Path(plain_name(path)).suffix
@@ -115,11 +119,27 @@ def read_labelled(
     numbers = labels
     if isinstance(labels[0], str):
         numbers = _parsed_numbers(labels) if is_table and not classes else None
+        if numbers is None and classes != ():
+            return LabelledTexts(texts, *_ids(path, places, labels, classes))
         if numbers is None:
-            return LabelledTexts(texts, *_ids(path, places, labels, classes or None))
+            at = next(at for at, name in enumerate(labels) if not (is_table and _FLOAT.fullmatch(name)))
+            raise InputError(
+                f"{path}, {places[at]}: the label {_shown(labels[at])} is a name; give numbers, or names as classes"
+            )
     elif classes:
         raise InputError(f"{path}: its labels are numbers, such as {labels[0]}; leave classes out")
     return LabelledTexts(texts, _numbers(path, places, numbers), ())
+
+
+def _checked_classes(classes):
+    """The classes as a tuple, or None. A set has no order, so that its names would have other numbers each time."""
+    if classes is None:
+        return None
+    found = classes.tolist() if isinstance(classes, np.ndarray) else classes
+    names = isinstance(found, (list, tuple)) and all(isinstance(name, str) for name in found)
+    if not names or len(set(found)) < len(found):
+        raise InputError(f"classes are a list of different names, got {_shown(classes)}")
+    return tuple(found)
 
 
 def _are(columns, kind):
@@ -204,7 +224,8 @@ def _objects(path, columns, encoding, suffix):
                 raise InputError(
                     f"{path}, {place}: no {column!r}; it has {', '.join(map(_shown, record)) or 'nothing'}"
                 )
-        yield place, record[columns[0]], record[columns[1]]
+        values = (record[column] for column in columns)
+        yield place, *(codepoints.valid(value) if isinstance(value, str) else value for value in values)
 
 
 def _parsed(path, text, place):
@@ -231,26 +252,27 @@ def _lines(path, encoding):
 # === Labels ===
 def _numbers(path, places, labels):
     """The labels as an int32 or float32 array, `places` says where each stands."""
-    array = np.asarray(labels, "float64")
     whole = all(isinstance(label, int) for label in labels)
-    wrong = ~np.isfinite(array) | (whole & (np.abs(array) >= 2**31))
-    if wrong.any():
-        at = int(wrong.argmax())
-        raise InputError(f"{path}, {places[at]}: the label {_shown(labels[at])} is no number of 32 bits")
-    return array.astype("int32" if whole else "float32")
+    largest = 2**31 - 1 if whole else float(np.finfo("float32").max)
+    for place, label in zip(places, labels, strict=True):
+        if not abs(label) <= largest:  # nan too
+            raise InputError(f"{path}, {place}: the label {_shown(label)} is no number of 32 bits")
+    return np.asarray(labels, "int32" if whole else "float32")
 
 
 def _parsed_numbers(names):
     """The numbers that all names of a table are, or None."""
-    for pattern, kind in ((_INTEGER, int), (_FLOAT, float)):
-        if all(map(pattern.fullmatch, names)):
-            return [kind(name) for name in names]
-    return None
+    if all(map(_INTEGER.fullmatch, names)):
+        return [int(name) for name in names]
+    others = [name for name in names if not _FLOAT.fullmatch(name)]
+    if len(others) == len(names) or not all(map(_NO_NUMBER.fullmatch, others)):
+        return None
+    return [float(name) for name in names]
 
 
 def _ids(path, places, names, classes):
     """The place of each name in `classes`, int32, and the classes."""
-    classes = tuple(sorted(set(names)) if classes is None else classes)
+    classes = classes or tuple(sorted(set(names)))
     ids = {name: i for i, name in enumerate(classes)}
     for place, name in zip(places, names, strict=True):
         if name not in ids:

@@ -8,6 +8,7 @@ from itertools import islice
 from numbers import Real
 
 from lm_keras.data.files import read_texts
+from lm_keras.data.labelled_files import LabelledTexts
 from lm_keras.errors import InputError
 
 COUNTED = 20_000  # up to so many texts the shares are exact; beyond, they are so on average
@@ -17,8 +18,9 @@ def split_texts(texts, validation=0.1, seed=0):
     """Returns `(train, validation)`; text i goes by a hash of `(seed, i)` alone, so the order is kept.
 
     A list (or tuple, or one-shot iterator) gives two lists. Any other re-iterable (`read_texts(...)`)
-    gives two re-iterables that stream. A str or Path is read by `read_texts`. The same texts split
-    the same way as list and as stream. From two texts on each side gets at least one; a single text
+    gives two re-iterables that stream. A str or Path is read by `read_texts`. What `read_labelled`
+    returns gives two of its kind, the labels with their texts. The same texts split the same way as
+    list and as stream. From two texts on each side gets at least one; a single text
     is cut into two, at the white space next to the place, so that nothing of it is lost.
     Raises InputError for no text, or a share not between 0 and 1.
     """
@@ -26,6 +28,11 @@ def split_texts(texts, validation=0.1, seed=0):
         raise InputError(f"validation is a share between 0 and 1, got {validation!r}")
     if isinstance(texts, (str, os.PathLike)):
         texts = read_texts(texts)
+    if isinstance(texts, LabelledTexts):
+        sides = split_texts(list(range(len(texts.texts))), validation, seed)
+        return tuple(
+            LabelledTexts([texts.texts[i] for i in side], texts.labels[side], texts.classes) for side in sides
+        )
     if isinstance(texts, Iterator):
         texts = list(texts)
     scores = [_score(seed, i) for i, _ in enumerate(islice(texts, COUNTED + 1))]

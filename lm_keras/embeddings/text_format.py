@@ -14,9 +14,11 @@ from lm_keras.errors import InputError
 LOOKED_AT = 100  # lines that decide how many numbers a line holds
 _LAYOUT = "a line is a word and its numbers, with spaces or tabs between them"
 _OTHER_SPACE = re.compile(rb"[\t\v\f]")
-# What are taken for words where another layout is read as this one: "w0 0.12 -", '"w0"', and "w0:", "w0,0.12" with a
-# mark after a letter. Words may be megabytes: each expression is linear in their length.
-_SPACED, _QUOTED, _LETTER = re.compile(r"[ \t\v\f]"), re.compile(r'".+"', re.DOTALL), re.compile(r"[^\W\d_]")
+# What are taken for words where another layout is read as this one: "w0 0.12 -", '"w0"', "b'w0'", "0.12" of a line
+# without a word, and "w0:", "w0,0.12" with a mark after a letter. Words may be megabytes: each expression is linear.
+_SPACED, _LETTER = re.compile(r"[ \t\v\f]"), re.compile(r"[^\W\d_]")
+_QUOTED = re.compile(r"b?(?:\".+\"|'.+')", re.DOTALL)
+_FRACTION = re.compile(r"[+-]?\d*\.\d+(?:[eE][+-]?\d+)?")
 _MARK = re.compile(r"[,;:|=\[({]$|[^\w.+-][+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?(?!\w)")
 _TAIL = 100  # characters of a word that are looked at for a mark
 
@@ -28,7 +30,7 @@ def read_text(stream, name, wanted=None, header=False):
     most of the first lines decide on the numbers a line; InputError if most of their words are `strange` then. What
     is before the numbers is the word, spaces inside it and all; but if it ends in a number after a space, the line
     has one too many. Empty lines may end the file. Raises InputError, with the number of the line, for every other
-    line; of words that are not wanted, nothing is checked.
+    line; of words that are not wanted, nothing is checked but the first line after a `header`.
     """
     reader, blocks = None, line_blocks(stream, name)
     for lines, cut in blocks:
@@ -39,6 +41,8 @@ def read_text(stream, name, wanted=None, header=False):
             counts, dim = _sizes(lines, name, header)
             reader = _Reader(name, dim, wanted, counts)
             lines = lines[1:] if counts else lines
+            if header and lines and lines[0]:
+                reader.check(lines[0])
         reader.read(lines, cut)
     if reader is None:
         raise InputError(f"{name}: it is empty; give a file of word vectors")
@@ -69,7 +73,8 @@ def _sizes(lines, name, header):
 def strange(words):
     """One of the `words` if more than half of them look as if another layout had been read as this one, or None.
 
-    That is: spaces inside, quotes around it, or a mark such as a comma after letters, at the end or before a number.
+    That is: spaces inside, quotes around it, a mark such as a comma after letters, at the end or before a number, or
+    a number with a point.
     """
     words = list(words)
     found = [word for word in words if _is_strange(word.strip())]
@@ -79,7 +84,7 @@ def strange(words):
 def _is_strange(word):
     letter = _LETTER.search(word)
     marked = letter and _MARK.search(word[letter.end() :][-_TAIL:])
-    return bool(marked or _SPACED.search(word) or _QUOTED.fullmatch(word))
+    return bool(marked or _SPACED.search(word) or _QUOTED.fullmatch(word) or _FRACTION.fullmatch(word))
 
 
 def _dim(lines, name):
@@ -139,6 +144,14 @@ class _Reader:
                 self._add(*zip(*parts, strict=True), sure=True)
         if cut:
             warnings.warn(f"{self.name}: nothing ends the last line; its last number may be cut", stacklevel=4)
+
+    def check(self, line):
+        """InputError for the first line in another layout, of which no word might be among those that are wanted."""
+        _, numbers, row = self._parts(line, self.first, cut=False)
+        try:
+            decimals.parse(numbers)
+        except decimals.NotANumberError as error:
+            raise self._error(row, f"{_shown(error.field)} where a number is expected") from None
 
     def _add(self, words, rests, numbers, sure=False):
         """Adds the rows, or returns False if one is not as it should be; InputError if `sure` of their sizes."""

@@ -3,6 +3,7 @@
 import html as entities
 import re
 import unicodedata
+from collections import Counter
 from html.entities import html5
 
 from lm_keras.errors import InputError
@@ -50,9 +51,13 @@ _ALONE = _names("dd dt li p td th tr")  # seen without their end tags, when they
 # A whole page, of HTML or XML: what it begins with, comments aside.
 _PAGE = re.compile(r"\s*(?:<!--(?:(?!-->).)*-->\s*)*<(?:!doctype\b|\?xml\b|html[\s>])", re.IGNORECASE | re.DOTALL)
 _XHTML = re.compile(r"<html[\s>]", re.IGNORECASE)
+_DOCTYPE = re.compile("<!doctype", re.IGNORECASE)
+_SUBSET = re.compile(r"[^<>\[]*\[(?:[^\"'\]]|\"[^\"]*\"|'[^']*')*+\]\s*(?=>)")  # of XML: [<!ENTITY name "value">]
 _CDATA = re.compile(r"<!\[CDATA\[|\]\]>")
-# A tag's name and, where there is no "<" in between, the rest up to ">".
-_TAG = re.compile(r"<(/?)([a-zA-Z][a-zA-Z0-9-]*)(?=[\s/>])([^<>]*>)?")
+# A tag's name, the rest up to ">" or the next "<", and ">".
+_TAG = re.compile(r"<(/?)([a-zA-Z][a-zA-Z0-9-]*)(?=[\s/>])([^<>]*)(>?)")
+_VALUE = re.compile(r"=\s*(?:\"[^\"]*\"|'[^']*')")
+_OPEN_QUOTE = re.compile(r"=\s*([\"'])")
 _DECLARATION = re.compile(r"<(?:\?xml\b|!doctype\b)[^<>]*>", re.IGNORECASE)
 _OPENS = re.compile("<(?=[a-zA-Z/!?])")
 _ATTRIBUTE = re.compile(r"\s[a-zA-Z:_-]+\s*=")
@@ -76,6 +81,8 @@ _NEWLINE = re.compile("\r\n?|[\x0b\x0c\x85\u2028\u2029]")
 _SPACES = re.compile(r"[^\S\n]+")
 _EMPTY_LINES = re.compile(r"\n{3,}")
 _END = "lm-keras-end"  # an element after the text
+_NAME = re.compile(r"<(/?)([a-zA-Z][^\s/>]*)")
+_DEEPEST = 2000  # elements in each other
 
 
 def clean(text: str, html: bool | None = None) -> str:
@@ -94,7 +101,7 @@ def clean(text: str, html: bool | None = None) -> str:
       (`<img src=...>`), a comment, or `<p>`, `<li>` or the like (at the beginning of a line, or not after a space or
       a quote). It goes through the same parser, but what is no markup is kept as text: a tag whose name HTML does not
       know (`<unk>`, `List<String>`, `<bob@x.org>`), an element that is never closed but must be (`the <script> tag`),
-      a comment without its end.
+      a comment without its end, a tag with a quote that never closes.
     - In all other text every "<" stays: `a < b`, `x <- y`, `<3`, `<unk>`, ``the `<script>` tag``.
 
     In the second and third case Markdown's code (between backticks, or lines of three of them or of "~~~") stays as
@@ -143,26 +150,36 @@ def _characters(text):
 
 def _markup(text):
     """The places of each "<" that begins markup; none where the text has no evidence of any."""
-    tags = [(tag.start(), tag[1], tag[2].lower(), tag[3]) for tag in _TAG.finditer(text)]
+    quotes = {quote: text.rfind(quote) for quote in "\"'"}
+    tags = [tag for tag in _TAG.finditer(text) if tag[2].lower() in _ELEMENTS and _ends(tag, quotes)]
+    tags = [(tag.start(), tag[1], tag[2].lower(), tag[3] + tag[4]) for tag in tags]
     end = max(text.rfind("-->"), 0)
     places = {comment.start() for comment in re.finditer("<!--", text[:end])}
     evidence, following, ended = bool(places), {}, set()
-    for place, slash, name, rest in reversed([tag for tag in tags if tag[2] in _ELEMENTS]):
-        attribute = rest and name not in _HIDDEN and _ATTRIBUTE.match(rest)
+    for place, slash, name, rest in reversed(tags):
+        whole = rest.endswith(">")
+        attribute = whole and name not in _HIDDEN and _ATTRIBUTE.match(rest)
         # Raw text holds no tags: of two "<script>" before one "</script>" the first is only mentioned.
         closed = following.get(name) == "/" if name in _RAW else name in ended
         following[name] = slash
         if slash:
             ended.add(name)
-        if slash or closed or (rest and (attribute or name in _MAY_STAY_OPEN)):
+        alone = name in _MAY_STAY_OPEN or (rest.endswith("/>") and name not in _RAW)
+        if slash or closed or (whole and (attribute or alone)):
             places.add(place)
         if not slash and not evidence:
             alone = name in ("br", "hr") or (name in _ALONE and _is_meant(text, place))
-            evidence = bool(closed or attribute or (rest and alone))
+            evidence = bool(closed or attribute or (whole and alone))
     for declaration in _DECLARATION.finditer(text):
         places.add(declaration.start())
         evidence = evidence or _is_meant(text, declaration.start())
     return places if evidence else set()
+
+
+def _ends(tag, quotes):
+    """Whether no quote of an attribute stays open to the end of the text, which the tag would take with it."""
+    quote = _OPEN_QUOTE.search(_VALUE.sub("", tag[3])) if "=" in tag[3] else None
+    return not quote or quotes[quote[1]] >= tag.end()
 
 
 def _is_meant(text, place):
@@ -177,12 +194,45 @@ def _read(text):
 
     page = _Page(text.lstrip().startswith("<?xml") and not _XHTML.search(text))
     parser = etree.HTMLParser(target=page, huge_tree=True)  # deep nesting is no error
-    parser.feed(_CDATA.sub("", text).replace("&", "&amp;") + f"<{_END}>")
-    return parser.close()
+    doctype = _DOCTYPE.search(text)
+    if doctype and (subset := _SUBSET.match(text, doctype.end())):
+        text = text[: doctype.end()] + text[subset.end() :]
+    parser.feed(_shallow(_CDATA.sub("", text), page.xml).replace("&", "&amp;") + f"<{_END}>")
+    return parser.close().replace(f"<{_END}>", "")  # it is text after a <plaintext>, or a <textarea> without its end
+
+
+def _shallow(text, xml):
+    """The same with no more than some thousand elements in each other; others become an image that shows the same.
+
+    For an end tag the parser looks through all that are open: in a page of a million characters that took a minute.
+    """
+    if text.count("<") <= _DEEPEST:
+        return text
+    opened, depth = Counter(), Counter()  # of elements; of those that may stay open, and of the others
+
+    def begin(tag):
+        name = tag[2].lower()
+        may_stay = name in _MAY_STAY_OPEN
+        if tag[1]:
+            depth[may_stay] -= opened[name] > 0
+            opened[name] -= opened[name] > 0
+        elif name not in _VOID:
+            if depth[may_stay] >= _DEEPEST:
+                return f"{_instead(name, xml)}<img"
+            opened[name] += 1
+            depth[may_stay] += 1
+        return tag[0]
+
+    return _NAME.sub(begin, text)
+
+
+def _instead(tag, xml):
+    """What stands for a tag. In XML one that HTML does not know ends a line, and those of RSS."""
+    return "\n" if xml and (tag in ("link", "title") or tag not in _ELEMENTS) else _INSTEAD.get(tag, "")
 
 
 class _Page:
-    """What lxml's parser tells of a page, as text. In XML a tag that HTML does not know ends a line."""
+    """What lxml's parser tells of a page, as text."""
 
     def __init__(self, xml):
         self.xml, self.parts, self.held, self.hidden = xml, [], [], 0
@@ -204,8 +254,7 @@ class _Page:
             self._put(tag)
 
     def _put(self, tag):
-        line = self.xml and (tag in ("link", "title") or tag not in _ELEMENTS)  # of RSS
-        self.parts.append("\n" if line else _INSTEAD.get(tag, ""))
+        self.parts.append(_instead(tag, self.xml))
 
     def data(self, data):
         (self.held if self.hidden else self.parts).append(data)

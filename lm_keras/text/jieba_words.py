@@ -1,6 +1,7 @@
 """Chinese words by a jieba of one's own: the same whatever is done to the jieba that all share."""
 
 import functools
+import re
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -8,6 +9,9 @@ from lm_keras.errors import InputError
 from lm_keras.text.segmentation import load_dictionary, load_jieba
 
 MAX_FREQUENCY = 10**9
+_LINE = re.compile(
+    r"(.+?)(?:\s+([0-9]+))?(?:\s+[a-z]+)?"
+)  # a word, its frequency, its part of speech, as jieba has it
 
 
 def shared_words() -> dict[str, int]:
@@ -15,9 +19,12 @@ def shared_words() -> dict[str, int]:
 
     What `jieba.load_userdict`, `add_word`, `del_word` (frequency 0), `suggest_freq` and `set_dictionary` did to it.
     """
-    shared, own = load_jieba().dt.FREQ, _dictionary()[0]
+    jieba = load_jieba()
+    shared, own = jieba.dt.FREQ, _dictionary()[0]
     changed = {word: int(frequency) for word, frequency in shared.items() if own.get(word, 0) != frequency}
-    return changed | {word: 0 for word, frequency in own.items() if frequency and word not in shared}
+    changed |= {word: 0 for word, frequency in own.items() if frequency and word not in shared}
+    # No words, although the dictionary has none of them: its hidden Markov model would find them.
+    return changed | {word: 0 for word in sorted(jieba.finalseg.Force_Split_Words) if not shared.get(word)}
 
 
 def given_words(user_words) -> dict[str, int | None]:
@@ -55,10 +62,8 @@ class WordCutter:
     """
 
     def __init__(self, user_words):
-        import jieba
-
         self.user_words = {}
-        self._jieba = tokenizer = jieba.Tokenizer()
+        self._jieba = tokenizer = load_jieba().Tokenizer()
         dictionary, tokenizer.total = _dictionary()
         tokenizer.FREQ, tokenizer.initialized = dict(dictionary), True
         for word, frequency in user_words.items():
@@ -90,7 +95,7 @@ def _dictionary():
 def _words_of_file(path):
     path, words = Path(path).expanduser(), {}
     try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
+        lines = path.read_text(encoding="utf-8-sig").split("\n")
     except OSError as error:
         raise InputError(
             f"{path}: cannot be read ({error.strerror}); check the path of the user dictionary"
@@ -98,9 +103,8 @@ def _words_of_file(path):
     except ValueError as error:
         raise InputError(f"{path}: not UTF-8 ({error}); convert the user dictionary") from None
     for number, line in enumerate(lines, 1):
-        word, *rest = line.split()[:2] or [""]  # a word, its frequency, its part of speech
-        if word:
-            frequency = rest[0] if rest and rest[0].isascii() and rest[0].isdecimal() else None
+        if line := _LINE.fullmatch(line.strip()):
+            word, frequency = line.groups()
             if frequency is not None and len(frequency) > 9:
                 raise InputError(f"{path}, line {number}: the frequency {frequency[:20]} is above {MAX_FREQUENCY:,}")
             words[word] = None if frequency is None else int(frequency)

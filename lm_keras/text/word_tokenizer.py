@@ -17,8 +17,8 @@ class WordTokenizer:
     it and ".". What is not known is `<unk>`; `<pad>` or `<eos>` in a text are never the special tokens. With
     language None there is no such back-off, and the word `<unk>` is the unknown token (Penn Treebank).
     "zh" cuts with a jieba of its own, whose `user_words` are saved with it: a change of the jieba that all share
-    (`jieba.add_word`) after the training changes nothing. (With `user_words=None`, as in files of older versions, it
-    takes that change as it is at the first text.)
+    (`jieba.add_word`) after the training changes nothing, but for `del_word` of what its hidden Markov model finds.
+    (With `user_words=None`, as in files of older versions, it takes that change as it is at the first text.)
     Ids: 0 `<pad>`, 1 `<unk>`, 2 `<eos>` (end and begin: bos_id == eos_id), then the words by frequency.
     """
 

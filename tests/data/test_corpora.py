@@ -4,6 +4,7 @@ import gzip
 import hashlib
 import subprocess
 import sys
+import tracemalloc
 from dataclasses import replace
 from pathlib import Path
 
@@ -138,6 +139,20 @@ def test_a_changed_or_damaged_file_is_refused(stand_ins):
         fetch("shuihu")
 
 
+def test_a_file_that_expands_without_end_is_refused(stand_ins, monkeypatch):
+    monkeypatch.setattr(corpora, "MAX_SIZE", 2**20)
+    path = stand_ins / "ptb" / "ptb.test.txt.gz"
+    path.write_bytes(gzip.compress(bytes(2**26)))
+    for _ in range(2):
+        tracemalloc.start()
+        with pytest.raises(InputError, match="more than 1,048,576 bytes, so not ptb; delete it and get it again"):
+            load("ptb", "test")
+        assert tracemalloc.get_traced_memory()[1] < 2**24  # not the 64 MB of the file
+        tracemalloc.stop()
+        path.unlink(missing_ok=True)
+        path.with_suffix("").write_bytes(bytes(2**26))  # and not compressed
+
+
 def test_errors_say_what_to_do(monkeypatch):
     for call, says in [
         (lambda: load("enwik8"), "unknown corpus 'enwik8'; known are wiki-excerpt"),
@@ -166,8 +181,9 @@ def test_errors_say_what_to_do(monkeypatch):
 
 
 def test_importing_the_package_loads_neither_tensorflow_nor_gensim():
+    """TextDataset is a tf.data.Dataset."""
     code = (
-        "import sys, lm_keras; names = [getattr(lm_keras.data, n) for n in lm_keras.data.__all__];"
+        "import sys, lm_keras.data as data; names = [getattr(data, n) for n in data.__all__ if n != 'TextDataset'];"
         "print([m for m in ('tensorflow', 'gensim', 'urllib.request') if m in sys.modules])"
     )
     root = Path(lk.__file__).parents[1]

@@ -1,6 +1,7 @@
 """Texts and labels to batches: nothing lost, nothing mixed up, the same order for the same seed."""
 
 import itertools
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -135,6 +136,25 @@ def test_bad_input_is_an_input_error(tokenizer, texts, labels, size, says):
     with pytest.raises(InputError, match=says) as error:
         labelled(texts, labels, tokenizer, size)
     assert "\n" not in str(error.value)
+
+
+def test_texts_that_have_their_labels_with_them(tokenizer):
+    texts = lk.data.LabelledTexts(TEXTS, np.array(LABELS, "int32"), ())
+    given, beside = (
+        labelled(texts, tokenizer=tokenizer, shuffle=False),
+        labelled(TEXTS, LABELS, tokenizer, 32, None, False),
+    )
+    for a, b in zip(batches(given), batches(beside), strict=True):
+        assert np.array_equal(a[0], b[0]) and np.array_equal(a[1], b[1])
+    with pytest.raises(InputError, match="have labels already"):
+        labelled(texts, tokenizer, 2)
+    for one in ("abc", "train.csv", Path("train.csv")):
+        with pytest.raises(InputError, match=r"a list of strings, got one; .* lk.data.read_labelled\(path\)"):
+            labelled(one, [0] * len(str(one)), tokenizer, 2)
+    with pytest.raises(InputError, match="needs a tokenizer"):
+        labelled(texts)
+    with pytest.raises(InputError, match="needs labels"):
+        labelled(TEXTS, tokenizer=tokenizer)
 
 
 def test_a_tokenizer_without_padding_is_an_input_error():

@@ -83,6 +83,7 @@ def test_columns_classes_and_delimiter_are_given(tmp_path):
         (["01", "10"], [0, 1], ("01", "10")),
         (["1", "one"], [0, 1], ("1", "one")),
         (["nan", "inf"], [1, 0], ("inf", "nan")),
+        (["9e9", "10000000001.5"], np.float32([9e9, 1e10]).tolist(), ()),
         ([" a", "a ", "A"], [1, 1, 0], ("A", "a")),
     ],
 )
@@ -90,8 +91,9 @@ def test_numbers_stay_and_names_are_numbered(tmp_path, labels, expected, classes
     path = write(tmp_path / "a.csv", "text,label\n" + "".join(f"t,{label}\n" for label in labels))
     found = read_labelled(path)
     assert (found.labels.tolist(), found.classes) == (expected, classes)
-    assert found.labels.dtype == (np.float32 if "." in labels[0] else np.int32)
-    assert found.counts().total() == (0 if "." in labels[0] else len(labels))
+    is_float = labels[0] in ("0.5", "9e9")
+    assert found.labels.dtype == (np.float32 if is_float else np.int32)
+    assert found.counts().total() == (0 if is_float else len(labels))
 
 
 def test_numbers_and_names_of_json(tmp_path):
@@ -103,6 +105,12 @@ def test_numbers_and_names_of_json(tmp_path):
     ):
         found = read_labelled(write(tmp_path / "a.json", json.dumps([{"text": "t", "label": y} for y in labels])))
         assert (found.labels.tolist(), found.classes) == (expected, classes)
+
+
+def test_what_no_utf8_can_hold_is_marked(tmp_path):
+    lines = ['{"text": "a \\ud800", "label": "\\udfff"}', '{"text": "\\ud83d\\ude00", "label": "y"}']
+    path = write(tmp_path / "a.jsonl", "\n".join(lines))
+    assert read_labelled(path).texts == ["a \ufffd", "\U0001f600"] and read_labelled(path).classes == ("y", "\ufffd")
 
 
 def test_numbers_may_be_names_when_classes_are_given(tmp_path):
@@ -138,8 +146,19 @@ BAD = [
     ("a.csv", "", {}, "no rows"),
     ("a.csv", "text,label\na,b\n", {"classes": ["x", "y"]}, "line 2: the label 'b' is none of the classes 'x', 'y'"),
     ("a.csv", "text,label\na,3000000000\n", {}, "line 2: the label 3000000000 is no number of 32 bits"),
-    ("a.csv", "text,label\na,b\n", {"classes": ["x", "x"]}, "classes are different names"),
-    ("a.csv", "text,label\na,b\n", {"classes": "xy"}, "classes are different names"),
+    ("a.csv", "text,label\na,b\n", {"classes": ["x", "x"]}, "classes are a list of different names"),
+    ("a.csv", "text,label\na,b\n", {"classes": "xy"}, "classes are a list of different names"),
+    ("a.csv", "text,label\na,b\n", {"classes": {"b", "c"}}, "classes are a list of different names"),
+    ("a.csv", "text,label\na,1\n", {"classes": [0, 1]}, "classes are a list of different names"),
+    ("a.csv", "text,label\na,b\n", {"classes": 5}, "classes are a list of different names"),
+    ("a.csv", "text,label\na,b\n", {"classes": [["b"]]}, "classes are a list of different names"),
+    ("a.csv", "text,label\na,1\nb,one\n", {"classes": ()}, "line 3: the label 'one' is a name"),
+    ("a.jsonl", '{"text": "a", "label": "1"}\n', {"classes": ()}, "line 1: the label '1' is a name"),
+    ("a.csv", "text,label\na,10000000001\nb,10000000002\n", {}, "line 2: the label 10000000001 is no number"),
+    ("a.csv", "text,label\na,0.5\nb,nan\n", {}, "line 3: the label nan is no number"),
+    ("a.csv", "text,label\na,1\nb,-Infinity\n", {}, "line 3: the label -inf is no number"),
+    ("a.jsonl", '{"text": "a", "label": 1e39}\n', {}, "line 1: the label 1e.39 is no number"),
+    ("a.jsonl", '{"text": "a", "label": 1' + "0" * 400 + "}\n", {}, "line 1: the label 1000.* is no number"),
     ("a.csv", "text,label\na,b\n", {"delimiter": ",,"}, "delimiter is one character"),
     ("a.csv", "text,label\na,b\n", {"text": 0}, "names of two columns, or places"),
     ("a.csv", "text,label\na,b\n", {"text": "label"}, "names of two columns, or places"),
@@ -185,7 +204,7 @@ def test_what_is_wrong_is_one_line_with_its_place(tmp_path, name, content, optio
 def test_no_file_and_no_path(tmp_path):
     for path, says in (
         (tmp_path / "no.csv", "no such file"),
-        (tmp_path, "neither a file"),
+        (tmp_path, "a folder, where a file is expected"),
         (3, "got int"),
         ("", "empty"),
     ):
@@ -204,6 +223,12 @@ def test_what_was_read_trains_a_classifier_and_fills_a_report(tmp_path):
     tokenizer = lk.text.WordTokenizer.train(found.texts, language=None)
     x, y = next(iter(lk.data.labelled(found.texts, found.labels, tokenizer, 8, shuffle=False)))
     assert x.shape == (8, 2) and y.numpy().tolist() == [1, 0] * 4
+    batches = lk.data.labelled(found, tokenizer=tokenizer, batch_size=8, shuffle=False)
+    assert all(np.array_equal(a, b) for a, b in zip(next(iter(batches)), (x, y), strict=True))
+    model = lk.models.build_cnn_classifier(tokenizer.vocab_size, num_classes=2, embedding_dim=4, num_filters=4)
+    lk.fit(model, batches, config=lk.TrainingConfig(max_steps=1, warmup_steps=0))
+    classifier = lk.tasks.TextClassifier(model, tokenizer, found.classes)
+    assert classifier.classify(["good film"])[0].label in ("neg", "pos")
     lk.data.write_report(found, tmp_path / "report.html")
     page = (tmp_path / "report.html").read_text(encoding="utf-8")
     assert "<h2>Labels</h2>" in page and "<td>pos</td>" in page

@@ -1,11 +1,13 @@
 """split_texts: nothing lost, the same split every time, as list and as stream."""
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lm_keras.data import split
 from lm_keras.data.files import read_texts
+from lm_keras.data.labelled_files import LabelledTexts
 from lm_keras.data.sets import dialogues, labelled, tagged
 from lm_keras.data.sets import texts as running
 from lm_keras.data.split import cut_text, split_texts
@@ -31,6 +33,16 @@ def test_every_text_is_on_exactly_one_side_in_order(count, validation, seed):
     assert len(set(train) & set(valid)) == 0
     assert train == [text for text in texts if text in set(train)]
     assert len(valid) == min(max(round(count * validation), 1), count - 1)
+
+
+def test_labels_go_with_their_texts():
+    texts = list(Stream(40))
+    whole = LabelledTexts(texts, np.arange(40, dtype="int32"), ("a", "b"))
+    for side, expected in zip(split_texts(whole, 0.3, 2), split_texts(texts, 0.3, 2), strict=True):
+        assert isinstance(side, LabelledTexts) and side.texts == expected and side.classes == ("a", "b")
+        assert [f"text {i}" for i in side.labels] == expected and side.labels.dtype == "int32"
+    with pytest.raises(InputError, match="cannot be split; give at least two"):
+        split_texts(LabelledTexts(["a b"], np.array([0]), ()))
 
 
 def test_a_stream_splits_like_the_list_without_being_held():

@@ -78,6 +78,8 @@ REFUSED = {
     "a wide space after the word": {"after": "\u3000"},
     "a zero byte after the word": {"after": "\0"},
     "quotes": {"before": '"', "after": '" '},
+    "single quotes": {"before": "'", "after": "' "},
+    "Python's bytes": {"before": "b'", "after": "'\t"},
     "brackets": {"after": " [", "last": "]"},
     "brackets and spaces": {"after": " [ ", "last": " ]"},
     "brackets and commas": {"after": " [", "between": ", ", "last": "]"},
@@ -118,6 +120,20 @@ def test_layouts_that_are_refused(folder, layout):
     assert isinstance(read(load_glove, folder / "v", text.encode()), str)
     found = read(load_word2vec, folder / "v", (HEADER + text).encode())
     assert isinstance(found, str) or np.array_equal(found.vectors, ROWS)  # the header says where the word ends
+
+
+def test_lines_without_words_are_refused(folder):
+    """The first number of each is no word."""
+    text = "".join(" ".join(map(repr, row)) + "\n" for row in ROWS.tolist())
+    assert "the words seem to be '" in read(load_glove, folder / "v", text.encode())
+
+
+@pytest.mark.parametrize("between", [",", ", ", ";", ":"])
+def test_a_vocabulary_hides_no_other_layout(folder, between):
+    text = HEADER + laid_out(after=between, between=between)
+    for load in (load_word2vec, load_fasttext):
+        found = read(lambda path, load=load: load(path, vocabulary=["domain"]), folder / "v", text.encode())
+        assert "line 2: " in found
 
 
 def test_commas_for_points(folder):

@@ -1,3 +1,4 @@
+import time
 import unicodedata
 from html import escape
 
@@ -99,6 +100,9 @@ def test_plain_text_is_not_damaged(text):
         ("<div>x<svg><title>t</svg>rest</div>", "xrest"),
         ("<template>a<div>b</template>c", "c"),
         ("<textarea>a &lt; b <unk></textarea>", "a < b <unk>"),
+        ("<?xml version='1.0'?><!DOCTYPE TEI SYSTEM 'a' [\n<!ENTITY b \"c]\">\n] ><TEI><p>d</p></TEI>", "d"),
+        ("<!DOCTYPE html [ ]><p>a [b] c</p>", "a [b] c"),
+        ("<!DOCTYPE html><p>a <b> [b]> c</p>", "a [b]> c"),
         ("<meta charset='iso-8859-1'><p>é &eacute;</p>", "é é"),
         ("<p>?a=1&region=us</p>", "?a=1&region=us"),
         ("&amp;lt; &lt;p&gt; &#39; &#x2019; &#128; it&#8217 s &NotEqualTilde;", "&lt; <p> ' ’ € it’ s ≂̸"),
@@ -123,6 +127,40 @@ def test_markup_is_read_by_a_parser(raw, expected):
 )
 def test_the_caller_may_say_whether_it_is_html(raw, as_html, as_text):
     assert clean(raw, html=True) == as_html and clean(raw, html=False) == as_text
+
+
+@pytest.mark.parametrize("element", ["plaintext", "xmp", "textarea", "pre"])
+def test_nothing_is_added_after_an_element_without_its_end(element):
+    assert clean(f"<!doctype html><div>a <{element}>b").split() == ["a", "b"]
+    assert clean(f"a <{element}>b", html=True).split() == ["a", "b"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["<a href='x>y</a> z. More.", '<img src="x>y z', 'a <p title=">x</p> y', "<a href='b' title=\"c>d</a> 'e'"],
+)
+def test_a_quote_that_never_closes_takes_nothing_with_it(text):
+    assert clean(f"{text} <b>bold</b>").startswith(text[:12]) and clean(f"{text} <b>bold</b>").endswith(" bold")
+
+
+def test_a_tag_that_closes_itself():
+    assert clean('a<svg xmlns="x"/>b <b>c</b>') == "ab c" and clean("a <svg/> b") == "a <svg/> b"
+
+
+@pytest.mark.parametrize("start", ["<b>", "<dt><td>"])
+def test_deep_pages_take_linear_time_and_read_the_same(start):
+    page = "<!doctype html>" + f"{start}x</i>" * (600_000 // (len(start) + 5))
+    begun = time.process_time()
+    found = clean(page)
+    assert time.process_time() - begun < 2.5  # 0.6 here; in quadratic time 5
+    few = clean("<!doctype html>" + f"{start}x</i>" * 1000)
+    assert found.startswith(few) and found.count("x") == page.count("x")
+    assert set(found[-1000:]) == set(few)
+
+
+def test_many_elements_that_stay_open_hide_no_script():
+    page = "<!doctype html>" + "<tr><td>a<td>b" * 3000 + "<p>" * 3000 + "c<script>x()</script>d"
+    assert clean(page).split() == ["a", "b"] * 3000 + ["cd"]
 
 
 def test_another_html_is_one_clear_line():

@@ -158,6 +158,36 @@ def test_what_was_done_to_the_shared_jieba_is_saved_and_later_changes_nothing(tm
     assert loaded(tokenizer, tmp_path) == tokenizer.encode(CLOUD)
 
 
+def test_a_saved_tokenizer_without_jieba_is_one_line(tmp_path, monkeypatch):
+    pytest.importorskip("jieba")
+    WordTokenizer.train(["好"], language="zh").save(tmp_path)
+    monkeypatch.setitem(sys.modules, "jieba", None)
+    with pytest.raises(InputError, match="language 'zh' needs jieba"):
+        load_tokenizer(tmp_path).encode("好")
+
+
+def test_words_that_jieba_finds_itself_may_be_taken_away(tmp_path, shared_jieba):
+    """The hidden Markov model finds a word that no dictionary has."""
+    text = "他来到了网易杭研大厦。"
+    assert "杭研" in tokens(WordTokenizer.train([text], language="zh"), text)
+    shared_jieba.del_word("杭研")
+    tokenizer = WordTokenizer.train([text], language="zh")
+    assert {"杭", "研"} <= set(tokens(tokenizer, text)) and tokenizer.user_words == {"杭研": 0}
+    shared_jieba.finalseg.Force_Split_Words.clear()  # as in a new process
+    tokenizer.save(tmp_path)
+    assert load_tokenizer(tmp_path).encode(text) == tokenizer.encode(text)
+    shared_jieba.add_word("杭研")
+    assert WordTokenizer.train([text], language="zh").user_words["杭研"] > 0
+
+
+def test_lines_of_a_user_dictionary_are_read_as_jieba_reads_them(tmp_path, shared_jieba):
+    path = tmp_path / "user.txt"
+    path.write_text("李 小福 2 nr\n杭研大厦 n\r\n云计算 -5\nPython3\n创新办  3\n好\u2028词 4\n", encoding="utf-8")
+    found = WordTokenizer.train([CLOUD], language="zh", user_words=path).user_words
+    assert list(found) == ["李 小福", "杭研大厦", "云计算 -5", "Python3", "创新办", "好\u2028词"]
+    assert (found["李 小福"], found["创新办"], found["好\u2028词"]) == (2, 3, 4)
+
+
 def test_a_file_of_an_older_version_follows_the_shared_jieba(tmp_path, shared_jieba):
     WordTokenizer.train([CLOUD], language="zh", user_words=["云计算"]).save(tmp_path)
     file = tmp_path / "tokenizer.json"
