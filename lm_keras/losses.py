@@ -10,6 +10,7 @@ from keras import ops
 from lm_keras.errors import InputError
 from lm_keras.layers.linear_cross_entropy import linear_cross_entropy
 from lm_keras.layers.output import factors_of
+from lm_keras.utils.keras_internals import mask_of, with_mask
 
 __all__ = ["CrossEntropy", "SquaredError"]
 
@@ -54,8 +55,7 @@ class CrossEntropy(keras.losses.SparseCategoricalCrossentropy):
         y, factors = ops.maximum(y, 0), factors_of(logits)
         if factors is None:
             return super().__call__(y, logits, weight)
-        nats = _nats_of_factors(y, factors)
-        nats._keras_mask = getattr(logits, "_keras_mask", None)
+        nats = with_mask(_nats_of_factors(y, factors), mask_of(logits))
         return _Given(reduction=self.reduction, name=self.name)(y, nats, weight)
 
     def get_config(self):

@@ -7,6 +7,7 @@ import tensorflow as tf
 
 from lm_keras.generation import beam, contrastive, greedy, loop, scoring
 from lm_keras.generation.context import sliding, state_spec
+from lm_keras.generation.options import end_ids
 from lm_keras.utils.traced import TracedFunctions
 
 IDS = tf.TensorSpec([None, None], tf.int32)
@@ -32,9 +33,13 @@ class Functions:
 
 
 def banned_marks(tokenizer):
-    """What is added to the logits [V] so that padding and unknown-word marks are never generated."""
+    """What is added to the logits [V] so that padding and unknown-word marks are never generated.
+
+    A mark that ends a text too, as the padding of many checkpoints does, stays possible: else no text would end.
+    """
     banned = np.zeros(tokenizer.vocab_size, np.float32)
-    banned[[i for i in (tokenizer.pad_id, tokenizer.unk_id) if i is not None]] = -np.inf
+    marks = {tokenizer.pad_id, tokenizer.unk_id} - {None, *end_ids(tokenizer)}
+    banned[sorted(marks)] = -np.inf
     return banned
 
 

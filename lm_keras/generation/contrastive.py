@@ -5,6 +5,7 @@ import tensorflow as tf
 
 from lm_keras.generation.context import PIECE, any_batch, sliding
 from lm_keras.generation.loop import end_marks
+from lm_keras.utils.keras_internals import input_of
 
 
 class WithHidden:
@@ -13,9 +14,8 @@ class WithHidden:
     def __init__(self, model):
         self.model, self.step_model, self.initial_state = model, model.step_model, model.initial_state
         self.context_length, self.vocab_size = model.context_length, model.vocab_size
-        made = model.step_model.outputs[0]._keras_history
-        hidden = made.operation._inbound_nodes[made.node_index].input_tensors[0]
-        self.both = keras.Model(model.step_model.inputs, [hidden, *model.step_model.outputs])
+        outputs = model.step_model.outputs
+        self.both = keras.Model(model.step_model.inputs, [input_of(outputs[0]), *outputs])
 
     def step(self, ids, state):
         hidden, logits, *new_state = self.both([tf.convert_to_tensor(ids, tf.int32), *state])

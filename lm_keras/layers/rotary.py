@@ -1,6 +1,7 @@
 """Rotary positions (Su et al. 2021): a pair of features turns by an angle that grows with the position."""
 
 import math
+import sys
 
 import numpy as np
 from keras import ops
@@ -27,11 +28,19 @@ def rotate(x, angles):
 
 
 def check_scaling(scaling):
-    """Raises InputError for a `rope_scaling` of a kind that is not built here."""
-    kind = (scaling or {}).get("rope_type", (scaling or {}).get("type"))
-    wanted = {"linear": ["factor"], "llama3": LLAMA3}.get(kind)
-    if scaling and (wanted is None or not all(key in scaling for key in wanted)):
-        raise InputError(f"rope_scaling {scaling} is not known; give rope_type linear or llama3 with its factors")
+    """Raises InputError for a `rope_scaling` of a kind that is not built here, or without its numbers."""
+    if scaling is None or scaling == {}:
+        return
+    kind = scaling.get("rope_type", scaling.get("type")) if isinstance(scaling, dict) else None
+    wanted = {"linear": ["factor"], "llama3": LLAMA3}.get(kind) if isinstance(kind, str) else None
+    if wanted is None or not all(_positive(scaling.get(key)) for key in wanted):
+        raise InputError(f"rope_scaling {scaling!r} is not known; give rope_type linear or llama3 with its factors")
+    if kind == "llama3" and not scaling["low_freq_factor"] < scaling["high_freq_factor"]:
+        raise InputError(f"rope_scaling {scaling!r} has a low_freq_factor that is not below its high_freq_factor")
+
+
+def _positive(value):
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and 0 < value <= sys.float_info.max
 
 
 def _scaled(speeds, scaling):

@@ -11,7 +11,7 @@ from lm_keras.layers.gelu import Gelu
 from lm_keras.layers.output import WordEmbedding
 from lm_keras.layers.positions import Positions, Within
 from lm_keras.models.built import BuiltModel
-from lm_keras.models.parts import check_sizes
+from lm_keras.models.parts import check_positive, check_sizes
 
 # Released models, build_bert(**SIZES["bert-base"]): the paper's two, and the small ones of Turc et al. (2019).
 SIZES = {
@@ -143,6 +143,4 @@ def _check(arguments):
             f"hidden_dim {arguments['hidden_dim']} must be a multiple of num_heads {arguments['num_heads']}; "
             "the heads share it"
         )
-    for name in ("norm_epsilon", "initializer_range"):
-        if not arguments[name] > 0:
-            raise InputError(f"{name} is {arguments[name]!r}; it must be above 0")
+    check_positive(**{name: arguments[name] for name in ("norm_epsilon", "initializer_range")})

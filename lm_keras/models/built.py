@@ -1,6 +1,7 @@
 """A functional model that saves as the call that built it."""
 
 import dataclasses
+import re
 
 import keras
 import numpy as np
@@ -15,6 +16,7 @@ from lm_keras.models.parts import check_finite
 from lm_keras.models.quantized import quantization_of, quantize_again, quietly
 from lm_keras.saved_kinds import kind_of, refusal
 
+_NAME = re.compile(r"[A-Za-z0-9.][A-Za-z0-9_.>-]*")  # what a scope of a TensorFlow graph may be called
 _POLICIES = ("float32", "float16", "bfloat16", "mixed_float16", "mixed_bfloat16", "float64")
 
 
@@ -82,6 +84,11 @@ def _builder_of(config):
         return builder
     if module is None:
         raise InputError(f"this lm_keras has no builder {name!r}; use the version that saved the model")
+    if module == "__main__":
+        raise InputError(
+            f"builder {name!r} is not known: the script or notebook that saved the model defined it; register it "
+            "with lm_keras.models.register_builder before you load the file, best in a module of its own"
+        )
     raise InputError(
         f"builder {name!r} is not known: import {module!s:.80} first (--import on the command line), which registers "
         "it with lm_keras.models.register_builder; no module is imported because a file names it"
@@ -97,6 +104,8 @@ class BuiltModel(LogitsModel):
     """
 
     def __init__(self, inputs, outputs, *, builder, arguments, name=None):
+        if name and not (isinstance(name, str) and _NAME.fullmatch(name)):
+            raise InputError(f"name is {name!r:.40}; a name has letters, digits, _ . - and begins with none of _ -")
         super().__init__(inputs=inputs, outputs=outputs, name=name)
         self.recipe = Recipe(builder, arguments)
         self.policy = keras.config.dtype_policy().name  # what its layers were built to compute in

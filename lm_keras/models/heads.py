@@ -80,7 +80,9 @@ class _Encoded:
         self.sequence, self._pooled = outputs.get("sequence_output"), outputs.get("pooled_output")
         if self.sequence is None or len(self.sequence.shape) != 3:
             raise InputError(f"encoder {encoder.name} has no sequence_output [B, T, D]; give one as of build_bert")
-        self.valid = self.inputs.get("padding_mask") if isinstance(self.inputs, dict) else None
+        named = {x.name: x for x in keras.tree.flatten(self.inputs)}
+        named |= self.inputs if isinstance(self.inputs, dict) else {}
+        self.valid = named.get("padding_mask")
         self._seeds = itertools.count(seed) if seed is not None else itertools.repeat(None)
         self.drop = layers.Dropout(dropout, seed=next(self._seeds), name="head_dropout")
 

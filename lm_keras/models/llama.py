@@ -10,7 +10,7 @@ from lm_keras.layers.attention import SelfAttention
 from lm_keras.layers.output import WordEmbedding
 from lm_keras.layers.rotary import check_scaling
 from lm_keras.models.decoder import decoder
-from lm_keras.models.parts import check_sizes
+from lm_keras.models.parts import check_positive, check_sizes
 
 
 def build_llama(
@@ -49,6 +49,7 @@ def build_llama(
     head_dim = _head_dim(hidden_dim, num_heads, head_dim)
     intermediate_dim = -(-8 * hidden_dim // 96) * 32 if intermediate_dim is None else intermediate_dim
     check_sizes(intermediate_dim=intermediate_dim)
+    check_positive(rope_base=rope_base, norm_epsilon=norm_epsilon)
     check_scaling(rope_scaling)
 
     # === Layers ===

@@ -1,6 +1,7 @@
 """What the recurrent and feed-forward language models share: starting weights, embedding, output layer, checks."""
 
 import itertools
+import sys
 
 import keras
 import numpy as np
@@ -8,6 +9,8 @@ from keras import layers, ops
 
 from lm_keras.errors import InputError
 from lm_keras.layers.output import Logits, WordEmbedding
+
+_MOST = 2**31 - 1  # places and words are int32
 
 
 def initializers(scale, seed):
@@ -48,8 +51,17 @@ def check_sizes(dropout=0.0, **sizes):
         least = 2 if key == "vocab_size" else 1
         if isinstance(value, bool) or not isinstance(value, int) or value < least:
             raise InputError(f"{key} is {value!r}; it must be a whole number of at least {least}")
+        if value > _MOST:
+            raise InputError(f"{key} is {value!r:.40}; it must be at most {_MOST:,}, what an int32 holds")
     if not 0 <= dropout < 1:
         raise InputError(f"dropout is {dropout!r}; it must be at least 0 and less than 1")
+
+
+def check_positive(**numbers):
+    """Raises InputError for what is no finite number above 0: a model of it would give no numbers."""
+    for key, value in numbers.items():
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value <= sys.float_info.max:
+            raise InputError(f"{key} is {value!r:.40}; it must be a number above 0")
 
 
 def check_finite(name, values, advice):

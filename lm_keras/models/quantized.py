@@ -12,6 +12,7 @@ import warnings
 import keras
 
 from lm_keras.errors import InputError
+from lm_keras.utils.keras_internals import flatten_layers
 
 MODES = ("int8", "int4")
 _CONFIGS = ("Int8QuantizationConfig", "Int4QuantizationConfig")
@@ -103,4 +104,4 @@ def quietly():
 
 def all_layers(model):
     """The layers of a model, those inside of others too."""
-    return model._flatten_layers(include_self=False, recursive=True)
+    return flatten_layers(model)[1:]  # all but itself

@@ -70,9 +70,9 @@ def completion_signatures(model, tokenizer, start, given, limit, num_beams):
     }
 
 
-def completion_examples(texts, given):
-    """Requests of different lengths and options, {signature: inputs}, for up to four texts."""
-    counts = {given: texts, "max_new_tokens": [8, 0, 3, 16][: len(texts)]}
+def completion_examples(texts, given, limit):
+    """Requests of different lengths, up to the limit, and options, {signature: inputs}, for up to four texts."""
+    counts = {given: texts, "max_new_tokens": [min(count, limit) for count in (8, 0, 3, 16)][: len(texts)]}
     chances = {"temperature": [1.0, 0.7, 0.0, 1.3], "top_k": [0, 5, 0, 20], "top_p": [1.0, 1.0, 0.9, 0.8]}
     chances["seed"] = list(range(4))
     return {

@@ -46,7 +46,7 @@ def serve_language_model(language_model, *, max_new_tokens_limit=256, num_beams=
     return Served(
         signatures={"score": signature(score, ("text", tf.string)), **write(model, tokenizer, start, "prompt")},
         tokenizers={"tokenizer": tokenizer},
-        examples={"score": {"text": texts}, **completion_examples(texts, "prompt")},
+        examples={"score": {"text": texts}, **completion_examples(texts, "prompt", max_new_tokens_limit)},
         answer=answer,
         facts={"max_new_tokens_limit": max_new_tokens_limit, "num_beams": num_beams},
     )

@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from lm_keras.errors import InputError
 from lm_keras.layers.positions import Positions
+from lm_keras.utils.keras_internals import flatten_layers
 
 BATCH = 64  # texts, or windows of texts, that go through a model at once
 IDS = tf.RaggedTensorSpec([None, None], tf.int32)
@@ -81,7 +82,7 @@ def _checked_limits(model, tokenizer):
                 f"{model.name} knows {size} tokens and the tokenizer has {tokenizer.vocab_size}; "
                 "give the tokenizer it was trained with"
             )
-    limits = [layer.max_length for layer in model._flatten_layers() if isinstance(layer, Positions)]
+    limits = [layer.max_length for layer in flatten_layers(model) if isinstance(layer, Positions)]
     return min(limits, default=None)
 
 

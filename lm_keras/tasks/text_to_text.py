@@ -78,7 +78,7 @@ class TextToText:
         return Served(
             signatures=write,
             tokenizers=self.tokenizers,
-            examples=completion_examples(texts, "source"),
+            examples=completion_examples(texts, "source", max_new_tokens_limit),
             answer=lambda name, inputs: completion_answers(self, "source", num_beams, name, inputs),
             facts={"max_new_tokens_limit": max_new_tokens_limit, "num_beams": num_beams},
             max_text_bytes=2**12 if self.model.recipe.builder == "build_seq2seq_transformer" else 2**17,

@@ -7,6 +7,7 @@ import tensorflow as tf
 
 from lm_keras.errors import InputError
 from lm_keras.losses import CrossEntropy, aligned
+from lm_keras.utils.keras_internals import mask_of
 
 MEANS = ("mean_with_sample_weight", "sum_over_batch_size", "mean")
 
@@ -22,7 +23,7 @@ def labels_of(loss: object, outputs: object, whom: str) -> Callable:
     Raises:
         InputError: where it cannot be told before the model has run, or the loss is no mean.
     """
-    if any(getattr(output, "_keras_mask", None) is not None for output in tf.nest.flatten(outputs)):
+    if any(mask_of(output) is not None for output in tf.nest.flatten(outputs)):
         raise InputError(
             f"an output has a mask of Keras (mask_zero or Masking), which {whom} cannot count; give what is "
             "masked a negative label or the weight 0, and the layers the mask as an argument"

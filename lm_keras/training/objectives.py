@@ -14,6 +14,7 @@ from lm_keras.losses import CrossEntropy, SquaredError, aligned
 from lm_keras.models.logits_model import check_loss
 from lm_keras.training.label_counts import counting, keys_of, loss_object, part_of
 from lm_keras.training.outputs import outputs_of, predicts_its_words, probabilities
+from lm_keras.utils.keras_internals import mask_of
 
 MANY = 10_000  # classes of tokens; a table of answers by labels takes 800 MB, and more of them are words
 TASKS = ("language_model", "classification", "regression")
@@ -226,7 +227,7 @@ def _loss_sums(loss, outputs):
             own, labels, out = (part_of(part, key) for part in (loss, y, outputs))
             weight = part_of(weights, key)
             value = tf.reduce_mean(loss_object(own)(labels, out, sample_weight=weight))
-            mask, rank = getattr(out, "_keras_mask", None), len(out.shape)
+            mask, rank = mask_of(out), len(out.shape)
             count = tf.cast(counting(own, rank, strict=False)(labels, weight, mask), tf.float64)
             result |= {f"loss {key}": tf.cast(value, tf.float64) * count, f"count {key}": count}
         return {**result, "count": tf.shape(tf.nest.flatten(y)[0])[0]}

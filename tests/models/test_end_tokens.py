@@ -32,10 +32,10 @@ def lm(tokenizer):
     return tiny_lm("feedforward", tokenizer)
 
 
-def with_ends(tokenizer, ends):
+def with_ends(tokenizer, ends, pad_id=None):
     """The same tokenizer with these ends beside its own."""
     options = {name: getattr(tokenizer, name) for name in ("merges", "pattern", "eos_id")}
-    return lk.text.BPETokenizer(tokenizer.tokens, **options, end_ids=ends)
+    return lk.text.BPETokenizer(tokenizer.tokens, **options, end_ids=ends, pad_id=pad_id)
 
 
 def change(path, **content):
@@ -100,6 +100,27 @@ def test_each_end_ends_a_text(lm, way, monkeypatch):
         assert after[0].token_ids == expected[: expected.index(end)]
     later = lm.generate(PROMPT, max_new_tokens=8, min_new_tokens=5, **WAYS[way])
     assert len(later[0].token_ids) >= 5 and end not in later[0].token_ids[:5]
+
+
+def test_an_end_that_is_the_padding_mark_too(lm):
+    """As in many checkpoints: "pad_token_id" is one of "eos_token_id"."""
+    ids = lm.generate(PROMPT, max_new_tokens=8, temperature=0)[0].token_ids
+    both = lk.LanguageModel(lm.model, with_ends(lm.tokenizer, [ids[3]], pad_id=ids[3]))
+    for way in ("greedy", "beam"):
+        expected = lk.LanguageModel(lm.model, with_ends(lm.tokenizer, [ids[3]])).generate(PROMPT, 8, **WAYS[way])
+        assert both.generate(PROMPT, 8, **WAYS[way]) == expected
+    assert both.generate(PROMPT, 8, temperature=0)[0].token_ids == ids[: ids.index(ids[3])]
+    served = serve_language_model(both).signatures["generate"](tf.constant([PROMPT]), tf.constant([8]))
+    assert served["num_new_tokens"].numpy() == [ids.index(ids[3])]
+
+
+def test_an_export_answers_its_own_examples_below_any_limit(lm):
+    served = serve_language_model(lm, max_new_tokens_limit=5)
+    inputs = served.examples["generate"]
+    answers = served.signatures["generate"](*(tf.constant(column) for column in inputs.values()))
+    expected = served.answer("generate", inputs)
+    assert answers["num_new_tokens"].numpy().tolist() == expected["num_new_tokens"]
+    assert [text.decode() for text in answers["completion"].numpy()] == expected["completion"]
 
 
 def test_streamed_served_and_saved(lm, tmp_path):

@@ -80,3 +80,16 @@ def test_rows_of_padding_alone_give_numbers():
                 assert np.isfinite(part).all() and np.isfinite(shares).all()
     finally:
         keras.config.set_dtype_policy(before)
+
+
+@pytest.mark.parametrize("names", [("ids", "padding_mask"), None])
+def test_the_mask_is_found_among_inputs_of_any_structure(names):
+    ids, mask = (keras.Input((None,), dtype="int32", name=name) for name in ("ids", "padding_mask"))
+    inputs = dict(zip(names, (ids, mask), strict=True)) if names else [ids, mask]
+    model = sequence_classifier(keras.Model(inputs, layers.Embedding(V, D)(ids)), 3, pooling="mean", seed=0)
+
+    def answer(*given):
+        given = [np.array([row], "int32") for row in given]
+        return array(model(dict(zip(names, given, strict=True)) if names else given))
+
+    np.testing.assert_allclose(answer([3, 4, 5], [1, 1, 0]), answer([3, 4], [1, 1]), **EQUAL)

@@ -81,6 +81,12 @@ def test_what_is_not_registered_is_not_imported_by_a_file(mine, tmp_path, capsys
         assert "\n" not in str(error.value)
     assert "mybuilders" not in sys.modules
 
+    config = json.loads((tmp_path / "run" / "config.json").read_text())
+    (tmp_path / "run" / "config.json").write_text(json.dumps(config | {"module": "__main__"}))
+    with pytest.raises(lk.InputError, match="the script or notebook that saved the model defined it"):
+        lk.LanguageModel.load(tmp_path / "run")
+    (tmp_path / "run" / "config.json").write_text(json.dumps(config))
+
     command = ["score", "run", "--text", "abc", "--json"]
     assert main(command) == 2
     assert "--import" in capsys.readouterr().err

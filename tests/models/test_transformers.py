@@ -8,7 +8,7 @@ from gradients import check_gradients, cross_entropy, float64
 from keras import ops
 
 from lm_keras.errors import InputError
-from lm_keras.models import build_gpt2, build_llama
+from lm_keras.models import build_bert, build_gpt2, build_llama
 from lm_keras.models.gpt2 import SIZES
 
 V, T, HEADS, KV, D = 13, 7, 4, 2, 6
@@ -22,6 +22,8 @@ SCALING = {
     "high_freq_factor": 4.0,
     "original_max_position_embeddings": 16,
 }
+
+LINEAR, HEADS_OF_4 = {"rope_type": "linear"}, {"hidden_dim": 8, "num_heads": 2}
 
 
 def randomized(model, seed=0):
@@ -181,8 +183,27 @@ def test_the_starting_weights_of_gpt2():
         (build_llama, {"hidden_dim": 24, "num_heads": 4, "intermediate_dim": 0}, "intermediate_dim is 0"),
         (build_llama, {"hidden_dim": 8, "num_heads": 2, "rope_scaling": {"rope_type": "yarn"}}, "rope_scaling"),
         (build_llama, {"hidden_dim": 8, "num_heads": 2, "rope_scaling": {"rope_type": "llama3"}}, "rope_scaling"),
+        *(
+            (build_llama, {**HEADS_OF_4, name: value}, f"{name} is .*; it must be a number above 0")
+            for name in ("rope_base", "norm_epsilon")
+            for value in (0, -1.0, float("nan"), float("inf"), 10**400, None, True, "x", [1e4])
+        ),
+        *(
+            (build_llama, HEADS_OF_4 | {"rope_scaling": scaling}, "rope_scaling .* is not known")
+            for scaling in (0, [], "linear", {"rope_type": []}, LINEAR | {"factor": 0}, LINEAR | {"factor": "2"})
+        ),
+        (build_llama, HEADS_OF_4 | {"rope_scaling": SCALING | {"high_freq_factor": 1.0}}, "not below"),
+        (build_llama, HEADS_OF_4 | {"max_length": 2**31}, "max_length is 2147483648; .* at most"),
+        (build_llama, HEADS_OF_4 | {"max_length": 10**400}, "max_length is 1000.*; .* at most"),
+        (build_bert, HEADS_OF_4 | {"norm_epsilon": float("nan")}, "norm_epsilon is nan"),
     ],
 )
 def test_impossible_sizes_are_named(build, sizes, said):
     with pytest.raises(InputError, match=said):
         build(50, num_layers=1, **sizes)
+
+
+@pytest.mark.parametrize("name", ["my model", "_x", "ü", "a:b", "-a", "\0", 3, ["a"]])
+def test_a_name_that_no_graph_could_have(name):
+    with pytest.raises(InputError, match="a name has letters"):
+        build_gpt2(50, max_length=8, hidden_dim=4, num_layers=1, num_heads=1, name=name)

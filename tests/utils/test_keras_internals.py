@@ -3,7 +3,15 @@
 import keras
 import tensorflow as tf
 
-from lm_keras.utils.keras_internals import OwnClipping, WrappedDataset, flatten_layers, source_of
+from lm_keras.utils.keras_internals import (
+    OwnClipping,
+    WrappedDataset,
+    flatten_layers,
+    input_of,
+    mask_of,
+    source_of,
+    with_mask,
+)
 
 
 def test_flatten_layers_gives_the_layers_within_layers():
@@ -20,6 +28,21 @@ def test_source_of_gives_the_last_layer():
     dense = keras.layers.Dense(2)
     assert source_of(keras.Model(x, dense(x)).outputs[0]) is dense
     assert source_of(keras.ops.softmax(dense(x))) is not dense
+
+
+def test_input_of_gives_what_goes_into_the_last_layer():
+    x = keras.Input((2,))
+    hidden = keras.layers.Dense(3)(x)
+    assert input_of(keras.Model(x, keras.layers.Dense(2)(hidden)).outputs[0]) is hidden
+
+
+def test_a_mask_goes_along_with_a_tensor():
+    ids = tf.constant([[1, 0]])
+    embedded = keras.layers.Embedding(2, 3, mask_zero=True)(ids)
+    assert mask_of(embedded).numpy().tolist() == [[True, False]]
+    assert mask_of(ids) is None
+    seen = keras.layers.GlobalAveragePooling1D()(with_mask(tf.constant([[[2.0], [4.0]]]), mask_of(embedded)))
+    assert seen.numpy().tolist() == [[2.0]]
 
 
 def test_clip_has_the_gradients_of_the_update():
