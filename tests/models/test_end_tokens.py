@@ -43,6 +43,14 @@ def change(path, **content):
     path.write_text(json.dumps(there | content))
 
 
+def test_a_checkpoint_saved_over_another_has_its_own_ends_alone(tmp_path, lm):
+    change(tmp_path / "generation_config.json", eos_token_id=[7, 280], top_p=0.5)
+    model = lk.models.build_gpt2(lm.tokenizer.vocab_size, max_length=4, hidden_dim=4, num_layers=1, num_heads=1)
+    lk.models.save_pretrained(lk.LanguageModel(model, lm.tokenizer), tmp_path)
+    assert lk.models.load_pretrained(tmp_path).tokenizer.end_ids == lm.tokenizer.end_ids
+    assert json.loads((tmp_path / "generation_config.json").read_text())["top_p"] == 0.5
+
+
 @pytest.mark.parametrize(
     "file, content, ends",
     [

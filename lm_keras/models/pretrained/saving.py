@@ -1,12 +1,13 @@
 """Writing a checkpoint that transformers reads."""
 
 from lm_keras.errors import InputError
-from lm_keras.files import claimed, path_of, write_json
+from lm_keras.files import claimed, path_of, read_json, write_json
 from lm_keras.models.built import BuiltModel
 from lm_keras.models.lora import without_lora
 from lm_keras.models.parts import check_savable
 from lm_keras.models.pretrained import tensors
 from lm_keras.models.pretrained.loading import CONFIG, FAMILIES
+from lm_keras.models.pretrained.tokenizer_files import GENERATION
 from lm_keras.models.pretrained.tokenizer_writing import save_tokenizer
 from lm_keras.models.pretrained.weights import saved_tensors
 from lm_keras.models.quantized import quantization_of
@@ -42,5 +43,13 @@ def save_pretrained(model, folder):
             config |= {f"{mark}_token_id": getattr(tokenizer, f"{mark}_id") for mark in marks}
             if len(getattr(tokenizer, "end_ids", ())) > 1:
                 config["eos_token_id"] = list(tokenizer.end_ids)
+            _renew_ends(folder / GENERATION, config)
         tensors.write_tensors(folder / tensors.SINGLE, *saved_tensors(model, family))
         write_json(folder / CONFIG, config)
+
+
+def _renew_ends(path, config):
+    """A generation_config.json that is there names ends of a text too, those of the checkpoint before."""
+    if path.exists() and "eos_token_id" in config:
+        there = read_json(path)
+        write_json(path, (there if isinstance(there, dict) else {}) | {"eos_token_id": config["eos_token_id"]})

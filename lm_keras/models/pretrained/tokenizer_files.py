@@ -26,7 +26,7 @@ _ENDS = {
     "<｜end▁of▁sentence｜>",
 }
 _CONTROL, _USER_DEFINED, _UNUSED = 3, 4, 5  # llama.cpp's types of tokens
-_CONFIG, _GENERATION, _MAP = "tokenizer_config.json", "generation_config.json", "special_tokens_map.json"
+_CONFIG, GENERATION, _MAP = "tokenizer_config.json", "generation_config.json", "special_tokens_map.json"
 
 
 def folder_tokenizer(folder, config):
@@ -37,7 +37,7 @@ def folder_tokenizer(folder, config):
     another kind.
     """
     try:
-        config = {**config, "eos_token_id": [*_ids(config), *_ids(_content(folder / _GENERATION))]}
+        config = {**config, "eos_token_id": [*_ids(config), *_ids(_content(folder / GENERATION))]}
         if (folder / "tokenizer.json").exists():
             return _from_json(folder / "tokenizer.json", config)
         if (folder / "vocab.json").exists() and (folder / "merges.txt").exists():
