@@ -237,14 +237,17 @@ def _parsed(path, text, place):
 
 def _lines(path, encoding):
     """The lines of a file with "\\n" at the end of each; a lone "\\r" ends a line too."""
-    parts = []  # of a line; joined once, so that a file of a single line costs no quadratic time
+    parts, size = [], 0  # of a line; joined once, so that a file of a single line costs no quadratic time
     for block in decoded_blocks(path, encoding):
         first, *rest = block.replace("\r", "\n").split("\n")
         parts.append(first)
+        size += len(first)
+        if size > LONGEST_FIELD:  # a compressed file may expand without end
+            raise InputError(f"{path}: a line of more than {LONGEST_FIELD:,} characters; no file of texts and labels")
         if rest:
             yield "".join(parts) + "\n"
             yield from (line + "\n" for line in rest[:-1])
-            parts = rest[-1:]
+            parts, size = rest[-1:], len(rest[-1])
     if any(parts):
         yield "".join(parts)
 

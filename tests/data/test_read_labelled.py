@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import lm_keras as lk
-from lm_keras.data import read_labelled
+from lm_keras.data import labelled_files, read_labelled
 from lm_keras.errors import InputError
 
 ROWS = [('He said "no",\nand left', "neg"), ("good, very", "pos"), ("是 é 😀", "pos"), ("", "neutral")]
@@ -215,6 +215,17 @@ def test_no_file_and_no_path(tmp_path):
 def test_a_long_line_takes_linear_time(tmp_path):
     path = write(tmp_path / "a.csv", 'text,label\n"' + "x" * 20_000_000 + '",a\n')
     assert len(read_labelled(path).texts[0]) == 20_000_000
+
+
+@pytest.mark.parametrize("name", ["a.csv.gz", "a.jsonl.gz"])
+def test_a_line_that_never_ends_is_refused(tmp_path, monkeypatch, name):
+    monkeypatch.setattr(labelled_files, "LONGEST_FIELD", 1 << 20)
+    path = write(tmp_path / name, gzip.compress(b"text,label\n" + b"x" * (1 << 23)))
+    with pytest.raises(InputError, match="a line of more than 1,048,576 characters|not JSON"):
+        read_labelled(path)
+    path = write(tmp_path / name, gzip.compress(b"x" * (1 << 23)))
+    with pytest.raises(InputError, match="a line of more than 1,048,576 characters"):
+        read_labelled(path)
 
 
 def test_what_was_read_trains_a_classifier_and_fills_a_report(tmp_path):
