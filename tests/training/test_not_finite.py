@@ -101,8 +101,11 @@ def test_data_that_are_not_finite_are_named_at_the_first_step():
     inputs = keras.Input((2,))
     model = keras.Model(inputs, keras.layers.Dense(1)(inputs))
     x = np.full((8, 2), np.nan, "float32")
-    with pytest.raises(InputError, match="loss is nan at step 1 .*weights and data without values"):
+    with pytest.raises(InputError, match="x holds nan at"):
         lk.fit(model, (x, np.zeros(8)), config=lk.TrainingConfig(**QUICK))
+    model.layers[-1].kernel.assign(model.layers[-1].kernel * np.nan)
+    with pytest.raises(InputError, match="loss is nan at step 1 .*weights and data without values"):
+        lk.fit(model, (np.ones((8, 2)), np.zeros(8)), config=lk.TrainingConfig(**QUICK))
 
 
 def test_a_validation_loss_that_is_not_finite_stops(tmp_path):
@@ -110,8 +113,9 @@ def test_a_validation_loss_that_is_not_finite_stops(tmp_path):
     model = keras.Model(inputs, keras.layers.Dense(1)(inputs))
     x, y = np.ones((8, 2), "float32"), np.zeros(8, "float32")
     config = lk.TrainingConfig(output_dir=tmp_path, checkpoint_steps=1, early_stopping_patience=3, **QUICK)
-    with pytest.raises(InputError, match=r"the validation loss is nan at step 2 \(epoch 1\)"):
-        lk.fit(model, (x, y), (x, y * np.nan), config)
+    model.layers[-1].kernel.assign([[5.0], [6.0]])
+    with pytest.raises(InputError, match=r"the validation loss is inf at step 2 \(epoch 1\)"):
+        lk.fit(model, (x, y), (x * 3e38, y), config)
     assert finite(tmp_path)[0]["step"] == 1
 
 
