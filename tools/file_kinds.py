@@ -1,5 +1,6 @@
 """Every kind of file that the library reads: what makes small valid folders of it, and what reads one."""
 
+import contextlib
 import json
 import shutil
 
@@ -145,7 +146,8 @@ def vectors(kind):
         found = getattr(embeddings, load)(folder / name)
         assert found.vectors.ndim == 2
         if form == "fasttext":
-            found["neverseen"]  # its n-grams are read from the file now
+            with contextlib.suppress(KeyError):  # of a model without n-grams, as of any mapping
+                found["neverseen"]  # its n-grams are read from the file now
 
     return make, read, (name,)
 

@@ -2,15 +2,13 @@
 
 import functools
 import itertools
-import warnings
 from collections.abc import Callable
 
 import tensorflow as tf
 
 from lm_keras.errors import InputError
-from lm_keras.utils.keras_internals import WrappedDataset
+from lm_keras.utils.keras_internals import WrappedDataset, no_shuffle_warning
 
-KERAS_WARNING = r"`shuffle=True` was passed, but will be ignored since the data `x` was provided as a tf.data.Dataset"
 # What puts other batches, or the same in another order, in place of the windows.
 BREAKS_THE_ORDER = (
     *("batch", "bucket_by_sequence_length", "concatenate", "enumerate", "filter", "flat_map", "group_by_window"),
@@ -74,8 +72,7 @@ class TextDataset(WrappedDataset):
         super().__init__(dataset._wrapped if isinstance(dataset, TextDataset) else dataset)
         self._contiguous, self._batch_size = bool(contiguous), batch_size
         self._tokens, self._num_bytes, self._stream = num_tokens, num_bytes, stream
-        # Keras' default for arrays, of which `fit` warns with every dataset. Each time anew, so that it stands first.
-        warnings.filterwarnings("ignore", message=KERAS_WARNING)
+        no_shuffle_warning(TextDataset)
 
     @property
     def contiguous(self) -> bool:

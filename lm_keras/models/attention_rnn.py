@@ -11,6 +11,7 @@ from lm_keras.layers.positions import Positions, Within
 from lm_keras.models.arguments import saved_arguments
 from lm_keras.models.causal_lm import CausalLM, Views
 from lm_keras.models.decoder import counted
+from lm_keras.models.logits_model import LogitsModel
 from lm_keras.models.lstm import _lstm
 from lm_keras.models.parts import check_sizes, initializers, logits_head, word_embedding
 from lm_keras.models.rnn import _recurrent
@@ -94,7 +95,7 @@ def _step_view(recur, to_keys, look_back, hidden_dim, num_layers, cell, max_leng
     slot = counted(ops.cast(caches[0][:1, 0, :, 0], "int32"))[:, None]  # (1, 1, L + 1)
     logits, _ = look_back(h, keys[:, 0], values[:, 0], slot <= place[:, :, None], sparing=True)
     state = [part for layer in state for part in layer]
-    step = keras.Model([ids, filled, *state, *caches], [logits, after, *new_state, keys, values], name=f"{name}_step")
+    step = LogitsModel([ids, filled, *state, *caches], [logits, after, *new_state, keys, values], name=f"{name}_step")
 
     def initial_state(batch_size, length=None):
         room = max_length if length is None else ops.minimum(length, max_length)

@@ -7,6 +7,7 @@ from lm_keras.layers.context_window import ContextWindow
 from lm_keras.layers.packing import PackTokens, Remember, UnpackTokens, packed_text
 from lm_keras.models.arguments import saved_arguments
 from lm_keras.models.causal_lm import CausalLM, Views
+from lm_keras.models.logits_model import LogitsModel
 from lm_keras.models.parts import check_sizes, initializers, logits_head, word_embedding
 
 
@@ -73,7 +74,7 @@ def _step_view(forward, head, windows, hidden_dim, name):
     remember = Remember(name="remember")
     new_past = [remember(before, new, count) for before, new in zip(past, inputs, strict=True)]
     logits = head(UnpackTokens(name="unpack")(x, places))
-    step = keras.Model([step_ids, *past], [logits, *new_past], name=f"{name}_step")
+    step = LogitsModel([step_ids, *past], [logits, *new_past], name=f"{name}_step")
 
     def initial_state(batch_size, length=None):
         return [ops.zeros((batch_size, *before.shape[1:])) for before in past]

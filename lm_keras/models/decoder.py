@@ -7,6 +7,7 @@ from lm_keras.layers.cache import slots
 from lm_keras.layers.packing import packed_text
 from lm_keras.layers.positions import Positions, Within
 from lm_keras.models.causal_lm import CausalLM, Views
+from lm_keras.models.logits_model import LogitsModel
 
 
 def decoder(forward, *, num_layers, num_kv_heads, head_dim, max_length, builder, arguments, name):
@@ -34,7 +35,7 @@ def decoder(forward, *, num_layers, num_kv_heads, head_dim, max_length, builder,
     positions = ops.minimum(place, max_length - 1)  # a column without token may stand behind the last one
     step_logits, kept_after = forward(ops.maximum(step_ids, 0), positions, visible, memories, lambda x: x)
     new_caches = [cache for _, *both in kept_after for cache in both]
-    step = keras.Model([step_ids, filled, *caches], [step_logits, after, *new_caches], name=f"{name}_step")
+    step = LogitsModel([step_ids, filled, *caches], [step_logits, after, *new_caches], name=f"{name}_step")
 
     def initial_state(batch_size, length=None):
         room = max_length if length is None else ops.minimum(length, max_length)

@@ -9,6 +9,7 @@ from lm_keras.layers.context_window import ContextWindow
 from lm_keras.layers.packing import PackTokens, Remember, UnpackTokens, packed_text
 from lm_keras.models.arguments import saved_arguments
 from lm_keras.models.causal_lm import CausalLM, Views
+from lm_keras.models.logits_model import LogitsModel
 from lm_keras.models.parts import check_sizes, initializers, logits_head, word_embedding
 
 
@@ -78,7 +79,7 @@ def _step_view(embed, forward, context_length, name):
     before = before * ops.cast(past > 0, before.dtype)[..., None]
     logits = forward(embed(ops.maximum(ids, 0)), before, arrange=lambda x: unpack(x, places))
     new_past = Remember(name="remember")(past, ids + 1, count)
-    step = keras.Model([step_ids, past], [logits, new_past], name=f"{name}_step")
+    step = LogitsModel([step_ids, past], [logits, new_past], name=f"{name}_step")
 
     def initial_state(batch_size, length=None):
         return [ops.zeros((batch_size, context_length - 1), "int32")]

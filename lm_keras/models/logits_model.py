@@ -21,7 +21,9 @@ NEGATIVE = (
 class LogitsModel(keras.Model):
     """A functional `keras.Model` whose outputs are logits, or numbers without bounds: no probabilities.
 
-    `compile` takes what Keras' does and leaves the loss as it is, but refuses one that expects probabilities.
+    `compile` takes what Keras' does and leaves the loss as it is, but refuses one that expects probabilities. `fit`,
+    `evaluate` and `predict` see layers that change in place (`quantize`, `enable_lora`), for which the step views
+    and encoders are such models too.
     """
 
     def compile(self, optimizer="rmsprop", loss=None, *arguments, metrics=None, weighted_metrics=None, **options):

@@ -7,6 +7,7 @@ from lm_keras.layers.lstm import LSTM
 from lm_keras.layers.packing import packed_text
 from lm_keras.models.arguments import saved_arguments
 from lm_keras.models.causal_lm import CausalLM, Views
+from lm_keras.models.logits_model import LogitsModel
 from lm_keras.models.parts import check_sizes, initializers, logits_head, word_embedding
 
 
@@ -64,7 +65,7 @@ def build_lstm_lm(
     step_ids = keras.Input((None,), dtype="int32", name="step_ids")
     state = [keras.Input((hidden_dim,), name=f"{s}_{i}") for i in range(num_layers) for s in "hc"]
     x, new_state = forward(ops.maximum(step_ids, 0), state, mask=step_ids >= 0)
-    step = keras.Model([step_ids, *state], [head(x), *new_state], name=f"{name}_step")
+    step = LogitsModel([step_ids, *state], [head(x), *new_state], name=f"{name}_step")
 
     def initial_state(batch_size, length=None):
         return [ops.zeros((batch_size, hidden_dim)) for _ in state]

@@ -9,6 +9,7 @@ from lm_keras.layers.packing import packed_text
 from lm_keras.layers.skip_rnn import SkipRNN
 from lm_keras.models.arguments import saved_arguments
 from lm_keras.models.causal_lm import CausalLM, Views
+from lm_keras.models.logits_model import LogitsModel
 from lm_keras.models.parts import check_sizes, initializers, logits_head, word_embedding
 
 
@@ -67,7 +68,7 @@ def build_rnn_lm(
     memory = (hidden_dim,) if skip is None else (skip, hidden_dim)
     state = [keras.Input(memory, name=f"h_{i}") for i in range(num_layers)]
     x, new_state = forward(ops.maximum(step_ids, 0), state, mask=step_ids >= 0)
-    step = keras.Model([step_ids, *state], [head(x), *new_state], name=f"{name}_step")
+    step = LogitsModel([step_ids, *state], [head(x), *new_state], name=f"{name}_step")
 
     def initial_state(batch_size, length=None):
         return [ops.zeros((batch_size, *memory)) for _ in state]

@@ -4,6 +4,7 @@ import keras
 from keras import layers, ops
 
 from lm_keras.layers.alignment import Alignment, check_score
+from lm_keras.models.logits_model import LogitsModel
 from lm_keras.models.lstm import _lstm
 from lm_keras.models.parts import check_sizes, initializers, logits_head
 from lm_keras.models.seq2seq import Seq2SeqLM, Seq2SeqViews, source_and_target
@@ -59,11 +60,11 @@ def build_seq2seq_lstm(
     looks = keras.Model(inputs, weights[:, None], name=f"{name}_attention") if attention else None
 
     # === Decoding: the source once, then the target from a given state ===
-    encoder = keras.Model(inputs["source_ids"], [*state, *memory], name=f"{name}_encoder")
+    encoder = LogitsModel(inputs["source_ids"], [*state, *memory], name=f"{name}_encoder")
     ids = keras.Input((None,), dtype="int32", name="step_ids")
     given = [keras.Input(x.shape[1:], dtype=x.dtype, name=f"state_{i}") for i, x in enumerate(encoder.outputs)]
     step_logits, _, after = decode(ids, given[: 2 * num_layers], given[2 * num_layers :], sparing=True)
-    step = keras.Model([ids, *given], [step_logits, *after], name=f"{name}_step")
+    step = LogitsModel([ids, *given], [step_logits, *after], name=f"{name}_step")
 
     views = Seq2SeqViews(encoder, step, lambda batch_size, length: [], "build_seq2seq_lstm", arguments, looks)
     return Seq2SeqLM(inputs, logits, views=views, name=name)

@@ -9,6 +9,7 @@ from lm_keras.errors import InputError
 from lm_keras.layers.cache import slots
 from lm_keras.layers.output import Logits, WordEmbedding
 from lm_keras.layers.sinusoids import Sinusoids
+from lm_keras.models.logits_model import LogitsModel
 from lm_keras.models.parts import check_sizes
 from lm_keras.models.seq2seq import Seq2SeqLM, Seq2SeqViews, source_and_target
 from lm_keras.models.transformer_blocks import norm, transformer_blocks
@@ -87,7 +88,7 @@ def _both_views(encode, decode, shape, num_layers, max_length, arguments, name):
     attention = keras.Model(inputs, [weights for weights, *_ in kept], name=f"{name}_attention")
 
     # === Decoding: the source once, then the target with keys and values of what came before ===
-    encoder = keras.Model(source_ids, encode(source_ids), name=f"{name}_encoder")
+    encoder = LogitsModel(source_ids, encode(source_ids), name=f"{name}_encoder")
     ids = keras.Input((None,), dtype="int32", name="step_ids")
     filled = keras.Input((), dtype="int32", name="filled")
     caches = [keras.Input(shape, name=f"{part}_{i}") for i in range(num_layers) for part in ("keys", "values")]
@@ -97,7 +98,7 @@ def _both_views(encode, decode, shape, num_layers, max_length, arguments, name):
     memories = [(*caches[2 * i : 2 * i + 2], place, ids) for i in range(num_layers)]
     step_logits, kept = decode(ids, place, slot <= place[:, :, None], memories, given)
     new_caches = [cache for _, *both in kept for cache in both]
-    step = keras.Model([ids, filled, *caches, *given], [step_logits, after, *new_caches], name=f"{name}_step")
+    step = LogitsModel([ids, filled, *caches, *given], [step_logits, after, *new_caches], name=f"{name}_step")
 
     def empty_state(batch_size, length):
         room = max_length if length is None else length

@@ -10,20 +10,31 @@ class OfModel(keras.callbacks.CallbackList):
     """A list of callbacks whose `callback.model` is `model`; where it stops its training, that of the network stops.
 
     Contiguous windows are read by another network of the same weights, which carries the state along and cannot be
-    saved.
+    saved. A run may take several calls of `model.fit`; the callbacks hear of one beginning and, by `finish`, one end.
     """
 
     def __init__(self, callbacks: list, model: keras.Model):
         super().__init__(callbacks, model=model)
-        self._trained = model
+        self._trained, self._begun, self._last_logs = model, False, None
 
     def set_model(self, model: keras.Model) -> None:
         self._network = model
-        super().set_model(getattr(self, "_trained", model))
+        if not hasattr(self, "_trained"):  # once: `FrozenFor` begins anew with it
+            super().set_model(model)
 
     def on_train_begin(self, logs=None):
         self._trained.stop_training = False
-        super().on_train_begin(logs)
+        if not self._begun:
+            super().on_train_begin(logs)
+        self._begun = True
+
+    def on_train_end(self, logs=None):
+        self._last_logs = logs
+
+    def finish(self) -> None:
+        """Tells the callbacks that the training has ended, if it has begun."""
+        if self._begun:
+            super().on_train_end(self._last_logs)
 
     def on_train_batch_end(self, batch, logs=None):
         super().on_train_batch_end(batch, logs)

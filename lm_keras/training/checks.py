@@ -9,12 +9,20 @@ import tensorflow as tf
 
 from lm_keras.errors import InputError
 from lm_keras.training.batches import arrays_of
-from lm_keras.training.rules import check_label_shape, check_values, input_rules, label_rules
+from lm_keras.training.rules import (
+    check_label_shape,
+    check_values,
+    check_weights,
+    input_rules,
+    label_rules,
+    weights_of,
+)
 
 WIDTH_OF = ("masked_positions", "target_ids")  # inputs that the labels are as wide as; else the first of rank 2
 # What TensorFlow says on a CPU of a batch that this file did not see.
 TABLE = re.compile(r"indices\[[\d,]*\] = (-?\d+) is not in \[0, (\d+)\)")
 LABEL = re.compile(r"Received a label value of (-?\d+) which is outside the valid range of \[0, (\d+)\)")
+COUNTS = "give labels that are not negative, and weights above 0"
 LONGEST = re.compile(r"a text has [^\n;]*max_length=\d+; cut it")
 
 
@@ -39,23 +47,25 @@ class DataCheck:
             )
         self.model, self.aim, self.num_batches, self.problem, self._unlabelled = model, aim, num_batches, None, 0
         self.ours = any(hasattr(layer, "recipe") for layer in (model, *model.layers))  # as wide as what they read
+        leaves = tf.nest.flatten(spec)
         self.inputs = input_rules(model, spec[0])
         self.labels = label_rules(aim, spec[1])
-        leaves = tf.nest.flatten(spec)
         self._dense = all(isinstance(leaf, tf.TensorSpec) for leaf in leaves)
         if self._dense and all(leaf.shape.rank for leaf in leaves):
             self._check_widths(*spec[:2])
+        if self._dense:
+            self._check_weights(spec[1], *spec[2:])
 
     def arrays(self, data):
-        """Looks at whole arrays, a tuple `(x, y)`, in place of their batches; a dataset is left alone."""
+        """Looks at whole arrays, a tuple `(x, y)` or `(x, y, weights)`, at once; a dataset is left alone."""
         if isinstance(data, tuple):
-            x, y = map(arrays_of, data, "xy")
-            self(x, y)
-            if not self._has_label(y):
-                raise InputError("no label of the data counts; give labels that are not negative")
+            data = tuple(map(arrays_of, data, ("x", "y", "weights")))
+            self(*data)
+            if not self._has_label(*data[1:]):
+                raise InputError(f"no label of the data counts; {COUNTS}")
 
-    def __call__(self, x, y):
-        """Raises InputError for what the model cannot read, or its loss cannot take, in NumPy arrays `x` and `y`."""
+    def __call__(self, x, y, *weights):
+        """Raises InputError for what the model cannot read, or its loss cannot take, in arrays `x`, `y`, weights."""
         if not self._dense:  # ragged or sparse: the model says what it cannot read
             return
         for rules, part in ((self.inputs, x), (self.labels, y)):
@@ -65,6 +75,7 @@ class DataCheck:
             check_label_shape(rule, values.shape)
         self._check_widths(x, y)
         self._check_places(x, y)
+        self._check_weights(y, *(tf.nest.map_structure(np.asarray, part) for part in weights))
 
     def watched(self, dataset):
         """The dataset, the first batch of which is looked at here, and every batch that holds what no model reads.
@@ -73,15 +84,15 @@ class DataCheck:
         and only then Python is called.
         """
 
-        spec = dataset.element_spec[:2]
+        spec = dataset.element_spec
         if not self._dense:
             return dataset
 
         def look(number, *leaves):
             try:
-                x, y = tf.nest.pack_sequence_as(spec, leaves)
-                self(x, y)
-                if not self._has_label(y):
+                batch = tf.nest.pack_sequence_as(spec, leaves)
+                self(*batch)
+                if not self._has_label(*batch[1:]):
                     self._unlabelled_batch(number)
             except InputError as error:
                 self.problem = error
@@ -89,7 +100,7 @@ class DataCheck:
             return True
 
         def checked(number, batch):
-            arguments = [number, *tf.nest.flatten(batch[:2])]
+            arguments = [number, *tf.nest.flatten(batch)]
             odd = tf.logical_or(number == 0, self._is_odd(batch))
             done = tf.cond(odd, lambda: tf.reshape(tf.numpy_function(look, arguments, tf.bool), []), lambda: True)
             with tf.control_dependencies([done]):
@@ -120,11 +131,18 @@ class DataCheck:
         """InputError where no batch of a whole epoch had a label that counts."""
         self._unlabelled = self._unlabelled + 1 if self._unlabelled == number else -1
         if self._unlabelled == self.num_batches:
-            raise InputError(f"no label of the {self.num_batches} batches counts; give labels that are not negative")
+            raise InputError(f"no label of the {self.num_batches} batches counts; {COUNTS}")
 
-    def _has_label(self, y):
+    def _has_label(self, y, *weights):
+        weighs = [np.any(weight) for part in weights for weight in tf.nest.flatten(part)]
         counted = [(leaf >= 0).any() for rule, leaf in zip(self.labels, _leaves(y), strict=True) if rule.labels]
-        return not counted or any(counted)
+        return (not counted or any(counted)) and (not weighs or any(weighs))
+
+    def _check_weights(self, y, weights=None):
+        if weights is not None:
+            owned = weights_of(self.labels, weights)
+            for rule, part, labels in zip(self.labels, owned, tf.nest.flatten(y), strict=True):
+                check_weights(rule, part, labels)
 
     def _is_odd(self, batch):
         """Whether a batch of tensors must be looked at: a bool tensor, from a few operations."""
@@ -145,8 +163,13 @@ class DataCheck:
                     found.append(tf.shape(values)[1] > rule.longest)
                 if rule.labels:
                     counted.append(tf.reduce_any(wide >= 0))
-        if counted:
-            found.append(tf.logical_not(tf.reduce_any(counted)))
+        weighs = []
+        for weights in tf.nest.flatten(batch[2:]):
+            wide = tf.cast(weights, tf.float32)
+            found.append(tf.logical_not(tf.reduce_all(tf.math.is_finite(wide) & (wide >= 0))))
+            weighs.append(tf.reduce_any(wide > 0))
+        for some in filter(None, (counted, weighs)):
+            found.append(tf.logical_not(tf.reduce_any(some)))
         return tf.reduce_any(found) if found else tf.constant(False)
 
     def _check_widths(self, x, y):

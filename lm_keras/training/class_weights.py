@@ -29,8 +29,10 @@ def weighing(class_weight: dict | None, model: keras.Model, output: object, spec
         raise InputError(f"class_weight needs one output of logits, which {model.name} has not; give sample weights")
     if isinstance(spec[1], (dict, list, tuple)) or not spec[1].dtype.is_integer:
         raise InputError("class_weight needs labels that are numbers of classes, integers; give sample weights")
+    if not isinstance(class_weight, dict):
+        raise InputError(f"class_weight is a {type(class_weight).__name__}; give a dict {{class: weight}}")
     table = np.ones(output.shape[-1], "float32")
-    for name, weight in dict(class_weight).items():
+    for name, weight in class_weight.items():
         if isinstance(name, bool) or not isinstance(name, numbers.Integral) or not 0 <= name < len(table):
             raise InputError(
                 f"class_weight has the class {name!r}; {model.name} has the classes 0 to {len(table) - 1}"
@@ -38,9 +40,11 @@ def weighing(class_weight: dict | None, model: keras.Model, output: object, spec
         if not isinstance(weight, numbers.Real) or not 0 <= weight < np.inf:
             raise InputError(f"class_weight of class {name} is {weight!r}; it must be a number of at least 0")
         table[name] = weight
+    if not table.any():
+        raise InputError("class_weight is 0 for every class; give one above 0")
 
     def weighed(x, y, weights=None):
-        own = tf.gather(table, tf.maximum(y, 0))
+        own = tf.gather(table, tf.maximum(tf.cast(y, tf.int32), 0))
         return x, y, own if weights is None else own * aligned(tf.cast(weights, tf.float32), own)
 
     # Of the base class: of what another dataset knows of its windows nothing is needed any more.

@@ -47,7 +47,7 @@ def evaluate(model: keras.Model, dataset, loss=None, workers=None, task: str | N
         net.reset_state()
     totals, divided = {}, workers is not None and not carried and int(dataset.cardinality()) >= workers.count
     for x, y, *weights in dataset.shard(workers.count, workers.index) if divided else dataset:
-        check(x, y)
+        check(x, y, *weights)
         with check.explained():
             parts = sums(x, y, *weights)
         # In 64 bits on the Python side: a float32 sum over millions of tokens loses digits.

@@ -4,6 +4,7 @@ import contextlib
 import dataclasses
 import itertools
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 import keras
@@ -35,44 +36,57 @@ from lm_keras.utils.keras_internals import flatten_layers
 
 
 def fit(
-    model,
-    train,
-    validation=None,
-    config=None,
-    callbacks=(),
-    loss=None,
-    strategy=None,
-    tokenizer=None,
-    class_weight=None,
-    task=None,
-):
-    """Trains `model`, any keras.Model that gives logits or numbers: functional, `Sequential` or subclassed.
+    model: keras.Model,
+    train: tf.data.Dataset | tuple,
+    validation: tf.data.Dataset | tuple | None = None,
+    config: TrainingConfig | None = None,
+    callbacks: Sequence[keras.callbacks.Callback] = (),
+    loss: object = None,
+    strategy: str | None = None,
+    tokenizer: object = None,
+    class_weight: dict[int, float] | None = None,
+    task: str | None = None,
+) -> keras.callbacks.History:
+    """Trains a model that gives logits or numbers, so that a run which is killed can go on.
 
-    `train`: a tf.data.Dataset of (x, y) of known cardinality or a tuple (x, y) of arrays; x may be a dict.
-    A third part of a batch, or of the tuple, is the weights of the labels, as Keras' `sample_weight`; losses and
-    measures are weighted means. `class_weight`, {class: weight}, weighs the labels of `train`, those of tokens too.
-    `loss=None`: cross-entropy of the logits, in which tokens with a negative label do not count, or the mean squared
-    error where the output is one number a text; else what `compile` takes ("mse", a Keras loss, a dict of them).
-    `task="language_model"`, "classification" (of texts or tokens) or "regression", in place of `loss`: what the model
-    is for, where its outputs do not tell. [B, T, C] are next words where the model is one of this library's language
-    models, where the data are windows of `lm_windows`, or where an embedding of the model has C rows (its
-    vocabulary); else they are classes of tokens, with accuracy and F1.
-    Arrays are looked at as a whole, of a dataset the first batch, and every batch with numbers out of range: an
-    InputError says in one line what was found. Ids of a subclassed model, whose graph is not known, are left to
-    TensorFlow: too large ones raise on a CPU, and may go unnoticed on a GPU or under XLA; Keras' `Embedding` takes a
-    negative one for a row from the end.
-    After each epoch `evaluate` on `validation` adds its measures: val_loss, val_accuracy, val_perplexity or val_f1.
+    Arrays are looked at as a whole, of a dataset the first batch and every batch with numbers out of range, so that
+    what the model cannot read or its loss cannot take is an error of one line. Ids of a subclassed model, whose
+    graph is not known, are left to TensorFlow: too large ones raise on a CPU, and may go unnoticed on a GPU or under
+    XLA; Keras' `Embedding` takes a negative one for a row from the end.
+
     With `config.output_dir` the run writes checkpoint.safetensors, metrics.csv, logs/ for TensorBoard and
     learning_curve.png; killed at any moment, it goes on with `resume=True` to the same weights as if undisturbed.
-    With a `tokenizer` (or with a LanguageModel as `model`) it becomes a run of the command line too: at the end,
-    `LanguageModel.load` and `lm-keras generate` read it; a resumed run knows its tokenizer. A loss or weights that
-    are not finite end the training with an InputError that names the step; the last checkpoint before stays.
     With `early_stopping_patience` it stops after that many epochs without a better val_loss and ends with the best
     weights. Contiguous windows carry their state from batch to batch.
-    `strategy="multi_worker"`: the processes that TF_CONFIG names train together (docs/distributed.md).
-    `callbacks` are Keras'; `callback.model` is `model`. A learning rate that one of them sets takes the place of the
-    schedule. What a callback counts, such as epochs without progress, starts anew when a run is resumed.
-    Returns the Keras History of all epochs, those before a resume included. Raises InputError for bad input.
+
+    Args:
+        model: Any `keras.Model`: functional, `Sequential` or subclassed; or a `LanguageModel`.
+        train: A `tf.data.Dataset` of `(x, y)` or `(x, y, weights)` batches, of known cardinality, or one such tuple
+            of arrays; x may be a dict. The weights are Keras' `sample_weight`, of at least 0: losses and measures
+            are weighted means.
+        validation: As `train`. After each epoch `evaluate` adds its measures of it: val_loss, val_accuracy,
+            val_perplexity or val_f1.
+        config: The settings of the run; None: `TrainingConfig()`.
+        callbacks: Callbacks of Keras; their `model` is `model`. A learning rate that one of them sets takes the place
+            of the schedule. What one counts, such as epochs without progress, starts anew when a run is resumed.
+        loss: What `compile` takes: "mse", a Keras loss, a dict of them. None: cross-entropy of the logits, in which
+            a negative label does not count, or the mean squared error where the output is one number a text.
+        strategy: "multi_worker": the processes that TF_CONFIG names train together (docs/distributed.md).
+        tokenizer: That of a language model. With it (or with a `LanguageModel` as `model`) `config.output_dir`
+            becomes a run of the command line: `LanguageModel.load` and `lm-keras generate` read it. A run that is
+            resumed knows its own.
+        class_weight: `{class: weight}` for the labels of `train`, those of tokens too; 1 for other classes.
+        task: "language_model", "classification" (of texts or tokens) or "regression", in place of `loss`: what the
+            model is for, where its outputs do not tell. [B, T, C] are next words where the model is one of this
+            library's language models, where the data are windows of `lm_windows`, or where an embedding of the model
+            has C rows (its vocabulary); else they are classes of tokens, with accuracy and F1.
+
+    Returns:
+        The Keras `History` of all epochs, those before a resume included.
+
+    Raises:
+        InputError: For settings, data or a folder that cannot be used, in one line; and when a loss or a weight is
+            not finite: it names the step, and the last checkpoint before stays.
     """
     config, workers, callbacks = config or TrainingConfig(), _workers(strategy, train), keras.tree.flatten(callbacks)
     model, tokenizer = _pair(model, tokenizer)
@@ -154,7 +168,7 @@ def _fit(
     try:
         if workers:
             train_together(workers, net, aim, legs, state, config, heard, verbose)
-            return state.history()
+            legs = ()
         for data, first, last, count in legs:
             net.fit(
                 data,
@@ -167,6 +181,8 @@ def _fit(
             )
             if net.stop_training:
                 break
+        for each in theirs:
+            each.finish()
     finally:
         log.close()
         if many:  # the loss of one batch again
@@ -195,10 +211,19 @@ def _build(net, aim, spec):
     if not aim.metrics and not isinstance(aim.loss, dict):
         return
     outputs = tf.nest.map_structure(lambda t: tf.zeros([size or 1 for size in t.shape], t.dtype), aim.outputs)
-    y = tf.nest.map_structure(lambda t, out: tf.zeros(out.shape[: len(t.shape)], t.dtype), spec[1], outputs)
+    y = tf.nest.map_structure(_some_labels, spec[1], outputs)
     net.compute_loss(y=y, y_pred=outputs)
     net.compute_metrics(None, y, outputs)
     net.reset_metrics()
+
+
+def _some_labels(spec, output):
+    """Labels for `output`, of as many axes as `spec` has: in place of the classes a single number."""
+    rank = spec.shape.rank or len(output.shape) - 1
+    shape = list(output.shape[:rank])
+    if rank == len(output.shape) and spec.shape[-1] == 1:
+        shape[-1] = 1
+    return tf.zeros(shape, spec.dtype)
 
 
 def _legs(train, state, config, steps, prepared):
@@ -221,18 +246,19 @@ def _legs(train, state, config, steps, prepared):
         return
     batches = iter(stream)
 
-    def following(count=None):
+    def following(count):
+        # Counted: a dataset without end takes a batch ahead, which the next leg would miss.
         data = tf.data.Dataset.from_generator(
             lambda: itertools.islice(batches, count), output_signature=stream.element_spec
         )
-        return data if count is None else data.apply(tf.data.experimental.assert_cardinality(count))
+        return data.apply(tf.data.experimental.assert_cardinality(count))
 
     if within:
         count = min(steps, state.total - epoch * steps) - within
         yield following(count), epoch, epoch + 1, count
         epoch += 1
     if epoch < whole and not state.stopped:
-        yield following(), epoch, whole, steps
+        yield following((whole - epoch) * steps), epoch, whole, steps
     if rest and epoch <= whole and not state.stopped:
         yield following(rest), whole, whole + 1, rest
 

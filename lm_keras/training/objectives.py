@@ -10,10 +10,10 @@ import tensorflow as tf
 from keras import ops
 
 from lm_keras.errors import InputError
-from lm_keras.losses import CrossEntropy, SquaredError, aligned
+from lm_keras.losses import CrossEntropy, SquaredError, aligned, check_takes_logits, expects_probabilities
 from lm_keras.models.logits_model import check_loss
 from lm_keras.training.label_counts import counting, keys_of, loss_object, part_of
-from lm_keras.training.outputs import outputs_of, predicts_its_words, probabilities
+from lm_keras.training.outputs import outputs_of, predicts_its_words, probabilities, values_of_zeros
 from lm_keras.utils.keras_internals import mask_of
 
 MANY = 10_000  # classes of tokens; a table of answers by labels takes 800 MB, and more of them are words
@@ -63,8 +63,9 @@ def objective(model, loss=None, task=None, x_spec=None, windows=False):
     if task is not None and (loss is not None or task not in TASKS):
         known = f"task is one of {', '.join(TASKS)}, got {task!r}"
         raise InputError("give a loss or a task, not both" if task in TASKS else known)
+    outputs = outputs_of(model, x_spec)  # before the rest: it builds a model that is not
     check_loss(model, loss)
-    outputs = outputs_of(model, x_spec)
+    _check_probabilities(model, loss, x_spec)
     found = _objective(model, loss, task, outputs, windows)
     _check_logits(model, found.loss, loss is None and task is None, x_spec)
     return dataclasses.replace(found, outputs=outputs, task=None if loss is not None else found.task)
@@ -94,6 +95,17 @@ def _objective(model, loss, task, outputs, windows):
         )
     measures, metrics = ("loss", "accuracy", "f1", "macro_f1"), ("accuracy",) if rank == 2 else ()
     return Objective(CrossEntropy(), _class_sums, _class_report, measures, metrics, task="classification")
+
+
+def _check_probabilities(model, loss, x_spec):
+    """Refuses a loss of probabilities where the one output of the model is seen to be none."""
+    name = None if isinstance(loss, (dict, list, tuple)) else expects_probabilities(loss)
+    values = None if name is None else values_of_zeros(model, x_spec)
+    if values is None or not values.size:
+        return
+    one_of_many = "categorical" in name.lower()  # they add up to 1
+    if (values < 0).any() or (one_of_many and not np.allclose(values.sum(-1), 1, atol=1e-2)):
+        check_takes_logits(model.name, loss)
 
 
 def _check_logits(model, loss, by_outputs, x_spec):

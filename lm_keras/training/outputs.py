@@ -6,6 +6,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from lm_keras.errors import InputError
 from lm_keras.utils.keras_internals import flatten_layers
 
 
@@ -26,11 +27,19 @@ def outputs_of(model: keras.Model, x_spec=None):
 
     Returns:
         A `KerasTensor`, or a dict, list or tuple of them.
+
+    Raises:
+        InputError: For inputs of unknown rank, on which a model that is no graph cannot be called.
     """
     if hasattr(model, "operations"):
         return model.output
     if is_graph(model):
         return model.outputs[0]
+    if any(spec.shape.rank is None for spec in tf.nest.flatten(x_spec)):
+        raise InputError(
+            f"{model.name} is not built and the shape of x is not known; call it on a batch of x first, or give "
+            "from_generator an output_signature, such as tf.TensorSpec([None, None], tf.int32) for ids"
+        )
     return model(tf.nest.map_structure(lambda spec: keras.KerasTensor(spec.shape, dtype=spec.dtype.name), x_spec))
 
 
@@ -106,15 +115,20 @@ def probabilities(model: keras.Model, x_spec=None) -> str | None:
     """
     if is_graph(model):
         return _last_activation(model)
+    values = values_of_zeros(model, x_spec)
+    sure = values is not None and values.ndim > 1 and values.shape[-1] > 1 and (values >= 0).all()
+    return "softmax" if sure and np.allclose(values.sum(-1), 1, atol=1e-3) else None
+
+
+def values_of_zeros(model: keras.Model, x_spec) -> np.ndarray | None:
+    """What a model of one output gives for a batch of zeros, or None where it takes other shapes."""
     if x_spec is None:
         return None
     try:
         zeros = tf.nest.map_structure(lambda spec: tf.zeros([size or 8 for size in spec.shape], spec.dtype), x_spec)
-        values = np.asarray(tf.cast(model(zeros, training=False), tf.float32))
-    except (TypeError, ValueError, tf.errors.OpError):  # it takes other shapes than these
+        return np.asarray(tf.cast(model(zeros, training=False), tf.float32))
+    except (TypeError, ValueError, tf.errors.OpError):
         return None
-    sure = values.ndim > 1 and values.shape[-1] > 1 and (values >= 0).all()
-    return "softmax" if sure and np.allclose(values.sum(-1), 1, atol=1e-3) else None
 
 
 def _last_activation(model):

@@ -4,6 +4,7 @@ import dataclasses
 
 import keras
 import numpy as np
+import tensorflow as tf
 
 from lm_keras.errors import InputError
 from lm_keras.losses import CrossEntropy, SquaredError
@@ -25,6 +26,7 @@ class Rule:
     places: bool = False  # in the text
     output: str | None = None  # that they are the labels of
     logits: tuple | None = None  # the shape of that output
+    weight_axes: int | None = None  # as many as the losses of that output have; None: not known
 
 
 def check_values(rule, values, model):
@@ -35,11 +37,8 @@ def check_values(rule, values, model):
         raise InputError(
             f"{rule.name} is empty, its shape is {list(values.shape)}; give at least one row of one token"
         )
-    if rule.longest is not None and values.ndim > 1 and values.shape[1] > rule.longest:
-        raise InputError(
-            f"{rule.name} has rows of {values.shape[1]} tokens and {model} reads at most max_length={rule.longest}; "
-            f"make the windows with length={rule.longest} or less, or a model with max_length={values.shape[1]}"
-        )
+    if values.ndim > 1:
+        _check_longest(rule, values.shape[1], model)
     if values.dtype.kind == "f" and not np.isfinite(values).all():
         raise InputError(f"{rule.name} holds {_first(values, ~np.isfinite(values))}; give finite numbers")
     if rule.whole and values.dtype.kind == "f" and (rule.labels or (values != np.floor(values)).any()):
@@ -49,6 +48,14 @@ def check_values(rule, values, model):
     for wrong in (values < rule.low if rule.low is not None else (), values >= rule.high if rule.high else ()):
         if np.any(wrong):
             raise InputError(f"{rule.name} holds {_first(values, wrong)}; {rule.advice.format(model=model)}")
+
+
+def _check_longest(rule, width, model):
+    if rule.longest is not None and width is not None and width > rule.longest:
+        raise InputError(
+            f"{rule.name} has rows of {width} tokens and {model} reads at most max_length={rule.longest}; "
+            f"make the windows with length={rule.longest} or less, or a model with max_length={width}"
+        )
 
 
 def _first(values, wrong):
@@ -78,7 +85,10 @@ def input_rules(model, spec):
         kind = "a vocabulary of" if known.words else "as many kinds:"
         advice = f"{{model}} has {kind} {known.high}, ids {0 if known.low is None else known.low} to {known.high - 1}"
         advice += "; give ids of the tokenizer that it was built for" if known.words else ""
-        rules.append(Rule(name, True, known.low, known.high, known.longest, advice))
+        rule = Rule(name, True, known.low, known.high, known.longest, advice)
+        if leaf.shape.rank == 2:  # known before a batch is read: a graph is traced before that
+            _check_longest(rule, leaf.shape[1], model.name)
+        rules.append(rule)
     return rules
 
 
@@ -130,12 +140,10 @@ def _label_rule(name, loss, outputs, spec, key=None):
     ours = isinstance(loss, CrossEntropy)
     sparse = isinstance(loss, keras.losses.SparseCategoricalCrossentropy)
     if not sparse and loss not in ("sparse_categorical_crossentropy", keras.losses.sparse_categorical_crossentropy):
-        if (isinstance(loss, SquaredError) or loss == "mean_squared_error") and len(spec.shape) not in (
-            1,
-            len(out.shape),
-        ):
+        squared = isinstance(loss, SquaredError) or loss == "mean_squared_error"
+        if squared and spec.shape.rank not in (None, 1, len(out.shape)):
             raise InputError(f"{name} has the shape {_shape(spec.shape)}; a regression takes one number a row")
-        return Rule(name)
+        return Rule(name, output=key, weight_axes=1 if squared else None)
     classes, ignored = out.shape[-1], getattr(loss, "ignore_class", None)
     _check_type(name, spec)
     wanted = len(out.shape) - 1
@@ -144,9 +152,44 @@ def _label_rule(name, loss, outputs, spec, key=None):
     low = None if ours or (ignored is not None and ignored < 0) else 0
     high = None if classes is None else max(classes, (ignored or 0) + 1)
     per_token, places = wanted == 2, wanted == 1 and classes is None
-    rule = Rule(name, True, low, high, None, advice, ours, per_token, places, key, tuple(out.shape))
+    rule = Rule(name, True, low, high, None, advice, ours, per_token, places, key, tuple(out.shape), wanted)
     check_label_shape(rule, tuple(spec.shape) if spec.shape.rank is not None else None)
     return rule
+
+
+def weights_of(rules, weights):
+    """The part of a batch's weights that belongs to the labels of each rule: one alone belongs to all."""
+    if isinstance(weights, dict):
+        names = sorted(rule.output for rule in rules if rule.output is not None)
+        if len(names) != len(rules) or set(names) != set(weights):
+            wanted = f"a dict of {', '.join(map(repr, names))}" if names else "one array"
+            raise InputError(f"the weights are a dict of {', '.join(map(repr, weights))}; give {wanted}")
+        return [weights[rule.output] for rule in rules]
+    if isinstance(weights, (list, tuple)):
+        if len(weights) != len(rules) or len(rules) == 1:
+            raise InputError(f"there are {len(weights)} weights for {len(rules)} outputs; give one for each")
+        return list(weights)
+    return [weights] * len(rules)
+
+
+def check_weights(rule, weights, labels):
+    """InputError for weights that cannot weigh the labels; both are arrays, or the `tf.TensorSpec`s of them."""
+    name = rule.name.replace("y", "the weights of y", 1)
+    kind = tf.as_dtype(weights.dtype)
+    if not (kind.is_floating or kind.is_integer or kind.is_bool):
+        raise InputError(f"{name} are of the type {kind.name}; give numbers of at least 0")
+    shapes = [None if part.shape is None else tf.TensorShape(part.shape) for part in (weights, labels)]
+    if rule.weight_axes is not None and all(shape.rank is not None for shape in shapes):
+        own, of = (list(shape) for shape in shapes)
+        pairs = zip(own[: rule.weight_axes], of, strict=False)
+        fits = all(None in pair or pair[0] in (1, pair[1]) for pair in pairs)
+        if not own or not fits or any(size not in (1, None) for size in own[rule.weight_axes :]):
+            takes = "[rows]" if rule.weight_axes == 1 else "[rows] or [rows, tokens]"
+            raise InputError(f"{name} have the shape {_shape(own)}, and labels {_shape(of)} take {takes}")
+    if isinstance(weights, np.ndarray) and kind.is_floating | kind.is_integer:
+        wrong = ~(np.isfinite(weights) & (weights >= 0))
+        if wrong.any():
+            raise InputError(f"{name} hold {_first(weights, wrong)}; give numbers of at least 0")
 
 
 def check_label_shape(rule, shape):

@@ -1,7 +1,12 @@
 """The private names of Keras and TensorFlow that have no public way around them: all stand here."""
 
+import sys
+import warnings
+
 import keras
 import tensorflow as tf
+
+SHUFFLE = "`shuffle=True` was passed, but will be ignored since the data `x` was provided as a tf.data.Dataset"
 
 
 def flatten_layers(model: keras.Layer) -> list[keras.Layer]:
@@ -57,3 +62,28 @@ class WrappedDataset(tf.data.Dataset):
     @property
     def element_spec(self):
         return self._wrapped.element_spec
+
+
+def no_shuffle_warning(kind: type) -> None:
+    """Silences Keras' warning that `shuffle=True`, its default, does nothing for a dataset: for those of a class.
+
+    Other datasets are warned of as before. It is set each time, as `warnings.catch_warnings` and pytest take it away.
+    """
+    warnings.filters[:] = [entry for entry in warnings.filters if not isinstance(entry[1], _ShuffleOf)]
+    warnings.filterwarnings("ignore", message=SHUFFLE)  # puts one first, the pattern of which is replaced
+    warnings.filters[0] = ("ignore", _ShuffleOf(kind), UserWarning, None, 0)
+
+
+class _ShuffleOf:
+    """Stands for the pattern of a warning's message: of Keras' warning, where the dataset is one of a class."""
+
+    def __init__(self, kind: type):
+        self.kind = kind
+
+    def match(self, message: str) -> bool:
+        if not message.startswith(SHUFFLE):
+            return False
+        frame = sys._getframe(1)
+        while frame is not None and frame.f_code.co_name != "get_data_adapter":
+            frame = frame.f_back
+        return frame is not None and isinstance(frame.f_locals.get("x"), self.kind)

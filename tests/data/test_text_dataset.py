@@ -247,9 +247,11 @@ def test_plain_fit_takes_it_and_does_not_warn_of_shuffling():
         model = keras.Sequential([keras.layers.Embedding(300, 4), keras.layers.Dense(300)])
         model.compile("adam", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
         model.fit(windows, epochs=1, verbose=0)
-        model.fit(lk.data.labelled(["a", "b"], [0, 1], lk.text.CharTokenizer.train(["ab"]), 2).map(
-            lambda x, y: (x, x)), epochs=1, verbose=0)  # fmt: skip
-    assert not [str(warning.message) for warning in caught if "shuffle" in str(warning.message)]
+        pairs = lk.data.labelled(["a", "b"], [0, 1], lk.text.CharTokenizer.train(["ab"]), 2)
+        model.fit(pairs.map(lambda x, y: (x, x)), epochs=1, verbose=0)
+        assert not [str(warning.message) for warning in caught if "shuffle" in str(warning.message)]
+        model.fit(tf.data.Dataset.zip((windows,)).map(lambda batch: batch), epochs=1, verbose=0)
+    assert len([str(warning.message) for warning in caught if "shuffle" in str(warning.message)]) == 1
 
 
 def test_tf_distribute_takes_it():

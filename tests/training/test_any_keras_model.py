@@ -190,6 +190,52 @@ def test_max_steps_is_the_beginning_of_a_longer_run_and_goes_on(tmp_path):
         np.testing.assert_allclose(same[key], values, rtol=1e-6, err_msg=key)
 
 
+def test_a_run_that_ends_within_an_epoch_reads_every_batch_once():
+    """The batches of the model's first layer: the last part of an epoch goes on with those that come next."""
+    seen = []
+
+    class Seen(keras.layers.Layer):
+        def call(self, ids):
+            look = tf.numpy_function(lambda part: seen.append(int(part[0, 0])) or part, [ids], tf.int32)
+            return tf.ensure_shape(look, ids.shape)
+
+        def compute_output_spec(self, ids):
+            return keras.KerasTensor(ids.shape, "int32")
+
+    ids = keras.Input((2,), dtype="int32")
+    model = keras.Model(ids, keras.layers.Embedding(5, 5)(Seen()(ids)))
+    x = np.repeat(np.arange(5, dtype="int32"), 2).reshape(5, 2)
+    for max_steps in (12, 3):
+        seen.clear()
+        data = tf.data.Dataset.from_tensor_slices((x, x)).batch(1)
+        lk.fit(model, data, config=lk.TrainingConfig(max_steps=max_steps))
+        assert seen == [step % 5 for step in range(max_steps)]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_loss_of_probabilities_is_refused(kind):
+    says = r"give keras.losses.SparseCategoricalCrossentropy\(from_logits=True\)"
+    for loss in ("sparse_categorical_crossentropy", keras.losses.SparseCategoricalCrossentropy()):
+        for run in (lk.evaluate, lk.fit):
+            with pytest.raises(InputError, match=says):
+                run(KINDS[kind](), (X, Y), loss=loss)
+
+
+def test_a_loss_of_probabilities_that_the_model_gives():
+    model = keras.Sequential([*layers_of(), keras.layers.Softmax()])
+    logits = keras.Sequential(model.layers[:-1])
+    loss = lk.evaluate(model, (X, Y), loss="sparse_categorical_crossentropy")["loss"]
+    np.testing.assert_allclose(loss, lk.evaluate(logits, (X, Y))["loss"], rtol=1e-5)
+
+
+def test_a_shape_of_the_data_that_is_not_known():
+    data = tf.data.Dataset.from_generator(lambda: iter([(X, Y)]), output_types=(tf.int32, tf.int32))
+    with pytest.raises(InputError, match="is not built and the shape of x is not known"):
+        lk.evaluate(Subclassed(), data)
+    model = functional()
+    assert lk.evaluate(model, data) == lk.evaluate(model, (X, Y))
+
+
 @pytest.mark.parametrize("wrong", [0, -1, 2.5, "many", True])
 def test_max_steps_is_a_whole_number(wrong):
     with pytest.raises(InputError, match="max_steps is .* whole number"):

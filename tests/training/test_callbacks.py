@@ -161,3 +161,28 @@ def test_a_strategy_of_several_devices_is_refused_in_one_line(warm_python, tmp_p
         "fit trains on one device, and the model or the call is within a strategy of several; leave its scope, or "
         "give strategy='multi_worker'"
     ]
+
+
+@pytest.mark.parametrize("contiguous", [False, True])
+def test_callbacks_hear_of_one_run_however_it_is_cut(tokenizer, contiguous, tmp_path):
+    """A run of 2 epochs and a part: two calls of `model.fit`, of which callbacks know nothing."""
+    model, data, heard = small(tokenizer), windows(tokenizer, contiguous), []
+    steps, table = int(data.cardinality()), next(w for w in model.weights if w.name == "embeddings")
+    before = table.numpy()
+    assert steps > 1
+    hear = keras.callbacks.LambdaCallback(
+        on_train_begin=lambda logs: heard.append("begin"), on_train_end=lambda logs: heard.append("end")
+    )
+    history = fit(model, data, [
+        hear,
+        keras.callbacks.CSVLogger(str(tmp_path / "log.csv")),
+        # The first epoch is the "best": its weights come back, at the end and not before.
+        keras.callbacks.EarlyStopping("val_loss", mode="max", patience=9, restore_best_weights=True),
+        lk.training.FrozenFor(3, "embedding"),
+    ], max_steps=2 * steps + 1)  # fmt: skip
+    assert heard == ["begin", "end"]
+    assert len(list(csv.DictReader((tmp_path / "log.csv").open()))) == 3
+    np.testing.assert_array_equal(table, before)
+    losses = history["val_loss"]
+    assert losses[0] > losses[1] > losses[2]
+    np.testing.assert_allclose(lk.evaluate(model, data)["loss"], losses[0], rtol=1e-6)

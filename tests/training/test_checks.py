@@ -116,6 +116,19 @@ def test_windows_of_text_longer_than_the_model():
             run(model, windows)
 
 
+def test_labels_in_a_column_are_those_of_the_rows():
+    model = keras.Sequential([keras.layers.Embedding(V, 2), keras.layers.Flatten(), keras.layers.Dense(3)])
+    y = X[:, 0] % 3
+    found = [lk.evaluate(model, (X, labels)) for labels in (y, y[:, None])]
+    assert found[0] == found[1]
+    kept = model.get_weights()
+    for labels in (y, y[:, None]):
+        model.set_weights(kept)
+        found.append(lk.fit(model, (X, labels), (X, labels), lk.TrainingConfig(**QUICK)).history)
+    assert found[2] == found[3]
+    assert "accuracy" in found[2]
+
+
 def test_arrays_of_other_sizes():
     model = shared("lstm")
     for data, says in (

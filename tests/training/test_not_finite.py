@@ -97,13 +97,15 @@ def test_without_a_folder_it_stops_too():
         lk.fit(small(), (X, Y), config=lk.TrainingConfig(**HUGE))
 
 
-def test_weights_that_are_not_finite_are_named_at_the_first_step():
+def test_data_and_weights_that_are_not_finite_are_named_at_the_first_step():
     inputs = keras.Input((2,))
-    model = keras.Model(
-        inputs, keras.layers.Dense(1, kernel_initializer=keras.initializers.Constant(math.nan))(inputs)
-    )
+    model = keras.Model(inputs, keras.layers.Dense(1)(inputs))
+    x = np.full((8, 2), np.nan, "float32")
+    with pytest.raises(InputError, match="x holds nan at"):
+        lk.fit(model, (x, np.zeros(8)), config=lk.TrainingConfig(**QUICK))
+    model.layers[-1].kernel.assign(model.layers[-1].kernel * np.nan)
     with pytest.raises(InputError, match="loss is nan at step 1 .*weights and data without values"):
-        lk.fit(model, (np.ones((8, 2), "float32"), np.zeros(8)), config=lk.TrainingConfig(**QUICK))
+        lk.fit(model, (np.ones((8, 2)), np.zeros(8)), config=lk.TrainingConfig(**QUICK))
 
 
 def test_a_validation_loss_that_is_not_finite_stops(tmp_path):
@@ -111,8 +113,9 @@ def test_a_validation_loss_that_is_not_finite_stops(tmp_path):
     model = keras.Model(inputs, keras.layers.Dense(1, kernel_initializer="ones")(inputs))
     x, y = np.ones((8, 2), "float32"), np.zeros(8, "float32")
     config = lk.TrainingConfig(output_dir=tmp_path, checkpoint_steps=1, early_stopping_patience=3, **QUICK)
+    model.layers[-1].kernel.assign([[5.0], [6.0]])
     with pytest.raises(InputError, match=r"the validation loss is inf at step 2 \(epoch 1\)"):
-        lk.fit(model, (x, y), (x * np.float32(3e38), y), config)
+        lk.fit(model, (x, y), (x * 3e38, y), config)
     assert finite(tmp_path)[0]["step"] == 1
 
 

@@ -240,7 +240,7 @@ def test_class_weights_are_weights_of_the_labels():
     trained = []
     for data, class_weight in (
         ((x, y, own), None),
-        ((x, y), {1: 5.0, 2: 0.25}),
+        ((x, y.astype("int8")), {1: 5.0, 2: 0.25}),
         ((x, y, given), None),
         ((x, y, weights), {0: 1, 1: 5, 2: 0.25}),
     ):
@@ -259,6 +259,8 @@ def test_class_weights_that_cannot_be_are_refused():
         ({"a": 1.0}, "classes 0 to 2"),
         ({1: -1.0}, "at least 0"),
         ({1: float("nan")}, "at least 0"),
+        ([1.0, 2.0, 3.0], "class_weight is a list; give a dict"),
+        ({0: 0, 1: 0, 2: 0.0}, "0 for every class"),
     ):
         with pytest.raises(InputError, match=said):
             lk.fit(model, (IDS, y), class_weight=class_weight)
@@ -266,3 +268,26 @@ def test_class_weights_that_cannot_be_are_refused():
         lk.fit(TASKS["numbers"][0](), (IDS, y[:, 0]), class_weight={1: 2.0})
     with pytest.raises(InputError, match="x has 12 rows, y has 12 and the weights have 3"):
         lk.fit(model, (IDS, y, TEXT_WEIGHTS[:3]))
+
+
+def test_weights_that_cannot_weigh_the_labels_are_refused():
+    model, y, ones = tags(), IDS % 3, np.ones(len(IDS), "float32")
+    wide, late = np.ones((*IDS.shape, 2), "float32"), ones.copy()
+    late[-1] = np.nan
+    for weights, said in (
+        (np.ones((len(IDS), IDS.shape[1] + 1)), r"weights of y have the shape .* take \[rows\] or \[rows, tokens\]"),
+        (wide, "weights of y have the shape"),
+        (late, r"weights of y hold nan at \[\d+\]; give numbers of at least 0"),
+        (-ones, r"weights of y hold -1.0 at \[0\]"),
+        (ones * 0, "no label .*counts; give labels that are not negative, and weights above 0"),
+        (np.full(len(IDS), "a"), "weights of y are of the type string"),
+        ({"tags": ones}, "the weights are a dict of 'tags'; give one array"),
+    ):
+        batches = tf.data.Dataset.from_tensor_slices((IDS, y, weights)).batch(4)
+        for run, data in ((lk.evaluate, (IDS, y, weights)), (lk.evaluate, batches), (lk.fit, batches)):
+            with pytest.raises(InputError, match=said):
+                run(model, data)
+    build, x, labels, _ = TASKS["spans"]
+    for weights in ({"start": ones[: len(x)]}, {"start": ones, "end": ones, "both": ones}):
+        with pytest.raises(InputError, match="the weights are a dict of 'start'.*; give a dict of 'end', 'start'"):
+            lk.evaluate(build(), (x, labels, weights))

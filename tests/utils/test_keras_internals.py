@@ -1,14 +1,19 @@
 """The private names of Keras that are used: a test fails where Keras renames one."""
 
+import warnings
+
 import keras
+import numpy as np
 import tensorflow as tf
 
 from lm_keras.utils.keras_internals import (
+    SHUFFLE,
     OwnClipping,
     WrappedDataset,
     flatten_layers,
     input_of,
     mask_of,
+    no_shuffle_warning,
     source_of,
     with_mask,
 )
@@ -67,3 +72,23 @@ def test_a_wrapped_dataset_is_a_dataset():
     assert wrapped.options().deterministic is False
     assert wrapped.element_spec == tf.TensorSpec([], tf.int64)
     assert int(wrapped.cardinality()) == 3
+
+
+def test_the_warning_of_shuffle_is_silent_for_a_class_alone():
+    class Ours(WrappedDataset):
+        pass
+
+    x, model = np.zeros((2, 1), "float32"), keras.Sequential([keras.layers.Dense(1)])
+    plain = tf.data.Dataset.from_tensors((x, x))
+    model.compile("sgd", "mse")
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        before = list(warnings.filters)
+        for _ in range(2):
+            no_shuffle_warning(Ours)
+        assert warnings.filters[1:] == before
+        model.fit(Ours(plain), verbose=0)
+        assert not [w for w in caught if "shuffle=True" in str(w.message)]
+        model.fit(plain, verbose=0)
+        warnings.warn(SHUFFLE, stacklevel=1)
+    assert len([w for w in caught if "shuffle=True" in str(w.message)]) == 2

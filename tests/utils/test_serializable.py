@@ -68,7 +68,7 @@ print("equal")
 
 @pytest.mark.parametrize(
     ("imports", "names"),
-    [("import lm_keras, keras", ["classifier", "lstm"]), ("import keras, lm_keras", ["lstm"])],
+    [("import lm_keras, keras", ["classifier"]), ("import keras, lm_keras", ["lstm"])],
 )
 def test_a_new_process_goes_on_from_a_file(folder, warm_python, imports, names):
     python = sys.executable if imports.startswith("import lm_keras") else warm_python  # which has Keras already
@@ -77,8 +77,8 @@ def test_a_new_process_goes_on_from_a_file(folder, warm_python, imports, names):
     assert done.stdout.strip().endswith("equal"), done.stderr
 
 
-@pytest.mark.parametrize("family", ["seq2seq_lstm"])
-def test_a_model_compiled_by_its_user_comes_back_compiled(family, tmp_path):
+def test_a_model_compiled_by_its_user_comes_back_compiled(tmp_path):
+    family = "feedforward"
     model = build(family)
     model.compile("adam", lk.losses.CrossEntropy(), jit_compile=False)
     x = inputs_of(family, 2, 5)

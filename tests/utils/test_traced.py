@@ -72,6 +72,17 @@ def test_evaluation_and_scores_see_a_change_in_place(change, tokenizer):
     assert all(old != new for old, new in zip(before, answers(), strict=True))
 
 
+def test_predict_of_both_views_sees_a_change_in_place():
+    model = lk.models.build_gpt2(VOCAB, max_length=9, hidden_dim=8, num_layers=1, num_heads=2, seed=0)
+    state = model.initial_state(len(X))
+    before = model.predict(X, verbose=0), model.step_model.predict([X, *state], verbose=0)[0]
+    with_lora(model)
+    expected = np.asarray(model(X))
+    assert abs(expected - before[0]).max() > 1e-3
+    for view in (model.predict(X, verbose=0), model.step_model.predict([X, *state], verbose=0)[0]):
+        np.testing.assert_allclose(view, expected, atol=1e-5)
+
+
 @pytest.mark.parametrize("contiguous", [False, True])
 def test_val_loss_is_of_the_layers_that_learn(contiguous):
     """With LoRA switched on after an evaluation, each epoch has a val_loss of its own, the last one evaluate's."""
