@@ -71,7 +71,8 @@ def read_again(model, recent, rows, state):
     """
     spec, shapes = state_spec(model), any_batch(state)
     traced = _AGAIN.setdefault(model, TracedFunctions())
-    again = traced.get(model, (), lambda: _again(weakref.ref(model), spec))
+    # Of its step view: what is decoded may be a view of a model alone, as in contrastive search.
+    again = traced.get(model.step_model, (), lambda: _again(weakref.ref(model), spec))
     state = again(recent, rows, list(state))
     for part, shape in zip(state, shapes, strict=True):  # the caller may know more of them
         part.set_shape(shape)

@@ -12,7 +12,7 @@ import keras
 from lm_keras.errors import InputError
 
 _SIZE = re.compile(
-    r"(.*_)?(vocab_size|dim|dims)|kernel_sizes|num_(kv_)?(layers|heads|classes|filters|segments)|context_length"
+    r"(.*_)?(vocab_size|dim|dims)|kernel_sizes|num_(kv_)?(layers|heads|classes|filters|segments)|context_length|skip"
 )
 _limit = contextvars.ContextVar("limit", default=None)
 _lock, _users, _add_weight = threading.Lock(), 0, keras.Layer.add_weight

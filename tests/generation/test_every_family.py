@@ -147,7 +147,8 @@ def test_nothing_is_traced_again_for_another_length(lm):
         lm.generate(prompts, count, num_beams=BEAMS, num_return_sequences=count, length_penalty=count, **every)
         lm.generate(prompts, count, penalty_alpha=0.1 * count, top_k=count, top_logprobs=2, **every)
         lm.choose(prompts, ["a b", "c"] * count)
-    counts = {make.__name__: f.experimental_get_tracing_count() for (make, *_), f in lm._functions.made.items()}
+    traced = lm._functions._traced._made.items()
+    counts = {make.__name__: f.experimental_get_tracing_count() for (_, (make, *_)), f in traced}
     assert counts == {"prefill": 1, "decode": 1, "search": 1, "contrast": 1, "follow": 1}
 
 

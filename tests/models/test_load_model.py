@@ -56,3 +56,11 @@ def test_weights_that_are_no_numbers_are_named(tmp_path):
         with pytest.raises(lk.InputError, match="logits/bias in .* holds NaN or infinity; the training has diverged"):
             load(path)
     assert np.isnan(np.asarray(keras.models.load_model(tmp_path / "x.keras").get_layer("logits").bias)).any()
+
+
+def test_steps_of_a_skip_that_no_file_has_room_for(tmp_path):
+    model = lk.models.build_rnn_lm(264, embedding_dim=4, hidden_dim=4, skip=2)
+    model.recipe.arguments["skip"] = 10**8
+    model.save(tmp_path / "x.keras")
+    with pytest.raises(lk.InputError, match="skip is 100000000, but the file"):
+        lk.models.load_model(tmp_path / "x.keras")
