@@ -190,6 +190,11 @@ def _add_train(train):
     text.add_argument("--lowercase", action="store_true")
     text.add_argument("--length", type=number(int, 1), default=35, metavar="N", help="tokens a window")
     text.add_argument("--contiguous", action="store_true", help="carry the state from batch to batch")
+    _add_model(train)
+    _add_training(train)
+
+
+def _add_model(train):
     model = train.add_argument_group("model", "defaults: the builder's; transformers: 4 layers, 4 heads, 128 wide")
     for name, least in {
         "embedding-dim": 1,
@@ -209,6 +214,9 @@ def _add_train(train):
     model.add_argument("--batch-norm", action="store_true", help="feedforward")
     model.add_argument("--tie-embeddings", action="store_true", help="score words with the embedding")
     model.add_argument("--init-scale", type=number(float, 1e-9), metavar="X", help="draw all weights from U(-X, X)")
+
+
+def _add_training(train):
     run = train.add_argument_group("training")
     run.add_argument("--epochs", type=number(int, 1), default=3, metavar="N")
     run.add_argument(

@@ -133,10 +133,7 @@ def _fit(
     steps = _cardinality(train)
     config = dataclasses.replace(config, epochs=-(-config.total_steps(steps) // steps))
     weighed = weighing(class_weight, model, aim.outputs, train.element_spec)
-    optimizer, many = make_optimizer(config, steps), config.accumulate_steps > 1
-    options = {"metrics": list(aim.metrics), "jit_compile": config.jit_compile}
-    for each in {id(part): part for part in (net, model)}.values():  # callbacks may save either, or set its rate
-        each.compile(optimizer, summed(aim.loss) if many else aim.loss, **options)
+    many, compile_again = config.accumulate_steps > 1, _compile(model, net, aim, config, steps)
     _build(net, aim, train.element_spec)
 
     state = RunState(model, net, validation, config, steps, aim, loss, workers)
@@ -185,9 +182,19 @@ def _fit(
             each.finish()
     finally:
         log.close()
-        if many:  # the loss of one batch again
-            model.compile(optimizer, aim.loss, **options)
+        if many:
+            compile_again()
     return state.history()
+
+
+def _compile(model, net, aim, config, steps):
+    """Compiles both for the run; returns what compiles the model with the loss of one batch again."""
+    optimizer, options = make_optimizer(config, steps), {"metrics": list(aim.metrics)}
+    options["jit_compile"] = config.jit_compile
+    loss = summed(aim.loss) if config.accumulate_steps > 1 else aim.loss
+    for each in {id(part): part for part in (net, model)}.values():  # callbacks may save either, or set its rate
+        each.compile(optimizer, loss, **options)
+    return lambda: model.compile(optimizer, aim.loss, **options)
 
 
 def _workers(strategy, train):
