@@ -111,6 +111,8 @@ def _kind_of_config(folder):
 
 
 def _kind_of_file(path):
+    if not path.is_file():  # a pipe or a device: nobody may write to it, ever
+        return "file"
     try:
         with path.open("rb") as file:
             start = file.read(4)
