@@ -36,7 +36,7 @@ def check_pair(model, tokenizer):
     """Raises InputError unless `model` is a language model of this package, of `tokenizer`'s vocabulary."""
     if not hasattr(model, "step_model"):
         raise InputError(f"{type(model).__name__} has no step view; give a model made by lm_keras.models.build_*")
-    if tokenizer is not None and not hasattr(tokenizer, "vocab_size"):
+    if tokenizer is not None and not isinstance(tokenizer, Tokenizer):
         raise InputError(
             f"tokenizer is {tokenizer!r:.80}; give one of lm_keras.text, such as BPETokenizer.train(texts)"
         )

@@ -19,6 +19,8 @@ __getattr__, __dir__, __all__ = attach(
         "CharTokenizer": "lm_keras.text.char_tokenizer",
         "WordPieceTokenizer": "lm_keras.text.wordpiece_tokenizer",
         "WordTokenizer": "lm_keras.text.word_tokenizer",
-        "load_tokenizer": "lm_keras.text.folder",
+        "Tokenizer": "lm_keras.text.tokenizers.base",
+        "load_tokenizer": "lm_keras.text.tokenizers.base",
+        "register_tokenizer": "lm_keras.text.tokenizers.base",
     },
 )
