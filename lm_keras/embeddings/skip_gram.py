@@ -3,10 +3,9 @@
 import keras
 from keras import layers, ops
 
-from lm_keras.embeddings.checks import check_whole
 from lm_keras.embeddings.keyed import keyed_vectors
-from lm_keras.embeddings.matrix import special_ids, token_words
 from lm_keras.errors import InputError
+from lm_keras.utils.checks import check_sizes
 
 
 def build_skip_gram(vocab_size, *, embedding_dim=100, seed=None, name="skip_gram"):
@@ -16,8 +15,8 @@ def build_skip_gram(vocab_size, *, embedding_dim=100, seed=None, name="skip_gram
     cross-entropy of the logits, with the labels of `skip_gram_pairs`, is equation 4 of the paper, negated, divided
     by 1 + K and averaged over the batch. Vectors start as in word2vec, U(-0.5 / E, 0.5 / E) and zeros.
     """
-    check_whole(2, vocab_size=vocab_size)
-    check_whole(embedding_dim=embedding_dim)
+    check_sizes(2, vocab_size=vocab_size)
+    check_sizes(embedding_dim=embedding_dim)
 
     # === Layers ===
     start = keras.initializers.RandomUniform(-0.5 / embedding_dim, 0.5 / embedding_dim, seed=seed)
@@ -44,6 +43,6 @@ def vectors_of(model, tokenizer):
             f"the model has {len(matrix)} vectors and the tokenizer {tokenizer.vocab_size} tokens; "
             "give the tokenizer that the model was trained with"
         )
-    special = special_ids(tokenizer)
-    words = {i: word for i, word in enumerate(token_words(tokenizer)) if word is not None and i not in special}
+    special = tokenizer.special_ids
+    words = {i: word for i, word in enumerate(tokenizer.token_words()) if word is not None and i not in special}
     return keyed_vectors(words.values(), matrix[list(words)])
