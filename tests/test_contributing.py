@@ -1,0 +1,104 @@
+"""The recipes of CONTRIBUTING.md do what they say: their code is written where they say, and their commands run."""
+
+import ast
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import textwrap
+from pathlib import Path
+
+import pytest
+from paths import ROOT
+
+PAGE = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+BLOCK = re.compile(r"^( *)```(\w+)\n(.*?)^\1```$", re.MULTILINE | re.DOTALL)
+SECTIONS = dict(re.findall(r"^### ([^\n]+)\n(.*?)(?=^##|\Z)", PAGE, re.MULTILINE | re.DOTALL))
+COPIED = ("lm_keras", "tests/conftest.py", "tests/support", "setup.cfg", "docs/corpora.md")
+
+
+def blocks(section: str, language: str) -> list[str]:
+    """The code of a section's blocks in one language, in order."""
+    return [textwrap.dedent(code) for _, found, code in BLOCK.findall(section) if found == language]
+
+
+def write(folder: Path, code: str) -> None:
+    """Writes one block, whose first line says where: `# FILE`, `# FILE, below NAME` or `# FILE, last in NAME`."""
+    comment, code = code.split("\n", 1)
+    path, _, place = comment.removeprefix("# ").partition(", ")
+    path = folder / path
+    if place:
+        insert(path, *re.fullmatch(r"(below|last in) ([\w.]+)", place).groups(), code)
+    else:
+        assert not path.exists()
+        path.write_text(code, encoding="utf-8")
+
+
+def insert(path: Path, how: str, name: str, code: str) -> None:
+    """Puts lines below a function or a field, or after the last element of a tuple or dict."""
+    lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
+    node = ast.parse("".join(lines))
+    for part in name.split("."):
+        (node,) = (child for child in node.body if part == name_of(child))
+    if how == "last in":
+        node = (node.value.values if isinstance(node.value, ast.Dict) else node.value.elts)[-1]
+    space = "\n\n" if isinstance(node, ast.FunctionDef) else ""
+    indentation = re.match(" *", lines[node.end_lineno - 1])[0]
+    lines.insert(node.end_lineno, space + textwrap.indent(code, indentation))
+    path.write_text("".join(lines), encoding="utf-8")
+
+
+def name_of(node: ast.stmt) -> str | None:
+    """What a statement defines."""
+    target = node.targets[0] if isinstance(node, ast.Assign) else getattr(node, "target", None)
+    return getattr(node, "name", None) or getattr(target, "id", None)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """A copy of what the recipes change; modules and tests of their own are written into it, too."""
+    for name in COPIED:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy
+        copy(ROOT / name, tmp_path / name)
+    for name in ("text", "data", "models", "generation", "tasks"):
+        (tmp_path / "tests" / name).mkdir(exist_ok=True)
+    return tmp_path
+
+
+def run(command: str, folder: Path, python: str) -> None:
+    """Runs a line of a shell block: pytest, or lm-keras."""
+    program, *rest = shlex.split(command, comments=True)
+    arguments = rest if program == "python" else ["-m", "lm_keras", *rest]
+    assert program in ("python", "lm-keras")
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
+    done = subprocess.run([python, *arguments], cwd=folder, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, f"{command}\n{done.stdout[-3000:]}\n{done.stderr[-3000:]}"
+
+
+def test_there_are_five_recipes_of_five_steps():
+    assert list(SECTIONS) == ["A model family", "A sampling option", "A tokenizer", "A task", "A data set"]
+    for section in SECTIONS.values():
+        assert re.findall(r"^(\d)\. ", section, re.MULTILINE) == list("12345")
+
+
+@pytest.mark.parametrize("title", SECTIONS)
+def test_recipe(title, folder, warm_python):
+    section = SECTIONS[title]
+    for code in blocks(section, "python"):
+        write(folder, code)
+    commands = [line for block in blocks(section, "sh") for line in block.splitlines()]
+    assert sum("pytest" in command for command in commands) == 1
+    for command in commands:
+        run(command, folder, warm_python)
+
+
+def test_said_number_of_files_is_right():
+    """ "One file and its test": what the blocks of a recipe write to."""
+    numbers = {"One": 1, "Two": 2}
+    for section in SECTIONS.values():
+        files = {block.split("\n", 1)[0].removeprefix("# ").partition(",")[0] for block in blocks(section, "python")}
+        tests = {file for file in files if Path(file).name.startswith("test_")}
+        assert len(tests) == 1
+        assert len(files - tests) == numbers[section.split()[0]]
