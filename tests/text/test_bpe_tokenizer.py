@@ -133,7 +133,7 @@ def test_a_checkpoints_tokenizer_json(trained, tmp_path):
     assert BPETokenizer.from_tokenizer_json(tmp_path / "tokenizer.json", eos_id=0).eos_id == 0
     read.save(tmp_path / "saved")
     loaded = load_tokenizer(tmp_path / "saved")
-    assert all(getattr(loaded, name) == getattr(read, name) for name in (*BPETokenizer.extra_fields, "tokens"))
+    assert loaded.get_config() == read.get_config()
 
 
 def test_without_tokenizer_config_the_end_is_gpt2s(trained, tmp_path):
