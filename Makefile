@@ -25,26 +25,26 @@ notebooks: $(INSTALLED)
 PEERS := .venv-peers
 RIVALS = --torch $(PEERS)/bin/python --keras-hub $(PEERS)/bin/python
 bench: $(INSTALLED) $(PEERS)/.installed
-	$(BIN)/python benchmarks/machine.py
-	$(BIN)/python benchmarks/lstm_training.py --torch $(PEERS)/bin/python
-	$(BIN)/python benchmarks/lstm_training.py --torch $(PEERS)/bin/python --hidden-dim 650 --steps 8
-	$(BIN)/python benchmarks/gpt_training.py $(RIVALS) --size small
-	$(BIN)/python benchmarks/gpt_training.py $(RIVALS) --size medium
-	$(BIN)/python benchmarks/gpt_training.py --torch $(PEERS)/bin/python --size large
-	$(BIN)/python benchmarks/gpt_training.py --keras-hub $(PEERS)/bin/python --size large
-	$(BIN)/python benchmarks/growth.py
-	$(BIN)/python benchmarks/bert_finetuning.py --torch $(PEERS)/bin/python
-	$(BIN)/python benchmarks/bert_finetuning.py --keras-hub $(PEERS)/bin/python
-	$(BIN)/python benchmarks/decoding.py --transformers $(PEERS)/bin/python --keras-hub $(PEERS)/bin/python --rows 1
-	$(BIN)/python benchmarks/decoding.py --transformers $(PEERS)/bin/python --keras-hub $(PEERS)/bin/python --rows 8
-	$(BIN)/python benchmarks/predict_loop.py
-	$(BIN)/python benchmarks/memory.py training --size medium --torch $(PEERS)/bin/python
-	$(BIN)/python benchmarks/memory.py training --size large --torch $(PEERS)/bin/python
-	$(BIN)/python benchmarks/memory.py decoding --transformers $(PEERS)/bin/python --keras-hub $(PEERS)/bin/python
-	$(BIN)/python benchmarks/text_speed.py
-	$(BIN)/python benchmarks/text_peers.py words
-	$(BIN)/python benchmarks/text_peers.py bpe --peer $(PEERS)/bin/python
-	$(BIN)/python benchmarks/vectors.py
+	$(BIN)/python benchmarks/speed/machine.py
+	$(BIN)/python benchmarks/speed/lstm_training.py --torch $(PEERS)/bin/python
+	$(BIN)/python benchmarks/speed/lstm_training.py --torch $(PEERS)/bin/python --hidden-dim 650 --steps 8
+	$(BIN)/python benchmarks/speed/gpt_training.py $(RIVALS) --size small
+	$(BIN)/python benchmarks/speed/gpt_training.py $(RIVALS) --size medium
+	$(BIN)/python benchmarks/speed/gpt_training.py --torch $(PEERS)/bin/python --size large
+	$(BIN)/python benchmarks/speed/gpt_training.py --keras-hub $(PEERS)/bin/python --size large
+	$(BIN)/python benchmarks/speed/growth.py
+	$(BIN)/python benchmarks/speed/bert_finetuning.py --torch $(PEERS)/bin/python
+	$(BIN)/python benchmarks/speed/bert_finetuning.py --keras-hub $(PEERS)/bin/python
+	$(BIN)/python benchmarks/speed/decoding.py --transformers $(PEERS)/bin/python --keras-hub $(PEERS)/bin/python --rows 1
+	$(BIN)/python benchmarks/speed/decoding.py --transformers $(PEERS)/bin/python --keras-hub $(PEERS)/bin/python --rows 8
+	$(BIN)/python benchmarks/speed/predict_loop.py
+	$(BIN)/python benchmarks/speed/memory.py training --size medium --torch $(PEERS)/bin/python
+	$(BIN)/python benchmarks/speed/memory.py training --size large --torch $(PEERS)/bin/python
+	$(BIN)/python benchmarks/speed/memory.py decoding --transformers $(PEERS)/bin/python --keras-hub $(PEERS)/bin/python
+	$(BIN)/python benchmarks/speed/text_speed.py
+	$(BIN)/python benchmarks/speed/text_peers.py words
+	$(BIN)/python benchmarks/speed/text_peers.py bpe --peer $(PEERS)/bin/python
+	$(BIN)/python benchmarks/speed/vectors.py
 
 $(PEERS)/.installed: benchmarks/requirements.txt
 	@$(PYTHON) -m venv $(PEERS)

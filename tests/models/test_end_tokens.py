@@ -2,16 +2,15 @@
 
 import json
 import shutil
-from pathlib import Path
 
 import pytest
 import tensorflow as tf
+from paths import GOLDEN
 from small_models import tiny_lm
 
 import lm_keras as lk
 from lm_keras.serving.language_model import serve_language_model
 
-GOLDEN = Path(__file__).parents[1] / "golden"
 PROMPT = "It was"
 WAYS = {
     "greedy": {"temperature": 0},

@@ -1,6 +1,6 @@
 """Greedy decoding of a GPT-2 of 124 M parameters: lm_keras, its export, KerasHub and Transformers.
 
-    python benchmarks/decoding.py --transformers ENV/bin/python --keras-hub ENV/bin/python --rows 1
+    python benchmarks/speed/decoding.py --transformers ENV/bin/python --keras-hub ENV/bin/python --rows 1
 
 Starting weights, which cost what trained ones cost; 32 tokens of prompt, 96 new ones. Each rival runs in its own
 process and writes a whole answer in turns; the first is not counted. The export runs in a process with TensorFlow
@@ -14,7 +14,9 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
-from rounds import measured, table, take_turns
+
+sys.path.append(str(Path(__file__).parents[1]))
+from _common import commands, measure_in_turns, print_table, take_turns  # noqa: E402
 
 WORDS, PROMPT, NEW = 50257, 32, 96
 
@@ -35,17 +37,12 @@ def main():
 
     pythons = {"Transformers": options.transformers, "KerasHub": options.keras_hub}
     with tempfile.TemporaryDirectory() as folder:
-        commands = {}
-        for name in options.only or SIDES:
-            python = pythons.get(name.split()[0], sys.executable)
-            if python:
-                arguments = ["--side", name, "--folder", folder, "--rows", str(options.rows)]
-                commands[name] = [python, __file__, *arguments]
-        speeds, told = measured(commands, options.rounds, options.rows * NEW)
+        sides = commands(__file__, options.only or SIDES, pythons, "--folder", folder, "--rows", options.rows)
+        speeds, told = measure_in_turns(sides, options.rounds, options.rows * NEW)
     short = [name for name, answer in told.items() if answer["made"] != options.rows * NEW]
     if short:
         raise SystemExit(f"{short} have ended early; their speeds say nothing")
-    table(speeds, "tokens/s", next(iter(speeds)))
+    print_table(speeds, "tokens/s", next(iter(speeds)))
 
 
 def language_model():
@@ -85,7 +82,7 @@ def exported(rows, folder):
     import lm_keras as lk
 
     path = lk.export(language_model(), f"{folder}/gpt2")
-    code = SERVE.format(folder=str(Path(__file__).parent), path=path, texts=prompts(rows), new=NEW)
+    code = SERVE.format(folder=str(Path(__file__).parents[1]), path=path, texts=prompts(rows), new=NEW)
     os.execv(sys.executable, [sys.executable, "-c", code])
 
 
@@ -94,7 +91,7 @@ import os, sys
 os.environ["TF_CPP_MIN_LOG_LEVEL"] = "2"
 sys.path.insert(0, {folder!r})
 import tensorflow as tf
-from rounds import take_turns
+from _common import take_turns
 served = tf.saved_model.load({path!r}).signatures["generate"]
 inputs = dict(prompt=tf.constant({texts!r}), max_new_tokens=tf.fill([len({texts!r})], {new}))
 take_turns(lambda: dict(made=int(tf.reduce_sum(served(**inputs)["num_new_tokens"]))))

@@ -1,6 +1,6 @@
 """What one request to an export costs, peak of memory and processor's time, in a TF1 Session of a fresh process.
 
-    python benchmarks/request_cost.py saved_models/name/1 tag --bytes 65536 --rows 1 --text news.txt
+    python benchmarks/speed/request_cost.py saved_models/name/1 tag --bytes 65536 --rows 1 --text news.txt
 
 The texts of the request are `--bytes` of the file, repeated where it is shorter. A short request goes before, so that
 loading and optimizing the graph do not count. Linux alone.
@@ -8,8 +8,12 @@ loading and optimizing the graph do not count. Linux alone.
 
 import argparse
 import os
+import sys
 import time
 from pathlib import Path
+
+sys.path.append(str(Path(__file__).parents[1]))
+from _common import memory_bytes  # noqa: E402
 
 OPTIONS = {"max_new_tokens": 16, "temperature": 1.0, "top_k": 0, "top_p": 1.0, "seed": 0, "length_penalty": 0.0}
 
@@ -38,16 +42,10 @@ def main():
 
         ask(text[:100], 1)
         Path("/proc/self/clear_refs").write_text("5")  # the peak of memory starts anew
-        before, began = peak(), time.process_time()
+        before, began = memory_bytes(), time.process_time()
         ask(text, options.rows)
-        print(f"{peak() - before:,.0f} MB, {time.process_time() - began:.1f} s", flush=True)
+        print(f"{(memory_bytes() - before) / 2**20:,.0f} MiB, {time.process_time() - began:.1f} s", flush=True)
     os._exit(0)
-
-
-def peak():
-    lines = Path("/proc/self/status").read_text().splitlines()
-    line = next(line for line in lines if line.startswith("VmHWM"))
-    return int(line.split()[1]) / 1024
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """Training of a GPT: lm_keras, KerasHub and a plain PyTorch GPT (scaled-dot-product attention, fused AdamW).
 
-    python benchmarks/gpt_training.py --torch ENV/bin/python --keras-hub ENV/bin/python --size small
+    python benchmarks/speed/gpt_training.py --torch ENV/bin/python --keras-hub ENV/bin/python --size small
 
 Random tokens, which cost what real ones cost; AdamW, gradient clipped to norm 1, no dropout. Sizes: small 4 x 128, 64
 tokens, batch 12, 65 characters; medium 6 x 384, 256, 8, 65; large 6 x 512, 256, 4, 50,257 words. Each rival runs in
@@ -10,8 +10,12 @@ its own process, rounds of some steps in turns; the first round is not counted.
 import argparse
 import os
 import sys
+from pathlib import Path
 
 import numpy as np
+
+sys.path.append(str(Path(__file__).parents[1]))
+from _common import commands, measure_in_turns, print_table, take_turns, turns_callback  # noqa: E402
 
 SIZES = {
     "small": {"layers": 4, "heads": 4, "width": 128, "length": 64, "rows": 12, "vocab": 65, "steps": 60},
@@ -33,16 +37,11 @@ def main():
     if options.side:
         SIDES[options.side](size)
         return
-    from rounds import measured, table
-
-    commands = {}
-    for name in options.only or SIDES:
-        own = {"torch": options.torch, "KerasHub": options.keras_hub}.get(name.split()[0], sys.executable)
-        if own:
-            commands[name] = [own, __file__, "--side", name, "--size", options.size]
+    pythons = {"torch": options.torch, "KerasHub": options.keras_hub}
+    sides = commands(__file__, options.only or SIDES, pythons, "--size", options.size)
     tokens = size["steps"] * size["rows"] * size["length"]
-    speeds, told = measured(commands, options.rounds, tokens)
-    table(speeds, "tokens/s", "lm_keras")
+    speeds, told = measure_in_turns(sides, options.rounds, tokens)
+    print_table(speeds, "tokens/s", "lm_keras")
     print({name: round(answer["loss"], 3) for name, answer in told.items()})
 
 
@@ -92,15 +91,13 @@ def keras_hub(size, policy="float32", **changes):
 
 def in_rounds(fit, size):
     import tensorflow as tf
-    from turns import Rounds
 
     data = tf.data.Dataset.from_tensors(tokens(size)).repeat(10**6)
-    fit(data, Rounds(size["steps"]))
+    fit(data, turns_callback(size["steps"]))
 
 
 def torch_side(size, dtype=None, compiled=False):
     import torch
-    from rounds import take_turns
     from torch_gpt import GPT
 
     torch.manual_seed(0)

@@ -1,6 +1,6 @@
 """Decoding with a recurrent model: lm_keras and the loop of many tutorials, `model.predict` on the text so far.
 
-    python benchmarks/predict_loop.py
+    python benchmarks/speed/predict_loop.py
 
 2 layers of 200 over 10,000 words with their starting weights, one text, greedy, 64 tokens; in turns, in one process.
 Both find the same words.

@@ -1,6 +1,6 @@
 """Reading a text file of word vectors: seconds and peak memory, ours against gensim's loader.
 
-    python benchmarks/vectors.py [--vectors glove.6B.50d.txt] [--rounds N] [--json FILE]
+    python benchmarks/speed/vectors.py [--vectors glove.6B.50d.txt] [--rounds N] [--json FILE]
 
 Each reading is a process of its own that has imported what it needs; the rivals take turns, so that a noisy machine
 hits all alike. Printed are medians; the ratio is the median of those of each round. Memory: the largest resident
@@ -20,6 +20,8 @@ import time
 from pathlib import Path
 
 os.environ.update(OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1")
+sys.path.append(str(Path(__file__).parents[1]))
+from _common import memory_bytes  # noqa: E402
 
 OURS, SOME, GENSIM = "lm_keras", "lm_keras, vocabulary= 10,000 words", "gensim"
 
@@ -70,7 +72,7 @@ def read(name, path):
     if name == SOME:
         with path.open(encoding="utf-8", newline="\n") as file:
             few = [line.partition(" ")[0] for line in itertools.islice(file, 0, 400_000, 40)]
-    before = memory("VmRSS")
+    before = memory_bytes("VmRSS")
     start, cpu = time.perf_counter(), time.process_time()
     if name == GENSIM:
         vectors = KeyedVectors.load_word2vec_format(path, no_header=True)
@@ -80,17 +82,11 @@ def read(name, path):
     return {
         "seconds": seconds,
         "cpu_seconds": cpu,
-        "peak_bytes": memory("VmHWM") - before,
+        "peak_bytes": memory_bytes() - before,
         "matrix_bytes": vectors.vectors.nbytes,
         "words": len(vectors),
         "sum": float(vectors.vectors.sum(dtype="float64")),
     }
-
-
-def memory(key):
-    """Bytes of this process: VmRSS now, VmHWM at most so far (Linux; getrusage would count the parent's memory)."""
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return 1024 * next(int(line.split()[1]) for line in lines if line.startswith(key))
 
 
 def report(results, path):

@@ -1,6 +1,6 @@
 """Word similarity and analogies: our figures beside those that gensim's own evaluation finds on the same file.
 
-    python benchmarks/word_vectors.py [--vectors FILE] [--method 3cosadd|3cosmul] [--every N] [--json FILE]
+    python benchmarks/quality/word_vectors.py [--vectors FILE] [--method 3cosadd|3cosmul] [--every N] [--json FILE]
 
 FILE: GloVe's text format, plain, .gz or .zip; default: the 20,000 words of $LM_KERAS_DATA/glove-6b-50d. gensim reads
 the tests from its own files, we from lm_keras.data. It has no evaluation of 3CosMul: its evaluation of analogies is

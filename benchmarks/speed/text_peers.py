@@ -1,7 +1,7 @@
 """Tokenizers against their peers, all giving ids: words against NLTK, BPE inside tf.data against KerasHub.
 
-    python benchmarks/text_peers.py words [--rounds N]
-    python benchmarks/text_peers.py bpe --peer PYTHON [--gpt2 FOLDER] [--calls N] [--rounds N]
+    python benchmarks/speed/text_peers.py words [--rounds N]
+    python benchmarks/speed/text_peers.py bpe --peer PYTHON [--gpt2 FOLDER] [--calls N] [--rounds N]
 
 Text: the embedded Wikipedia excerpt, a paragraph a string. Each rival has its own process and they take turns, a
 round each; medians. "words": `WordTokenizer.encode_batch` and a loop of NLTK's word_tokenize over the same texts,
@@ -21,7 +21,8 @@ import sys
 import tempfile
 from pathlib import Path
 
-from rounds import measured, table, take_turns
+sys.path.append(str(Path(__file__).parents[1]))
+from _common import measure_in_turns, print_table, take_turns  # noqa: E402
 
 BATCH = 256  # paragraphs
 
@@ -97,11 +98,11 @@ def show(commands, rounds, texts):
     last, every = texts
     share = round(len(every) / len(last))
     megabytes = sum(len(text.encode()) for text in every) / 1e6 / share
-    speeds, told = measured(commands, rounds, megabytes * 1000)
+    speeds, told = measure_in_turns(commands, rounds, megabytes * 1000)
     sums = {name: tuple(answer["check"]) for name, answer in told.items()}
     assert len(set(sums.values())) == 1, f"the rivals give different ids: {sums}"
     print(f"{len(last):,} paragraphs, {megabytes:.2f} MB a round; {sums.popitem()[1][0]:,} tokens in the last one")
-    table(speeds, "kB/s", next(iter(commands)))
+    print_table(speeds, "kB/s", next(iter(commands)))
 
 
 def write(folder, texts):

@@ -1,7 +1,7 @@
 """Peak memory of training steps and of greedy decoding, each rival in a process of its own.
 
-    python benchmarks/memory.py training --size medium --torch ENV/bin/python
-    python benchmarks/memory.py decoding --transformers ENV/bin/python --keras-hub ENV/bin/python
+    python benchmarks/speed/memory.py training --size medium --torch ENV/bin/python
+    python benchmarks/speed/memory.py decoding --transformers ENV/bin/python --keras-hub ENV/bin/python
 
 The models and sizes of gpt_training.py, and deep: 12 x 384, 512 tokens, batch 8. AdamW, a few steps; "x4" is four
 quarters of the batch for one update. Decoding: that of decoding.py, GPT-2 of 124 M parameters.
@@ -15,11 +15,15 @@ import os
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import decoding
 import gpt_training
 import numpy as np
 from gpt_training import tokens
+
+sys.path.append(str(Path(__file__).parents[1]))
+from _common import commands, memory_bytes  # noqa: E402
 
 DEEP = {"layers": 12, "heads": 6, "width": 384, "length": 512, "rows": 8, "vocab": 65, "steps": 1}
 SIZES = {**gpt_training.SIZES, "deep": DEEP}
@@ -44,13 +48,9 @@ def main():
         sides[options.side](given)
         return
     pythons = {"torch": options.torch, "Transformers": options.transformers, "KerasHub": options.keras_hub}
-    rows = []
-    for name in options.only or sides:
-        python = pythons.get(name.split()[0], sys.executable)
-        if python:
-            arguments = [options.what, "--side", name, "--size", options.size, "--rows", str(options.rows)]
-            rows.append({"name": name, **answer([python, __file__, *arguments])})
-    table(rows)
+    arguments = [options.what, "--size", options.size, "--rows", options.rows]
+    each = commands(__file__, options.only or sides, pythons, *arguments)
+    table([{"name": name, **answer(command)} for name, command in each.items()])
 
 
 def answer(command):
@@ -67,17 +67,11 @@ def table(rows):
         print(json.dumps(row))
 
 
-def held(name):
-    """VmRSS, what this process holds, or VmHWM, the most it ever held, in MB of 10^6 bytes."""
-    with open("/proc/self/status") as file:  # noqa: PTH123 (a peer's process)
-        return next(int(line.split()[1]) for line in file if line.startswith(name)) * 1024 / 1e6
-
-
 def measured(run, parameters, steps):
     """`run()` gives the seconds of each step, or of each answer; the last `steps` of them count."""
-    before = held("VmRSS")
+    before = memory_bytes("VmRSS") / 1e6
     seconds = run()[-steps:]
-    told = {"peak": held("VmHWM"), "before": before, "parameters": parameters * 4 / 1e6}
+    told = {"peak": memory_bytes() / 1e6, "before": before, "parameters": parameters * 4 / 1e6}
     print(json.dumps({**told, "seconds": sum(seconds) / len(seconds)}), flush=True)
 
 

@@ -1,4 +1,6 @@
-"""Pre-trains a small BERT on the embedded Wikipedia excerpt: `python benchmarks/bert_pretraining.py runs/bert-wiki`.
+"""Pre-trains a small BERT on the embedded Wikipedia excerpt.
+
+    python benchmarks/quality/bert_pretraining.py runs/bert-wiki
 
 Masked words in short rows first, then in longer ones (the paper, too, takes rows of 128 before those of 512), then
 with next sentences. The held-out loss stands beside the unigrams' of the same masked tokens, which a model that
@@ -105,7 +107,7 @@ def save(encoder, tokenizer, folder):
 
 
 def parse():
-    parser = argparse.ArgumentParser(description=__doc__.split(":")[0])
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folder")
     sizes = {"vocab-size": 4000, "hidden-dim": 128, "num-layers": 2, "num-heads": 2, "report": 250, "seed": 0}
     for name, value in sizes.items():

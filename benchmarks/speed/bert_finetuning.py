@@ -1,6 +1,6 @@
 """Fine-tuning of a BERT classifier: lm_keras, KerasHub and Transformers on PyTorch (fused AdamW).
 
-    python benchmarks/bert_finetuning.py --torch ENV/bin/python --keras-hub ENV/bin/python
+    python benchmarks/speed/bert_finetuning.py --torch ENV/bin/python --keras-hub ENV/bin/python
 
 6 layers, 384 wide, 12 heads, 30,522 words, 2 classes; 16 texts a step, 64 to 128 of their 128 places tokens and the
 rest padding, which counts as tokens here. Random weights and tokens, which cost what real ones cost; AdamW, gradient
@@ -12,8 +12,12 @@ PyTorch the last step's.
 import argparse
 import os
 import sys
+from pathlib import Path
 
 import numpy as np
+
+sys.path.append(str(Path(__file__).parents[1]))
+from _common import commands, measure_in_turns, print_table, take_turns, turns_callback  # noqa: E402
 
 LAYERS, HEADS, WIDTH, VOCAB, PLACES, CLASSES = 6, 12, 384, 30522, 512, 2
 ROWS, LENGTH, STEPS = 16, 128, 5
@@ -31,15 +35,10 @@ def main():
     if options.side:
         SIDES[options.side](options.dropout)
         return
-    from rounds import measured, table
-
-    commands = {}
-    for name in options.only or SIDES:
-        own = {"Transformers": options.torch, "KerasHub": options.keras_hub}.get(name.split()[0], sys.executable)
-        if own:
-            commands[name] = [own, __file__, "--side", name, "--dropout", str(options.dropout)]
-    speeds, told = measured(commands, options.rounds, STEPS * ROWS * LENGTH)
-    table(speeds, "tokens/s", next(iter(commands)))
+    pythons = {"Transformers": options.torch, "KerasHub": options.keras_hub}
+    sides = commands(__file__, options.only or SIDES, pythons, "--dropout", options.dropout)
+    speeds, told = measure_in_turns(sides, options.rounds, STEPS * ROWS * LENGTH)
+    print_table(speeds, "tokens/s", next(iter(sides)))
     print({name: round(answer["loss"], 3) for name, answer in told.items()})
 
 
@@ -85,16 +84,14 @@ def keras_hub(dropout, policy="float32", **changes):
 
 def in_rounds(fit):
     import tensorflow as tf
-    from turns import Rounds
 
     ids, mask, labels = texts()
     inputs = {"token_ids": ids, "segment_ids": np.zeros_like(ids), "padding_mask": mask}
-    fit(tf.data.Dataset.from_tensors((inputs, labels)).repeat(10**6), Rounds(STEPS))
+    fit(tf.data.Dataset.from_tensors((inputs, labels)).repeat(10**6), turns_callback(STEPS))
 
 
 def transformers(dropout, attention="sdpa", dtype=None, compiled=False):
     import torch
-    from rounds import take_turns
     from transformers import BertConfig, BertForSequenceClassification
 
     torch.manual_seed(0)

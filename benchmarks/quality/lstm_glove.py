@@ -1,7 +1,7 @@
 """An LSTM language model with and without GloVe's vectors in its embedding, on the embedded excerpt of Wikipedia.
 
     export LM_KERAS_DATA=...   # a folder with glove-6b-50d/glove.6B.50d.top20000.txt.gz, or give --vectors
-    python benchmarks/lstm_glove.py [--seeds 0 1 2] [--epochs 1] [--control] [--json FILE]
+    python benchmarks/quality/lstm_glove.py [--seeds 0 1 2] [--epochs 1] [--control] [--json FILE]
 
 The two models of a seed are the same but for the values that their embedding starts from: U(-0.05, 0.05), as Keras
 draws them, or GloVe's and, where a word has none, random ones as large; both are trained on. Measured is the

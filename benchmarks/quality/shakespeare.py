@@ -1,6 +1,6 @@
 """Characters of Tiny Shakespeare in nanoGPT's CPU configuration: 4 layers, 4 heads, 128 wide, block 64, batch 12.
 
-LM_KERAS_DATA=... python benchmarks/shakespeare.py          # 2,000 steps; nanoGPT's README gives 1.88 nats
+LM_KERAS_DATA=... python benchmarks/quality/shakespeare.py          # 2,000 steps; nanoGPT's README gives 1.88 nats
 """
 
 import argparse

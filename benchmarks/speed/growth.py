@@ -1,6 +1,6 @@
 """How the cost of a GPT's training step grows with batch, length, width and vocabulary, and its share of the limit.
 
-    python benchmarks/growth.py
+    python benchmarks/speed/growth.py
 
 One size at a time is halved and doubled from 4 layers of 256, 128 tokens, 8 rows, 1,000 words; float32, AdamW, `fit`.
 The limit: what the products of the step take at the rate of one large product, measured in the same run.
@@ -12,7 +12,9 @@ import functools
 import io
 import json
 import statistics
+import sys
 import time
+from pathlib import Path
 
 from lm_keras.quiet import load_tensorflow
 
@@ -21,9 +23,11 @@ load_tensorflow()
 import keras  # noqa: E402
 import numpy as np  # noqa: E402
 import tensorflow as tf  # noqa: E402
-from machine import seconds  # noqa: E402
 
 import lm_keras as lk  # noqa: E402
+
+sys.path.append(str(Path(__file__).parents[1]))
+from _common import median_seconds  # noqa: E402
 
 BASE = {"rows": 8, "length": 128, "width": 256, "words": 1000}
 SIZES = {"rows": (2, 4, 16, 32), "length": (32, 64, 256, 512), "width": (64, 128, 512), "words": (8000, 32000)}
@@ -35,7 +39,7 @@ def main():
     parser.add_argument("--steps", type=int, default=9, help="of each size, the first two not counted")
     options = parser.parse_args()
     a = tf.random.normal([2048, 2048])
-    rate = 2 * 2048**3 / seconds(functools.partial(tf.function(tf.matmul), a, a))
+    rate = 2 * 2048**3 / median_seconds(functools.partial(tf.function(tf.matmul), a, a))
     print(f"a large product: {rate / 1e9:.0f} GFLOP/s")
     print(f"{'':<16}{'ms a step':>10}{'tokens/s':>10}{'of the limit':>14}")
     for changed in [{}, *({name: size} for name, sizes in SIZES.items() for size in sizes)]:

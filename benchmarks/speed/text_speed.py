@@ -1,6 +1,6 @@
 """Megabytes of text a second that one core encodes and decodes, in Python and in the graph.
 
-    python benchmarks/text_speed.py
+    python benchmarks/speed/text_speed.py
 
 Text: the embedded Wikipedia excerpt, a paragraph a string; medians of --repeats interleaved rounds. BPE and WordPiece
 are trained on it; --gpt2 FOLDER measures GPT-2's own vocabulary (encoder.json, vocab.bpe) too.

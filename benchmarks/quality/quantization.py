@@ -1,6 +1,6 @@
 """Weights of 8 and 4 bits: size on disk, speed and perplexity.
 
-LM_KERAS_DATA=... python benchmarks/quantization.py MODEL --data ptb [--texts N] [--joined] [--in-process] [...]
+LM_KERAS_DATA=... python benchmarks/quality/quantization.py MODEL --data ptb [--texts N] [--joined] [--in-process]
 
 MODEL: a run folder, or a .gguf file. Each variant is exported, checked, and answers from a TF1 Session, XLA off, as
 in TF Serving: `score` of the first N texts of a part of the data, with --joined as one text, and `generate`, greedy,

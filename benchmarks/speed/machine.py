@@ -1,13 +1,13 @@
 """What this machine can do at most: matrix products and memory, the limits that the other tables are held against.
 
-python benchmarks/machine.py
+python benchmarks/speed/machine.py
 """
 
 import functools
 import json
 import os
-import statistics
-import time
+import sys
+from pathlib import Path
 
 from lm_keras.quiet import load_tensorflow
 
@@ -16,28 +16,23 @@ load_tensorflow()
 import numpy as np  # noqa: E402
 import tensorflow as tf  # noqa: E402
 
+sys.path.append(str(Path(__file__).parents[1]))
+from _common import median_seconds  # noqa: E402
+
 
 def main():
     print(f"{os.cpu_count()} cores")
     for dtype in (tf.float32, tf.bfloat16):
         a = tf.cast(tf.random.normal([2048, 2048]), dtype)
         product = functools.partial(tf.function(tf.matmul), a, a)
-        tell(f"matrix product, {dtype.name}", 2 * 2048**3 / seconds(product) / 1e9, "GFLOP/s")
+        tell(f"matrix product, {dtype.name}", 2 * 2048**3 / median_seconds(product) / 1e9, "GFLOP/s")
     source, target = np.ones(2**26, "float32"), np.empty(2**26, "float32")
     tell(
-        "memory, copy (read and write)", 2 * source.nbytes / seconds(lambda: np.copyto(target, source)) / 1e9, "GB/s"
+        "memory, copy (read and write)",
+        2 * source.nbytes / median_seconds(lambda: np.copyto(target, source)) / 1e9,
+        "GB/s",
     )
-    tell("memory, read", source.nbytes / seconds(lambda: np.dot(source, source)) / 1e9, "GB/s")
-
-
-def seconds(f, repeats=15):
-    """The median of `repeats` calls, after three."""
-    times = []
-    for _ in range(repeats + 3):
-        start = time.perf_counter()
-        f()
-        times.append(time.perf_counter() - start)
-    return statistics.median(times[3:])
+    tell("memory, read", source.nbytes / median_seconds(lambda: np.dot(source, source)) / 1e9, "GB/s")
 
 
 def tell(name, value, unit):

@@ -1,8 +1,8 @@
 """Is this text message spam? A pre-trained encoder against the same one from scratch, and document 003's classifier.
 
-python benchmarks/bert_pretraining.py runs/bert-wiki
-LM_KERAS_DATA=... python benchmarks/sms_bert.py few runs/bert-wiki      # 200 labelled messages, three seeds
-LM_KERAS_DATA=... python benchmarks/sms_bert.py full runs/bert-wiki     # document 003's recipe, all of them
+python benchmarks/quality/bert_pretraining.py runs/bert-wiki
+LM_KERAS_DATA=... python benchmarks/quality/sms_bert.py few runs/bert-wiki      # 200 labelled messages, three seeds
+LM_KERAS_DATA=... python benchmarks/quality/sms_bert.py full runs/bert-wiki     # document 003's recipe, all of them
 """
 
 import argparse

@@ -1,7 +1,7 @@
 """Released architectures in full size: does load_pretrained compute what transformers computes?
 
-python benchmarks/pretrained.py logits --python PYTHON
-python benchmarks/pretrained.py sentences --python PYTHON FOLDER
+python benchmarks/quality/pretrained.py logits --python PYTHON
+python benchmarks/quality/pretrained.py sentences --python PYTHON FOLDER
 
 PYTHON: an interpreter with torch, transformers and safetensors, for `sentences` sentence-transformers too (no
 TensorFlow needed; the default is the interpreter that runs this). `logits` has it write randomly initialised GPT-2
@@ -12,12 +12,14 @@ save_pretrained and has transformers read that. FOLDER: the model folder in the 
 import argparse
 import json
 import os
-import resource
 import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
+
+sys.path.append(str(Path(__file__).parents[1]))
+from _common import memory_bytes  # noqa: E402
 
 FAMILIES = ("gpt2", "bert", "llama")
 SENTENCES = [
@@ -52,9 +54,9 @@ def logits(options):
         folder = Path(folder)
         _run(options.python, "write", folder)
         for name in FAMILIES:
-            before, start = _peak(), time.perf_counter()
+            before, start = memory_bytes(), time.perf_counter()
             made = load(folder / name, tokenizer=False)
-            seconds, grown = time.perf_counter() - start, _peak() - before
+            seconds, grown = time.perf_counter() - start, (memory_bytes() - before) / 2**20
             largest = _compare(made, folder / name)
             size = getattr(made, "model", made).count_params()
             print(f"{name}: {size / 1e6:.1f} M parameters ({size * 4 / 2**20:.0f} MiB), loaded in {seconds:.1f} s")
@@ -99,10 +101,6 @@ def _library():
     import lm_keras
 
     return lm_keras
-
-
-def _peak():
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
 def _run(python, task, folder, stdout=None):
