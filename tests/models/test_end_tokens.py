@@ -154,6 +154,6 @@ def test_written_for_transformers(tokenizer, tmp_path):
 
 
 def test_ends_that_are_no_tokens(tokenizer):
-    for ends, match in ((["a"], "end_ids 'a'"), ([9000], "end_ids 9000"), (3, "end_ids 3 is not possible")):
+    for ends, match in ((["a"], "end_ids is 'a'"), ([9000], "end_ids is 9000"), (3, "end_ids 3 is not possible")):
         with pytest.raises(lk.InputError, match=match):
             with_ends(tokenizer, ends)
