@@ -31,7 +31,7 @@ class TaggedSentence(NamedTuple):
     chunks: tuple[str, ...] = ()
 
 
-class Answer(NamedTuple):
+class ReferenceAnswer(NamedTuple):
     """An answer; `context[start : start + len(text)] == text`, and `start` is None where it is no part of a text."""
 
     text: str
@@ -47,7 +47,7 @@ class QuestionAnswer(NamedTuple):
 
     context: str
     question: str
-    answers: tuple[Answer, ...]
+    answers: tuple[ReferenceAnswer, ...]
     is_impossible: bool = False
     title: str = ""
     id: str = ""

@@ -22,7 +22,7 @@ CHUNK = 1 << 18  # ids that are worked on at a time
 LONGEST = 10_000  # words: gensim silently forgets what a sentence has more
 
 
-class Corpus:
+class EncodedSentences:
     """Sentences of an iterable that is read once, so that it may be an iterator; strings are split into words.
 
     Kept are ids, 4 bytes a word, in memory or, if there are many, in a file without a name (in $TMPDIR). `words`:

@@ -3,7 +3,7 @@
 from tqdm import tqdm
 
 from lm_keras.embeddings.checks import check_positive, check_seed, check_share, check_whole
-from lm_keras.embeddings.corpus import Corpus
+from lm_keras.embeddings.corpus import EncodedSentences
 from lm_keras.errors import InputError
 
 ALGORITHMS = ("skip-gram", "cbow")
@@ -100,7 +100,7 @@ def _arguments(embedding_dim, window, algorithm, negatives, seed, learning_rate,
 
 def _trained(make, told, sentences, language, min_count, epochs, progress):
     check_whole(min_count=min_count, epochs=epochs)
-    corpus = Corpus(sentences, language, progress)
+    corpus = EncodedSentences(sentences, language, progress)
     corpus.frequent(min_count)  # or an InputError
     model = make(min_count=min_count, **told)
     counts = dict(zip(corpus.words, corpus.counts.tolist(), strict=True))
