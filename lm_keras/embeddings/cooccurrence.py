@@ -17,7 +17,7 @@ def cooccurrences(sentences, window=10, min_count=5, *, language="en"):
     does; no window goes beyond its sentence. `sentences`, InputError: as for `train_word2vec`.
     """
     check_sizes(window=window, min_count=min_count)
-    corpus = Corpus(sentences, language)
+    corpus = EncodedSentences(sentences, language)
     kept = corpus.frequent(min_count)
     return [corpus.words[i] for i in kept], count_pairs(corpus, kept, window)
 

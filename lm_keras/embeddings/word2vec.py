@@ -101,7 +101,7 @@ def _arguments(embedding_dim, window, algorithm, negatives, seed, learning_rate,
 
 def _trained(make, told, sentences, language, min_count, epochs, progress):
     check_sizes(min_count=min_count, epochs=epochs)
-    corpus = Corpus(sentences, language, progress)
+    corpus = EncodedSentences(sentences, language, progress)
     corpus.frequent(min_count)  # or an InputError
     model = make(min_count=min_count, **told)
     counts = dict(zip(corpus.words, corpus.counts.tolist(), strict=True))
