@@ -6,6 +6,7 @@ import reprlib
 import tempfile
 from array import array
 from collections import defaultdict
+from collections.abc import Iterable
 
 import numpy as np
 from tqdm import tqdm
@@ -37,7 +38,7 @@ class EncodedSentences:
             instead = "give lk.data.read_texts(path), a list of texts, or of lists of words"
             raise InputError(f"sentences is {reprlib.repr(sentences)}; {instead}")
         check_no_record(sentences, "sentences")
-        if not hasattr(sentences, "__iter__"):
+        if not isinstance(sentences, Iterable):
             raise InputError(f"sentences takes an iterable of sentences, got a {type(sentences).__name__}")
         index = defaultdict()
         index.default_factory = index.__len__

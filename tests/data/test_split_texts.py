@@ -98,7 +98,7 @@ def test_files(tmp_path):
 
 @pytest.mark.parametrize("validation", [0, 1, -0.1, 2, float("nan"), "0.1", None])
 def test_shares_outside_0_and_1(validation):
-    with pytest.raises(InputError, match="between 0 and 1"):
+    with pytest.raises(InputError, match="validation is .*; it must be a number above 0 and below 1"):
         split_texts(["a", "b"], validation)
 
 

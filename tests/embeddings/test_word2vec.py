@@ -108,7 +108,7 @@ def test_an_error_in_gensims_thread_is_told(monkeypatch):
         ({"seed": -1}, "seed is -1"),
         ({"seed": 2**32}, r"seed is 4294967296; .* and at most 4,294,967,295"),
         ({"workers": 0}, "workers is 0"),
-        ({"algorithm": "sg"}, "algorithm is 'sg'; give one of 'skip-gram', 'cbow'"),
+        ({"algorithm": "sg"}, "algorithm is 'sg'; it must be one of skip-gram, cbow"),
         ({"learning_rate": 0}, "learning_rate is 0"),
         ({"learning_rate": float("nan")}, "learning_rate is nan"),
         ({"subsample": 1}, "subsample is 1"),

@@ -36,8 +36,11 @@ def read_conversations(members: dict[str, str], split: str) -> list[Dialogue]:
         import yaml
     except ImportError:
         raise InputError("this set is in YAML, which needs PyYAML: run pip install pyyaml") from None
-    # The base loader leaves every turn a str: "No" and "1963" too.
-    loader = getattr(yaml, "CBaseLoader", yaml.BaseLoader)
+    # The base loader leaves every turn a str: "No" and "1963" too. That in C is not built everywhere.
+    try:
+        from yaml import CBaseLoader as Loader
+    except ImportError:
+        from yaml import BaseLoader as Loader
     return part(
         [
             Dialogue(
@@ -46,7 +49,7 @@ def read_conversations(members: dict[str, str], split: str) -> list[Dialogue]:
                 language=_LANGUAGES[PurePosixPath(name).parent.name],
             )
             for name, content in members.items()
-            for turns in yaml.load(content, loader)["conversations"]
+            for turns in yaml.load(content, Loader)["conversations"]
             if isinstance(turns, list)  # one English question stands with its answer in one str
         ],
         split,

@@ -1,4 +1,4 @@
-"""Sentences in several languages, and what a speech recogniser heard beside what was said."""
+"""Sentences in several languages, and what a speech recognizer heard beside what was said."""
 
 from lm_keras.data.corpus import Corpus, json_lines, parallel_lines
 from lm_keras.data.records import Hypotheses, Translation
@@ -49,7 +49,7 @@ PAIRS = (
     ),
     Corpus(
         name="hyporadise-nbest",
-        description="the five best guesses of a speech recogniser: ATIS with scores, LibriSpeech test-clean without",
+        description="the five best guesses of a speech recognizer: ATIS with scores, LibriSpeech test-clean without",
         licence="MIT for the guesses; the words of ATIS are the LDC's, not to be redistributed; for evaluation",
         source="https://github.com/rithiksachdev/PostASR-Correction-SLT2024 (HyPoradise-v0)",
         why="converted from the released JSON to a line of JSON each: hyps, ref, id, am_score",
