@@ -4,11 +4,11 @@ import os
 from typing import NamedTuple
 
 from lm_keras.data.content_classifier import ContentClassifier
-from lm_keras.data.units import check_texts
+from lm_keras.data.units import check_text_stream
 from lm_keras.data.word_list import PACKAGED, WordList, read_word_list
 from lm_keras.errors import InputError, naming
 from lm_keras.files import read_tensors, write_tensors
-from lm_keras.utils.checks import check_text
+from lm_keras.utils.checks import check_number, check_text
 
 FORMAT = "lm_keras content filter 1"
 
@@ -31,8 +31,7 @@ class ContentFilter:
     """
 
     def __init__(self, words=None, classifier=None, threshold=0.5, measured=None):
-        if not 0 < threshold <= 1:
-            raise InputError(f"threshold is a probability above 0 and at most 1, got {threshold!r}")
+        check_number("threshold", threshold, above=0, most=1)
         if words is None or isinstance(words, (str, os.PathLike)):
             words = read_word_list(PACKAGED if words is None else words)
         elif not isinstance(words, dict):
@@ -50,7 +49,7 @@ class ContentFilter:
 
     def filter(self, texts, dropped=None):
         """Yields the texts that are kept; each of the others is appended to the list `dropped`, as a `Dropped`."""
-        check_texts(texts)
+        check_text_stream(texts)
         for index, text in enumerate(texts):
             reason = self.reason(text)
             if reason is None:

@@ -9,7 +9,7 @@ from tqdm import tqdm
 from lm_keras.errors import InputError
 from lm_keras.files import read_tensors, write_tensors
 from lm_keras.tasks.terms import term_lists
-from lm_keras.utils.checks import check_seed, check_sizes
+from lm_keras.utils.checks import check_choice, check_seed, check_sizes
 
 SAMPLE = 1e-3  # words more frequent than this share are skipped at times (Mikolov et al. 2013, section 2.3)
 _KIND = "doc2vec"
@@ -116,8 +116,7 @@ def train_doc2vec(
     10,000th word of a text. One thread, so that the same seed gives the same vectors. Short or few texts need more
     `epochs`, about 100: as long as unrelated texts have a cosine near 1, the vectors have not come apart yet.
     """
-    if method not in ("dbow", "dm"):
-        raise InputError(f"method={method!r}: give dbow or dm")
+    check_choice("method", method, ("dbow", "dm"))
     check_sizes(embedding_dim=embedding_dim, epochs=epochs, window=window, min_count=min_count, negative=negative)
     check_seed(seed)
     from gensim.models.doc2vec import TaggedDocument
