@@ -41,7 +41,8 @@ class Rotary(layers.Layer):
 
     def compute_output_spec(self, positions):
         batch, steps = positions.shape
-        return (keras.KerasTensor((batch, 1, steps, self.head_dim // 2), self.compute_dtype),) * 2
+        shape = (batch, 1, steps, self.head_dim // 2)
+        return keras.KerasTensor(shape, self.compute_dtype), keras.KerasTensor(shape, self.compute_dtype)
 
     def get_config(self):
         return {**super().get_config(), "head_dim": self.head_dim, "base": self.base, "scaling": self.scaling}

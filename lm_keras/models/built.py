@@ -9,12 +9,12 @@ import numpy as np
 import lm_keras.models
 from lm_keras.errors import InputError, damaged
 from lm_keras.files import path_of
-from lm_keras.models.keras_file import check_file
+from lm_keras.models.keras_file import WEIGHTS, check_file
 from lm_keras.models.limits import check_arguments, weights_within
 from lm_keras.models.logits_model import LogitsModel
 from lm_keras.models.parts import check_finite
 from lm_keras.models.quantized import all_layers, quantization_of, quantize_again, quietly
-from lm_keras.models.renamed import current_arguments, current_path
+from lm_keras.models.renamed import current_arguments, current_file, current_path
 from lm_keras.saved_kinds import kind_of, refusal
 
 _NAME = re.compile(r"[A-Za-z0-9.][A-Za-z0-9_.>-]*")  # what a scope of a TensorFlow graph may be called
@@ -214,8 +214,8 @@ def load_model(path):
     with damaged(path):
         numbers, weights = check_file(path)
         # Quantized weights are made as floats first, and int4 holds two numbers in a byte.
-        with weights_within(4 * numbers + 1000, 3 * weights + 10):
-            model = keras.models.load_model(path, compile=False, safe_mode=True)
+        with weights_within(4 * numbers + 1000, 3 * weights + 10), current_file(path, WEIGHTS) as file:
+            model = keras.models.load_model(file, compile=False, safe_mode=True)
     for weight in model.weights:
         advice = "the training has diverged, train again with a lower learning rate (Keras' own load_model reads it)"
         check_finite(f"{weight.path} in {path}", np.asarray(weight), advice)
