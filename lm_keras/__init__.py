@@ -23,6 +23,8 @@ __getattr__, __dir__, __all__ = attach(
         "fit": "lm_keras.training.fitting",
         "evaluate": "lm_keras.training.evaluation",
         "LanguageModel": "lm_keras.language_model",
+        "TextModel": "lm_keras.text_model",
+        "register_text_model": "lm_keras.text_model",
         "quantize": "lm_keras.quantization",
         "export": "lm_keras.serving.exporting",
         "check": "lm_keras.serving.checking",

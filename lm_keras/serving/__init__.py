@@ -10,6 +10,9 @@ __getattr__, __dir__, __all__ = attach(
         "serve_config": "lm_keras.serving.configuration",
         "query": "lm_keras.serving.session",
         "Client": "lm_keras.serving.client",
+        "Served": "lm_keras.serving.served",
+        "example_texts": "lm_keras.serving.served",
+        "signature": "lm_keras.serving.served",
         "ServingError": "lm_keras.serving.failures",
     },
 )

@@ -5,7 +5,7 @@ from lm_keras._lazy import attach
 __getattr__, __dir__, __all__ = attach(
     __name__,
     names={
-        "Answer": "lm_keras.tasks.qa",
+        "ExtractedAnswer": "lm_keras.tasks.qa",
         "Classification": "lm_keras.tasks.classification",
         "QuestionAnswerer": "lm_keras.tasks.qa",
         "Span": "lm_keras.tasks.spans",
