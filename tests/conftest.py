@@ -86,7 +86,7 @@ def loaded_once(monkeypatch):
 
 @pytest.fixture(scope="session")
 def warm_python():
-    """A program that is Python, for processes that are new to lm_keras: see tests/warm."""
+    """A program that is Python, for processes that are new to lm_keras: see tests/support/warm."""
     with warm(PACKAGES) as program:
         yield program
 

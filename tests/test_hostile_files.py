@@ -6,12 +6,11 @@ import json
 import os
 import resource
 import struct
-import sys
 import time
 import types
 import zipfile
-from pathlib import Path
 
+import fuzz_files
 import h5py
 import keras
 import numpy as np
@@ -19,6 +18,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from keras import layers
+from paths import SUPPORT
 
 import lm_keras as lk
 from lm_keras.files import read_json
@@ -26,11 +26,8 @@ from lm_keras.models.limits import weights_within
 from lm_keras.training.checkpoint import load_checkpoint, save_checkpoint
 from lm_keras.training.run_state import RunState
 
-sys.path.append(str(Path(__file__).parents[1] / "tools"))
-import fuzz_files
-
 HUGE, LIMIT = 10**12, resource.getrlimit(resource.RLIMIT_AS)
-CASES = [json.loads(line) for line in (Path(__file__).parent / "hostile_files.jsonl").read_text().splitlines()]
+CASES = [json.loads(line) for line in (SUPPORT / "hostile_files.jsonl").read_text().splitlines()]
 
 
 @functools.cache

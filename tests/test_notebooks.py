@@ -3,12 +3,11 @@
 import importlib.util
 import re
 import sys
-from pathlib import Path
 
 import nbformat
 import pytest
+from paths import ROOT
 
-ROOT = Path(__file__).parents[1]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 BEFORE = """
 import gc

@@ -3,20 +3,17 @@
 import gzip
 import json
 import shutil
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+from make_release_golden import TEXTS, TRAIN, answers_of
+from paths import GOLDEN
 
 import lm_keras as lk
 from lm_keras.cli import main
 
-ROOT = Path(__file__).parent
-sys.path.append(str(ROOT.parent / "tools"))
-SAVED = ROOT / "golden" / "saved"
-
-from make_release_golden import TEXTS, TRAIN, answers_of  # noqa: E402
+SAVED = GOLDEN / "saved"
 
 
 def folders(kind):

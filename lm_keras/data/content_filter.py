@@ -9,7 +9,7 @@ from lm_keras.data.word_list import PACKAGED, WordList, read_word_list
 from lm_keras.errors import InputError, naming
 from lm_keras.files import write_tensors
 from lm_keras.saved_kinds import CONTENT_FILTER, read_kind
-from lm_keras.text.checks import check_text
+from lm_keras.utils.checks import check_text
 
 
 class Dropped(NamedTuple):

@@ -4,7 +4,6 @@ import bz2
 import hashlib
 import io
 import re
-import stat
 import tarfile
 import tempfile
 import zipfile
@@ -13,6 +12,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from packed import make_tar, make_zip
 
 from lm_keras.data import archives
 from lm_keras.data.archives import unpack
@@ -22,31 +22,6 @@ TRAIN, TEST = b"one\ntwo\n" * 400, "三\n".encode()
 GOOD = {"readme": b"read me", "set/": None, "set/train.txt": TRAIN, "set/test.txt": TEST}
 MEMBERS = {"train.txt": "set/train.txt", "test.txt": "set/test.txt"}
 SHA256 = {"train.txt": hashlib.sha256(TRAIN).hexdigest(), "test.txt": hashlib.sha256(TEST).hexdigest()}
-
-
-def make_zip(entries, compression=zipfile.ZIP_DEFLATED):
-    """Bytes of a .zip of name → content; None: a folder, a str: a link to it."""
-    file = io.BytesIO()
-    with zipfile.ZipFile(file, "w", compression) as archive:
-        for name, content in entries.items():
-            info = zipfile.ZipInfo(name)
-            info.filename = name  # as it is, on every system
-            info.compress_type = compression
-            info.external_attr = (stat.S_IFLNK if isinstance(content, str) else 0) << 16
-            archive.writestr(info, content or b"")
-    return file.getvalue()
-
-
-def make_tar(entries):
-    file = io.BytesIO()
-    with tarfile.open(fileobj=file, mode="w:gz") as archive:
-        for name, content in entries.items():
-            info = tarfile.TarInfo(name)
-            info.size = len(content) if isinstance(content, bytes) else 0
-            info.type = {bytes: tarfile.REGTYPE, str: tarfile.SYMTYPE}.get(type(content), tarfile.DIRTYPE)
-            info.linkname = content if isinstance(content, str) else ""
-            archive.addfile(info, io.BytesIO(content or b"") if info.size else None)
-    return file.getvalue()
 
 
 BOTH = pytest.mark.parametrize("make", [make_zip, make_tar])

@@ -4,14 +4,14 @@ import itertools
 import os
 import re
 from collections import Counter
-from pathlib import Path
 
 import pytest
+from paths import ROOT
 
 from lm_keras.data import classes, load
 from lm_keras.data.corpora import CORPORA
 
-PAGE = Path(__file__).parents[2] / "docs" / "corpora.md"
+PAGE = ROOT / "docs" / "corpora.md"
 
 
 def rows():

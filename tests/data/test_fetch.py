@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 from loopback import CONTENT, head, redirect, serve, status
-from test_archives import make_tar, make_zip
+from packed import make_tar, make_zip
 
 import lm_keras.data.download as engine
 from lm_keras.data import archives, corpora

@@ -2,26 +2,15 @@
 
 import gc
 import subprocess
-from pathlib import Path
 
 import numpy as np
 import pytest
+from paths import ROOT, SUPPORT
+from window_texts import NUMBERS, TEXTS, Bytes, Numbers, order
 
 from lm_keras.data import windows
 from lm_keras.data.windows import lm_windows, token_stream
 from lm_keras.errors import InputError
-
-
-class Bytes:
-    """A tokenizer of UTF-8 bytes: id = byte + 1, eos = 0."""
-
-    vocab_size, bos_id, eos_id = 257, 0, 0
-
-    def encode_batch(self, texts):
-        return [[byte + 1 for byte in text.encode()] for text in texts]
-
-
-TEXTS = ["To be, or not to be", "是", "that is the question", "x" * 37]
 
 
 def stream(texts):
@@ -91,22 +80,6 @@ def test_shuffled_gives_every_full_window_once(length, batch_size):
     assert all((x[:, 1:] == y[:, :-1]).all() for x, y in got)
 
 
-def order(dataset):
-    return [row[0] for x, _ in dataset for row in x.numpy().tolist()]
-
-
-class Numbers:
-    """Texts of numbers: the ids say where they stand."""
-
-    vocab_size, bos_id, eos_id = 1000, 0, 0
-
-    def encode_batch(self, texts):
-        return [[int(word) for word in text.split()] for text in texts]
-
-
-NUMBERS = [" ".join(map(str, range(1, 401)))]
-
-
 def test_the_order_is_new_every_iteration_and_follows_from_the_seed():
     import tensorflow as tf
 
@@ -128,8 +101,8 @@ def test_the_order_is_new_every_iteration_and_follows_from_the_seed():
 
 RESUME = """
 import sys
-sys.path.insert(0, {here!r})
-from test_lm_windows import NUMBERS, Numbers, order
+sys.path.insert(0, {support!r})
+from window_texts import NUMBERS, Numbers, order
 from lm_keras.data.windows import lm_windows
 print(order(lm_windows(NUMBERS, Numbers(), 4, 8, seed=5).repeat().skip(17).take(20)))
 """
@@ -138,9 +111,8 @@ print(order(lm_windows(NUMBERS, Numbers(), 4, 8, seed=5).repeat().skip(17).take(
 def test_skip_in_a_fresh_process_continues_the_order(warm_python):
     repeated = lm_windows(NUMBERS, Numbers(), 4, 8, seed=5).repeat()
     expected = order(repeated.take(37))
-    here = Path(__file__).parent
-    code = RESUME.format(here=str(here))
-    run = subprocess.run([warm_python, "-c", code], capture_output=True, text=True, cwd=here.parents[1])
+    code = RESUME.format(support=str(SUPPORT))
+    run = subprocess.run([warm_python, "-c", code], capture_output=True, text=True, cwd=ROOT)
     assert run.returncode == 0, run.stderr
     # 100 windows in batches of 8: an epoch is 12 full batches and one of 4 rows, so 17 batches are 132 rows.
     assert expected[132:] == eval(run.stdout)

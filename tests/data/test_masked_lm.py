@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from masked_rows import arrays, restored, special_ids
 
 import lm_keras as lk
 from lm_keras.data.masking import Masking
@@ -20,23 +21,6 @@ def tokenizer(news):
 @pytest.fixture(scope="module")
 def stream(news, tokenizer):
     return [token for ids in tokenizer.encode_batch(news) for token in (*ids, tokenizer.sep_id)][:-1]
-
-
-def arrays(data):
-    """The batches of one iteration as one of each array."""
-    batches = [[{k: v.numpy() for k, v in part.items()} for part in batch] for batch in data]
-    return [{k: np.concatenate([b[i][k] for b in batches]) for k in batches[0][i]} for i in range(3)]
-
-
-def restored(x, y, w):
-    """The rows as they were before masking."""
-    rows, used = x["token_ids"].copy(), w["masked_lm"] > 0
-    rows[np.nonzero(used)[0], x["masked_positions"][used]] = y["masked_lm"][used]
-    return rows
-
-
-def special_ids(tokenizer):
-    return [tokenizer.pad_id, tokenizer.unk_id, tokenizer.cls_id, tokenizer.sep_id, tokenizer.mask_id]
 
 
 def test_rows_are_the_stream_between_their_marks(news, tokenizer, stream):

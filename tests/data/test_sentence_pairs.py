@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from test_masked_lm import arrays, restored, special_ids
+from masked_rows import arrays, restored, special_ids
 
 import lm_keras as lk
 from lm_keras.data.passages import _cut

@@ -8,7 +8,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from test_lm_windows import TEXTS, Bytes
+from window_texts import TEXTS, Bytes
 
 import lm_keras as lk
 from lm_keras.data import TextDataset, lm_windows

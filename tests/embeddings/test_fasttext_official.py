@@ -4,18 +4,18 @@ import copy
 import json
 import struct
 import warnings
-from pathlib import Path
 
 import numpy as np
 import pytest
 from gensim.models.fasttext import load_facebook_vectors
 from gensim.test.utils import datapath
+from paths import GOLDEN
 
 import lm_keras as lk
 from lm_keras.embeddings import load_fasttext, save_vectors
 
-GOLDEN = Path(__file__).parents[1] / "golden" / "fasttext"
-EXPECTED = json.loads((GOLDEN / "expected.json").read_text())
+FASTTEXT = GOLDEN / "fasttext"
+EXPECTED = json.loads((FASTTEXT / "expected.json").read_text())
 SUBWORDS = ("skipgram", "cbow", "supervised-ngrams")
 pytestmark = pytest.mark.filterwarnings("ignore:.*1 words are not UTF-8, the first is read as 'caf.*xe9'")
 
@@ -27,7 +27,7 @@ def named(word):
 
 @pytest.mark.parametrize("name", EXPECTED)
 def test_vectors_of_words(name):
-    vectors, expected = load_fasttext(GOLDEN / f"{name}.bin"), EXPECTED[name]["words"]
+    vectors, expected = load_fasttext(FASTTEXT / f"{name}.bin"), EXPECTED[name]["words"]
     assert list(vectors.index_to_key) == [named(word) for word in expected]
     assert "</s>" in expected and ("caf\udce9" in expected) == ("supervised" not in name)
     for word, vector in expected.items():
@@ -36,7 +36,7 @@ def test_vectors_of_words(name):
 
 @pytest.mark.parametrize("name", EXPECTED)
 def test_vectors_of_unseen_words(name):
-    vectors = load_fasttext(GOLDEN / f"{name}.bin")
+    vectors = load_fasttext(FASTTEXT / f"{name}.bin")
     for word, vector in EXPECTED[name]["unseen"].items():
         if name in SUBWORDS:
             np.testing.assert_allclose(vectors[word], vector, rtol=1e-6, atol=1e-7, err_msg=repr(word))
@@ -44,7 +44,7 @@ def test_vectors_of_unseen_words(name):
             assert vector == [0, 0, 0, 0] and word not in vectors
             with pytest.raises(KeyError):
                 vectors[word]
-    few = load_fasttext(GOLDEN / f"{name}.bin", vocabulary=["the"])
+    few = load_fasttext(FASTTEXT / f"{name}.bin", vocabulary=["the"])
     assert list(few.index_to_key) == ["the"]
     if name in SUBWORDS:
         assert not few["</s>"].any()
@@ -52,7 +52,7 @@ def test_vectors_of_unseen_words(name):
 
 @pytest.mark.parametrize("name", EXPECTED)
 def test_they_survive_being_saved(name, tmp_path):
-    vectors = load_fasttext(GOLDEN / f"{name}.bin")
+    vectors = load_fasttext(FASTTEXT / f"{name}.bin")
     save_vectors(vectors, tmp_path / "m.bin", format="fasttext")
     again = load_fasttext(tmp_path / "m.bin")
     assert again.index_to_key == vectors.index_to_key
@@ -63,14 +63,14 @@ def test_they_survive_being_saved(name, tmp_path):
 
 def test_a_word_that_is_not_utf8_is_warned_of():
     with pytest.warns(UserWarning, match=r"skipgram.bin: 1 words are not UTF-8, the first is read as 'caf\\\\xe9'"):
-        load_fasttext(GOLDEN / "skipgram.bin")
+        load_fasttext(FASTTEXT / "skipgram.bin")
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        load_fasttext(GOLDEN / "skipgram.bin", vocabulary=["the"])
+        load_fasttext(FASTTEXT / "skipgram.bin", vocabulary=["the"])
 
 
 def test_impossible_settings_are_refused(tmp_path):
-    model = (GOLDEN / "skipgram.bin").read_bytes()
+    model = (FASTTEXT / "skipgram.bin").read_bytes()
     for place, value, message in [
         (8, 0, "vectors of 0 numbers"),
         (8, 2**31 - 1, "vectors of 2147483647 numbers"),
@@ -102,7 +102,7 @@ def test_ngrams_that_would_take_hours_are_refused(tmp_path):
 
 
 def test_an_unseen_word_of_damaged_ngrams(tmp_path):
-    model = bytearray((GOLDEN / "skipgram.bin").read_bytes())
+    model = bytearray((FASTTEXT / "skipgram.bin").read_bytes())
     count = len(EXPECTED["skipgram"]["words"])
     start = bytes(model).index(struct.pack("<2q", count + 30, 4)) + 16 + 16 * count
     for row in range(30):
@@ -114,7 +114,7 @@ def test_an_unseen_word_of_damaged_ngrams(tmp_path):
 
 
 def test_copies_and_neighbours(tmp_path):
-    vectors = load_fasttext(GOLDEN / "skipgram.bin")
+    vectors = load_fasttext(FASTTEXT / "skipgram.bin")
     vectors.save(str(tmp_path / "v"))
     for again in (copy.deepcopy(vectors), type(vectors).load(str(tmp_path / "v"))):
         assert again.index_to_key == vectors.index_to_key
@@ -124,7 +124,7 @@ def test_copies_and_neighbours(tmp_path):
 
 
 def test_what_gensim_makes_of_the_end_of_a_line_is_warned_of(tmp_path):
-    ours = load_fasttext(GOLDEN / "skipgram.bin")
+    ours = load_fasttext(FASTTEXT / "skipgram.bin")
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         save_vectors(ours, tmp_path / "m.bin", format="fasttext")

@@ -5,18 +5,18 @@ import io
 import struct
 import warnings
 import zipfile
-from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from paths import GOLDEN
 
 import lm_keras as lk
 from lm_keras.embeddings import load_fasttext, load_glove, load_word2vec, save_vectors, streams
 from lm_keras.embeddings.keyed import keyed_vectors
 
-GOLDEN = Path(__file__).parents[1] / "golden" / "fasttext"
+FASTTEXT = GOLDEN / "fasttext"
 LOADERS = {
     "glove": load_glove,
     "word2vec": load_word2vec,
@@ -44,7 +44,7 @@ def folder(tmp_path_factory):
 @pytest.fixture(scope="module")
 def files(folder):
     vectors = keyed_vectors([f"w{i}é" for i in range(20)], np.random.default_rng(0).normal(size=(20, 4)))
-    found = {name: (GOLDEN / f"{name}.bin").read_bytes() for name in LOADERS if (GOLDEN / f"{name}.bin").exists()}
+    found = {name: (FASTTEXT / f"{name}.bin").read_bytes() for name in LOADERS if (FASTTEXT / f"{name}.bin").exists()}
     for kind in LOADERS.keys() - found.keys():
         save_vectors(vectors, folder / "whole", kind)
         found[kind] = (folder / "whole").read_bytes()

@@ -6,10 +6,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from paths import ROOT
 
 import lm_keras as lk
 
-PAGE = Path(__file__).parents[2] / "docs/word_vectors.md"
+PAGE = ROOT / "docs/word_vectors.md"
 TEXT = "The king drinks water with ice. A man and a woman see the queen. She is great, he is dull.\n"
 MODELS = ("trained", "frozen", "late")
 

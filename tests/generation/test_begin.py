@@ -3,10 +3,10 @@
 import json
 import math
 import os
-from pathlib import Path
 
 import numpy as np
 import pytest
+from paths import GOLDEN
 from safetensors.numpy import load_file
 from small_models import log_probs, tiny_lm
 
@@ -14,7 +14,6 @@ import lm_keras as lk
 from lm_keras.cli import main
 from lm_keras.models import BUILDERS
 
-GOLDEN = Path(__file__).parents[1] / "golden"
 EXACT = 1e-4
 # One of each kind of state; all of them with LM_KERAS_FULL=1.
 FAMILIES = sorted(BUILDERS) if os.environ.get("LM_KERAS_FULL") else ["feedforward", "gpt2", "lstm"]

@@ -2,15 +2,14 @@
 
 import json
 import shutil
-from pathlib import Path
 
 import pytest
 import tensorflow as tf
+from paths import GOLDEN
 from small_models import tiny_lm
 
 import lm_keras as lk
 
-GOLDEN = Path(__file__).parents[1] / "golden"
 PROMPT = "It was"
 WAYS = {
     "greedy": {"temperature": 0},

@@ -2,15 +2,14 @@
 
 import json
 import shutil
-from pathlib import Path
 
 import numpy as np
 import pytest
+from paths import GOLDEN
 from safetensors.numpy import load_file, save_file
 
 import lm_keras as lk
 
-GOLDEN = Path(__file__).parents[1] / "golden"
 CAUSAL = ("gpt2", "llama", "qwen2")
 WITH_TOKENIZER = ("gpt2", "llama", "bert")
 

@@ -8,12 +8,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from paths import GOLDEN
 from safetensors.numpy import load_file, save_file
 
 import lm_keras as lk
 from lm_keras.models.pretrained.llama_names import LLAMA
-
-GOLDEN = Path(__file__).parents[1] / "golden"
 
 
 @pytest.fixture(scope="module")

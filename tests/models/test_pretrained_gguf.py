@@ -2,17 +2,16 @@
 
 import json
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
+from paths import GOLDEN
 from safetensors.numpy import load_file, save_file
 
 import lm_keras as lk
 
 gguf = pytest.importorskip("gguf")
 
-GOLDEN = Path(__file__).parents[1] / "golden"
 TOP = {"model.embed_tokens": "token_embd", "model.norm": "output_norm", "lm_head": "output"}
 BLOCK = {
     "input_layernorm": "attn_norm",

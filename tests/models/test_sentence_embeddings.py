@@ -1,13 +1,11 @@
 """One vector a text: the mean over its own tokens, whatever else is in the batch."""
 
-from pathlib import Path
-
 import numpy as np
 import pytest
+from paths import GOLDEN
 
 import lm_keras as lk
 
-GOLDEN = Path(__file__).parents[1] / "golden"
 TEXTS = ["the capital of France", "are they?", "", "Spain is Madrid, and the capital of France is Paris, is it not"]
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import keras
 import pytest
+from paths import SUPPORT
 
 import lm_keras as lk
 
@@ -92,7 +93,7 @@ def double(word_version, tmp_path_factory, warm_server):
         "two": str(save_two_versions(folder / "two")),
     }
     settings = json.dumps({"models": models, "labels": {"two": {"stable": 1, "canary": 2}}})
-    command = [warm_server, "-I", str(Path(__file__).with_name("double.py")), session.__file__, settings]
+    command = [warm_server, "-I", str(SUPPORT / "double.py"), session.__file__, settings]
     environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment) as process:
         yield Double(process)

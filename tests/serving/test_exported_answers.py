@@ -125,4 +125,4 @@ def test_the_default_is_the_first_signature_to_the_node(word_version):
 
 
 def test_the_check_finds_nothing(word_version):
-    assert lk.check(word_version) == []  # other tokenizers: tests/test_families.py
+    assert lk.check(word_version) == []  # other tokenizers: tests/cli/test_families.py

@@ -6,13 +6,13 @@ import shutil
 import signal
 import subprocess
 import types
-from pathlib import Path
 
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 from multi_worker_child import answers, free_addresses, run, tags_and_more
+from paths import SUPPORT
 
 import lm_keras as lk
 from lm_keras import cli
@@ -22,7 +22,7 @@ from lm_keras.training.label_counts import labels_of
 from lm_keras.training.run_log import read_rows
 from lm_keras.training.worker_steps import SharedStep
 
-CHILD = Path(__file__).with_name("multi_worker_child.py")
+CHILD = SUPPORT / "multi_worker_child.py"
 
 
 def config(addresses, index):

@@ -6,10 +6,10 @@ import shutil
 import signal
 import subprocess
 import time
-from pathlib import Path
 
 import numpy as np
 import pytest
+from paths import SUPPORT
 from resume_child import EPOCHS, run
 
 from lm_keras.errors import InputError
@@ -17,7 +17,7 @@ from lm_keras.training.checkpoint import NAME
 from lm_keras.training.run_log import read_rows
 
 CHANCE = random.SystemRandom()  # `fit` seeds the common one
-CHILD = Path(__file__).with_name("resume_child.py")
+CHILD = SUPPORT / "resume_child.py"
 
 
 @pytest.fixture(scope="module")

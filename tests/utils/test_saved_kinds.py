@@ -7,14 +7,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from paths import GOLDEN
 
 import lm_keras as lk
 from lm_keras import tasks
 from lm_keras.cli import main
 from lm_keras.files import write_tensors
 from lm_keras.saved_kinds import TELLS, kind_of
-
-GOLDEN = Path(__file__).parent / "golden"
 
 
 @pytest.fixture(scope="module")

@@ -9,12 +9,13 @@ import sys
 import tempfile
 from pathlib import Path
 
+from lm_keras.serving import session
+
 HERE = Path(__file__).parent
-SESSION = HERE.parents[1] / "lm_keras" / "serving" / "session.py"
 # What others wrote and tests, notebooks and their kernels import: half of the time that such a process takes.
 PACKAGES = "import gensim.models, ipykernel.kernelapp, matplotlib.pyplot, nltk, tensorflow"
 # TensorFlow, into which neither keras nor lm_keras can be imported: what session.py begins with.
-BLOCKER = f"runpy.run_path({str(SESSION)!r})['Blocker']()"
+BLOCKER = f"runpy.run_path({session.__file__!r})['Blocker']()"
 SERVER = f"import runpy, sys; sys.meta_path.insert(0, {BLOCKER}); import tensorflow"
 
 
