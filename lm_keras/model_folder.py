@@ -27,6 +27,7 @@ from lm_keras.models.limits import weights_within
 from lm_keras.models.lora import without_lora
 from lm_keras.models.parts import check_finite, check_savable
 from lm_keras.saved_kinds import CHECKPOINT, CONFIG, RESULT, WEIGHTS, check_place, kind_of, refusal
+from lm_keras.text.tokenizers.base import Tokenizer, load_tokenizer
 
 DIVERGED = "the training has diverged: train again with a lower learning rate"
 STAGED = ".save-"  # begins the name of a folder of files that are not yet in their place
@@ -36,7 +37,7 @@ def check_pair(model, tokenizer):
     """Raises InputError unless `model` is a language model of this package, of `tokenizer`'s vocabulary."""
     if not isinstance(model, lm_keras.models.CausalLM):
         raise InputError(f"{type(model).__name__} has no step view; give a model made by lm_keras.models.build_*")
-    if tokenizer is not None and not hasattr(tokenizer, "vocab_size"):
+    if tokenizer is not None and not isinstance(tokenizer, Tokenizer):
         raise InputError(
             f"tokenizer is {tokenizer!r:.80}; give one of lm_keras.text, such as BPETokenizer.train(texts)"
         )
@@ -121,8 +122,6 @@ def _same(one, other):
 
 def build(folder):
     """The model of a folder with fresh weights, and its tokenizer."""
-    from lm_keras.text import load_tokenizer
-
     folder = path_of(folder)
     kind = kind_of(folder)
     if kind != "language model" and not kind.startswith("unfinished") and kind != "no weights":

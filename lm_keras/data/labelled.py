@@ -28,7 +28,7 @@ def labelled(
 
     T is the longest of the batch; with `max_length` every batch is that wide and longer texts are cut. Whole
     numbers are classes, int32; others are values for a regression, float32.
-    A tokenizer for encoders (one with `encode_pair`: WordPiece) gives x as {"token_ids", "segment_ids",
+    A tokenizer for encoders (one that `encodes_pairs`: WordPiece) gives x as {"token_ids", "segment_ids",
     "padding_mask"}, int32 [B, T] each, with its marks; there a text may be a pair (first, second).
 
     Args:
@@ -101,7 +101,7 @@ def _labels(labels):
 
 def _inputs(texts, tokenizer, max_length):
     """The rows of ids by the name of the input, and what each input is filled up with."""
-    pairs = hasattr(tokenizer, "encode_pair")
+    pairs = tokenizer.encodes_pairs
     for text in texts:
         parts = text if pairs and isinstance(text, (tuple, list)) and len(text) == 2 else (text,)
         if not all(isinstance(part, str) for part in parts):

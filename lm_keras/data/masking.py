@@ -167,7 +167,7 @@ def check_request(tokenizer, length, batch_size, mask_rate, replace):
         raise InputError(
             f"replace is two shares, of [MASK] and of random tokens, at most 1 together; got {replace!r}"
         )
-    if getattr(tokenizer, "mask_id", None) is None:
+    if tokenizer.mask_id is None:
         raise InputError(f"{type(tokenizer).__name__} has no [MASK] token; use a WordPieceTokenizer")
 
 

@@ -1,6 +1,7 @@
 """Files of word vectors to gensim's KeyedVectors."""
 
 import codecs
+from collections.abc import Iterable
 from pathlib import Path
 
 from lm_keras.embeddings import decimals, fasttext_format
@@ -8,6 +9,7 @@ from lm_keras.embeddings.binary_format import read_binary
 from lm_keras.embeddings.streams import opened
 from lm_keras.embeddings.text_format import read_text
 from lm_keras.errors import InputError
+from lm_keras.text.tokenizers.base import Tokenizer
 
 
 def load_glove(path, vocabulary=None, member=None):
@@ -65,13 +67,11 @@ def _wanted(vocabulary):
         return None
     if isinstance(vocabulary, (str, bytes)):
         raise InputError("vocabulary takes an iterable of words or a tokenizer, got one string: put it into a list")
-    if not hasattr(vocabulary, "tokens") and not hasattr(vocabulary, "__iter__"):
-        raise InputError(f"vocabulary takes an iterable of words or a tokenizer, got a {type(vocabulary).__name__}")
-    if hasattr(vocabulary, "tokens"):
-        from lm_keras.embeddings.matrix import token_words
-
-        words = [word for word in token_words(vocabulary) if word is not None]
+    if isinstance(vocabulary, Tokenizer):
+        words = [word for word in vocabulary.token_words() if word is not None]
         vocabulary = {*words, *(word.lower() for word in words)}
+    if not isinstance(vocabulary, Iterable):
+        raise InputError(f"vocabulary takes an iterable of words or a tokenizer, got a {type(vocabulary).__name__}")
     words = list(vocabulary)
     if not all(isinstance(word, str) for word in words):
         raise InputError("vocabulary takes an iterable of words (strings) or a tokenizer")

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from lm_keras.errors import InputError
-from lm_keras.text.char_tokenizer import BYTES
+from lm_keras.text.tokenizers.base import Tokenizer
 from lm_keras.utils.checks import check_seed
 
 UNKNOWN = ("random", "mean", "zero", "subword")
@@ -58,7 +58,7 @@ def embedding_matrix(tokenizer, vectors, unknown="random", lowercase_fallback=Tr
         raise InputError("texts takes a list of texts, got one string: put it into a list")
     if seed is not None:
         check_seed(seed)
-    words, special = token_words(tokenizer), special_ids(tokenizer)
+    words, special = tokenizer.token_words(), tokenizer.special_ids
     index = vectors.key_to_index
     exact = np.array([-1 if word is None else index.get(word, -1) for word in words])
     rows = exact.copy()
@@ -80,12 +80,10 @@ def embedding_matrix(tokenizer, vectors, unknown="random", lowercase_fallback=Tr
 
 
 def _check_kinds(tokenizer, vectors):
-    if hasattr(tokenizer, "key_to_index"):
-        kind = type(tokenizer).__name__
-        raise InputError(f"tokenizer is a {kind}; give the tokenizer first, then the vectors")
-    if not (hasattr(tokenizer, "tokens") and hasattr(tokenizer, "kind")):
-        instead = "give a tokenizer, such as lk.text.WordTokenizer.train(texts)"
-        raise InputError(f"tokenizer is a {type(tokenizer).__name__}; {instead}")
+    if not isinstance(tokenizer, Tokenizer):
+        swapped = isinstance(vectors, Tokenizer)
+        instead = "the tokenizer first, then the vectors" if swapped else "one such as lk.text.WordTokenizer.train(texts)"
+        raise InputError(f"tokenizer is a {type(tokenizer).__name__}; give {instead}")
     if not hasattr(vectors, "key_to_index"):
         instead = "give KeyedVectors, as lk.embeddings.load_glove reads them (of a gensim model its .wv)"
         raise InputError(f"vectors is a {type(vectors).__name__}; {instead}")
@@ -119,32 +117,3 @@ def _coverage(tokenizer, words, special, exact, found, texts):
         tokens_found=None if texts is None else int(counts[real & found].sum()),
         missed=[words[i] for i in missed[:_SHOWN]],
     )
-
-
-def special_ids(tokenizer):
-    names = ("pad_id", "unk_id", "bos_id", "eos_id", "cls_id", "sep_id", "mask_id")
-    more = getattr(tokenizer, "special_tokens", {})
-    return {getattr(tokenizer, name, None) for name in names} - {None} | set(dict(more).values())
-
-
-def token_words(tokenizer):
-    """The word that each token is, None for a byte or a piece inside of a word; special tokens as they are."""
-    tokens, special = tokenizer.tokens, special_ids(tokenizer)
-    if tokenizer.kind == "wordpiece":
-        return [None if token.startswith("##") and i not in special else token for i, token in enumerate(tokens)]
-    if tokenizer.kind == "char":
-        return [None if token in BYTES else token for token in tokens]
-    if tokenizer.kind != "bpe":
-        return list(tokens)
-    return [token if i in special else _after_space(token) for i, token in enumerate(tokens)]
-
-
-def _after_space(token):
-    """The word of a BPE token that begins with a space; others may stand inside of a word."""
-    from lm_keras.text.bpe_pipeline import surface
-
-    try:
-        text = surface(token).decode()
-    except UnicodeDecodeError:
-        return None
-    return text[1:] if text.startswith(" ") and len(text) > 1 else None

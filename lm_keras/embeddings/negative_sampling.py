@@ -5,7 +5,6 @@ import itertools
 import numpy as np
 
 from lm_keras.data.windows import token_stream
-from lm_keras.embeddings.matrix import special_ids
 from lm_keras.errors import InputError
 from lm_keras.utils.checks import check_number, check_seed, check_sizes
 
@@ -32,7 +31,7 @@ def skip_gram_pairs(texts, tokenizer, window=5, negatives=5, batch_size=1024, *,
     ids, _ = token_stream(texts, tokenizer)
     bounds = _bounds(ids, [tokenizer.bos_id, tokenizer.eos_id])
     counts = sum(np.bincount(ids[a:b], minlength=tokenizer.vocab_size) for a, b in bounds)
-    counts[list(special_ids(tokenizer))] = 0
+    counts[list(tokenizer.special_ids)] = 0
     if not counts.any():
         raise InputError("the texts hold no token that the tokenizer knows; give other texts or another tokenizer")
     keep, limits = keep_probabilities(counts, subsample), np.cumsum(noise_distribution(counts))

@@ -4,7 +4,6 @@ import keras
 from keras import layers, ops
 
 from lm_keras.embeddings.keyed import keyed_vectors
-from lm_keras.embeddings.matrix import special_ids, token_words
 from lm_keras.errors import InputError
 from lm_keras.utils.checks import check_sizes
 
@@ -44,6 +43,6 @@ def vectors_of(model, tokenizer):
             f"the model has {len(matrix)} vectors and the tokenizer {tokenizer.vocab_size} tokens; "
             "give the tokenizer that the model was trained with"
         )
-    special = special_ids(tokenizer)
-    words = {i: word for i, word in enumerate(token_words(tokenizer)) if word is not None and i not in special}
+    special = tokenizer.special_ids
+    words = {i: word for i, word in enumerate(tokenizer.token_words()) if word is not None and i not in special}
     return keyed_vectors(words.values(), matrix[list(words)])

@@ -129,7 +129,7 @@ def stop_ids(tokenizer, stop_tokens):
 
 def end_ids(tokenizer):
     """The ids that end a text: the end mark, and what else a checkpoint names, such as the end of a turn."""
-    return list(getattr(tokenizer, "end_ids", (tokenizer.eos_id,)))
+    return list(tokenizer.end_ids)
 
 
 def as_texts(texts):

@@ -34,7 +34,7 @@ class ModelInputs:
             told = f"reads {', '.join(sorted(names))}" if names else f"has {len(given)} inputs"
             raise InputError(f"{model.name} {told}; a text model reads ids [B, T] or BERT's inputs")
         kind = type(tokenizer).__name__
-        if self.bert and not hasattr(tokenizer, "encode_pair"):
+        if self.bert and not tokenizer.encodes_pairs:
             raise InputError(f"{model.name} reads BERT's inputs, a {kind} makes none; give a WordPieceTokenizer")
         if tokenizer.pad_id is None:
             raise InputError(f"this {kind} has no padding token, which texts of different lengths need")

@@ -24,7 +24,7 @@ class TextTagger(TextModel):
     """
 
     def __init__(self, model, tokenizer, classes, *, max_length=None):
-        if not hasattr(tokenizer, "encode_pair"):  # of others, the tokens of a text are not those of its words
+        if not tokenizer.cuts_at_words:  # of others, the tokens of a text are not those of its words
             kind = type(tokenizer).__name__
             raise InputError(
                 f"a tagger needs a tokenizer that cuts at words; give a WordPieceTokenizer, not a {kind}"

@@ -1,7 +1,6 @@
 from .bpe_tokenizer import BPETokenizer as BPETokenizer
 from .char_tokenizer import CharTokenizer as CharTokenizer
 from .cleaning import clean as clean
-from .folder import load_tokenizer as load_tokenizer
 from .inflection import lemmas as lemmas
 from .inflection import stem as stem
 from .parts_of_speech import tags as tags
@@ -9,6 +8,9 @@ from .segmentation import sentences as sentences
 from .segmentation import words as words
 from .stop_lists import stop_words as stop_words
 from .stop_lists import without_stop_words as without_stop_words
+from .tokenizers.base import Tokenizer as Tokenizer
+from .tokenizers.base import load_tokenizer as load_tokenizer
+from .tokenizers.base import register_tokenizer as register_tokenizer
 from .word_runs import collocations as collocations
 from .word_runs import ngrams as ngrams
 from .word_tokenizer import WordTokenizer as WordTokenizer

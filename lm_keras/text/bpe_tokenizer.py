@@ -1,13 +1,12 @@
 """Byte-level byte-pair encoding, as in GPT-2 and its successors."""
 
-from pathlib import Path
-
 from lm_keras.errors import InputError, naming
-from lm_keras.files import write_json
-from lm_keras.text import bpe_files, bpe_graph, bpe_pipeline, bpe_training, codepoints, vocabulary
+from lm_keras.text import bpe_files, bpe_graph, bpe_pipeline, bpe_training
+from lm_keras.text.tokenizers.base import Tokenizer, register_tokenizer
 
 
-class BPETokenizer:
+@register_tokenizer
+class BPETokenizer(Tokenizer):
     """A token is a piece of a word: bytes that are often together (Sennrich et al. 2016; Radford et al. 2019).
 
     A text is cut by `pattern`; inside each piece the `merges` are done, the first of the list first. So nothing is
@@ -17,11 +16,6 @@ class BPETokenizer:
     """
 
     kind = "bpe"
-    unk_id = None
-    extra_fields = (  # of the file, besides those of all tokenizers
-        *("pattern", "special_tokens", "bos_id", "eos_id", "end_ids", "pad_id", "add_bos"),
-        *("unk_token", "ignore_merges", "normalizer", "added_tokens", "merges"),
-    )
 
     def __init__(
         self,
@@ -52,26 +46,24 @@ class BPETokenizer:
         token is that token. `add_bos`: whether the model expects bos_id before a text; encode does not put it.
         `unk_token` stands for a byte that is not in `tokens`; without it such bytes are left out.
         """
-        vocabulary.check_tokens(tokens, ())
-        self.tokens, self.language, self.lowercase = list(tokens), language, lowercase
-        self.vocab_size = len(tokens)
+        super().__init__(tokens, language, lowercase)
         ids = {token: i for i, token in enumerate(tokens)}
-        self.special_tokens = bpe_files.special_ids(special_tokens, ids)
+        self._special = bpe_files.special_ids(special_tokens, ids)
         self.eos_id = bpe_files.checked_id("eos_id", ids.get(bpe_pipeline.MARK) if eos_id is None else eos_id, ids)
         self.bos_id = bpe_files.checked_id("bos_id", self.eos_id if bos_id is None else bos_id, ids)
-        self.end_ids = bpe_files.checked_ends(self.eos_id, end_ids, ids)
+        self._ends = bpe_files.checked_ends(self.eos_id, end_ids, ids)
         self.pad_id = None if pad_id is None else bpe_files.checked_id("pad_id", pad_id, ids)
         self.pattern, self.normalizer, self.added_tokens = bpe_pipeline.name_of(pattern), normalizer, added_tokens
         self.add_bos, self.ignore_merges = bool(add_bos), bool(ignore_merges)
         self.merges, self.unk_token = bpe_files.checked_merges(merges, ids), unk_token
         bpe_files.special_ids([] if unk_token is None else [unk_token], ids)
-        vocab = {token: i for token, i in ids.items() if token == unk_token or token not in self.special_tokens}
+        vocab = {token: i for token, i in ids.items() if token == unk_token or token not in self._special}
         cuts = bpe_pipeline.config_of(self.pattern)
         self._pipeline = bpe_pipeline.build(
             vocab, self.merges, cuts, normalizer, unk_token, self.ignore_merges, added_tokens
         )
         # What each id decodes to, as bytes.
-        self._surface = [b"" if token in self.special_tokens else bpe_pipeline.surface(token) for token in tokens]
+        self._surface = [b"" if token in self._special else bpe_pipeline.surface(token) for token in tokens]
         self._twin = None
 
     @classmethod
@@ -102,15 +94,11 @@ class BPETokenizer:
 
     def encode(self, text):
         """Returns the ids of a text, without any mark at its ends."""
-        return self._pipeline.encode(self._normalize(text), add_special_tokens=False).ids
+        return self._pipeline.encode(self.normalize(text), add_special_tokens=False).ids
 
     def encode_batch(self, texts):
-        texts = [self._normalize(text) for text in texts]
+        texts = [self.normalize(text) for text in texts]
         return [row.ids for row in self._pipeline.encode_batch_fast(texts, add_special_tokens=False)]
-
-    def _normalize(self, text):
-        text = codepoints.valid(text)
-        return codepoints.lower(text) if self.lowercase else text
 
     def decode(self, ids, previous=None):
         """Returns the text of the ids. Special tokens are nothing; bytes that are not UTF-8 become U+FFFD.
@@ -134,22 +122,51 @@ class BPETokenizer:
 
     def tf_decode(self, ids, previous=None):
         """Returns the texts [B] of ids, ragged [B, (n)] or dense [B, T] with negative ids where there is nothing."""
-        return self._graph().decode(vocabulary.tf_ragged(ids))
+        return self._graph().decode(self.tf_ragged(ids))
 
-    def tf_resources(self):
-        """The tables that an exported tf.Module must hold."""
+    def token_words(self):
+        """As `Tokenizer.token_words`: a token that begins with a space; others may stand inside of a word."""
+        special = self.special_ids
+        return [token if i in special else _after_space(token) for i, token in enumerate(self.tokens)]
+
+    def build_tables(self):
         return [self._graph().words, self._graph().pairs, self._graph().surfaces]
 
     def _graph(self):
         if self._twin is None:
-            alone = bpe_pipeline.alone(self._pipeline, self.tokens, self.special_tokens, self.ignore_merges)
+            alone = bpe_pipeline.alone(self._pipeline, self.tokens, self._special, self.ignore_merges)
             what = (self.tokens, self.merges, self.unk_token, alone, self._surface, self.pattern, self.lowercase)
             self._twin = bpe_graph.Graph(*what)
         return self._twin
 
-    def save(self, folder):
-        """Writes folder/tokenizer.json; a file that is there stays whole until the new one replaces it."""
-        names = ("kind", "language", "lowercase", *self.extra_fields, "tokens")
-        content = {name: getattr(self, name) for name in names}
-        content |= {"special_tokens": list(self.special_tokens), "merges": [" ".join(pair) for pair in self.merges]}
-        write_json(Path(folder) / "tokenizer.json", content)
+    @property
+    def end_ids(self):
+        return self._ends
+
+    @property
+    def special_tokens(self):
+        return self._special
+
+    def get_config(self):
+        return super().get_config() | {
+            "pattern": self.pattern,
+            "special_tokens": list(self.special_tokens),
+            "bos_id": self.bos_id,
+            "eos_id": self.eos_id,
+            "end_ids": list(self.end_ids),
+            "pad_id": self.pad_id,
+            "add_bos": self.add_bos,
+            "unk_token": self.unk_token,
+            "ignore_merges": self.ignore_merges,
+            "normalizer": self.normalizer,
+            "added_tokens": self.added_tokens,
+            "merges": [" ".join(pair) for pair in self.merges],
+        }
+
+
+def _after_space(token):
+    try:
+        text = bpe_pipeline.surface(token).decode()
+    except UnicodeDecodeError:
+        return None
+    return text[1:] if text.startswith(" ") and len(text) > 1 else None

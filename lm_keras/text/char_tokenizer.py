@@ -4,13 +4,15 @@ from itertools import chain
 
 from lm_keras.errors import InputError
 from lm_keras.text import codepoints, vocabulary
+from lm_keras.text.tokenizers.base import Tokenizer, register_tokenizer
 
 BYTES = tuple(f"<0x{byte:02X}>" for byte in range(256))
 _RESERVED = (*vocabulary.SPECIAL_TOKENS, *BYTES)
 _FIRST_BYTE = len(vocabulary.SPECIAL_TOKENS)
 
 
-class CharTokenizer:
+@register_tokenizer
+class CharTokenizer(Tokenizer):
     """A token is a character (a Unicode code point); one outside the vocabulary is written as its UTF-8 bytes.
 
     So nothing is unknown, and `decode(encode(text)) == text` for any valid text (its lower case with `lowercase`).
@@ -19,15 +21,14 @@ class CharTokenizer:
     """
 
     kind = "char"
+    reserved = _RESERVED
     pad_id, unk_id = vocabulary.PAD_ID, vocabulary.UNK_ID
     bos_id = eos_id = vocabulary.EOS_ID
 
     def __init__(self, tokens, language="en", lowercase=False):
-        vocabulary.check_tokens(tokens, _RESERVED)
+        super().__init__(tokens, language, lowercase)
         if any(len(token) != 1 for token in tokens[len(_RESERVED) :]):
             raise InputError("a character tokenizer's tokens must be single characters: train it again")
-        self.tokens, self.language, self.lowercase = list(tokens), language, lowercase
-        self.vocab_size = len(tokens)
         self._ids = {token: i for i, token in enumerate(tokens) if i >= len(_RESERVED)}
         # What each id decodes to, as bytes; one more entry for ids that are not in the vocabulary.
         raw_bytes = [bytes([byte]) for byte in range(256)]
@@ -40,25 +41,18 @@ class CharTokenizer:
         `vocab_size` counts the special tokens and the 256 bytes too; None keeps all characters.
         """
         vocabulary.check_size(vocab_size, len(_RESERVED), "3 special tokens and 256 bytes")
-        counts = vocabulary.count(texts, lambda text: cls._normalize(text, lowercase))
+        empty = cls(_RESERVED, language, lowercase)
+        counts = vocabulary.count(texts, empty.normalize)
         return cls(vocabulary.choose(counts, vocab_size, min_count, _RESERVED), language, lowercase)
-
-    @staticmethod
-    def _normalize(text, lowercase):
-        text = codepoints.valid(text)
-        return codepoints.lower(text) if lowercase else text
 
     def encode(self, text):
         """Returns the ids of a text, without any mark at its ends."""
-        text = self._normalize(text, self.lowercase)
+        text = self.normalize(text)
         ids = list(map(self._ids.get, text))
         if None not in ids:
             return ids
         pairs = zip(ids, text, strict=True)
         return list(chain.from_iterable([i] if i is not None else _byte_ids(char) for i, char in pairs))
-
-    def encode_batch(self, texts):
-        return [self.encode(text) for text in texts]
 
     def decode(self, ids, previous=None):
         """Returns the text of the ids. Special tokens are nothing; bytes that are not UTF-8 become U+FFFD.
@@ -67,6 +61,9 @@ class CharTokenizer:
         """
         surface, size = self._surface, self.vocab_size
         return b"".join(surface[i] for i in ids if 0 <= i < size).decode("utf-8", errors="replace")
+
+    def token_words(self):
+        return [None if token in BYTES else token for token in self.tokens]
 
     def tf_encode(self, strings):
         """Returns the ids of strings [B], ragged int32 [B, (n)], equal to `encode`. Core TensorFlow ops only."""
@@ -96,18 +93,11 @@ class CharTokenizer:
         """Returns the texts [B] of ids, ragged [B, (n)] or dense [B, T] with negative ids where there is nothing."""
         import tensorflow as tf
 
-        ids = vocabulary.tf_ragged(ids)
+        ids = self.tf_ragged(ids)
         flat = ids.flat_values
         flat = tf.where((flat >= 0) & (flat < self.vocab_size), flat, self.vocab_size)
         pieces = ids.with_flat_values(tf.gather(tf.constant(self._surface), flat))
         return codepoints.tf_valid(tf.strings.reduce_join(pieces, axis=1))
-
-    def tf_resources(self):
-        """The tables that an exported tf.Module must hold: none, the vocabulary is a constant of the graph."""
-        return []
-
-    def save(self, folder):
-        vocabulary.save(folder, self.kind, self)
 
 
 def _byte_ids(char):

@@ -1,10 +1,8 @@
-"""What the tokenizers share: the special tokens, counting, choosing the tokens, writing the file."""
+"""What training a tokenizer shares: the special tokens, counting, choosing the tokens."""
 
 from collections import Counter
-from pathlib import Path
 
 from lm_keras.errors import InputError
-from lm_keras.files import write_json
 
 # One mark ends a text and begins one, as GPT-2's <|endoftext|> does: bos_id == eos_id. So a model has one thing to
 # learn about the edge of a text, and texts in a row, each with its end mark, need no mark between them.
@@ -47,40 +45,3 @@ def check_size(vocab_size, smallest, why):
         raise InputError(
             f"vocab_size {vocab_size!r} is not possible: give at least {smallest} ({why}), or None for all"
         )
-
-
-def save(folder, kind, tokenizer):
-    """Writes folder/tokenizer.json; a file that is there stays whole until the new one replaces it."""
-    folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    content = {
-        "kind": kind,
-        "language": tokenizer.language,
-        "lowercase": tokenizer.lowercase,
-        **{
-            name: value
-            for name in getattr(tokenizer, "extra_fields", ())
-            if (value := getattr(tokenizer, name)) is not None
-        },
-        "tokens": tokenizer.tokens,
-    }
-    write_json(folder / "tokenizer.json", content)
-
-
-def check_tokens(tokens, reserved):
-    """Raises InputError unless `tokens` are different strings that begin with the reserved ones."""
-    if not all(isinstance(token, str) for token in tokens) or len(set(tokens)) < len(tokens):
-        raise InputError("a tokenizer's tokens must be strings, each there once: train it again")
-    if any("\ud800" <= char <= "\udfff" for token in tokens for char in token):
-        raise InputError("a tokenizer's tokens must not hold lone surrogates: train it again")
-    if tuple(tokens[: len(reserved)]) != tuple(reserved):
-        raise InputError(f"a tokenizer's tokens must begin with {', '.join(reserved[:4])} ...: train it again")
-
-
-def tf_ragged(ids):
-    """Ids as a RaggedTensor int32 [B, (n)]: ragged ones as they are, dense ones [B, T] with the negative ids in."""
-    import tensorflow as tf
-
-    if not isinstance(ids, tf.RaggedTensor):
-        ids = tf.RaggedTensor.from_tensor(tf.convert_to_tensor(ids))
-    return tf.cast(ids, tf.int32)

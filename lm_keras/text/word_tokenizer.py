@@ -4,11 +4,13 @@ from itertools import chain
 
 from lm_keras.errors import InputError
 from lm_keras.text import codepoints, detokenize, jieba_words, segmentation, vocabulary
+from lm_keras.text.tokenizers.base import Tokenizer, register_tokenizer
 from lm_keras.text.treebank import Treebank
 from lm_keras.text.treebank_graph import tf_words
 
 
-class WordTokenizer:
+@register_tokenizer
+class WordTokenizer(Tokenizer):
     """A token is a word or a punctuation mark, as NLTK's word tokenizer cuts them.
 
     ("zh": jieba; None: between spaces.) The vocabulary counts the words of whole sentences (`segmentation.words`).
@@ -23,21 +25,18 @@ class WordTokenizer:
     """
 
     kind = "word"
-    extra_fields = ("user_words",)  # of the file, besides those of all tokenizers
+    reserved = vocabulary.SPECIAL_TOKENS
     pad_id, unk_id = vocabulary.PAD_ID, vocabulary.UNK_ID
     bos_id = eos_id = vocabulary.EOS_ID
 
     def __init__(self, tokens, language="en", lowercase=False, user_words=None):
         segmentation.check_language(language)
         self.user_words = _checked(user_words, language, jieba_words.checked)
-        vocabulary.check_tokens(tokens, vocabulary.SPECIAL_TOKENS)
-        self.tokens, self.language, self.lowercase = list(tokens), language, lowercase
-        self.vocab_size = len(tokens)
+        super().__init__(tokens, language, lowercase)
         self._ids = {token: i for i, token in enumerate(tokens) if i >= len(vocabulary.SPECIAL_TOKENS)}
         self._period = None if language in (None, "zh") else self._ids.get(".")
         self._surfaces = detokenize.surfaces(self.tokens, language)
-        self._treebank = self._table = None
-        self._cutter = None
+        self._treebank = self._cutter = None
 
     @classmethod
     def train(cls, texts, vocab_size=None, min_count=1, language="en", lowercase=False, user_words=None):
@@ -66,9 +65,7 @@ class WordTokenizer:
 
     def encode(self, text):
         """Returns the ids of a text, without any mark at its ends."""
-        text = codepoints.valid(text)
-        if self.lowercase:
-            text = codepoints.lower(text)
+        text = self.normalize(text)
         if self.language == "zh":
             if self._cutter is None:
                 changed = jieba_words.shared_words() if self.user_words is None else self.user_words
@@ -80,9 +77,6 @@ class WordTokenizer:
         if self._treebank is None:
             self._treebank = Treebank(self._lookup)
         return self._treebank(text)
-
-    def encode_batch(self, texts):
-        return [self.encode(text) for text in texts]
 
     def _lookup(self, words):
         get = self._ids.get
@@ -112,7 +106,7 @@ class WordTokenizer:
         if self.language == "zh":
             message = "jieba does not run in a TensorFlow graph; use CharTokenizer for a model that is exported"
             raise InputError(message)
-        strings = codepoints.tf_lower(strings) if self.lowercase else codepoints.tf_valid(strings)
+        strings = self.tf_normalize(strings)
         # tf.strings.split cuts at ASCII spaces, as segmentation.words does for None.
         words = tf.strings.split(strings) if self.language is None else tf_words(strings)
         table = self.tf_resources()[0]
@@ -133,21 +127,17 @@ class WordTokenizer:
 
         `previous`: None, one id, or ids [B]; negative: nothing came before.
         """
-        return detokenize.tf_decode(self._surfaces, vocabulary.tf_ragged(ids), previous)
+        return detokenize.tf_decode(self._surfaces, self.tf_ragged(ids), previous)
 
-    def tf_resources(self):
-        """The tables that an exported tf.Module must hold."""
+    def build_tables(self):
         import tensorflow as tf
 
-        if self._table is None:
-            with tf.init_scope():  # outside of a function that is being traced, so that all functions share it
-                words, ids = list(self._ids), list(self._ids.values())
-                content = tf.lookup.KeyValueTensorInitializer(words, ids, tf.string, tf.int64)
-                self._table = tf.lookup.StaticHashTable(content, default_value=-1)
-        return [self._table]
+        words, ids = list(self._ids), list(self._ids.values())
+        content = tf.lookup.KeyValueTensorInitializer(words, ids, tf.string, tf.int64)
+        return [tf.lookup.StaticHashTable(content, default_value=-1)]
 
-    def save(self, folder):
-        vocabulary.save(folder, self.kind, self)
+    def get_config(self):
+        return super().get_config() | ({} if self.user_words is None else {"user_words": self.user_words})
 
 
 def _checked(user_words, language, check):

@@ -1,17 +1,16 @@
 """BERT's pieces of words as tokens."""
 
-from pathlib import Path
-
 import numpy as np
 
 from lm_keras.errors import InputError, naming
-from lm_keras.files import write_json
-from lm_keras.text import codepoints, detokenize, vocabulary, wordpiece_files, wordpiece_graph, wordpiece_pairs
+from lm_keras.text import codepoints, detokenize, wordpiece_files, wordpiece_graph
+from lm_keras.text.tokenizers.base import Tokenizer, register_tokenizer
 from lm_keras.text.wordpiece_decoding import decoding_table
 from lm_keras.text.wordpiece_training import SPECIAL_TOKENS, hugging_face, train_tokens
 
 
-class WordPieceTokenizer:
+@register_tokenizer
+class WordPieceTokenizer(Tokenizer):
     """BERT's tokens: cleaned words and single punctuation marks, then the longest piece that fits first.
 
     Pieces inside a word are written `##piece`; a word that cannot be put together, or is longer than 100 characters,
@@ -21,23 +20,21 @@ class WordPieceTokenizer:
     """
 
     kind = "wordpiece"
-    extra_fields = ("strip_accents",)  # of the file, besides those of all tokenizers
+    cuts_at_words = True
 
     def __init__(self, tokens, language="en", lowercase=False, strip_accents=None):
-        vocabulary.check_tokens(tokens, ())
+        super().__init__(tokens, language, lowercase)
         missing = [token for token in SPECIAL_TOKENS if token not in tokens]
         if missing:
             raise InputError(f"a WordPiece vocabulary must hold {', '.join(missing)}: give the one of a BERT model")
         if not isinstance(strip_accents, bool | None):
             raise InputError(f"strip_accents {strip_accents!r} is not possible: give True, False or None")
-        self.tokens, self.language, self.lowercase = list(tokens), language, lowercase
         self.strip_accents = strip_accents
-        self.vocab_size = len(tokens)
         ids = {token: i for i, token in enumerate(tokens)}
         self.pad_id, self.unk_id, self.cls_id, self.sep_id, self.mask_id = map(ids.get, SPECIAL_TOKENS)
         self.bos_id, self.eos_id = self.cls_id, self.sep_id
         self._tokenizer = hugging_face(ids, lowercase, strip_accents)
-        self._decoding = self._table = None
+        self._decoding = None
 
     @classmethod
     def train(cls, texts, vocab_size=None, min_count=1, language="en", lowercase=False):
@@ -69,14 +66,6 @@ class WordPieceTokenizer:
     def encode_batch(self, texts):
         texts = [codepoints.valid(text) for text in texts]
         return [row.ids for row in self._tokenizer.encode_batch_fast(texts, add_special_tokens=False)]
-
-    def encode_pair(self, first, second=None, max_length=None):
-        """Returns (token_ids, segment_ids) of [CLS] first [SEP] second [SEP], at most `max_length` long."""
-        return wordpiece_pairs.encode_pair(self, first, second, max_length)
-
-    def tf_encode_pair(self, firsts, seconds=None, *, length):
-        """Returns {"token_ids", "segment_ids", "padding_mask"} int32 [B, length] of strings [B], for BERT."""
-        return wordpiece_pairs.tf_encode_pair(self, firsts, seconds, length)
 
     def decode(self, ids, previous=None):
         """Returns the text of the ids: words with spaces where English puts them, no special tokens but [UNK].
@@ -115,24 +104,22 @@ class WordPieceTokenizer:
             i = tf.cast(i, tf.int32)
             return tf.gather(places, tf.where((i >= 0) & (i < size), i, size))
 
-        ids = vocabulary.tf_ragged(ids)
+        ids = self.tf_ragged(ids)
         ids = ids.with_flat_values(placed(ids.flat_values))
         return detokenize.tf_decode(surfaces, ids, None if previous is None else placed(previous))
 
-    def tf_resources(self):
-        """The tables that an exported tf.Module must hold."""
+    def token_words(self):
+        special = self.special_ids
+        return [None if token.startswith("##") and i not in special else token for i, token in enumerate(self.tokens)]
+
+    def build_tables(self):
         import tensorflow as tf
 
-        if self._table is None:
-            prefixes = wordpiece_graph.prefix_table({token: i for i, token in enumerate(self.tokens)})
-            self._longest = wordpiece_graph.longest(prefixes)
-            with tf.init_scope():  # outside of a function that is being traced, so that all functions share it
-                keys, values = list(prefixes), list(prefixes.values())
-                content = tf.lookup.KeyValueTensorInitializer(keys, values, tf.string, tf.int64)
-                self._table = tf.lookup.StaticHashTable(content, default_value=-1)
-        return [self._table]
+        prefixes = wordpiece_graph.prefix_table({token: i for i, token in enumerate(self.tokens)})
+        self._longest = wordpiece_graph.longest(prefixes)
+        keys, values = list(prefixes), list(prefixes.values())
+        content = tf.lookup.KeyValueTensorInitializer(keys, values, tf.string, tf.int64)
+        return [tf.lookup.StaticHashTable(content, default_value=-1)]
 
-    def save(self, folder):
-        """Writes folder/tokenizer.json; a file that is there stays whole until the new one replaces it."""
-        names = ("kind", "language", "lowercase", *self.extra_fields, "tokens")
-        write_json(Path(folder) / "tokenizer.json", {name: getattr(self, name) for name in names})
+    def get_config(self):
+        return super().get_config() | {"strip_accents": self.strip_accents}

@@ -41,7 +41,7 @@ def save_pretrained(model, folder):
             save_tokenizer(tokenizer, folder)
             marks = ("pad",) if family.bare else ("bos", "eos", "pad")
             config |= {f"{mark}_token_id": getattr(tokenizer, f"{mark}_id") for mark in marks}
-            if len(getattr(tokenizer, "end_ids", ())) > 1:
+            if len(tokenizer.end_ids) > 1:
                 config["eos_token_id"] = list(tokenizer.end_ids)
             _renew_ends(folder / GENERATION, config)
         tensors.write_tensors(folder / tensors.SINGLE, *saved_tensors(model, family))

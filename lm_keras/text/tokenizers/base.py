@@ -1,0 +1,435 @@
+"""What a tokenizer is: the class that all of them share, and the kinds that `load_tokenizer` knows."""
+
+import inspect
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from lm_keras.errors import InputError, damaged, naming
+from lm_keras.files import read_json, write_json
+from lm_keras.text.codepoints import lower, tf_lower, tf_valid, valid
+
+if TYPE_CHECKING:
+    import tensorflow as tf
+    from typing_extensions import Self
+
+FILE = "tokenizer.json"
+
+
+class Tokenizer(ABC):
+    """Texts to token ids and back: the same ids in Python, in `tf.data` and in a SavedModel.
+
+    A new kind of tokenizer is one subclass. Training data, models, generation, tasks, the export and the command
+    line then take it, for they ask for nothing but what stands here.
+
+    A subclass must have
+
+    - `kind`: a name of its own, which the saved file holds, and `@register_tokenizer` above the class;
+    - `encode`, `decode`, `tf_encode`, `tf_decode`;
+    - the ids of its marks, as attributes of the class or the object. None, the default, is a mark that it lacks. A
+      language model needs `bos_id` (before a text) and `eos_id` (after it; both may be one id). Batches of texts
+      of different lengths need `pad_id`, an encoder as BERT `cls_id` and `sep_id`, masked training `mask_id` too;
+    - a constructor that takes `tokens, language, lowercase` and what else `get_config` returns, and calls
+      `super().__init__(tokens, language, lowercase)`.
+
+    It may have `train`, for `lm-keras train --tokenizer KIND --import MODULE`; `build_tables`, the lookup tables of
+    its graph; `encode_batch`, where many texts at once are faster.
+
+    What must agree:
+
+    - `tf_encode(texts)` gives the ids of `encode` for every text, bytes that are no UTF-8 included, with
+      operations of TensorFlow's core alone (no `tf.py_function`, no mutable table). `normalize` and `tf_normalize` read
+      such bytes alike. Note that TensorFlow's regular expressions know no look-ahead, and as letters only ASCII.
+    - `tf_decode(ids)` gives the texts of `decode`. Ids below 0 and from `vocab_size` on are nothing.
+    - A mark that stands in a text is text: `encode("<eos>")` is not `[eos_id]`. Decoded, marks are nothing, but for
+      `unk_id` where it stands for a word.
+    - `encode` puts no marks; `encode("")` is `[]`.
+    - `get_config` holds only what JSON can hold, and `from_config(get_config())` encodes and decodes alike.
+
+    Attributes:
+        tokens: List of str, [V]: each token once, at the place of its id.
+        vocab_size: V.
+        language: "en", "zh", ... or None: of the texts, where that matters.
+        lowercase: Whether texts are read in lower case.
+        encodes_pairs: Whether `encode_pair` is there: `[CLS] first [SEP] second [SEP]`.
+        cuts_at_words: Whether the ids of a text are those of its words and punctuation marks, each encoded by
+            itself. Tags of words and answers that are part of a text need that.
+        chat_template: The template of a chat's turns that came with the tokenizer, or None.
+
+    Example:
+
+    ```python
+    @lk.text.register_tokenizer
+    class SpaceTokenizer(lk.text.Tokenizer):
+        kind = "space"  # words between spaces
+        pad_id, unk_id, bos_id, eos_id = 0, 1, 2, 2
+        reserved = ("<pad>", "<unk>", "<eos>")
+
+        def __init__(self, tokens, language="en", lowercase=False):
+            super().__init__(tokens, language, lowercase)
+            self.ids = {word: i for i, word in enumerate(tokens) if i > 2}
+
+        @classmethod
+        def train(cls, texts, vocab_size=None, min_count=1, language="en", lowercase=False):
+            read = cls(cls.reserved, language, lowercase).normalize
+            counts = Counter(word for text in texts for word in read(text).split(" ") if word)
+            words = [word for word, n in counts.most_common() if n >= min_count and word not in cls.reserved]
+            return cls([*cls.reserved, *words][:vocab_size], language, lowercase)
+
+        def encode(self, text):
+            return [self.ids.get(word, self.unk_id) for word in self.normalize(text).split(" ") if word]
+
+        def decode(self, ids, previous=None):
+            return " ".join(self.tokens[i] for i in ids if 0 < i < self.vocab_size and i != self.eos_id)
+
+        def build_tables(self):
+            content = tf.lookup.KeyValueTensorInitializer(list(self.ids), list(self.ids.values()), tf.string, tf.int32)
+            return [tf.lookup.StaticHashTable(content, self.unk_id)]
+
+        def tf_encode(self, strings):
+            words = tf.strings.split(self.tf_normalize(strings), " ")
+            words = tf.ragged.boolean_mask(words, words != "")
+            return tf.ragged.map_flat_values(self.tf_resources()[0].lookup, words)
+
+        def tf_decode(self, ids, previous=None):
+            ids = self.tf_ragged(ids)
+            ids = tf.ragged.boolean_mask(ids, (ids > 0) & (ids < self.vocab_size) & (ids != self.eos_id))
+            return tf.strings.reduce_join(tf.gather(self.tokens, ids), axis=1, separator=" ")
+    ```
+    """
+
+    kind: ClassVar[str] = ""
+    reserved: ClassVar[tuple[str, ...]] = ()  # the tokens that every vocabulary of this kind begins with
+    cuts_at_words: ClassVar[bool] = False
+    pad_id: int | None = None
+    unk_id: int | None = None
+    bos_id: int | None = None
+    eos_id: int | None = None
+    cls_id: int | None = None
+    sep_id: int | None = None
+    mask_id: int | None = None
+    chat_template: str | None = None
+
+    def __init__(self, tokens: Sequence[str], language: str | None = "en", lowercase: bool = False) -> None:
+        """Args:
+            tokens: The vocabulary in the order of the ids; it begins with `reserved`.
+            language: Of the texts, or None.
+            lowercase: Whether texts are read in lower case.
+
+        Raises:
+            InputError: For tokens that are not different strings, another language or lowercase.
+        """
+        check_tokens(tokens, self.reserved)
+        if not isinstance(language, str | None):
+            raise InputError(f"language is {language!r}; give its code, such as 'en', or None")
+        if not isinstance(lowercase, bool):
+            raise InputError(f"lowercase is {lowercase!r}; give True or False")
+        self.tokens, self.vocab_size = list(tokens), len(tokens)
+        self.language, self.lowercase = language, lowercase
+        self._tables: list[Any] | None = None
+
+    @classmethod
+    def train(
+        cls,
+        texts: Iterable[str],
+        vocab_size: int | None = None,
+        min_count: int = 1,
+        language: str | None = "en",
+        lowercase: bool = False,
+    ) -> "Self":
+        """Returns a tokenizer whose tokens are learnt from texts.
+
+        Args:
+            texts: An iterable of str, read once: it may be more than memory holds.
+            vocab_size: The most tokens, marks included; None: what the kind finds good.
+            min_count: How often what becomes a token must occur.
+            language: Of the texts.
+            lowercase: Whether they are read in lower case.
+
+        Raises:
+            InputError: For no text, impossible sizes, or a kind that is not trained.
+        """
+        raise InputError(f"a {cls.__name__} is not trained; build it from its tokens, {cls.__name__}(tokens)")
+
+    @abstractmethod
+    def encode(self, text: str | bytes) -> list[int]:
+        """Returns the ids of a text, without any mark at its ends.
+
+        Args:
+            text: A str, or bytes in UTF-8; what is not UTF-8 is read as U+FFFD.
+        """
+
+    @abstractmethod
+    def decode(self, ids: Iterable[int], previous: int | None = None) -> str:
+        """Returns the text of ids; marks and ids that are not in the vocabulary are nothing.
+
+        Args:
+            ids: Integers.
+            previous: The id of the token before, that the text goes on from: it may decide whether a space comes first.
+        """
+
+    @abstractmethod
+    def tf_encode(self, strings: "tf.Tensor") -> "tf.RaggedTensor":
+        """Returns the ids of strings [B], ragged int32 [B, (n)], equal to `encode`. Core TensorFlow ops only."""
+
+    @abstractmethod
+    def tf_decode(
+        self, ids: "tf.Tensor | tf.RaggedTensor", previous: "tf.Tensor | int | None" = None
+    ) -> "tf.Tensor":
+        """Returns the texts of ids, equal to `decode`. Core TensorFlow ops only.
+
+        Args:
+            ids: Ragged [B, (n)], or dense [B, T] with negative ids where there is nothing (`tf_ragged` takes both).
+            previous: None, one id, or ids [B]; negative: nothing came before.
+
+        Returns:
+            Strings [B].
+        """
+
+    def encode_batch(self, texts: Iterable[str | bytes]) -> list[list[int]]:
+        """Returns the ids of each text."""
+        return [self.encode(text) for text in texts]
+
+    def normalize(self, text: str | bytes) -> str:
+        """Returns a text as it is cut: U+FFFD for what is not UTF-8, in lower case with `lowercase`.
+
+        Lower case is that of each character by itself, which does not change how many there are.
+
+        Raises:
+            InputError: For what is no text.
+        """
+        text = valid(text)
+        return lower(text) if self.lowercase else text
+
+    def tf_normalize(self, strings: "tf.Tensor") -> "tf.Tensor":
+        """Returns strings of any shape as `normalize` does."""
+        return tf_lower(strings) if self.lowercase else tf_valid(strings)
+
+    @staticmethod
+    def tf_ragged(ids: "tf.Tensor | tf.RaggedTensor") -> "tf.RaggedTensor":
+        """Returns ids as int32 [B, (n)]: ragged ones as they are, dense ones [B, T] with the negative ids in."""
+        import tensorflow as tf
+
+        if not isinstance(ids, tf.RaggedTensor):
+            ids = tf.RaggedTensor.from_tensor(tf.convert_to_tensor(ids))
+        return tf.cast(ids, tf.int32)
+
+    @property
+    def end_ids(self) -> tuple[int, ...]:
+        """The ids that end a text when a model writes it, `eos_id` first. A checkpoint may name more than one."""
+        return () if self.eos_id is None else (self.eos_id,)
+
+    @property
+    def special_tokens(self) -> dict[str, int]:
+        """The tokens that stand for no text, with their ids."""
+        return {self.tokens[i]: i for i in self._mark_ids()}
+
+    @property
+    def special_ids(self) -> set[int]:
+        """The ids of the marks and of all special tokens."""
+        return {*self._mark_ids(), *self.special_tokens.values()}
+
+    def _mark_ids(self) -> list[int]:
+        ids = (self.pad_id, self.unk_id, self.bos_id, self.eos_id, self.cls_id, self.sep_id, self.mask_id)
+        return [i for i in ids if i is not None]
+
+    def token_words(self) -> list[str | None]:
+        """Returns the word that each token is, as word vectors know it: [V].
+
+        None for a token that is no word, as a byte or a piece inside of a word; special tokens as they are.
+        """
+        return list(self.tokens)
+
+    @property
+    def encodes_pairs(self) -> bool:
+        return self.cls_id is not None and self.sep_id is not None
+
+    def encode_pair(
+        self, first: str, second: str | None = None, max_length: int | None = None
+    ) -> tuple[list[int], list[int]]:
+        """Returns the ids and the segments of `[CLS] first [SEP] second [SEP]`, the input of BERT.
+
+        What is too long is cut "longest first": the shorter text keeps up to half of the room.
+
+        Args:
+            first: A text.
+            second: A text, or None: `[CLS] first [SEP]`.
+            max_length: The most ids.
+
+        Returns:
+            `(token_ids, segment_ids)`, lists of equal length.
+
+        Raises:
+            InputError: For a tokenizer without `cls_id` and `sep_id`, or a length without room for the marks.
+        """
+        from lm_keras.text.wordpiece_pairs import encode_pair
+
+        self._check_pairs()
+        return encode_pair(self, first, second, max_length)
+
+    def tf_encode_pair(
+        self, firsts: "tf.Tensor", seconds: "tf.Tensor | None" = None, *, length: int
+    ) -> "dict[str, tf.Tensor]":
+        """Returns `encode_pair` of strings [B], padded.
+
+        Args:
+            firsts: Strings [B].
+            seconds: Strings [B] or None.
+            length: Of every row.
+
+        Returns:
+            {"token_ids", "segment_ids", "padding_mask"}, int32 [B, length] each.
+
+        Raises:
+            InputError: As `encode_pair`.
+        """
+        from lm_keras.text.wordpiece_pairs import tf_encode_pair
+
+        self._check_pairs()
+        return tf_encode_pair(self, firsts, seconds, length)
+
+    def _check_pairs(self) -> None:
+        if not self.encodes_pairs:
+            name = type(self).__name__
+            raise InputError(f"a {name} has no [CLS] and [SEP], so it encodes no pairs; use a WordPieceTokenizer")
+
+    def apply_chat_template(self, messages: Sequence[dict[str, str]], add_generation_prompt: bool = True) -> str:
+        """Returns the turns of a chat as one text, by `chat_template`.
+
+        Args:
+            messages: `[{"role": "user", "content": "..."}, ...]`.
+            add_generation_prompt: Whether the text ends with the beginning of the assistant's turn.
+
+        Raises:
+            InputError: For a tokenizer without a template.
+        """
+        raise InputError("this tokenizer has no chat template; give the prompt as one text")
+
+    def build_tables(self) -> list[Any]:
+        """Returns the lookup tables of `tf_encode` and `tf_decode`; called once, by `tf_resources`."""
+        return []
+
+    def tf_resources(self) -> list[Any]:
+        """Returns the lookup tables, which an exported tf.Module must hold.
+
+        They are made at their first use, outside of a function that is being traced: all functions share them.
+        """
+        if self._tables is None:
+            import tensorflow as tf
+
+            with tf.init_scope():
+                self._tables = self.build_tables()
+        return self._tables
+
+    def get_config(self) -> dict[str, Any]:
+        """Returns the arguments of the constructor, as JSON has them."""
+        return {"language": self.language, "lowercase": self.lowercase, "tokens": self.tokens}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> "Self":
+        """Returns the tokenizer of a `get_config()`."""
+        return cls(**config)
+
+    def save(self, folder: str | Path) -> None:
+        """Writes folder/tokenizer.json; a file that is there stays whole until the new one replaces it.
+
+        Raises:
+            InputError: For a class that is not registered, for nothing could load it.
+        """
+        if not _same(_KINDS.get(self.kind), type(self)):
+            name = type(self).__name__
+            raise InputError(
+                f"{name} is not registered, so a saved one could not be loaded; give the class a kind of its own, and "
+                "put @lk.text.register_tokenizer above it"
+            )
+        config = self.get_config()
+        tokens = config.pop("tokens")  # they come last, for a reader of the file
+        write_json(Path(folder) / FILE, {"kind": self.kind, **config, "tokens": tokens})
+
+    @classmethod
+    def load(cls, folder: str | Path) -> "Self":
+        """Returns the tokenizer that `save(folder)` wrote.
+
+        `Tokenizer.load` reads any kind, a subclass its own.
+
+        Raises:
+            InputError: For a folder without a tokenizer, another kind, or a damaged file.
+        """
+        path = Path(folder) / FILE
+        if not path.is_file():
+            raise InputError(f"there is no readable {path}: give a folder that holds a tokenizer")
+        config = read_json(path)
+        if not isinstance(config, dict):
+            config = {}
+        if "kind" not in config and "added_tokens" in config:
+            raise InputError(
+                f"{path} is of a Hugging Face checkpoint; lk.models.load_pretrained reads it with its model"
+            )
+        kinds, kind = tokenizer_kinds(), config.pop("kind", None)
+        if not isinstance(kind, str) or kind not in kinds:
+            raise InputError(
+                f"{path} holds a tokenizer of kind {kind!r}; known are {', '.join(sorted(kinds))}. "
+                "Import the module that registers it first"
+            )
+        found = kinds[kind]
+        if not issubclass(found, cls):
+            raise InputError(
+                f"{path} holds a {found.__name__}, no {cls.__name__}; read it with lk.text.load_tokenizer, or give "
+                "another folder"
+            )
+        with naming(path), damaged("this tokenizer", "save it again"):
+            return found.from_config(config)
+
+
+_KINDS: dict[str, type[Tokenizer]] = {}
+
+
+def register_tokenizer(cls: type[Tokenizer]) -> type[Tokenizer]:
+    """Makes a tokenizer known by its `kind`, so that what was saved with it loads: a decorator of the class.
+
+    Whoever loads it must import the module of the class first: `--import MODULE` on the command line.
+
+    Raises:
+        InputError: For a class that is no Tokenizer, lacks a method, or has the kind of another class.
+    """
+    if not (inspect.isclass(cls) and issubclass(cls, Tokenizer)):
+        raise InputError(f"register_tokenizer got {cls!r}; put it above a class that subclasses lk.text.Tokenizer")
+    if missing := sorted(cls.__abstractmethods__):
+        raise InputError(f"{cls.__name__} lacks {', '.join(missing)}; every tokenizer must have them")
+    if not isinstance(cls.kind, str) or not cls.kind:
+        raise InputError(f"{cls.__name__}.kind is {cls.kind!r}; give a name of its own, such as 'unigram'")
+    known = _KINDS if cls.__module__.startswith("lm_keras.") else tokenizer_kinds()
+    if cls.kind in known and not _same(known[cls.kind], cls):
+        raise InputError(f"the kind {cls.kind!r} is that of {known[cls.kind].__name__}; give {cls.__name__} another")
+    _KINDS[cls.kind] = cls
+    return cls
+
+
+def _same(one: type | None, other: type) -> bool:
+    """Whether two classes are one definition: a cell of a notebook that is run again makes the class anew."""
+    return one is not None and (one.__module__, one.__qualname__) == (other.__module__, other.__qualname__)
+
+
+def tokenizer_kinds() -> dict[str, type[Tokenizer]]:
+    """Returns {kind: class} of all tokenizers that are registered."""
+    from lm_keras.text import BPETokenizer, CharTokenizer, WordPieceTokenizer, WordTokenizer  # noqa: F401
+
+    return dict(_KINDS)  # the import has registered ours
+
+
+def load_tokenizer(folder: str | Path) -> Tokenizer:
+    """Returns the tokenizer of any kind that `save(folder)` wrote: `Tokenizer.load(folder)`."""
+    return Tokenizer.load(folder)
+
+
+def check_tokens(tokens: Sequence[str], reserved: Sequence[str]) -> None:
+    """Raises InputError unless `tokens` are different strings that begin with the reserved ones."""
+    if not isinstance(tokens, (list, tuple)):
+        raise InputError(f"a tokenizer's tokens must be a list of strings, got {type(tokens).__name__}")
+    if not all(isinstance(token, str) for token in tokens) or len(set(tokens)) < len(tokens):
+        raise InputError("a tokenizer's tokens must be strings, each there once: train it again")
+    if any("\ud800" <= char <= "\udfff" for token in tokens for char in token):
+        raise InputError("a tokenizer's tokens must not hold lone surrogates: train it again")
+    if tuple(tokens[: len(reserved)]) != tuple(reserved):
+        raise InputError(f"a tokenizer's tokens must begin with {', '.join(reserved[:4])} ...: train it again")
