@@ -36,7 +36,7 @@ STAGED = ".save-"  # begins the name of a folder of files that are not yet in th
 
 def check_pair(model, tokenizer):
     """Raises InputError unless `model` is a language model of this package, of `tokenizer`'s vocabulary."""
-    if not hasattr(model, "step_model"):
+    if not isinstance(model, lm_keras.models.CausalLM):
         raise InputError(f"{type(model).__name__} has no step view; give a model made by lm_keras.models.build_*")
     if tokenizer is not None and not isinstance(tokenizer, Tokenizer):
         raise InputError(

@@ -104,6 +104,8 @@ class BuiltModel(LogitsModel):
     weights in. Layers that were frozen come back frozen, the others not, and quantized ones quantized.
     """
 
+    tokenizer = None  # of an encoder: the one that came with its checkpoint (`load_pretrained`)
+
     def __init__(self, inputs, outputs, *, builder, arguments, name=None):
         if name and not (isinstance(name, str) and _NAME.fullmatch(name)):
             raise InputError(f"name is {name!r:.40}; a name has letters, digits, _ . - and begins with none of _ -")
