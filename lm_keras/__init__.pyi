@@ -13,6 +13,8 @@ from .language_model import LanguageModel as LanguageModel
 from .quantization import quantize as quantize
 from .serving.checking import check as check
 from .serving.exporting import export as export
+from .text_model import TextModel as TextModel
+from .text_model import register_text_model as register_text_model
 from .training.config import TrainingConfig as TrainingConfig
 from .training.evaluation import evaluate as evaluate
 from .training.fitting import fit as fit

@@ -64,7 +64,8 @@ def input_of(text):
 def parser():
     top = Parser(prog="lm-keras", description="Train, evaluate, use and export language models.")
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND", parser_class=Parser)
-    _add_train(commands.add_parser("train", help="train a model on text"))
+    train = commands.add_parser("train", help="train a model on text")
+    _add_train(train)
 
     evaluate = commands.add_parser("evaluate", help="loss, perplexity and bits per byte of a run on text")
     evaluate.add_argument("run", help="run folder")
@@ -97,8 +98,8 @@ def parser():
     export.add_argument("--max-text-bytes", type=number(int, 4, 2**30), metavar="N", help=text)
     export.add_argument("--quantize", choices=("int8", "int4"), help="weights of 8 or 4 bits")
     export.add_argument("--licence", metavar="NAME", help="for the model card, e.g. Apache-2.0")
-    for command in (evaluate, score, generate, export):
-        help = "import it first: a module whose builder made the model (may be repeated)"
+    for command in (train, evaluate, score, generate, export):
+        help = "import it first: a module that registers a builder or a tokenizer (may be repeated)"
         command.add_argument("--import", dest="modules", action="append", default=[], metavar="MODULE", help=help)
     check = commands.add_parser("check", help="prove that an export serves; exit 0, or a list of what is wrong")
     check.add_argument("version", help="version folder, e.g. saved_models/name/1")
@@ -177,7 +178,8 @@ def _add_train(train):
         metavar="PATH",
         help="validation text (default: a tenth of --data)",
     )
-    train.add_argument("--tokenizer", required=True, choices=("char", "word", "bpe"))
+    kinds = "char, word, bpe, wordpiece, or one that an --import registers"
+    train.add_argument("--tokenizer", required=True, metavar="KIND", help=kinds)
     train.add_argument("--out", required=True, metavar="FOLDER", help="run folder to make")
     train.add_argument("--resume", action="store_true", help="go on with the run in --out")
     text = train.add_argument_group("text")

@@ -15,7 +15,7 @@ from lm_keras.quiet import complain, load_tensorflow
 from lm_keras.report_command import report
 from lm_keras.saved_kinds import RUN, kind_of, refusal
 from lm_keras.train_command import (  # noqa: F401
-    DEFAULT_UNIT,
+    default_unit,
     evaluation_windows,
     load_texts,
     read_run,
@@ -36,7 +36,7 @@ def evaluate(options):
     elif language_model.model.context_length is not None:
         settings["length"] = min(settings["length"], language_model.model.context_length)
     tokenizer = language_model.tokenizer
-    unit = settings["unit"] or DEFAULT_UNIT[tokenizer.kind]
+    unit = settings["unit"] or default_unit(tokenizer.kind)
     texts = load_texts(options.data, unit, options.split, ("test", "validation", "all"), encoding=options.encoding)
     windows = evaluation_windows(texts, tokenizer, types.SimpleNamespace(**settings))
     _print(evaluate(language_model.model, windows), options.json)

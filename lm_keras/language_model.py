@@ -1,5 +1,7 @@
 """A model together with its tokenizer: text in, text out."""
 
+import os
+
 from lm_keras import model_folder
 from lm_keras.errors import InputError
 from lm_keras.generation import choices, text_scores, texts
@@ -8,11 +10,14 @@ from lm_keras.generation.compiled import Functions
 from lm_keras.generation.options import Options, as_texts, stop_ids
 from lm_keras.generation.text_scores import Score
 from lm_keras.generation.texts import Generation
+from lm_keras.serving.language_model import language_model_signatures
+from lm_keras.serving.served import Served
+from lm_keras.text_model import TextModel
 
 __all__ = ["Choice", "Generation", "LanguageModel", "Score"]
 
 
-class LanguageModel:
+class LanguageModel(TextModel):
     """Bundles a causal model (`CausalLM`, logits [B, T, V]) and a tokenizer of the same vocabulary.
 
     `tokenizer=None`: what takes or gives text raises InputError; `model` works.
@@ -25,7 +30,8 @@ class LanguageModel:
 
     def __init__(self, model, tokenizer):
         model_folder.check_pair(model, tokenizer)
-        self.model, self.tokenizer = model, tokenizer
+        super().__init__(model, {} if tokenizer is None else {"tokenizer": tokenizer})
+        self.tokenizer = tokenizer
         self._functions = Functions(model, tokenizer)
 
     def score(self, texts, *, begin=True, end=True):
@@ -122,7 +128,12 @@ class LanguageModel:
             raise InputError("this LanguageModel has no tokenizer; give one: LanguageModel(lm.model, tokenizer)")
         return as_texts(texts)
 
-    def save(self, folder):
+    def signatures(self, *, max_new_tokens_limit: int = 256, num_beams: int = 4) -> Served:
+        """What `export` writes: `score` on text, `generate`, `sample` and `beam` on prompt."""
+        self._texts(())
+        return language_model_signatures(self, max_new_tokens_limit, num_beams)
+
+    def save(self, folder: str | os.PathLike) -> None:
         """Writes config.json, model.safetensors and the tokenizer to `folder`.
 
         LoRA adapters (`layer.enable_lora(rank)`) are merged, as in a .keras file: what `load` gives has the same
@@ -132,6 +143,6 @@ class LanguageModel:
         model_folder.save(self.model, self.tokenizer, folder)
 
     @classmethod
-    def load(cls, folder):
+    def load(cls, folder: str | os.PathLike) -> "LanguageModel":
         """Reads a folder that `save` or `lm-keras train` wrote; InputError when it is not one, or not whole."""
         return cls(*model_folder.load(folder))

@@ -26,6 +26,7 @@ from lm_keras.files import (
 from lm_keras.models.limits import weights_within
 from lm_keras.models.lora import without_lora
 from lm_keras.models.parts import check_finite, check_savable
+from lm_keras.models.renamed import current_path
 from lm_keras.saved_kinds import CHECKPOINT, CONFIG, RESULT, WEIGHTS, check_place, kind_of, refusal
 from lm_keras.text.tokenizers.base import Tokenizer, load_tokenizer
 
@@ -35,7 +36,7 @@ STAGED = ".save-"  # begins the name of a folder of files that are not yet in th
 
 def check_pair(model, tokenizer):
     """Raises InputError unless `model` is a language model of this package, of `tokenizer`'s vocabulary."""
-    if not hasattr(model, "step_model"):
+    if not isinstance(model, lm_keras.models.CausalLM):
         raise InputError(f"{type(model).__name__} has no step view; give a model made by lm_keras.models.build_*")
     if tokenizer is not None and not isinstance(tokenizer, Tokenizer):
         raise InputError(
@@ -150,11 +151,12 @@ def load(folder):
     if not path.exists():
         raise InputError(f"{path} does not exist; use another copy")
     with opened_tensors(path) as file:
-        shapes = {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
-        if shapes != {weight.path: tuple(weight.shape) for weight in model.weights}:
+        names = {current_path(model.recipe.builder, name): name for name in file.keys()}  # noqa: SIM118
+        shapes = {today: tuple(file.get_slice(name).get_shape()) for today, name in names.items()}
+        if len(names) != len(file.keys()) or shapes != {weight.path: tuple(weight.shape) for weight in model.weights}:
             raise InputError(f"{path} does not hold the weights that {CONFIG} describes; use another copy")
         for weight in model.weights:
-            tensor = file.get_tensor(weight.path)
+            tensor = file.get_tensor(names[weight.path])
             check_finite(f"{weight.path} in {path}", tensor, DIVERGED)
             weight.assign(tensor)
     return model, tokenizer

@@ -1,9 +1,12 @@
 """What a path holds, and who reads it: for advice that fits whatever folder or file was given."""
 
+import os
 import zipfile
+from collections.abc import Container
+from pathlib import Path
 
 from lm_keras.errors import InputError
-from lm_keras.files import path_of, read_json
+from lm_keras.files import opened_tensors, parsed, path_of, read_json, read_tensors
 
 CONFIG, WEIGHTS = "config.json", "model.safetensors"  # of a saved language model
 CHECKPOINT, METRICS = "checkpoint.safetensors", "metrics.csv"  # of a training
@@ -40,12 +43,23 @@ TELLS = {
         "is a Keras model without a tokenizer; lk.models.load_model reads it, and "
         "lk.LanguageModel(model, tokenizer).save(folder) writes both as a folder"
     ),
+    "topic model": "is a saved topic model; TopicModel.load reads it",
+    "document vectors": "is a file of document vectors; DocumentVectors.load reads it",
+    "content filter": "is a saved content filter; ContentFilter.load reads it",
     "weights": "is a file of weights alone; give the folder that it belongs to",
     "tokenizer": f"holds a tokenizer, but no {CONFIG} and so no model; give {FOLDERS}",
 }
 
+# What the facts in a safetensors file name: (key, value) -> kind.
+CONTENT_FILTER = "lm_keras content filter 1"
+MARKS = {
+    ("kind", "topic model"): "topic model",
+    ("kind", "doc2vec"): "document vectors",
+    ("format", CONTENT_FILTER): "content filter",
+}
 
-def kind_of(path):
+
+def kind_of(path: str | os.PathLike) -> str:
     """One of the keys of TELLS: what a folder or file is, from its names and first bytes."""
     path = path_of(path)
     try:
@@ -56,7 +70,27 @@ def kind_of(path):
     return _kind_of_folder(path) if path.is_dir() else _kind_of_file(path)
 
 
-def refusal(path, kind=None, wanted=None):
+def read_kind(path: str | os.PathLike, kind: str, reader: str) -> tuple[dict, object]:
+    """Reads a file of tensors of one kind.
+
+    Args:
+        path: The file.
+        kind: A kind that `MARKS` names.
+        reader: The function that reads this kind, such as "TopicModel.load", for the advice.
+
+    Returns:
+        Its tensors and facts, which the caller checks.
+
+    Raises:
+        InputError: It is of another kind, missing, or damaged.
+    """
+    found = kind_of(path)
+    if found not in (kind, "missing", "weights"):  # of the last two the reader says what is wrong
+        raise refusal(path, found, f"{reader} takes a file that {reader.replace('load', 'save')} wrote")
+    return read_tensors(path_of(path))
+
+
+def refusal(path: str | os.PathLike, kind: str | None = None, wanted: str | None = None) -> InputError:
     """The InputError for a path of another kind than is wanted: what is `wanted`, what the path is, who reads it."""
     kind, before = kind or kind_of(path), f"{wanted}; " if wanted else ""
     if kind == "nothing" and (inside := _models_within(path_of(path))):
@@ -66,7 +100,7 @@ def refusal(path, kind=None, wanted=None):
     return InputError(f"{before}{path} {TELLS[kind]}")
 
 
-def check_place(folder, kinds):
+def check_place(folder: Path, kinds: Container[str]) -> None:
     """Raises InputError where `folder` holds one of `kinds`, which a save into it would hide, or be hidden by."""
     if (kind := kind_of(folder)) in kinds:
         raise InputError(f"{folder} {TELLS[kind]}; give another folder")
@@ -120,13 +154,26 @@ def _kind_of_file(path):
         raise InputError(f"{path} cannot be read ({error.strerror}); check its permissions") from None
     if start == b"GGUF":
         return "gguf"
-    if path.suffix in (".safetensors", ".bin", ".pt", ".pth", ".ckpt", ".h5", ".npz"):
+    if path.suffix == ".safetensors":
+        return _kind_of_tensors(path)
+    if path.suffix in (".bin", ".pt", ".pth", ".ckpt", ".h5", ".npz"):
         return "weights"
     try:
         with zipfile.ZipFile(path) as archive:
             return "keras" if CONFIG in archive.namelist() else "file"
     except (zipfile.BadZipFile, OSError, ValueError, EOFError, NotImplementedError):
         return "file"
+
+
+def _kind_of_tensors(path):
+    try:
+        with opened_tensors(path) as file:
+            facts = parsed((file.metadata() or {}).get("json", "null"))
+    except (InputError, ValueError):  # whoever reads the file says that it is damaged
+        facts = None
+    if not isinstance(facts, dict):
+        return "weights"
+    return next((kind for (key, value), kind in MARKS.items() if facts.get(key) == value), "weights")
 
 
 def _models_within(folder):

@@ -11,9 +11,9 @@ from lm_keras.files import claimed, path_of, read_json, write_json
 from lm_keras.quiet import load_tensorflow, tell
 from lm_keras.saved_kinds import CONFIG, RESULT, RUN, TELLS, kind_of
 
-TOKENIZERS = {"char": ("CharTokenizer", None), "word": ("WordTokenizer", 10_000), "bpe": ("BPETokenizer", 10_000)}
-DEFAULT_UNIT = {"char": "chunk", "word": "line", "bpe": "line", "wordpiece": "line"}
-NOT_KEPT = ("command", "resume", "out", "strategy")
+VOCAB_SIZES = {"char": None}  # None: all characters; other kinds have 10,000 tokens
+UNITS = {"char": "chunk"}  # what one text is; for other kinds a line
+NOT_KEPT = ("command", "resume", "out", "strategy", "modules")
 # What is read from run.json again, and how it looks.
 SETTINGS = {
     "length": lambda value: type(value) is int and value > 0,
@@ -32,6 +32,7 @@ MAY_CHANGE = (
     "checkpoint_steps",
     "strategy",
     "recompute",
+    "modules",
 )
 
 
@@ -55,6 +56,7 @@ def train(options):
 def _train(options, folder):
     """Trains, and writes the run to `folder`; None for a worker that is not the chief, which writes nothing."""
     arguments = builder_arguments(options)
+    tokenizer_class = _tokenizer_class(options)
     texts, valid = _training_texts(options)
     load_tensorflow()
     import keras
@@ -65,7 +67,7 @@ def _train(options, folder):
     if started:
         model, tokenizer = model_folder.build(folder)
     else:
-        tokenizer = _train_tokenizer(options, _shown(texts, "vocabulary"))
+        tokenizer = _train_tokenizer(tokenizer_class, options, _shown(texts, "vocabulary"))
         keras.utils.set_random_seed(options.seed)
         builder = getattr(models, models.BUILDERS[options.model])
         model = builder(tokenizer.vocab_size, **arguments)
@@ -169,7 +171,7 @@ def load_texts(source, unit, split, splits, records=False, encoding="utf-8"):
 def _training_texts(options):
     from lm_keras import data
 
-    unit = options.unit or DEFAULT_UNIT[options.tokenizer]
+    unit = options.unit or default_unit(options.tokenizer)
     texts = load_texts(options.data, unit, None, ("train",), encoding=options.encoding)
     if options.valid:
         return texts, load_texts(options.valid, unit, None, ("validation",), encoding=options.encoding)
@@ -189,17 +191,36 @@ def _shown(texts, what):
     return tqdm(texts, desc=what, unit=" texts", disable=None, leave=False)
 
 
-def _train_tokenizer(options, texts):
-    from lm_keras import text
+def default_unit(kind: str) -> str:
+    """What `read_texts` takes for one text, "line" or "chunk", for a kind of tokenizer."""
+    return UNITS.get(kind, "line")
 
+
+def _tokenizer_class(options):
+    from lm_keras.text.tokenizers.base import tokenizer_kinds
+
+    kinds = tokenizer_kinds()
+    if options.tokenizer not in kinds:
+        raise InputError(
+            f"--tokenizer {options.tokenizer} is not known; give one of {', '.join(sorted(kinds))}, or --import the "
+            "module that registers it"
+        )
+    if options.user_dict and options.tokenizer != "word":
+        raise InputError("--user-dict is for --tokenizer word --language zh; leave it out")
+    return kinds[options.tokenizer]
+
+
+def _train_tokenizer(tokenizer_class, options, texts):
     language = None if options.language == "none" else options.language
-    common = {"min_count": options.min_count, "language": language, "lowercase": options.lowercase}
-    kind, default_size = TOKENIZERS[options.tokenizer]
-    if options.user_dict:
-        if options.tokenizer != "word":
-            raise InputError("--user-dict is for --tokenizer word --language zh; leave it out")
-        common["user_words"] = options.user_dict
-    return getattr(text, kind).train(texts, vocab_size=options.vocab_size or default_size, **common)
+    more = {"user_words": options.user_dict} if options.user_dict else {}
+    return tokenizer_class.train(
+        texts,
+        vocab_size=options.vocab_size or VOCAB_SIZES.get(options.tokenizer, 10_000),
+        min_count=options.min_count,
+        language=language,
+        lowercase=options.lowercase,
+        **more,
+    )
 
 
 def evaluation_windows(texts, tokenizer, options, rows=1):

@@ -1,6 +1,7 @@
 """The public names: all of them there, none of them a module in a function's place."""
 
 import ast
+import collections
 import importlib
 import itertools
 import subprocess
@@ -52,6 +53,23 @@ def test_the_stub_declares_what_the_package_has(stub):
 def test_a_package_with_public_names_has_a_stub():
     for file in ROOT.rglob("__init__.py"):
         assert ("attach(" in file.read_text(encoding="utf-8")) == file.with_suffix(".pyi").is_file(), file
+
+
+def test_no_name_stands_for_two_things():
+    """Of all public names, and of all classes: whoever reads `Answer` need not ask of which package."""
+    found = collections.defaultdict(set)
+    for package in map(importlib.import_module, PACKAGES):
+        for name in package.__all__:
+            found[name].add(id(getattr(package, name)))
+    found.pop("load")  # `lk.data.load` of a name and `lk.tasks.load` of a folder: as `json.load`, with its package
+    assert [name for name, values in found.items() if len(values) > 1] == []
+    classes = collections.Counter(
+        statement.name
+        for file in ROOT.rglob("*.py")
+        for statement in ast.parse(file.read_text(encoding="utf-8")).body
+        if isinstance(statement, ast.ClassDef) and not statement.name.startswith("_")
+    )
+    assert [name for name, times in classes.items() if times > 1] == []
 
 
 def test_one_function_under_two_names():

@@ -18,11 +18,11 @@ from .near_duplicates import without_duplicates as without_duplicates
 from .ngram_overlap import overlap as overlap
 from .passages import sentence_pairs as sentence_pairs
 from .records import Analogy as Analogy
-from .records import Answer as Answer
 from .records import Dialogue as Dialogue
 from .records import Hypotheses as Hypotheses
 from .records import Labelled as Labelled
 from .records import QuestionAnswer as QuestionAnswer
+from .records import ReferenceAnswer as ReferenceAnswer
 from .records import Relation as Relation
 from .records import Summary as Summary
 from .records import TaggedSentence as TaggedSentence

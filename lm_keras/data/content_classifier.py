@@ -5,14 +5,14 @@ from collections import Counter
 
 import numpy as np
 
-from lm_keras.data.units import normalise, units
+from lm_keras.data.units import normalize, units
 from lm_keras.errors import InputError
 
 
 def features(text):
     """The words of a text (characters, in Chinese) and its pairs of words in a row; long numbers as so many zeros."""
     words = [
-        "0" * min(len(word), 12) if len(word) > 2 and word.isdecimal() else word for word in units(normalise(text))
+        "0" * min(len(word), 12) if len(word) > 2 and word.isdecimal() else word for word in units(normalize(text))
     ]
     return words + [f"{first} {second}" for first, second in zip(words, words[1:], strict=False)]
 

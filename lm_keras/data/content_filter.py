@@ -4,13 +4,12 @@ import os
 from typing import NamedTuple
 
 from lm_keras.data.content_classifier import ContentClassifier
-from lm_keras.data.units import check_texts
+from lm_keras.data.units import check_text_stream
 from lm_keras.data.word_list import PACKAGED, WordList, read_word_list
 from lm_keras.errors import InputError, naming
-from lm_keras.files import read_tensors, write_tensors
-from lm_keras.utils.checks import check_text
-
-FORMAT = "lm_keras content filter 1"
+from lm_keras.files import write_tensors
+from lm_keras.saved_kinds import CONTENT_FILTER, read_kind
+from lm_keras.utils.checks import check_number, check_text
 
 
 class Dropped(NamedTuple):
@@ -31,8 +30,7 @@ class ContentFilter:
     """
 
     def __init__(self, words=None, classifier=None, threshold=0.5, measured=None):
-        if not 0 < threshold <= 1:
-            raise InputError(f"threshold is a probability above 0 and at most 1, got {threshold!r}")
+        check_number("threshold", threshold, above=0, most=1)
         if words is None or isinstance(words, (str, os.PathLike)):
             words = read_word_list(PACKAGED if words is None else words)
         elif not isinstance(words, dict):
@@ -50,7 +48,7 @@ class ContentFilter:
 
     def filter(self, texts, dropped=None):
         """Yields the texts that are kept; each of the others is appended to the list `dropped`, as a `Dropped`."""
-        check_texts(texts)
+        check_text_stream(texts)
         for index, text in enumerate(texts):
             reason = self.reason(text)
             if reason is None:
@@ -58,9 +56,9 @@ class ContentFilter:
             elif dropped is not None:
                 dropped.append(Dropped(index, text, reason))
 
-    def save(self, path):
+    def save(self, path: str | os.PathLike) -> None:
         """Writes words, classifier and threshold to one safetensors file."""
-        told = {"format": FORMAT, "words": self.words.categories, "threshold": self.threshold}
+        told = {"format": CONTENT_FILTER, "words": self.words.categories, "threshold": self.threshold}
         told |= {"measured": self.measured, "classifier": None}
         tensors = {}
         if self.classifier:
@@ -69,11 +67,11 @@ class ContentFilter:
         write_tensors(path, tensors, told)
 
     @classmethod
-    def load(cls, path):
+    def load(cls, path: str | os.PathLike) -> "ContentFilter":
         """The filter of a file that `save` wrote; InputError for any other file."""
-        tensors, told = read_tensors(path)
+        tensors, told = read_kind(path, "content filter", "ContentFilter.load")
         with naming(path):
-            if not isinstance(told, dict) or told.get("format") != FORMAT:
+            if not isinstance(told, dict) or told.get("format") != CONTENT_FILTER:
                 raise InputError("it is no content filter; give a file that ContentFilter.save wrote")
             try:
                 parts = told["classifier"]

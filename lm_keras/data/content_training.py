@@ -6,9 +6,10 @@ from lm_keras.data.content_classifier import ContentClassifier, features
 from lm_keras.data.content_filter import ContentFilter
 from lm_keras.data.near_duplicates import duplicates
 from lm_keras.data.split import split_texts
-from lm_keras.data.units import check_texts
+from lm_keras.data.units import check_text_stream
 from lm_keras.errors import InputError
 from lm_keras.extra import analysis
+from lm_keras.utils.checks import check_number
 
 WEAK_PENALTY = 30.0  # C of scikit-learn; vectors of length 1 need large weights
 
@@ -25,12 +26,11 @@ def train_content_filter(texts, labels, *, words=None, precision=0.95, validatio
     Raises InputError for labels that do not fit, a class that is missing on a side, and a precision that no threshold
     reaches.
     """
-    check_texts(texts)
+    check_text_stream(texts)
     texts, labels = list(texts), _labels(labels)
     if len(texts) != len(labels) or not len(texts):
         raise InputError(f"got {len(texts)} texts and {len(labels)} labels; give one label for each, at least one")
-    if not 0 < precision <= 1:
-        raise InputError(f"precision is a share above 0 and at most 1, got {precision!r}")
+    check_number("precision", precision, above=0, most=1)
     train, valid = split_texts(list(range(len(texts))), validation, seed)
     repeated = {pair.index - len(train) for pair in duplicates([texts[place] for place in train + valid])}
     valid = [place for index, place in enumerate(valid) if index not in repeated]

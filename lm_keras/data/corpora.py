@@ -54,19 +54,19 @@ def load(name, split="train"):
     gpt2-bpe, which hold no texts: their path is `fetch(name)`.
     """
     corpus = _find(name)
-    if corpus.reader:
-        raise InputError(f"{name} holds no texts; read it by {corpus.reader}")
+    if corpus.read_by:
+        raise InputError(f"{name} holds no texts; read it by {corpus.read_by}")
     if split not in corpus.splits:
         raise InputError(f"{name} has no split {split!r}; choose from {', '.join(corpus.splits)}")
     if corpus.embedded == DUMP:
         return part(wiki_paragraphs(cache_folder()), split)
     if corpus.embedded:
-        return corpus.texts(gensim_file(corpus.embedded).read_text("utf-8"), split)
+        return corpus.read(gensim_file(corpus.embedded).read_text("utf-8"), split)
     files = corpus.files[split]
     files = [files] if isinstance(files, str) else files
     if None in [_locate(corpus, file) for file in files]:
         raise InputError(_how_to_get(corpus))
-    return corpus.texts(*(_read(file, corpus) for file in files), split)
+    return corpus.read(*(_read(file, corpus) for file in files), split)
 
 
 def fetch(name):

@@ -1,24 +1,41 @@
-"""What is known of one named corpus, and the splits of a set that has no official ones."""
+"""What is known of one named corpus, and what the readers of its files share."""
 
-from collections.abc import Callable
+import csv
+import io
+import json
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 from lm_keras.data.archives import Archive
 from lm_keras.data.split import split_texts
 
 OURS = ("train", "validation", "all")
+Record = TypeVar("Record")
 
 
 @dataclass(frozen=True)
 class Corpus:
-    """One named corpus.
+    """One named corpus: what it is, where its files are, and how they become records.
 
-    `files`: split → file name (or names), in the folder `folder` of $LM_KERAS_DATA or of the cache, as it is or
-    packed once more as .gz; `sha256` of each, as it is named. `embedded`: the file inside gensim, for sets that need
-    no download. `texts`: from the contents of the files (of an archive: member → content) and the split to the list
-    of texts or records. `reader`: the call that reads files which hold no texts.
-    `url`: of the file, or of the folder of the files, with a "/" at its end, or of the `archive` that holds them.
-    `why` there is none, where that is not the licence.
+    Attributes:
+        name: The name that `lk.data.load` knows.
+        description: One line on what it holds.
+        licence: The licence, or the terms, of the set.
+        source: Where it comes from.
+        splits: The splits that `load` knows.
+        read: From the contents of the split's files (of an archive: a dict from the name of each member to its
+            content) and the split to the list of texts or records. None for files that hold no texts.
+        folder: The folder of its files in $LM_KERAS_DATA and in the cache.
+        files: Split -> the name of its file, or of its files. A file may be packed once more, as .gz.
+        sha256: Of each file, as it is named.
+        url: Of the file; of the folder of the files, with a "/" at its end; or of the `archive` that holds them.
+        archive: The archive at `url`.
+        embedded: The file inside of gensim's package, for a set that needs no download.
+        encoding: Of the text in its files.
+        classes: The names of its labels, in their order.
+        read_by: The call that reads files which hold no texts.
+        why: Why there is no `url`, where the licence is not the reason.
     """
 
     name: str
@@ -26,7 +43,7 @@ class Corpus:
     licence: str
     source: str
     splits: tuple[str, ...]
-    texts: Callable[..., list] | None = None
+    read: Callable[..., list] | None = None
     folder: str = ""
     files: dict[str, str | tuple[str, ...]] = field(default_factory=dict)
     sha256: dict[str, str] = field(default_factory=dict)
@@ -35,16 +52,28 @@ class Corpus:
     embedded: str = ""
     encoding: str = "utf-8-sig"
     classes: tuple[str, ...] = ()
-    reader: str = ""
+    read_by: str = ""
     why: str = ""
 
 
-def one_file(file, sha256, splits=OURS):
+def one_file(file: str, sha256: str, splits: tuple[str, ...] = OURS) -> dict:
+    """The arguments of a `Corpus` whose splits are all read from one file."""
     return {"splits": splits, "files": dict.fromkeys(splits, file), "sha256": {file: sha256}}
 
 
-def part(records, split, text=lambda record: record):
-    """One split of a set that has no official ones. A record whose `text(record)` is in "train" too is there."""
+def part(
+    records: list[Record], split: str, text: Callable[[Record], Hashable] = lambda record: record
+) -> list[Record]:
+    """One split of a set that has no official ones.
+
+    Args:
+        records: All records of the set.
+        split: One of `OURS`. "validation" is one record in ten.
+        text: What two records that are copies have in common; copies of a record of "train" are in "train" too.
+
+    Returns:
+        The records of the split, in their order.
+    """
     if split == "all":
         return records
     train, validation = (set(side) for side in split_texts(list(range(len(records))), validation=0.1, seed=0))
@@ -53,12 +82,28 @@ def part(records, split, text=lambda record: record):
     return [record for i, record in enumerate(records) if (i in validation) == (split == "validation")]
 
 
-def lines(content):
+def lines(content: str) -> list[str]:
     """The lines that are not empty, without the white space around them."""
     return [line.strip() for line in content.split("\n") if line.strip()]
 
 
-def mended(content):
+def parallel_lines(*contents: str) -> list[tuple[str, ...]]:
+    """The lines of several files side by side, without the white space around them; empty ones stay."""
+    sides = (content.removesuffix("\n").split("\n") for content in contents)
+    return [tuple(line.strip() for line in row) for row in zip(*sides, strict=True)]
+
+
+def csv_rows(content: str) -> list[list[str]]:
+    """The rows of a CSV file."""
+    return list(csv.reader(io.StringIO(content)))
+
+
+def json_lines(content: str) -> list[dict]:
+    """The objects of a file that has one on each line."""
+    return [json.loads(line) for line in lines(content)]
+
+
+def mended(content: str) -> str:
     """The text with the characters that bytes of Windows-1252 stand for, undecoded or taken for Latin-1."""
     return content.translate(_WINDOWS)
 

@@ -175,7 +175,7 @@ def _is_text_name(relative):
 
 
 def _open(path):
-    """Opens for bytes; compression is recognised by its first bytes, so that a wrong name is no obstacle."""
+    """Opens for bytes; compression is recognized by its first bytes, so that a wrong name is no obstacle."""
     with path.open("rb") as stream:
         head = stream.read(4096)
     for _, first, opened in COMPRESSED.values():

@@ -3,13 +3,15 @@
 import os
 from collections.abc import Iterable
 from itertools import chain
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from lm_keras.data.labelled_files import LabelledTexts
 from lm_keras.data.order import shuffled_batches
 from lm_keras.errors import InputError
+from lm_keras.text.tokenizers.base import Tokenizer
+from lm_keras.utils.checks import check_sizes
 
 if TYPE_CHECKING:
     from lm_keras.data.text_dataset import TextDataset
@@ -18,7 +20,7 @@ if TYPE_CHECKING:
 def labelled(
     texts: Iterable[str | tuple[str, str]] | LabelledTexts,
     labels: Iterable[float] | None = None,
-    tokenizer: Any = None,
+    tokenizer: Tokenizer | None = None,
     batch_size: int = 32,
     max_length: int | None = None,
     shuffle: bool = True,
@@ -56,9 +58,7 @@ def labelled(
         raise InputError("texts are a list of strings, got one; of a file read them by lk.data.read_labelled(path)")
     if labels is None or tokenizer is None:
         raise InputError(f"labelled needs {'labels' if labels is None else 'a tokenizer'}; give one for the texts")
-    for name, size in {"batch_size": batch_size, "max_length": 1 if max_length is None else max_length}.items():
-        if not isinstance(size, (int, np.integer)) or isinstance(size, bool) or size < 1:
-            raise InputError(f"{name} must be a whole number of at least 1, got {size!r}")
+    check_sizes(batch_size=batch_size, max_length=1 if max_length is None else max_length)
     texts, labels = list(texts), _labels(labels)
     if not texts or len(texts) != len(labels):
         raise InputError(
@@ -81,7 +81,7 @@ def labelled(
 
 
 def _labels(labels):
-    labels = labels if hasattr(labels, "__len__") else list(labels)
+    labels = labels if isinstance(labels, np.ndarray) else list(labels)
     try:
         array = np.asarray(labels)
     except ValueError:  # rows of different lengths

@@ -1,13 +1,13 @@
 """Texts to rows with some tokens masked: what BERT learns words from."""
 
 import itertools
-import numbers
 import os
 
 import numpy as np
 
 from lm_keras.data.files import read_texts
 from lm_keras.errors import InputError
+from lm_keras.utils.checks import check_number, check_whole
 
 REPLACE = (0.8, 0.1)  # of the chosen tokens: [MASK], any other token; the rest stays as it is
 
@@ -157,12 +157,9 @@ def padded(rows, pad_id, length):
 
 
 def check_request(tokenizer, length, batch_size, mask_rate, replace):
-    for name, size in {"length": length, "batch_size": batch_size}.items():
-        least = 3 if name == "length" else 1  # [CLS], a token, [SEP]
-        if not isinstance(size, (int, np.integer)) or isinstance(size, bool) or size < least:
-            raise InputError(f"{name} must be a whole number of at least {least}, got {size!r}")
-    if not isinstance(mask_rate, numbers.Real) or not 0 < mask_rate < 1:
-        raise InputError(f"mask_rate is a share between 0 and 1, got {mask_rate!r}")
+    check_whole("length", length, least=3)  # [CLS], a token, [SEP]
+    check_whole("batch_size", batch_size)
+    check_number("mask_rate", mask_rate, above=0, below=1)
     if not isinstance(replace, (tuple, list)) or len(replace) != 2 or min(replace) < 0 or sum(replace) > 1:
         raise InputError(
             f"replace is two shares, of [MASK] and of random tokens, at most 1 together; got {replace!r}"

@@ -8,8 +8,8 @@ from typing import NamedTuple
 import numpy as np
 
 from lm_keras.data.minhash import band_hasher, bands
-from lm_keras.data.units import check_texts, normalise, runs
-from lm_keras.errors import InputError
+from lm_keras.data.units import check_text_stream, normalize, runs
+from lm_keras.utils.checks import check_number, check_whole
 
 CROWD = 100  # kept texts of one bucket that a text is compared with
 LEAST_THRESHOLD = 0.2  # below, 128 hashes find too few of the pairs, and half of all text is alike
@@ -27,7 +27,7 @@ class Duplicate(NamedTuple):
 def duplicates(texts, threshold=0.8, *, shingle_size=3, seed=1):
     """A list of `Duplicate`, one for each text that repeats an earlier text that is not one itself.
 
-    Exact: the same after `units.normalise` (Unicode NFKC, case, white space). Near: the Jaccard similarity of
+    Exact: the same after `units.normalize` (Unicode NFKC, case, white space). Near: the Jaccard similarity of
     their shingles, runs of `shingle_size` words (characters, in Chinese), is at least `threshold`. Near pairs are
     looked for by MinHash (99 % of those just at the threshold are found, more of the others) and each is checked by
     its true similarity, so none that is reported is false. So that form letters, all a little less alike than that,
@@ -65,12 +65,10 @@ def jaccard(a, b):
 
 
 def _check(texts, threshold, shingle_size):
-    check_texts(texts)
-    number = isinstance(threshold, (int, float))
-    if threshold is not None and not (number and LEAST_THRESHOLD <= threshold <= 1):
-        raise InputError(f"threshold is a similarity between {LEAST_THRESHOLD} and 1, or None, got {threshold!r}")
-    if not isinstance(shingle_size, int) or shingle_size < 1:
-        raise InputError(f"shingle_size is a whole number of at least 1, got {shingle_size!r}")
+    check_text_stream(texts)
+    if threshold is not None:
+        check_number("threshold", threshold, least=LEAST_THRESHOLD, most=1)
+    check_whole("shingle_size", shingle_size)
 
 
 def _first_pass(texts, threshold, shingle_size, seed):
@@ -79,7 +77,7 @@ def _first_pass(texts, threshold, shingle_size, seed):
     num_bands, rows = bands(threshold or 1)
     band_keys = None if threshold is None else band_hasher(num_bands, rows, seed)
     for index, text in enumerate(texts):
-        normal = normalise(text).encode("utf-8", "surrogatepass")
+        normal = normalize(text).encode("utf-8", "surrogatepass")
         first = firsts.setdefault(hashlib.blake2b(normal, digest_size=16).digest(), index)
         if first != index:
             repeated[index] = first

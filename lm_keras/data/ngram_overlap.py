@@ -4,8 +4,9 @@ import heapq
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from lm_keras.data.units import check_texts, runs
+from lm_keras.data.units import check_text_stream, runs
 from lm_keras.errors import InputError
+from lm_keras.utils.checks import check_whole
 
 CONTAMINATED = 0.7
 
@@ -46,10 +47,10 @@ def overlap(train, test, n=8, *, num_worst=10):
     `train` is read once and not held; of `test` the n-grams are, about 150 bytes each.
     Raises InputError for n below 1, and a test set without texts.
     """
-    if not isinstance(n, int) or n < 1:
-        raise InputError(f"n is a whole number of words of at least 1, got {n!r}")
-    check_texts(train, "train")
-    check_texts(test, "test")
+    check_whole("n", n)
+    check_whole("num_worst", num_worst, least=0)
+    check_text_stream(train, "train")
+    check_text_stream(test, "test")
     if isinstance(test, Iterator):
         test = list(test)
     wanted, found = set(), set()

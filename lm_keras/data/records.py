@@ -1,4 +1,8 @@
-"""The records of the named corpora: one type for each task, with the words of the field."""
+"""The records of the named corpora: one type for each task, with the words of the field.
+
+Each is a named tuple with a method `texts()`: what it holds of running text, a list of str. Labels, tags, titles and
+ids are none.
+"""
 
 from typing import NamedTuple
 
@@ -9,6 +13,9 @@ class Labelled(NamedTuple):
     text: str
     label: int
 
+    def texts(self) -> list[str]:
+        return [self.text]
+
 
 class Relation(NamedTuple):
     """Two entities of a text, each by its `(start, end)` in characters; `label` is the place in `classes`."""
@@ -17,6 +24,9 @@ class Relation(NamedTuple):
     first: tuple[int, int]
     second: tuple[int, int]
     label: int
+
+    def texts(self) -> list[str]:
+        return [self.text]
 
 
 class TaggedSentence(NamedTuple):
@@ -30,8 +40,12 @@ class TaggedSentence(NamedTuple):
     parts_of_speech: tuple[str, ...] = ()
     chunks: tuple[str, ...] = ()
 
+    def texts(self) -> list[str]:
+        chinese = all(len(word) == 1 for word in self.words)
+        return [("" if chinese else " ").join(self.words)]
 
-class Answer(NamedTuple):
+
+class ReferenceAnswer(NamedTuple):
     """An answer; `context[start : start + len(text)] == text`, and `start` is None where it is no part of a text."""
 
     text: str
@@ -47,11 +61,15 @@ class QuestionAnswer(NamedTuple):
 
     context: str
     question: str
-    answers: tuple[Answer, ...]
+    answers: tuple[ReferenceAnswer, ...]
     is_impossible: bool = False
     title: str = ""
     id: str = ""
     supporting: tuple[int, ...] = ()
+
+    def texts(self) -> list[str]:
+        """The context, the question, and the answers, each once."""
+        return [self.context, self.question, *dict.fromkeys(answer.text for answer in self.answers)]
 
 
 class Translation(NamedTuple):
@@ -60,6 +78,9 @@ class Translation(NamedTuple):
     en: str
     de: str
     fr: str
+
+    def texts(self) -> list[str]:
+        return list(self)
 
 
 class Dialogue(NamedTuple):
@@ -71,6 +92,9 @@ class Dialogue(NamedTuple):
     topic: str = ""
     language: str = "en"
 
+    def texts(self) -> list[str]:
+        return list(self.turns)
+
 
 class Summary(NamedTuple):
     """A document and its summaries, one from each writer; `topics` of each, `score` of a single one, where given."""
@@ -81,14 +105,20 @@ class Summary(NamedTuple):
     score: int | None = None
     id: str = ""
 
+    def texts(self) -> list[str]:
+        return [self.document, *self.summaries]
+
 
 class Hypotheses(NamedTuple):
-    """What a speech recogniser heard, its best guess first, with its scores (or ()), and what was said."""
+    """What a speech recognizer heard, its best guess first, with its scores (or ()), and what was said."""
 
     reference: str
     hypotheses: tuple[str, ...]
     scores: tuple[float, ...] = ()
     id: str = ""
+
+    def texts(self) -> list[str]:
+        return [self.reference, *self.hypotheses]
 
 
 class WordPair(NamedTuple):
@@ -97,6 +127,9 @@ class WordPair(NamedTuple):
     first: str
     second: str
     score: float
+
+    def texts(self) -> list[str]:
+        return [self.first, self.second]
 
 
 class Analogy(NamedTuple):
@@ -107,3 +140,6 @@ class Analogy(NamedTuple):
     b: str
     c: str
     d: str
+
+    def texts(self) -> list[str]:
+        return list(self[1:])

@@ -12,7 +12,7 @@ from lm_keras.data.report_findings import findings
 from lm_keras.data.report_html import bullets, example, image, page, paragraph, section, side_by_side, table
 from lm_keras.data.scrubbing import scrub
 from lm_keras.data.text_statistics import Sample, Statistics, statistics
-from lm_keras.data.units import check_texts
+from lm_keras.data.units import check_text_stream
 from lm_keras.errors import InputError
 from lm_keras.files import write_text
 
@@ -55,9 +55,9 @@ def write_report(texts, path, test=None, *, title="Data report", labels=None, co
 
 
 def _measure(texts, test, labels, compared, seed):
-    check_texts(texts)
+    check_text_stream(texts)
     if test is not None:
-        check_texts(test, "test")
+        check_text_stream(test, "test")
     if iter(texts) is texts:
         raise InputError("a report reads the texts several times; give a list, or read_texts(path)")
     counted = statistics(_shown(texts, "counting"), seed=seed)

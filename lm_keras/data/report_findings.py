@@ -4,7 +4,7 @@
 def findings(measured):
     """A list of sentences on what was found (`report.Measured`), each with what can be done about it."""
     found = measured.statistics
-    lines = [*_repetition(measured), *_characters(found), *_languages(found)]
+    lines = [*_repetition_findings(measured), *_character_findings(found), *_language_findings(found)]
     if measured.num_personal:
         kinds = ", ".join(f"{kind}: {count:,}" for kind, count in measured.personal.most_common())
         share = _percent(measured.num_personal, found.num_texts)
@@ -24,7 +24,7 @@ def findings(measured):
     return lines
 
 
-def _repetition(measured):
+def _repetition_findings(measured):
     repeated, compared = len(measured.duplicates), len(measured.compared)
     if repeated < 0.001 * compared or not repeated:
         return []
@@ -35,7 +35,7 @@ def _repetition(measured):
     return [f"{_percent(repeated, compared)} of {of} repeat an earlier one: lk.data.without_duplicates drops them."]
 
 
-def _characters(found):
+def _character_findings(found):
     lines = []
     if found.num_damaged:
         share = _percent(found.num_damaged, found.num_texts)
@@ -50,7 +50,7 @@ def _characters(found):
     return lines
 
 
-def _languages(found):
+def _language_findings(found):
     told = {code: share for code, share in found.languages.items() if code != "und"}
     if len(told) < 2 or max(told.values()) >= 0.95 * sum(told.values()):
         return []

@@ -5,11 +5,11 @@ import math
 import os
 from collections.abc import Iterator
 from itertools import islice
-from numbers import Real
 
 from lm_keras.data.files import read_texts
 from lm_keras.data.labelled_files import LabelledTexts
 from lm_keras.errors import InputError
+from lm_keras.utils.checks import check_number
 
 COUNTED = 20_000  # up to so many texts the shares are exact; beyond, they are so on average
 
@@ -24,8 +24,7 @@ def split_texts(texts, validation=0.1, seed=0):
     is cut into two, at the white space next to the place, so that nothing of it is lost.
     Raises InputError for no text, or a share not between 0 and 1.
     """
-    if not isinstance(validation, Real) or not 0 < validation < 1:
-        raise InputError(f"validation is a share between 0 and 1, got {validation!r}")
+    check_number("validation", validation, above=0, below=1)
     if isinstance(texts, (str, os.PathLike)):
         texts = read_texts(texts)
     if isinstance(texts, LabelledTexts):

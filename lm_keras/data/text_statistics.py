@@ -10,8 +10,9 @@ import numpy as np
 
 from lm_keras.data.characters import is_damaged, is_mojibake, odd_characters, scripts
 from lm_keras.data.languages import language
-from lm_keras.data.units import check_texts, normalise, units
+from lm_keras.data.units import check_text_stream, normalize, units
 from lm_keras.errors import InputError
+from lm_keras.utils.checks import check_whole
 
 SEGMENT = 1_000  # words of which the share of different ones is averaged
 STEPS = 1.25  # from one point of the vocabulary's growth to the next
@@ -71,7 +72,8 @@ def statistics(texts, *, language_sample=10_000, seed=0):
     (`units.units`). Languages are told by `language` for `language_sample` texts drawn at random by `seed`; 0 for
     none. Memory: the vocabulary, the sample, and 16 bytes a text. Raises InputError where there is no text.
     """
-    check_texts(texts)
+    check_text_stream(texts)
+    check_whole("language_sample", language_sample, least=0)
     seen, sample = _Counts(), Sample(language_sample, seed)
     for text in texts:
         seen.add(text)
@@ -110,7 +112,7 @@ class _Counts:
         self.num_words, self.growth, self.segment, self.ratios = 0, [(0, 0)], [], []
 
     def add(self, text):
-        found = units(normalise(text))
+        found = units(normalize(text))
         self.characters.update(text)
         self.character_lengths.append(len(text))
         self.word_lengths.append(len(found))

@@ -2,6 +2,7 @@
 
 import re
 import unicodedata
+from collections.abc import Iterable
 
 from lm_keras.errors import InputError
 from lm_keras.utils.checks import check_text
@@ -20,15 +21,15 @@ _UNITS = re.compile(f"[{_ALONE}]|{_LETTERS}(?:['’]{_LETTERS})*")
 _ASCII_UNITS = re.compile(r"[A-Za-z0-9_]+(?:'[A-Za-z0-9_]+)*")
 
 
-def check_texts(texts, name="texts"):
+def check_text_stream(texts: object, name: str = "texts") -> None:
     """Raises InputError for what is no iterable of texts, such as one string, whose characters would be taken so."""
     if isinstance(texts, (str, bytes)):
         raise InputError(f"{name}: got one string; give an iterable of texts, such as a list or read_texts(path)")
-    if not hasattr(texts, "__iter__"):
+    if not isinstance(texts, Iterable):
         raise InputError(f"{name}: got {type(texts).__name__}; give an iterable of texts, such as a list")
 
 
-def normalise(text):
+def normalize(text: str) -> str:
     """Unicode NFKC, case folded, white space runs as one space, none at the ends.
 
     Two texts are exact duplicates when this gives the same for both: "Ｈｅｌｌｏ  World\\n" and "hello world" are.
@@ -40,17 +41,17 @@ def normalise(text):
     return " ".join(text.casefold().split())
 
 
-def units(normal):
-    """The words of a normalised text, without punctuation; in scripts without spaces (Chinese) each character."""
+def units(normal: str) -> list[str]:
+    """The words of a normalized text, without punctuation; in scripts without spaces (Chinese) each character."""
     return (_ASCII_UNITS if normal.isascii() else _UNITS).findall(normal)
 
 
-def runs(text, size):
+def runs(text: str, size: int) -> list[str]:
     """All runs of `size` units of a text, in order, each joined by spaces: its n-grams, or shingles.
 
     A text of fewer units is one run of all it has; one without any unit ("?!") is one run of itself.
     """
-    normal = normalise(text)
+    normal = normalize(text)
     found = units(normal)
     if len(found) <= size:
         return [" ".join(found) or normal]

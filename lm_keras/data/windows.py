@@ -10,7 +10,7 @@ import numpy as np
 from lm_keras.data.files import read_texts
 from lm_keras.data.order import shuffled_batches
 from lm_keras.errors import InputError
-from lm_keras.utils.checks import check_text
+from lm_keras.utils.checks import check_sizes, check_text
 
 ENCODED = 1 << 18  # characters given to the tokenizer at a time
 IN_MEMORY = 4_000_000  # ids; more of them go to a file
@@ -34,9 +34,7 @@ def lm_windows(texts, tokenizer, length, batch_size, contiguous=False, shuffle=T
     """
     from lm_keras.data.text_dataset import TextDataset
 
-    for name, size in {"length": length, "batch_size": batch_size}.items():
-        if not isinstance(size, (int, np.integer)) or isinstance(size, bool) or size < 1:
-            raise InputError(f"{name} must be a whole number of at least 1, got {size!r}")
+    check_sizes(length=length, batch_size=batch_size)
     ids, num_bytes = token_stream(texts, tokenizer)
     num_targets, stream = len(ids) - 1, None
     if contiguous:

@@ -8,7 +8,7 @@ import numpy as np
 from lm_keras.embeddings.analogy_answers import METHODS, nearest_five
 from lm_keras.embeddings.word_lookup import upper_cased
 from lm_keras.errors import InputError
-from lm_keras.utils.checks import check_positive
+from lm_keras.utils.checks import check_choice, check_positive
 
 
 @dataclass(frozen=True)
@@ -52,8 +52,7 @@ def analogies(vectors, questions, method="3cosadd", restrict_vocab=300_000, *, e
     Questions and answers are words among the first `restrict_vocab` (None: all); the case of letters does not count,
     of words that differ in case the first is taken; a, b and c are no answers. InputError: records of another shape.
     """
-    if method not in METHODS:
-        raise InputError(f"method is {method!r}; give one of {', '.join(map(repr, METHODS))}")
+    check_choice("method", method, METHODS)
     check_positive(epsilon=epsilon)
     index = upper_cased(vectors, restrict_vocab)
     names, sections, rows = {}, [], []

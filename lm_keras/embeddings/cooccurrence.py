@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from lm_keras.embeddings.corpus import CHUNK, END, Corpus
+from lm_keras.embeddings.corpus import CHUNK, END, EncodedSentences
 from lm_keras.utils.checks import check_sizes
 
 _PART = 2 * CHUNK  # words whose pairs are in memory: a text that is one sentence would need 500 bytes a word
@@ -17,13 +17,13 @@ def cooccurrences(sentences, window=10, min_count=5, *, language="en"):
     does; no window goes beyond its sentence. `sentences`, InputError: as for `train_word2vec`.
     """
     check_sizes(window=window, min_count=min_count)
-    corpus = Corpus(sentences, language)
+    corpus = EncodedSentences(sentences, language)
     kept = corpus.frequent(min_count)
     return [corpus.words[i] for i in kept], count_pairs(corpus, kept, window)
 
 
 def count_pairs(corpus, kept, window):
-    """X of the words with the ids `kept`, in their order; `corpus`: a Corpus."""
+    """X of the words with the ids `kept`, in their order; `corpus`: an EncodedSentences."""
     from scipy.sparse import coo_array, csr_array
 
     shape = (len(kept), len(kept))

@@ -6,6 +6,7 @@ import reprlib
 import tempfile
 from array import array
 from collections import defaultdict
+from collections.abc import Iterable
 
 import numpy as np
 from tqdm import tqdm
@@ -22,7 +23,7 @@ CHUNK = 1 << 18  # ids that are worked on at a time
 LONGEST = 10_000  # words: gensim silently forgets what a sentence has more
 
 
-class Corpus:
+class EncodedSentences:
     """Sentences of an iterable that is read once, so that it may be an iterator; strings are split into words.
 
     Kept are ids, 4 bytes a word, in memory or, if there are many, in a file without a name (in $TMPDIR). `words`:
@@ -37,7 +38,7 @@ class Corpus:
             instead = "give lk.data.read_texts(path), a list of texts, or of lists of words"
             raise InputError(f"sentences is {reprlib.repr(sentences)}; {instead}")
         check_no_record(sentences, "sentences")
-        if not hasattr(sentences, "__iter__"):
+        if not isinstance(sentences, Iterable):
             raise InputError(f"sentences takes an iterable of sentences, got a {type(sentences).__name__}")
         index = defaultdict()
         index.default_factory = index.__len__

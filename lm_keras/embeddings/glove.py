@@ -8,7 +8,7 @@ import numpy as np
 from tqdm import tqdm
 
 from lm_keras.embeddings.cooccurrence import count_pairs
-from lm_keras.embeddings.corpus import Corpus
+from lm_keras.embeddings.corpus import EncodedSentences
 from lm_keras.embeddings.keyed import keyed_vectors
 from lm_keras.errors import InputError
 from lm_keras.utils.checks import check_positive, check_seed, check_sizes
@@ -41,7 +41,7 @@ def train_glove(
     check_sizes(embedding_dim=embedding_dim, window=window, min_count=min_count, epochs=epochs)
     check_positive(x_max=x_max, alpha=alpha, learning_rate=learning_rate)
     check_seed(seed)
-    corpus = Corpus(sentences, language, progress)
+    corpus = EncodedSentences(sentences, language, progress)
     kept = corpus.frequent(min_count)
     counts = count_pairs(corpus, kept, window).tocoo()
     if not counts.nnz:

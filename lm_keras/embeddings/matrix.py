@@ -6,7 +6,7 @@ import numpy as np
 
 from lm_keras.errors import InputError
 from lm_keras.text.tokenizers.base import Tokenizer
-from lm_keras.utils.checks import check_seed
+from lm_keras.utils.checks import check_choice, check_seed
 
 UNKNOWN = ("random", "mean", "zero", "subword")
 _SHOWN = 20  # missed words in a report
@@ -48,9 +48,8 @@ def embedding_matrix(tokenizer, vectors, unknown="random", lowercase_fallback=Tr
     counts. Raises InputError if no token has a vector at all, and for vectors without n-grams.
     """
     _check_kinds(tokenizer, vectors)
-    if unknown not in UNKNOWN:
-        raise InputError(f"unknown is {unknown!r}; give one of {', '.join(map(repr, UNKNOWN))}")
-    if unknown == "subword" and not getattr(vectors, "bucket", 0):
+    check_choice("unknown", unknown, UNKNOWN)
+    if unknown == "subword" and not _has_subwords(vectors):
         raise InputError(
             'unknown="subword" needs vectors of n-grams: those that load_fasttext reads from a .bin file'
         )
@@ -80,13 +79,22 @@ def embedding_matrix(tokenizer, vectors, unknown="random", lowercase_fallback=Tr
 
 
 def _check_kinds(tokenizer, vectors):
+    from gensim.models import KeyedVectors
+
     if not isinstance(tokenizer, Tokenizer):
-        swapped = isinstance(vectors, Tokenizer)
-        instead = "the tokenizer first, then the vectors" if swapped else "one such as lk.text.WordTokenizer.train(texts)"
+        instead = "a tokenizer, such as lk.text.WordTokenizer.train(texts)"
+        if isinstance(vectors, Tokenizer):
+            instead = "the tokenizer first, then the vectors"
         raise InputError(f"tokenizer is a {type(tokenizer).__name__}; give {instead}")
-    if not hasattr(vectors, "key_to_index"):
+    if not isinstance(vectors, KeyedVectors):
         instead = "give KeyedVectors, as lk.embeddings.load_glove reads them (of a gensim model its .wv)"
         raise InputError(f"vectors is a {type(vectors).__name__}; {instead}")
+
+
+def _has_subwords(vectors):
+    from gensim.models.fasttext import FastTextKeyedVectors
+
+    return isinstance(vectors, FastTextKeyedVectors) and vectors.bucket > 0
 
 
 def _fill(matrix, empty, words, special, vectors, unknown, seed):

@@ -6,7 +6,7 @@ import numpy as np
 
 from lm_keras.errors import InputError
 from lm_keras.extra import analysis
-from lm_keras.utils.checks import check_seed
+from lm_keras.utils.checks import check_choice, check_seed
 
 METHODS = ("pca", "tsne")
 
@@ -18,8 +18,7 @@ def project(matrix, method="pca", *, perplexity=None, seed=0):
     is that of its largest coordinate. "tsne": van der Maaten and Hinton 2008, by scikit-learn, with cosine distances;
     `perplexity` default: 30, or a third of the vectors; shares None. At least 2 vectors, for t-SNE 4.
     """
-    if method not in METHODS:
-        raise InputError(f"method is {method!r}; give one of {', '.join(map(repr, METHODS))}")
+    check_choice("method", method, METHODS)
     least = {"pca": 2, "tsne": 4}[method]
     if len(matrix) < least:
         raise InputError(f"a picture by {method} needs at least {least} vectors, got {len(matrix)}")

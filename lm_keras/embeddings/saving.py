@@ -12,6 +12,7 @@ from lm_keras.embeddings.streams import BOM
 from lm_keras.embeddings.text_format import LOOKED_AT, strange
 from lm_keras.errors import InputError
 from lm_keras.files import replacing
+from lm_keras.utils.checks import check_choice
 
 FORMATS = ("glove", "word2vec", "word2vec-binary", "fasttext")
 
@@ -30,8 +31,7 @@ def save_vectors(vectors, path, format="word2vec"):  # noqa: A002
     that begins with U+FEFF, which would be its byte order mark, or of whose first words most look like another
     layout, such as "a:" or "a b", and where none can be written.
     """
-    if format not in FORMATS:
-        raise InputError(f"format is {format!r}; give one of {', '.join(map(repr, FORMATS))}")
+    check_choice("format", format, FORMATS)
     path, table = Path(path).expanduser(), np.asarray(vectors.vectors, np.float32)
     if format in ("glove", "word2vec") and path.name.removesuffix(".gz").endswith(".bin"):
         raise InputError(f'{path} is no name for text; give another, or format="fasttext" or "word2vec-binary"')

@@ -4,7 +4,7 @@ import warnings
 
 import numpy as np
 
-from lm_keras.embeddings.words import EncodedWords, WordIndex, Words
+from lm_keras.embeddings.words import EncodedWords, WordIndex, WordSequence
 from lm_keras.errors import InputError
 
 _STEP = 4 << 20  # bytes: the least by which the matrix grows
@@ -83,7 +83,7 @@ class Table:
         matrix.resize((self.rows, self.dim), refcheck=False)
         made = KeyedVectors(self.dim)
         made.vectors, made.next_index = matrix, self.rows
-        made.index_to_key, made.key_to_index = Words(encoded), WordIndex(encoded, hashes)
+        made.index_to_key, made.key_to_index = WordSequence(encoded), WordIndex(encoded, hashes)
         return made
 
 

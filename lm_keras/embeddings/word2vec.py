@@ -2,9 +2,9 @@
 
 from tqdm import tqdm
 
-from lm_keras.embeddings.corpus import Corpus
+from lm_keras.embeddings.corpus import EncodedSentences
 from lm_keras.errors import InputError
-from lm_keras.utils.checks import check_number, check_positive, check_seed, check_sizes
+from lm_keras.utils.checks import check_choice, check_number, check_positive, check_seed, check_sizes
 
 ALGORITHMS = ("skip-gram", "cbow")
 
@@ -79,8 +79,7 @@ def train_fasttext(
 
 def _arguments(embedding_dim, window, algorithm, negatives, seed, learning_rate, subsample, workers):
     """What gensim calls them. Its `hashfxn` is not used any more: where vectors start depends on the seed alone."""
-    if algorithm not in ALGORITHMS:
-        raise InputError(f"algorithm is {algorithm!r}; give one of {', '.join(map(repr, ALGORITHMS))}")
+    check_choice("algorithm", algorithm, ALGORITHMS)
     check_sizes(embedding_dim=embedding_dim, window=window, negatives=negatives, workers=workers)
     check_seed(seed)
     check_positive(learning_rate=learning_rate)
@@ -101,7 +100,7 @@ def _arguments(embedding_dim, window, algorithm, negatives, seed, learning_rate,
 
 def _trained(make, told, sentences, language, min_count, epochs, progress):
     check_sizes(min_count=min_count, epochs=epochs)
-    corpus = Corpus(sentences, language, progress)
+    corpus = EncodedSentences(sentences, language, progress)
     corpus.frequent(min_count)  # or an InputError
     model = make(min_count=min_count, **told)
     counts = dict(zip(corpus.words, corpus.counts.tolist(), strict=True))

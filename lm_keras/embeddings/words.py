@@ -29,7 +29,7 @@ class EncodedWords:
             start = end
 
 
-class Words(MutableSequence):
+class WordSequence(MutableSequence):
     """`index_to_key`: reads, changes, compares and adds like a list of strings.
 
     It is no `list`: `isinstance(words, list)` is False, and what needs one, such as `json.dumps`, takes
@@ -56,12 +56,12 @@ class Words(MutableSequence):
         return map(bytes.decode, self._encoded) if self._list is None else iter(self._list)
 
     def __eq__(self, other):
-        if not isinstance(other, (Words, list)):
+        if not isinstance(other, (WordSequence, list)):
             return NotImplemented
         return len(self) == len(other) and all(a == b for a, b in zip(self, other, strict=True))
 
     def __add__(self, other):
-        return [*self, *other] if isinstance(other, (Words, list)) else NotImplemented
+        return [*self, *other] if isinstance(other, (WordSequence, list)) else NotImplemented
 
     def __radd__(self, other):
         return [*other, *self] if isinstance(other, list) else NotImplemented

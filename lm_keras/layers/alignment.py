@@ -5,7 +5,7 @@ from keras import layers, ops
 
 from lm_keras.errors import InputError
 from lm_keras.layers.attention import UNSEEN
-from lm_keras.layers.cache import write
+from lm_keras.layers.cache import cache_rows, write
 
 SCORES = ("additive", "multiplicative")
 
@@ -79,4 +79,4 @@ class Append(layers.Layer):
     supports_masking = True
 
     def call(self, cache, new, place, ids):
-        return write(cache, new[:, None], place, ids)
+        return write(cache, new[:, None], cache_rows(cache, place), ids)

@@ -1,12 +1,14 @@
 """Scaled dot-product attention over several heads."""
 
+import functools
 import warnings
 
 import keras
 from keras import layers, ops
 
+from lm_keras.layers.block import Dropout
 from lm_keras.layers.cache import write
-from lm_keras.layers.rotary import rotary_angles, rotate
+from lm_keras.layers.rotary import rotate
 
 # The first token of a text sees itself alone: there a softmax over one score is right.
 warnings.filterwarnings("ignore", "You are using a softmax over axis -1 of a tensor of shape")
@@ -39,10 +41,10 @@ class SelfAttention(layers.Layer):
 
     x [B, t, E] -> (x [B, t, E], weights [B, H, t, L], keys, values [B, K, L, D]).
 
-    `num_kv_heads` < `num_heads`: grouped queries; `rotary`, {"base": ..., "scaling": ...}: queries and keys turn with
-    their `positions` [B, t].
-    To go on with a text, `memory` is (keys, values, place, ids): caches [B, K, L + 1, D], and the slots and ids
-    [B, t] of the tokens that are written to them.
+    `num_kv_heads` < `num_heads`: grouped queries. `turns`, (cosines, sines) of `Rotary`: queries and keys turn with
+    their positions.
+    To go on with a text, `memory` is (keys, values, rows, ids): caches [B, K, L + 1, D], the `CacheRows` [B K t] of
+    the tokens that are written to them, and their ids [B, t].
     """
 
     def __init__(
@@ -53,7 +55,6 @@ class SelfAttention(layers.Layer):
         num_kv_heads=None,
         qkv_bias=True,
         output_bias=True,
-        rotary=None,
         dropout=0.0,
         kernel_initializer="glorot_uniform",
         output_initializer="glorot_uniform",
@@ -62,7 +63,7 @@ class SelfAttention(layers.Layer):
     ):
         super().__init__(**kwargs)
         self.num_heads, self.head_dim, self.num_kv_heads = num_heads, head_dim, num_kv_heads or num_heads
-        self.qkv_bias, self.output_bias, self.rotary = qkv_bias, output_bias, rotary
+        self.qkv_bias, self.output_bias = qkv_bias, output_bias
         self.rate, self.seed = dropout, seed
         self.kernel_initializer = keras.initializers.get(kernel_initializer)
         self.output_initializer = keras.initializers.get(output_initializer)
@@ -71,7 +72,7 @@ class SelfAttention(layers.Layer):
         self.qkv = layers.Dense(
             heads * head_dim, use_bias=qkv_bias, kernel_initializer=self.kernel_initializer, name="qkv"
         )
-        self.dropout = layers.Dropout(dropout, seed=seed) if dropout else None
+        self.dropout = Dropout(dropout, seed=seed) if dropout else None
 
     def build(self, x_shape):
         self.qkv.build(x_shape)
@@ -80,17 +81,20 @@ class SelfAttention(layers.Layer):
         )
         self.out.build((*x_shape[:-1], self.num_heads * self.head_dim))
 
-    def call(self, x, visible, positions=None, memory=None):
-        query, key, value = self._project(x, positions)
+    def call(self, x, visible, turns=None, memory=None, training=None):
+        query, key, value = self._project(x)  # (B, H, t, D), (B, K, t, D) twice
+        if turns is not None:
+            query, key = rotate(query, *turns), rotate(key, *turns)
         if memory is not None:
-            keys, values, place, ids = memory
-            key, value = write(keys, key, place, ids), write(values, value, place, ids)
-        mixed, weights = attend(query, key, value, visible, self.dropout)  # (B, H, t, D)
+            keys, values, rows, ids = memory
+            key, value = write(keys, key, rows, ids), write(values, value, rows, ids)
+        drop = None if self.dropout is None else functools.partial(self.dropout, training=training)
+        mixed, weights = attend(query, key, value, visible, drop)  # (B, H, t, D), (B, H, t, L)
         mixed = ops.transpose(mixed, (0, 2, 1, 3))
         mixed = ops.reshape(mixed, (*ops.shape(mixed)[:2], self.num_heads * self.head_dim))
         return self.out(mixed), weights, key, value
 
-    def compute_output_spec(self, x, visible, positions=None, memory=None):
+    def compute_output_spec(self, x, visible, turns=None, memory=None, training=None):
         # Without it Keras traces `call` at every use, which takes most of the time to build a deep model.
         batch, steps, _ = x.shape
         length = steps if memory is None else memory[0].shape[2]
@@ -98,16 +102,12 @@ class SelfAttention(layers.Layer):
         shapes += [(batch, self.num_kv_heads, length, self.head_dim)] * 2
         return tuple(keras.KerasTensor(shape, self.compute_dtype) for shape in shapes)
 
-    def _project(self, x, positions):
+    def _project(self, x):
         queries, kept = self.num_heads, self.num_kv_heads
         heads = ops.reshape(self.qkv(x), (*ops.shape(x)[:2], queries + 2 * kept, self.head_dim))
         heads = ops.transpose(heads, (0, 2, 1, 3))  # (B, H + 2 K, t, D)
         # Not slices: their gradients are three arrays of zeros to fill and add.
-        query, key, value = ops.split(heads, (queries, queries + kept), axis=1)
-        if self.rotary is None:
-            return query, key, value
-        angles = rotary_angles(positions, self.head_dim, **self.rotary)
-        return rotate(query, angles), rotate(key, angles), value
+        return ops.split(heads, (queries, queries + kept), axis=1)
 
     def get_config(self):
         return {
@@ -117,7 +117,6 @@ class SelfAttention(layers.Layer):
             "num_kv_heads": self.num_kv_heads,
             "qkv_bias": self.qkv_bias,
             "output_bias": self.output_bias,
-            "rotary": self.rotary,
             "dropout": self.rate,
             "kernel_initializer": keras.initializers.serialize(self.kernel_initializer),
             "output_initializer": keras.initializers.serialize(self.output_initializer),

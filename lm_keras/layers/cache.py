@@ -8,7 +8,8 @@ are not filled are zero; the last one stays so, it takes the writes of columns t
 import contextlib
 import contextvars
 
-from keras import ops
+import keras
+from keras import layers, ops
 
 _IN_PLACE = contextvars.ContextVar("in_place", default=False)
 
@@ -34,14 +35,32 @@ def slots(ids, filled):
     return ops.where(ids >= 0, place, after[:, None]), after
 
 
-def write(cache, new, place, ids):
-    """The cache with `new` [B, K, t, D] in slots `place` [B, t]; columns without token write zeros after the rest."""
-    batch, heads, steps, dim = ops.shape(new)
+@keras.saving.register_keras_serializable("lm_keras")
+class CacheRows(layers.Layer):
+    """cache [B, K, L + 1, D], slots `place` [B, t] -> `cache_rows`, which all caches of a model share."""
+
+    def __init__(self, **kwargs):
+        super().__init__(autocast=False, **kwargs)  # in mixed precision too: the cache is asked for its shape alone
+
+    def call(self, cache, place):
+        return cache_rows(cache, place)
+
+    def compute_output_spec(self, cache, place):
+        return keras.KerasTensor((None,), "int32")
+
+
+def cache_rows(cache, place):
+    """Where `write` puts vectors of the slots `place` [B, t]: rows int32 [B K t] of the table [B K (L + 1), D]."""
+    batch, heads, room = ops.shape(cache)[:3]
+    texts = ops.arange(batch * heads, dtype="int32") * room
+    return ops.reshape(ops.reshape(texts, (batch, heads, 1)) + place[:, None], (-1,))
+
+
+def write(cache, new, rows, ids):
+    """The cache with `new` [B, K, t, D] in its `rows` [B K t]; columns of ids [B, t] without token write zeros."""
     new = ops.where(ids[:, None, :, None] >= 0, ops.cast(new, cache.dtype), 0)
-    # Seen as a table [B K (L + 1), D], every new vector is a row of it.
-    texts = ops.arange(batch * heads, dtype="int32") * ops.shape(cache)[2]
-    rows = ops.reshape(texts, (batch, heads, 1)) + place[:, None]  # (B, K, t)
-    table, rows, new = ops.reshape(cache, (-1, dim)), ops.reshape(rows, (-1,)), ops.reshape(new, (-1, dim))
+    dim = new.shape[-1]
+    table, new = ops.reshape(cache, (-1, dim)), ops.reshape(new, (-1, dim))
     if _IN_PLACE.get():
         import tensorflow as tf
 

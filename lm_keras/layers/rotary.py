@@ -3,8 +3,9 @@
 import math
 import sys
 
+import keras
 import numpy as np
-from keras import ops
+from keras import layers, ops
 
 from lm_keras.errors import InputError
 
@@ -20,9 +21,38 @@ def rotary_angles(positions, head_dim, base=10000.0, scaling=None):
     return ops.cast(positions, "float32")[:, None, :, None] * _scaled(speeds, scaling).astype("float32")
 
 
-def rotate(x, angles):
-    """Turns feature i with feature i + D/2 of x [B, H, t, D], the layout of Llama checkpoints in safetensors."""
-    cos, sin = ops.cast(ops.cos(angles), x.dtype), ops.cast(ops.sin(angles), x.dtype)
+@keras.saving.register_keras_serializable("lm_keras")
+class Rotary(layers.Layer):
+    """Positions int [B, t] -> cosines and sines [B, 1, t, head_dim / 2] of their angles, for `rotate`.
+
+    Args:
+        head_dim: D, the width of a head, even.
+        base: how slowly the last pair of features turns.
+        scaling: a checkpoint's `rope_scaling`, or None.
+    """
+
+    def __init__(self, head_dim: int, base: float = 10000.0, scaling: dict | None = None, **kwargs):
+        super().__init__(**kwargs)
+        self.head_dim, self.base, self.scaling = head_dim, base, scaling
+
+    def call(self, positions):
+        angles = rotary_angles(positions, self.head_dim, self.base, self.scaling)
+        return ops.cast(ops.cos(angles), self.compute_dtype), ops.cast(ops.sin(angles), self.compute_dtype)
+
+    def compute_output_spec(self, positions):
+        batch, steps = positions.shape
+        shape = (batch, 1, steps, self.head_dim // 2)
+        return keras.KerasTensor(shape, self.compute_dtype), keras.KerasTensor(shape, self.compute_dtype)
+
+    def get_config(self):
+        return {**super().get_config(), "head_dim": self.head_dim, "base": self.base, "scaling": self.scaling}
+
+
+def rotate(x, cos, sin):
+    """Turns feature i with feature i + D/2 of x [B, H, t, D], the layout of Llama checkpoints in safetensors.
+
+    cos, sin [B, 1, t, D / 2]: of the angles of the positions.
+    """
     left, right = ops.split(x, 2, axis=-1)
     return ops.concatenate([left * cos - right * sin, right * cos + left * sin], -1)
 

@@ -1,12 +1,11 @@
 """BERT (Devlin et al. 2019): a stack of transformer blocks in which every token sees the whole text."""
 
-import itertools
-
 import keras
 from keras import layers
 
 from lm_keras.errors import InputError
 from lm_keras.layers.attention import SelfAttention
+from lm_keras.layers.block import Dropout, Seeds, TransformerBlock, recomputable
 from lm_keras.layers.gelu import Gelu
 from lm_keras.layers.output import WordEmbedding
 from lm_keras.layers.positions import Positions, Within
@@ -24,6 +23,88 @@ SIZES = {
 }
 
 
+@keras.saving.register_keras_serializable("lm_keras")
+class BertBlock(TransformerBlock):
+    """LayerNorm(x + Attention(x)), then LayerNorm(x + FeedForward(x)) with the exact GELU in between (document 003).
+
+    Args:
+        hidden_dim: D, the width of what enters and leaves.
+        num_heads: the heads of the attention, which share the width.
+        feed_forward_dim: F, the width between the two dense layers.
+        dropout: the rate after both sublayers and of the attention's weights.
+        norm_epsilon: of both norms.
+        initializer_range: the standard deviation of the starting weights, cut at two of them.
+        seed: the first of seven seeds.
+    """
+
+    num_seeds = 7
+
+    def __init__(
+        self,
+        hidden_dim: int,
+        num_heads: int,
+        feed_forward_dim: int,
+        *,
+        dropout: float = 0.1,
+        norm_epsilon: float = 1e-12,
+        initializer_range: float = 0.02,
+        seed: int | None = None,
+        **kwargs,
+    ):
+        super().__init__(**kwargs)
+        self.options = {
+            "hidden_dim": hidden_dim,
+            "num_heads": num_heads,
+            "feed_forward_dim": feed_forward_dim,
+            "dropout": dropout,
+            "norm_epsilon": norm_epsilon,
+            "initializer_range": initializer_range,
+            "seed": seed,
+        }
+        seeds = Seeds(seed)
+
+        def normal():
+            return keras.initializers.TruncatedNormal(0.0, initializer_range, seed=seeds.next())
+
+        self.attention = SelfAttention(
+            num_heads,
+            hidden_dim // num_heads,
+            dropout=dropout,
+            kernel_initializer=normal(),
+            output_initializer=normal(),
+            seed=seeds.next(),
+            name="attention",
+        )
+        expand, contract = normal(), normal()
+        self.attention_dropout = Dropout(dropout, seed=seeds.next(), name="attention_dropout")
+        self.attention_norm = layers.LayerNormalization(epsilon=norm_epsilon, name="attention_norm")
+        self.expand = layers.Dense(feed_forward_dim, kernel_initializer=expand, name="expand")
+        self.gelu = Gelu(name="gelu")
+        self.contract = layers.Dense(hidden_dim, kernel_initializer=contract, name="contract")
+        self.feed_forward_dropout = Dropout(dropout, seed=seeds.next(), name="feed_forward_dropout")
+        self.feed_forward_norm = layers.LayerNormalization(epsilon=norm_epsilon, name="feed_forward_norm")
+
+    def build(self, x_shape):
+        for layer in (self.attention, self.attention_norm, self.expand, self.feed_forward_norm):
+            layer.build(x_shape)
+        self.contract.build((*x_shape[:-1], self.options["feed_forward_dim"]))
+
+    @recomputable
+    def call(self, x, visible, training=None):
+        # x (B, T, D); visible (B, 1, T): the tokens that are no padding
+        y, weights, *_ = self.attention(x, visible, training=training)
+        x = self.attention_norm(x + self.attention_dropout(y, training=training))
+        y = self.contract(self.gelu(self.expand(x), training=training))  # (B, T, F) -> (B, T, D)
+        x = self.feed_forward_norm(x + self.feed_forward_dropout(y, training=training))
+        return x, weights  # (B, T, D), (B, H, T, T)
+
+    def compute_output_spec(self, x, visible, training=None):
+        return self.attention.compute_output_spec(x, visible)[:2]
+
+    def get_config(self):
+        return {**super().get_config(), **self.options}
+
+
 def build_bert(
     vocab_size=30522,
     *,
@@ -31,7 +112,7 @@ def build_bert(
     hidden_dim=768,
     num_layers=12,
     num_heads=12,
-    intermediate_dim=None,
+    feed_forward_dim=None,
     num_segments=2,
     dropout=0.1,
     norm_epsilon=1e-12,
@@ -45,22 +126,39 @@ def build_bert(
     {"token_ids", "segment_ids", "padding_mask"} -> {"sequence_output" [B, T, D], "pooled_output" [B, D]}.
     padding_mask is 1 at a token and 0 at padding, which no token sees: it changes nothing.
     Tokens, learned positions and segments are added and normalised. A block is LayerNorm(x + Attention(x)), then
-    LayerNorm(x + FeedForward(x)) with the exact GELU and `intermediate_dim` in between (None: four times the width).
-    pooled_output, left out with `pooler=False`, is tanh(W h + b) of the first token, [CLS]. `dropout` acts on every
-    sublayer and on attention weights. Starting weights N(0, initializer_range), cut at two deviations: the default is
-    for 768 numbers, a width of 128 learns much sooner from 0.08. Raises InputError for impossible sizes.
+    LayerNorm(x + FeedForward(x)) with the exact GELU and `feed_forward_dim` in between (None: four times the width).
+    The blocks are the layers block_0, block_1, ... pooled_output, left out with `pooler=False`, is tanh(W h + b) of
+    the first token, [CLS]. `dropout` acts on every sublayer and on attention weights. Starting weights
+    N(0, initializer_range), cut at two deviations: the default is for 768 numbers, a width of 128 learns much sooner
+    from 0.08. Raises InputError for impossible sizes.
     """
     arguments = {key: value for key, value in locals().items() if key != "name"}
     _check(arguments)
 
     # === Layers ===
-    init = _Initial(arguments["initializer_range"], seed)
-    tokens = WordEmbedding(vocab_size, hidden_dim, embeddings_initializer=init(), name="tokens")
-    places = layers.Embedding(max_length, hidden_dim, embeddings_initializer=init(), name="positions")
-    segments = layers.Embedding(num_segments, hidden_dim, embeddings_initializer=init(), name="segments")
+    seeds = Seeds(seed)
+
+    def normal():
+        return keras.initializers.TruncatedNormal(0.0, initializer_range, seed=seeds.next())
+
+    tokens = WordEmbedding(vocab_size, hidden_dim, embeddings_initializer=normal(), name="tokens")
+    places = layers.Embedding(max_length, hidden_dim, embeddings_initializer=normal(), name="positions")
+    segments = layers.Embedding(num_segments, hidden_dim, embeddings_initializer=normal(), name="segments")
     norm = layers.LayerNormalization(epsilon=norm_epsilon, name="embedding_norm")
-    drop = layers.Dropout(dropout, seed=init.seed(), name="dropout")
-    blocks = [_block(i, arguments, init) for i in range(num_layers)]
+    drop = layers.Dropout(dropout, seed=seeds.next(), name="dropout")
+    blocks = [
+        BertBlock(
+            hidden_dim,
+            num_heads,
+            4 * hidden_dim if feed_forward_dim is None else feed_forward_dim,
+            dropout=dropout,
+            norm_epsilon=norm_epsilon,
+            initializer_range=initializer_range,
+            seed=seeds.next(BertBlock.num_seeds),
+            name=f"block_{i}",
+        )
+        for i in range(num_layers)
+    ]
 
     # === Functional model ===
     names = ("token_ids", "segment_ids", "padding_mask")
@@ -70,10 +168,10 @@ def build_bert(
     x = Within(max_length, name="within")(drop(norm(x)))
     visible = inputs["padding_mask"][:, None] > 0  # (B, 1, T): every token looks at all that are no padding
     for block in blocks:
-        x = block(x, visible)
+        x, _ = block(x, visible)
     outputs = {"sequence_output": x}
     if pooler:
-        pool = layers.Dense(hidden_dim, "tanh", kernel_initializer=init(), name="pooler")
+        pool = layers.Dense(hidden_dim, "tanh", kernel_initializer=normal(), name="pooler")
         outputs["pooled_output"] = pool(x[:, 0])
     return BuiltModel(inputs, outputs, builder="build_bert", arguments=arguments, name=name)
 
@@ -84,59 +182,17 @@ def attention_maps(encoder, inputs):
     encoder: a model of `build_bert`, else InputError. Row i of a map are the weights of token i's attention; their
     sum is 1.
     """
-    found = [layer.output[1] for layer in encoder.layers if isinstance(layer, SelfAttention)]
+    found = [layer.output[1] for layer in encoder.layers if isinstance(layer, BertBlock)]
     if not found:
         raise InputError(f"{encoder.name} has no self-attention; give an encoder of build_bert")
     maps = keras.Model(encoder.input, found)(inputs)
     return maps if isinstance(maps, list) else [maps]
 
 
-def _block(i, arguments, init):
-    """block(x [B, T, D], visible) -> x: document 003's two sublayers, each normalised after the sum."""
-    hidden_dim, dropout = arguments["hidden_dim"], arguments["dropout"]
-    attention = SelfAttention(
-        arguments["num_heads"],
-        hidden_dim // arguments["num_heads"],
-        dropout=dropout,
-        kernel_initializer=init(),
-        output_initializer=init(),
-        seed=init.seed(),
-        name=f"attention_{i}",
-    )
-    width = arguments["intermediate_dim"] or 4 * hidden_dim
-    expand, gelu = layers.Dense(width, kernel_initializer=init(), name=f"expand_{i}"), Gelu(name=f"gelu_{i}")
-    contract = layers.Dense(hidden_dim, kernel_initializer=init(), name=f"contract_{i}")
-    drops = [layers.Dropout(dropout, seed=init.seed(), name=f"{part}_dropout_{i}") for part in ("attention", "feed")]
-    norms = [
-        layers.LayerNormalization(epsilon=arguments["norm_epsilon"], name=f"{part}_norm_{i}")
-        for part in ("attention", "feed_forward")
-    ]
-
-    def block(x, visible):
-        x = norms[0](x + drops[0](attention(x, visible)[0]))
-        return norms[1](x + drops[1](contract(gelu(expand(x)))))
-
-    return block
-
-
-class _Initial:
-    """Each call: an initializer of its own seed, BERT's truncated normal."""
-
-    def __init__(self, deviation, seed):
-        self.deviation = deviation
-        self._seeds = itertools.count(seed) if seed is not None else itertools.repeat(None)
-
-    def __call__(self):
-        return keras.initializers.TruncatedNormal(0.0, self.deviation, seed=self.seed())
-
-    def seed(self):
-        return next(self._seeds)
-
-
 def _check(arguments):
     whole = ("vocab_size", "max_length", "hidden_dim", "num_layers", "num_heads", "num_segments")
-    width = arguments["intermediate_dim"]
-    sizes = {} if width is None else {"intermediate_dim": width}
+    width = arguments["feed_forward_dim"]
+    sizes = {} if width is None else {"feed_forward_dim": width}
     check_sizes(arguments["dropout"], **{name: arguments[name] for name in whole}, **sizes)
     if arguments["hidden_dim"] % arguments["num_heads"]:
         raise InputError(

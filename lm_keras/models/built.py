@@ -9,11 +9,12 @@ import numpy as np
 import lm_keras.models
 from lm_keras.errors import InputError, damaged
 from lm_keras.files import path_of
-from lm_keras.models.keras_file import check_file
+from lm_keras.models.keras_file import WEIGHTS, check_file
 from lm_keras.models.limits import check_arguments, weights_within
 from lm_keras.models.logits_model import LogitsModel
 from lm_keras.models.parts import check_finite
-from lm_keras.models.quantized import quantization_of, quantize_again, quietly
+from lm_keras.models.quantized import all_layers, quantization_of, quantize_again, quietly
+from lm_keras.models.renamed import current_arguments, current_file, current_path
 from lm_keras.saved_kinds import kind_of, refusal
 
 _NAME = re.compile(r"[A-Za-z0-9.][A-Za-z0-9_.>-]*")  # what a scope of a TensorFlow graph may be called
@@ -103,6 +104,8 @@ class BuiltModel(LogitsModel):
     weights in. Layers that were frozen come back frozen, the others not, and quantized ones quantized.
     """
 
+    tokenizer = None  # of an encoder: the one that came with its checkpoint (`load_pretrained`)
+
     def __init__(self, inputs, outputs, *, builder, arguments, name=None):
         if name and not (isinstance(name, str) and _NAME.fullmatch(name)):
             raise InputError(f"name is {name!r:.40}; a name has letters, digits, _ . - and begins with none of _ -")
@@ -130,7 +133,7 @@ class BuiltModel(LogitsModel):
         super().save(filepath, *arguments, **options)
 
     def get_config(self):
-        frozen, name = [layer.name for layer in self.layers if not layer.trainable], self.recipe.builder
+        name = self.recipe.builder
         if _own_builder(name) is None and name not in _REGISTERED:
             raise InputError(
                 f"{name!r} is no builder that a file could name; put @lm_keras.models.register_builder above it"
@@ -140,7 +143,7 @@ class BuiltModel(LogitsModel):
             "builder": name,
             **outside,
             "arguments": self.recipe.arguments,
-            "frozen": frozen,
+            "frozen": _frozen_layers(self),
             "quantized": quantization_of(self),
             "dtype": self.policy,
             "name": self.name,
@@ -155,18 +158,39 @@ class BuiltModel(LogitsModel):
     @classmethod
     def _from_config(cls, config):
         builder = _builder_of(config)
-        check_arguments(config["arguments"])
+        arguments = current_arguments(config["builder"], config["arguments"])
+        check_arguments(arguments)
         before = keras.config.dtype_policy()
         try:
             keras.config.set_dtype_policy(_policy(config.get("dtype", before.name)))
-            model = builder(**config["arguments"], name=config["name"])
+            model = builder(**arguments, name=config["name"])
         finally:
             keras.config.set_dtype_policy(before)
-        for layer in model.layers if "frozen" in config else ():
-            if layer.trainable == (layer.name in config["frozen"]):
-                layer.trainable = not layer.trainable
-        quantize_again(model, config.get("quantized", ()))
+        if "frozen" in config:
+            _freeze_again(model, {current_path(config["builder"], path) for path in config["frozen"]})
+        for group in config.get("quantized", ()):
+            quantize_again(model, group["config"], [current_path(config["builder"], p) for p in group["layers"]])
         return model
+
+
+def _frozen_layers(model):
+    """The names of the frozen layers of a model, and the paths of frozen sublayers of those that are not."""
+    frozen = [layer.name for layer in model.layers if not layer.trainable]
+    for layer in model.layers:
+        inner = all_layers(layer) if layer.trainable else ()
+        within = [sublayer.path for sublayer in inner if sublayer.weights and not sublayer.trainable]
+        frozen += [path for path in within if not any(path.startswith(f"{outer}/") for outer in within)]
+    return frozen
+
+
+def _freeze_again(model, frozen):
+    """Freezes the layers that `_frozen_layers` of another model gave, and none of the outermost beside them."""
+    for layer in model.layers:
+        if layer.trainable == (layer.name in frozen):
+            layer.trainable = not layer.trainable
+        for sublayer in all_layers(layer):
+            if sublayer.path in frozen:
+                sublayer.trainable = False
 
 
 def _policy(name):
@@ -192,8 +216,8 @@ def load_model(path):
     with damaged(path):
         numbers, weights = check_file(path)
         # Quantized weights are made as floats first, and int4 holds two numbers in a byte.
-        with weights_within(4 * numbers + 1000, 3 * weights + 10):
-            model = keras.models.load_model(path, compile=False, safe_mode=True)
+        with weights_within(4 * numbers + 1000, 3 * weights + 10), current_file(path, WEIGHTS) as file:
+            model = keras.models.load_model(file, compile=False, safe_mode=True)
     for weight in model.weights:
         advice = "the training has diverged, train again with a lower learning rate (Keras' own load_model reads it)"
         check_finite(f"{weight.path} in {path}", np.asarray(weight), advice)

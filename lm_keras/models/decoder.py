@@ -3,7 +3,7 @@
 import keras
 from keras import ops
 
-from lm_keras.layers.cache import slots
+from lm_keras.layers.cache import CacheRows, slots
 from lm_keras.layers.packing import packed_text
 from lm_keras.layers.positions import Positions, Within
 from lm_keras.models.causal_lm import CausalLM, Views
@@ -11,9 +11,9 @@ from lm_keras.models.logits_model import LogitsModel
 
 
 def decoder(forward, *, num_layers, num_kv_heads, head_dim, max_length, builder, arguments, name):
-    """The `CausalLM` of `forward(ids, positions, visible, memories, arrange) -> (logits, kept)`.
+    """The `CausalLM` of `forward(ids, positions, visible, memories, arrange) -> (logits, hidden, kept)`.
 
-    `kept` is [(weights, keys, values), ...]; `arrange` acts on what enters the output layer.
+    `hidden` is what enters the output layer, on which `arrange` acts; `kept` is [(weights, keys, values), ...].
 
     Its state is `filled` int32 [B], the tokens seen, then keys and values [B, K, L + 1, D] for each layer.
     """
@@ -22,7 +22,7 @@ def decoder(forward, *, num_layers, num_kv_heads, head_dim, max_length, builder,
     positions, within = Positions(max_length, name="places")(ids), Within(max_length, name="within")
     tokens, arrange = packed_text(ids)
     visible = positions[:, None] <= positions[:, :, None]  # (1, T, T)
-    logits, kept = forward(tokens, positions, visible, [None] * num_layers, lambda x: within(arrange(x)))
+    logits, _, kept = forward(tokens, positions, visible, [None] * num_layers, lambda x: within(arrange(x)))
 
     # === Step view: the same layers, with the keys and values of what came before ===
     step_ids = keras.Input((None,), dtype="int32", name="step_ids")
@@ -31,9 +31,10 @@ def decoder(forward, *, num_layers, num_kv_heads, head_dim, max_length, builder,
     caches = [keras.Input(shape, name=f"{part}_{i}") for i in range(num_layers) for part in ("keys", "values")]
     place, after = slots(step_ids, filled)  # (B, t), (B,)
     visible = counted(ops.cast(caches[0][:1, 0, :, 0], "int32"))[:, None] <= place[:, :, None]  # (B, t, L + 1)
-    memories = [(*caches[2 * i : 2 * i + 2], place, step_ids) for i in range(num_layers)]
+    rows = CacheRows(name="cache_rows")(caches[0], place)  # the same in every block
+    memories = [(*caches[2 * i : 2 * i + 2], rows, step_ids) for i in range(num_layers)]
     positions = ops.minimum(place, max_length - 1)  # a column without token may stand behind the last one
-    step_logits, kept_after = forward(ops.maximum(step_ids, 0), positions, visible, memories, lambda x: x)
+    step_logits, _, kept_after = forward(ops.maximum(step_ids, 0), positions, visible, memories, lambda x: x)
     new_caches = [cache for _, *both in kept_after for cache in both]
     step = LogitsModel([step_ids, filled, *caches], [step_logits, after, *new_caches], name=f"{name}_step")
 

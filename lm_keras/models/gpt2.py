@@ -1,16 +1,15 @@
 """GPT-2 (Radford et al. 2019): a stack of causal transformer blocks over words and learned positions."""
 
-import itertools
-
 import keras
 from keras import layers
 
 from lm_keras.errors import InputError
 from lm_keras.layers.attention import SelfAttention
+from lm_keras.layers.block import Dropout, Seeds, TransformerBlock, recomputable
 from lm_keras.layers.gelu import Gelu
 from lm_keras.layers.output import WordEmbedding
 from lm_keras.models.decoder import decoder
-from lm_keras.models.parts import check_sizes
+from lm_keras.models.parts import check_positive, check_sizes
 
 # The four released models: build_gpt2(**SIZES["gpt2"]).
 SIZES = {
@@ -21,81 +20,148 @@ SIZES = {
 }
 
 
+@keras.saving.register_keras_serializable("lm_keras")
+class GPT2Block(TransformerBlock):
+    """x + Attention(LayerNorm(x)), then x + FeedForward(LayerNorm(x)) with GELU in between.
+
+    Args:
+        hidden_dim: D, the width of what enters and leaves.
+        num_heads: the heads of the attention, which share the width.
+        feed_forward_dim: F, the width between the two dense layers.
+        dropout: the rate after both sublayers and of the attention's weights.
+        initializer_range: the standard deviation of the starting weights.
+        residual_range: that of the weights which write to the residual stream.
+        seed: the first of seven seeds.
+    """
+
+    num_seeds = 7
+
+    def __init__(
+        self,
+        hidden_dim: int,
+        num_heads: int,
+        feed_forward_dim: int,
+        *,
+        dropout: float = 0.0,
+        initializer_range: float = 0.02,
+        residual_range: float = 0.02,
+        seed: int | None = None,
+        **kwargs,
+    ):
+        super().__init__(**kwargs)
+        self.options = {
+            "hidden_dim": hidden_dim,
+            "num_heads": num_heads,
+            "feed_forward_dim": feed_forward_dim,
+            "dropout": dropout,
+            "initializer_range": initializer_range,
+            "residual_range": residual_range,
+            "seed": seed,
+        }
+        seeds = Seeds(seed)
+
+        def normal(stddev):
+            return keras.initializers.RandomNormal(0.0, stddev, seed=seeds.next())
+
+        self.attention_norm = layers.LayerNormalization(epsilon=1e-5, name="attention_norm")
+        self.attention = SelfAttention(
+            num_heads,
+            hidden_dim // num_heads,
+            dropout=dropout,
+            kernel_initializer=normal(initializer_range),
+            output_initializer=normal(residual_range),
+            seed=seeds.next(),
+            name="attention",
+        )
+        expand, contract = normal(initializer_range), normal(residual_range)
+        self.attention_dropout = Dropout(dropout, seed=seeds.next(), name="attention_dropout")
+        self.feed_forward_norm = layers.LayerNormalization(epsilon=1e-5, name="feed_forward_norm")
+        self.expand = layers.Dense(feed_forward_dim, kernel_initializer=expand, name="expand")
+        self.gelu = Gelu(approximate=True, name="gelu")
+        self.contract = layers.Dense(hidden_dim, kernel_initializer=contract, name="contract")
+        self.feed_forward_dropout = Dropout(dropout, seed=seeds.next(), name="feed_forward_dropout")
+
+    def build(self, x_shape):
+        for layer in (self.attention_norm, self.attention, self.feed_forward_norm, self.expand):
+            layer.build(x_shape)
+        self.contract.build((*x_shape[:-1], self.options["feed_forward_dim"]))
+
+    @recomputable
+    def call(self, x, visible, memory=None, training=None):
+        # x (B, T, D); visible (B, T, L): which of the L tokens each may look at
+        y, weights, keys, values = self.attention(self.attention_norm(x), visible, memory=memory, training=training)
+        x = x + self.attention_dropout(y, training=training)
+        y = self.expand(self.feed_forward_norm(x))  # (B, T, F)
+        y = self.contract(self.gelu(y, training=training))  # (B, T, D)
+        x = x + self.feed_forward_dropout(y, training=training)
+        return x, weights, keys, values  # (B, T, D), (B, H, T, L), (B, H, L, D / H) twice
+
+    def compute_output_spec(self, x, visible, memory=None, training=None):
+        return self.attention.compute_output_spec(x, visible, memory=memory)
+
+    def get_config(self):
+        return {**super().get_config(), **self.options}
+
+
 def build_gpt2(
     vocab_size=50257,
+    *,
     max_length=1024,
     hidden_dim=768,
     num_layers=12,
     num_heads=12,
+    feed_forward_dim=None,
     dropout=0.0,
-    *,
+    initializer_range=0.02,
     seed=None,
     name="gpt2",
 ):
     """GPT-2, ids int32 [B, T] -> logits [B, T, V], T <= max_length (documents 001 and 003).
 
     A block is x + Attention(LayerNorm(x)), then x + FeedForward(LayerNorm(x)), with GELU in between and four
-    times the width; positions are learned; the output layer is the embedding's transpose. Starting weights
-    N(0, 0.02), those that write to the residual stream divided by sqrt(2 num_layers). Raises InputError for
-    impossible sizes. `SIZES` has those of the four released models.
+    times the width, unless `feed_forward_dim` is given; positions are learned; the output layer is the embedding's
+    transpose. Starting weights N(0, initializer_range), those that write to the residual stream divided by
+    sqrt(2 num_layers). The blocks are the layers block_0, block_1, ... Raises InputError for impossible sizes.
+    `SIZES` has those of the four released models.
     """
-    arguments = dict(locals())
-    arguments.pop("name")
+    arguments = {key: value for key, value in locals().items() if key != "name"}
+    feed_forward_dim = 4 * hidden_dim if feed_forward_dim is None else feed_forward_dim
     sizes = {"vocab_size": vocab_size, "max_length": max_length, "hidden_dim": hidden_dim}
-    check_sizes(dropout, **sizes, num_layers=num_layers, num_heads=num_heads)
+    check_sizes(dropout, **sizes, num_layers=num_layers, num_heads=num_heads, feed_forward_dim=feed_forward_dim)
+    check_positive(initializer_range=initializer_range)
     if hidden_dim % num_heads:
         raise InputError(f"hidden_dim {hidden_dim} must be a multiple of num_heads {num_heads}; heads share it")
 
     # === Layers ===
-    seeds = itertools.count(seed) if seed is not None else itertools.repeat(None)
-    start = _normal(0.02, seeds)
-    tokens = WordEmbedding(vocab_size, hidden_dim, embeddings_initializer=start(), name="tokens")
-    places = layers.Embedding(max_length, hidden_dim, embeddings_initializer=start(), name="positions")
-    drop = layers.Dropout(dropout, seed=next(seeds), name="dropout")
-    blocks = [_block(i, hidden_dim, num_layers, num_heads, dropout, seeds) for i in range(num_layers)]
+    seeds = Seeds(seed)
+    starts = [keras.initializers.RandomNormal(0.0, initializer_range, seed=seeds.next()) for _ in range(2)]
+    tokens = WordEmbedding(vocab_size, hidden_dim, embeddings_initializer=starts[0], name="tokens")
+    places = layers.Embedding(max_length, hidden_dim, embeddings_initializer=starts[1], name="positions")
+    drop = layers.Dropout(dropout, seed=seeds.next(), name="dropout")
+    blocks = [
+        GPT2Block(
+            hidden_dim,
+            num_heads,
+            feed_forward_dim,
+            dropout=dropout,
+            initializer_range=initializer_range,
+            residual_range=initializer_range / (2 * num_layers) ** 0.5,
+            seed=seeds.next(GPT2Block.num_seeds),
+            name=f"block_{i}",
+        )
+        for i in range(num_layers)
+    ]
     norm = layers.LayerNormalization(epsilon=1e-5, name="norm")
 
     def forward(ids, positions, visible, memories, arrange):
-        x = drop(tokens(ids) + places(positions))  # (B, T, E)
+        x = drop(tokens(ids) + places(positions))  # (B, T, D)
         kept = []
         for block, memory in zip(blocks, memories, strict=True):
             x, *seen = block(x, visible, memory)
             kept.append(seen)
-        return tokens(arrange(norm(x)), reverse=True), kept  # (B, T, V)
+        x = arrange(norm(x))
+        return tokens(x, reverse=True), x, kept  # (B, T, V), (B, T, D), weights, keys and values of each block
 
     # === Both views ===
     sizes = {"num_layers": num_layers, "num_kv_heads": num_heads, "head_dim": hidden_dim // num_heads}
     return decoder(forward, **sizes, max_length=max_length, builder="build_gpt2", arguments=arguments, name=name)
-
-
-def _block(i, hidden_dim, num_layers, num_heads, dropout, seeds):
-    """block(x, visible, memory) -> x, weights, keys, values."""
-    start, to_stream = _normal(0.02, seeds), _normal(0.02 / (2 * num_layers) ** 0.5, seeds)
-    attention_norm = layers.LayerNormalization(epsilon=1e-5, name=f"attention_norm_{i}")
-    attention = SelfAttention(
-        num_heads,
-        hidden_dim // num_heads,
-        dropout=dropout,
-        kernel_initializer=start(),
-        output_initializer=to_stream(),
-        seed=next(seeds),
-        name=f"attention_{i}",
-    )
-    feed_norm = layers.LayerNormalization(epsilon=1e-5, name=f"feed_forward_norm_{i}")
-    expand = layers.Dense(4 * hidden_dim, kernel_initializer=start(), name=f"expand_{i}")
-    gelu = Gelu(approximate=True, name=f"gelu_{i}")
-    contract = layers.Dense(hidden_dim, kernel_initializer=to_stream(), name=f"contract_{i}")
-    drops = [layers.Dropout(dropout, seed=next(seeds), name=f"{part}_dropout_{i}") for part in ("attention", "feed")]
-
-    def block(x, visible, memory):
-        mixed, *seen = attention(attention_norm(x), visible, memory=memory)
-        x = x + drops[0](mixed)
-        x = x + drops[1](contract(gelu(expand(feed_norm(x)))))
-        return x, *seen
-
-    return block
-
-
-def _normal(stddev, seeds):
-    """Each call: an initializer N(0, stddev) of its own seed."""
-    return lambda: keras.initializers.RandomNormal(0.0, stddev, seed=next(seeds))

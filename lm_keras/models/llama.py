@@ -1,16 +1,112 @@
 """A decoder as today's open models have it (Touvron et al. 2023; Llama 2 and 3, Mistral, Qwen2, SmolLM2)."""
 
-import itertools
-
 import keras
-from keras import layers
+from keras import layers, ops
 
 from lm_keras.errors import InputError
 from lm_keras.layers.attention import SelfAttention
+from lm_keras.layers.block import Dropout, Seeds, TransformerBlock, recomputable
 from lm_keras.layers.output import WordEmbedding
-from lm_keras.layers.rotary import check_scaling
+from lm_keras.layers.rotary import Rotary, check_scaling
 from lm_keras.models.decoder import decoder
 from lm_keras.models.parts import check_positive, check_sizes
+
+
+@keras.saving.register_keras_serializable("lm_keras")
+class LlamaBlock(TransformerBlock):
+    """x + Attention(RMSNorm(x)), then x + W_down(SiLU(W_gate y) * W_up y) of y = RMSNorm(x) (SwiGLU, Shazeer 2020).
+
+    Args:
+        hidden_dim: D, the width of what enters and leaves.
+        num_heads: H, the heads of the queries.
+        num_kv_heads: K, the heads of keys and values, which groups of queries share.
+        head_dim: the width of a head.
+        feed_forward_dim: F, the width of the gate.
+        qkv_bias: biases on queries, keys and values, as Qwen2 has them.
+        norm_epsilon: of both norms.
+        dropout: the rate after both sublayers and of the attention's weights.
+        initializer_range: the standard deviation of the starting weights.
+        seed: the first of eight seeds.
+    """
+
+    num_seeds = 8
+
+    def __init__(
+        self,
+        hidden_dim: int,
+        num_heads: int,
+        num_kv_heads: int,
+        head_dim: int,
+        feed_forward_dim: int,
+        *,
+        qkv_bias: bool = False,
+        norm_epsilon: float = 1e-5,
+        dropout: float = 0.0,
+        initializer_range: float = 0.02,
+        seed: int | None = None,
+        **kwargs,
+    ):
+        super().__init__(**kwargs)
+        self.options = {
+            "hidden_dim": hidden_dim,
+            "num_heads": num_heads,
+            "num_kv_heads": num_kv_heads,
+            "head_dim": head_dim,
+            "feed_forward_dim": feed_forward_dim,
+            "qkv_bias": qkv_bias,
+            "norm_epsilon": norm_epsilon,
+            "dropout": dropout,
+            "initializer_range": initializer_range,
+            "seed": seed,
+        }
+        seeds = Seeds(seed)
+
+        def normal():
+            return keras.initializers.RandomNormal(0.0, initializer_range, seed=seeds.next())
+
+        def dense(width, name):
+            return layers.Dense(width, use_bias=False, kernel_initializer=normal(), name=name)
+
+        self.attention_norm = layers.RMSNormalization(epsilon=norm_epsilon, name="attention_norm")
+        self.attention = SelfAttention(
+            num_heads,
+            head_dim,
+            num_kv_heads=num_kv_heads,
+            qkv_bias=qkv_bias,
+            output_bias=False,
+            dropout=dropout,
+            kernel_initializer=normal(),
+            output_initializer=normal(),
+            seed=seeds.next(),
+            name="attention",
+        )
+        gate, up, down = dense(feed_forward_dim, "gate"), dense(feed_forward_dim, "up"), dense(hidden_dim, "down")
+        self.attention_dropout = Dropout(dropout, seed=seeds.next(), name="attention_dropout")
+        self.feed_forward_norm = layers.RMSNormalization(epsilon=norm_epsilon, name="feed_forward_norm")
+        self.gate, self.up, self.down = gate, up, down
+        self.feed_forward_dropout = Dropout(dropout, seed=seeds.next(), name="feed_forward_dropout")
+
+    def build(self, x_shape):
+        for layer in (self.attention_norm, self.attention, self.feed_forward_norm, self.gate, self.up):
+            layer.build(x_shape)
+        self.down.build((*x_shape[:-1], self.options["feed_forward_dim"]))
+
+    @recomputable
+    def call(self, x, visible, turns, memory=None, training=None):
+        # x (B, T, D); visible (B, T, L): which of the L tokens each may look at; turns: of the positions, `Rotary`
+        y = self.attention_norm(x)
+        y, weights, keys, values = self.attention(y, visible, turns=turns, memory=memory, training=training)
+        x = x + self.attention_dropout(y, training=training)
+        y = self.feed_forward_norm(x)
+        y = self.down(ops.silu(self.gate(y)) * self.up(y))  # (B, T, F) -> (B, T, D)
+        x = x + self.feed_forward_dropout(y, training=training)
+        return x, weights, keys, values  # (B, T, D), (B, H, T, L), (B, K, L, head_dim) twice
+
+    def compute_output_spec(self, x, visible, turns, memory=None, training=None):
+        return self.attention.compute_output_spec(x, visible, turns=turns, memory=memory)
+
+    def get_config(self):
+        return {**super().get_config(), **self.options}
 
 
 def build_llama(
@@ -22,13 +118,14 @@ def build_llama(
     num_heads=9,
     num_kv_heads=None,
     head_dim=None,
-    intermediate_dim=None,
+    feed_forward_dim=None,
     rope_base=10000.0,
     rope_scaling=None,
     norm_epsilon=1e-5,
     tie_embeddings=True,
     qkv_bias=False,
     dropout=0.0,
+    initializer_range=0.02,
     seed=None,
     name="llama",
 ):
@@ -36,75 +133,58 @@ def build_llama(
 
     A block is x + Attention(RMSNorm(x)), then x + W_down(SiLU(W_gate y) * W_up y) of y = RMSNorm(x) (SwiGLU,
     Shazeer 2020); rotary positions (Su et al. 2021); `num_kv_heads` < `num_heads` shares keys and values
-    (Ainslie et al. 2023). `intermediate_dim`: 8/3 of hidden_dim, up to a multiple of 32, unless given.
-    The defaults are SmolLM2-135M's width and depth. Raises InputError for impossible sizes.
+    (Ainslie et al. 2023). `feed_forward_dim`: 8/3 of hidden_dim, up to a multiple of 32, unless given.
+    Starting weights N(0, initializer_range). The blocks are the layers block_0, block_1, ... The defaults are
+    SmolLM2-135M's width and depth. Raises InputError for impossible sizes.
     """
-    arguments = dict(locals())
-    arguments.pop("name")
+    arguments = {key: value for key, value in locals().items() if key != "name"}
     num_kv_heads = num_heads if num_kv_heads is None else num_kv_heads
     sizes = {"vocab_size": vocab_size, "max_length": max_length, "hidden_dim": hidden_dim, "num_layers": num_layers}
     check_sizes(dropout, **sizes, num_heads=num_heads, num_kv_heads=num_kv_heads)
     if num_heads % num_kv_heads:
         raise InputError(f"num_heads {num_heads} is no multiple of num_kv_heads {num_kv_heads}; they share in groups")
     head_dim = _head_dim(hidden_dim, num_heads, head_dim)
-    intermediate_dim = -(-8 * hidden_dim // 96) * 32 if intermediate_dim is None else intermediate_dim
-    check_sizes(intermediate_dim=intermediate_dim)
-    check_positive(rope_base=rope_base, norm_epsilon=norm_epsilon)
+    feed_forward_dim = -(-8 * hidden_dim // 96) * 32 if feed_forward_dim is None else feed_forward_dim
+    check_sizes(feed_forward_dim=feed_forward_dim)
+    check_positive(rope_base=rope_base, norm_epsilon=norm_epsilon, initializer_range=initializer_range)
     check_scaling(rope_scaling)
 
     # === Layers ===
-    seeds = itertools.count(seed) if seed is not None else itertools.repeat(None)
-    start = _normal(seeds)
+    seeds = Seeds(seed)
+    start = keras.initializers.RandomNormal(0.0, initializer_range, seed=seeds.next())
     tokens = WordEmbedding(vocab_size, hidden_dim, tie_embeddings, start, name="tokens")
-    drop = layers.Dropout(dropout, seed=next(seeds), name="dropout")
-    heads = {"num_heads": num_heads, "num_kv_heads": num_kv_heads, "head_dim": head_dim, "qkv_bias": qkv_bias}
-    heads["rotary"] = {"base": rope_base, "scaling": rope_scaling}
-    blocks = [_block(i, hidden_dim, intermediate_dim, heads, norm_epsilon, dropout, seeds) for i in range(num_layers)]
+    drop = layers.Dropout(dropout, seed=seeds.next(), name="dropout")
+    rotary = Rotary(head_dim, rope_base, rope_scaling, name="rotary")
+    blocks = [
+        LlamaBlock(
+            hidden_dim,
+            num_heads,
+            num_kv_heads,
+            head_dim,
+            feed_forward_dim,
+            qkv_bias=qkv_bias,
+            norm_epsilon=norm_epsilon,
+            dropout=dropout,
+            initializer_range=initializer_range,
+            seed=seeds.next(LlamaBlock.num_seeds),
+            name=f"block_{i}",
+        )
+        for i in range(num_layers)
+    ]
     norm = layers.RMSNormalization(epsilon=norm_epsilon, name="norm")
 
     def forward(ids, positions, visible, memories, arrange):
-        x = drop(tokens(ids))  # (B, T, E)
+        x, turns = drop(tokens(ids)), rotary(positions)  # (B, T, D), (B, 1, T, head_dim / 2) twice
         kept = []
         for block, memory in zip(blocks, memories, strict=True):
-            x, *seen = block(x, visible, positions, memory)
+            x, *seen = block(x, visible, turns, memory)
             kept.append(seen)
-        return tokens(arrange(norm(x)), reverse=True), kept  # (B, T, V)
+        x = arrange(norm(x))
+        return tokens(x, reverse=True), x, kept  # (B, T, V), (B, T, D), weights, keys and values of each block
 
     # === Both views ===
     sizes = {"num_layers": num_layers, "num_kv_heads": num_kv_heads, "head_dim": head_dim}
     return decoder(forward, **sizes, max_length=max_length, builder="build_llama", arguments=arguments, name=name)
-
-
-def _block(i, hidden_dim, intermediate_dim, heads, norm_epsilon, dropout, seeds):
-    """block(x, visible, positions, memory) -> x, weights, keys, values."""
-
-    def dense(width, name):
-        return layers.Dense(width, use_bias=False, kernel_initializer=_normal(seeds), name=f"{name}_{i}")
-
-    attention_norm = layers.RMSNormalization(epsilon=norm_epsilon, name=f"attention_norm_{i}")
-    attention = SelfAttention(
-        **heads,
-        output_bias=False,
-        kernel_initializer=_normal(seeds),
-        output_initializer=_normal(seeds),
-        dropout=dropout,
-        seed=next(seeds),
-        name=f"attention_{i}",
-    )
-    feed_norm = layers.RMSNormalization(epsilon=norm_epsilon, name=f"feed_forward_norm_{i}")
-    gate, up = dense(intermediate_dim, "gate"), dense(intermediate_dim, "up")
-    down = dense(hidden_dim, "down")
-    silu = layers.Activation("silu", name=f"silu_{i}")
-    drops = [layers.Dropout(dropout, seed=next(seeds), name=f"{part}_dropout_{i}") for part in ("attention", "feed")]
-
-    def block(x, visible, positions, memory):
-        mixed, *seen = attention(attention_norm(x), visible, positions, memory)
-        x = x + drops[0](mixed)
-        y = feed_norm(x)
-        x = x + drops[1](down(silu(gate(y)) * up(y)))
-        return x, *seen
-
-    return block
 
 
 def _head_dim(hidden_dim, num_heads, head_dim):
@@ -116,7 +196,3 @@ def _head_dim(hidden_dim, num_heads, head_dim):
     if head_dim % 2:
         raise InputError(f"head_dim is {head_dim}; rotary positions turn pairs of numbers, so it must be even")
     return head_dim
-
-
-def _normal(seeds):
-    return keras.initializers.RandomNormal(0.0, 0.02, seed=next(seeds))

@@ -42,15 +42,13 @@ def quantization_of(model):
     return [{"config": json.loads(config), "layers": paths} for config, paths in groups.items()]
 
 
-def quantize_again(model, groups):
-    """Does to a model with float weights what `quantization_of` another told."""
-    layers = {layer.path: layer for layer in all_layers(model)}
+def quantize_again(model, config, paths):
+    """Quantizes the layers of these paths in a model with float weights; `config` is Keras' own, as a dict."""
+    layers, config = {layer.path: layer for layer in all_layers(model)}, _config(config)
     with quietly():
-        for group in groups:
-            config = _config(group["config"])
-            for path in group["layers"]:
-                _check_block(config, layers[path])
-                layers[path].quantize(config.mode, config=config)
+        for path in paths:
+            _check_block(config, layers[path])
+            layers[path].quantize(config.mode, config=config)
 
 
 def _check_block(config, layer):

@@ -1,18 +1,18 @@
 """The encoder-decoder transformer of Vaswani et al. 2017 (document 003)."""
 
-import itertools
-
 import keras
 from keras import layers, ops
 
 from lm_keras.errors import InputError
-from lm_keras.layers.cache import slots
+from lm_keras.layers.block import Seeds
+from lm_keras.layers.cache import CacheRows, slots
+from lm_keras.layers.cross_attention import MemoryHeads
 from lm_keras.layers.output import Logits, WordEmbedding
 from lm_keras.layers.sinusoids import Sinusoids
 from lm_keras.models.logits_model import LogitsModel
 from lm_keras.models.parts import check_sizes
 from lm_keras.models.seq2seq import Seq2SeqLM, Seq2SeqViews, source_and_target
-from lm_keras.models.transformer_blocks import norm, transformer_blocks
+from lm_keras.models.transformer_blocks import DecoderBlock, EncoderBlock, norm
 
 
 def build_seq2seq_transformer(
@@ -37,7 +37,9 @@ def build_seq2seq_transformer(
     source)) in between. `pre_norm` normalizes before each sublayer, and once at the end (Xiong et al. 2020).
     `feed_forward_dim`: 4 hidden_dim, with ReLU. Positions are sinusoids, so a text may have any length;
     `max_length` is the room of `encode` for new tokens by default. `share_embeddings`: one matrix for source,
-    target and output (section 3.4), which needs one vocabulary. Raises InputError for impossible sizes.
+    target and output (section 3.4), which needs one vocabulary. The blocks are the layers encoder_block_0, ... and
+    decoder_block_0, ...; decoder_block_0_source makes keys and values of the source for the latter. Raises InputError
+    for impossible sizes.
     """
     arguments = {key: value for key, value in locals().items() if key != "name"}
     target_vocab_size = source_vocab_size if target_vocab_size is None else target_vocab_size
@@ -47,28 +49,37 @@ def build_seq2seq_transformer(
     _check_width(hidden_dim, num_heads, share_embeddings and source_vocab_size != target_vocab_size)
 
     # === Layers ===
-    seeds = itertools.count(seed) if seed is not None else itertools.repeat(None)
+    seeds = Seeds(seed)
     sizes = (source_vocab_size, target_vocab_size, hidden_dim, dropout, share_embeddings, seeds)
     embed_source, embed_target, to_logits = _embeddings(*sizes)
-    sizes = (hidden_dim, num_heads, feed_forward_dim, dropout, pre_norm, seeds)
-    encoder_block, decoder_block = transformer_blocks(*sizes)
-    encoder_blocks = [encoder_block(f"encoder_{i}") for i in range(num_layers)]
-    decoder_blocks = [decoder_block(f"decoder_{i}") for i in range(num_layers)]
+    options = {"dropout": dropout, "pre_norm": pre_norm}
+    sizes = (hidden_dim, num_heads, feed_forward_dim)
+    encoder_blocks = [
+        EncoderBlock(*sizes, **options, seed=seeds.next(EncoderBlock.num_seeds), name=f"encoder_block_{i}")
+        for i in range(num_layers)
+    ]
+    decoder_blocks, source_heads = [], []
+    for i in range(num_layers):
+        first = seeds.next(DecoderBlock.num_seeds)
+        decoder_blocks.append(DecoderBlock(*sizes, **options, seed=first, name=f"decoder_block_{i}"))
+        glorot = keras.initializers.GlorotUniform(None if first is None else first + DecoderBlock.source_seed)
+        name = f"decoder_block_{i}_source"
+        source_heads.append(MemoryHeads(num_heads, hidden_dim // num_heads, kernel_initializer=glorot, name=name))
     encoder_norm, decoder_norm = (norm("encoder_norm"), norm("decoder_norm")) if pre_norm else (_same, _same)
 
     def encode(ids):
         valid = ids >= 0
-        x = embed_source(ids, _positions(ids))  # (B, S, E)
+        x, visible = embed_source(ids, _positions(ids)), valid[:, None]  # (B, S, D), (B, 1, S)
         for block in encoder_blocks:
-            x = block(x, valid[:, None])
+            x = block(x, visible)
         x = encoder_norm(x)
-        return [ops.cast(valid, "int32"), *(part for read, _ in decoder_blocks for part in read(x, valid))]
+        return [ops.cast(valid, "int32"), *(part for heads in source_heads for part in heads(x, valid))]
 
     def decode(ids, positions, visible, caches, source):
-        valid, *heads = source
-        x, kept = embed_target(ids, positions), []  # (B, T, E)
-        for i, (_, block) in enumerate(decoder_blocks):
-            x, *seen = block(x, visible, caches[i], *heads[2 * i : 2 * i + 2], valid > 0)
+        valid, *heads = source[0] > 0, *source[1:]
+        x, kept = embed_target(ids, positions), []  # (B, T, D)
+        for i, block in enumerate(decoder_blocks):
+            x, *seen = block(x, visible, *heads[2 * i : 2 * i + 2], valid, caches[i])
             kept.append(seen)
         return to_logits(decoder_norm(x)), kept  # (B, T, V), [(weights, keys, values), ...]
 
@@ -95,7 +106,8 @@ def _both_views(encode, decode, shape, num_layers, max_length, arguments, name):
     given = [keras.Input(x.shape[1:], dtype=x.dtype, name=f"source_{i}") for i, x in enumerate(encoder.outputs)]
     place, after = slots(ids, filled)  # (B, t), (B,)
     slot = _counted(ops.cast(caches[0][:1, 0, :, 0], "int32"))[:, None]  # (1, 1, L + 1)
-    memories = [(*caches[2 * i : 2 * i + 2], place, ids) for i in range(num_layers)]
+    rows = CacheRows(name="cache_rows")(caches[0], place)  # the same in every block
+    memories = [(*caches[2 * i : 2 * i + 2], rows, ids) for i in range(num_layers)]
     step_logits, kept = decode(ids, place, slot <= place[:, :, None], memories, given)
     new_caches = [cache for _, *both in kept for cache in both]
     step = LogitsModel([ids, filled, *caches, *given], [step_logits, after, *new_caches], name=f"{name}_step")
@@ -113,7 +125,7 @@ def _embeddings(source_vocab_size, target_vocab_size, hidden_dim, dropout, share
     """Two functions, ids and positions [B, T] -> words times sqrt(E) plus waves [B, T, E], and x -> logits."""
 
     def start():
-        return keras.initializers.RandomNormal(0.0, hidden_dim**-0.5, seed=next(seeds))
+        return keras.initializers.RandomNormal(0.0, hidden_dim**-0.5, seed=seeds.next())
 
     if share:
         source = target = WordEmbedding(source_vocab_size, hidden_dim, True, start(), name="embedding")
@@ -124,7 +136,7 @@ def _embeddings(source_vocab_size, target_vocab_size, hidden_dim, dropout, share
     waves = Sinusoids(hidden_dim, name="sinusoids")
 
     def embedder(embedding, name):
-        drop = layers.Dropout(dropout, seed=next(seeds), name=name)
+        drop = layers.Dropout(dropout, seed=seeds.next(), name=name)
         return lambda ids, at: drop(embedding(ops.maximum(ids, 0)) * hidden_dim**0.5 + waves(at))
 
     to_logits = (lambda x: target(x, reverse=True)) if share else output

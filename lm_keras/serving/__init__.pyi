@@ -3,4 +3,7 @@ from .client import Client as Client
 from .configuration import serve_config as serve_config
 from .exporting import export as export
 from .failures import ServingError as ServingError
+from .served import Served as Served
+from .served import example_texts as example_texts
+from .served import signature as signature
 from .session import query as query

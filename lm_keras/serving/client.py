@@ -12,7 +12,15 @@ from lm_keras.errors import InputError
 from lm_keras.serving.answers import OUTPUTS, check_declared, checked_rows, spans_in
 from lm_keras.serving.columns import as_columns, as_list, row_seeds
 from lm_keras.serving.failures import ServingError, one_line, redacted, retried
-from lm_keras.serving.results import Answer, Beams, Classification, Completion, Span, TextScore, VersionStatus
+from lm_keras.serving.results import (
+    Beams,
+    Classification,
+    Completion,
+    ExtractedAnswer,
+    Span,
+    TextScore,
+    VersionStatus,
+)
 from lm_keras.text.codepoints import valid
 
 SCHEMES = ("http", "https", "grpc", "grpcs")
@@ -154,9 +162,9 @@ class Client:
         found = self._made("tag", text=texts)["spans"]
         return [spans_in(spans, f"tag of {self._model}") for spans in found]
 
-    def answer(self, questions, contexts) -> list[Answer]:
-        """An Answer a question; one context may serve all questions, and one question all contexts."""
-        return self._rows(Answer, "answer", question=questions, context=contexts)
+    def answer(self, questions, contexts) -> list[ExtractedAnswer]:
+        """An ExtractedAnswer a question; one context may serve all questions, and one question all contexts."""
+        return self._rows(ExtractedAnswer, "answer", question=questions, context=contexts)
 
     def embed(self, texts) -> np.ndarray:
         """The vectors of the texts: float32 [B, D]."""

@@ -2,7 +2,6 @@
 
 import contextlib
 import dataclasses
-import functools
 import inspect
 import os
 import threading
@@ -10,22 +9,22 @@ from pathlib import Path
 
 import tensorflow as tf
 from tensorflow.core.protobuf import saved_model_pb2
-from tensorflow.python.saved_model.fingerprinting_utils import write_fingerprint
 
 from lm_keras.errors import InputError
 from lm_keras.files import write_json
 from lm_keras.serving.bounds import LEAST, bounded
-from lm_keras.serving.language_model import serve_language_model
 from lm_keras.serving.model_card import card_of, checked_told
 from lm_keras.serving.versions import place_of, write_version
 from lm_keras.serving.warmup import FILE as WARMUP
 from lm_keras.serving.warmup import write_warmup
+from lm_keras.text_model import TextModel
+from lm_keras.utils.keras_internals import write_fingerprint
 
 _ONE_AT_A_TIME = threading.Lock()  # tracing a model, and the level of TensorFlow's logger, are not for two threads
 
 
 def export(
-    model,
+    model: TextModel,
     target: str | os.PathLike,
     *,
     max_new_tokens_limit: int | None = None,
@@ -40,7 +39,7 @@ def export(
     expected for them, and the model card.
 
     Args:
-        model: A LanguageModel, or a text model of `lm_keras.tasks`.
+        model: A LanguageModel, a text model of `lm_keras.tasks`, or one of your own, a subclass of `lk.TextModel`.
         target: Folder of the model, such as "saved_models/name", for its next free version; or a version itself,
             "saved_models/name/7".
         max_new_tokens_limit: The most new tokens of a text; None: 256.
@@ -56,18 +55,16 @@ def export(
         The version folder.
 
     Raises:
-        InputError: The target is no place for an export, or the version exists; the place cannot be written to; a
-            tokenizer cannot run in a graph.
+        InputError: The model is no text model, or has no tokenizer; the target is no place for an export, or the
+            version exists; the place cannot be written to; a tokenizer cannot run in a graph.
     """
     sizes = _sizes(max_new_tokens_limit=(max_new_tokens_limit, 1, 2**31 - 1), num_beams=(num_beams, 2, 1000))
     limit = _sizes(max_text_bytes=(max_text_bytes, LEAST, 2**30))
     told = checked_told(model_card)
-    serve = _how_to_serve(model)
-    if sizes and "num_beams" not in inspect.signature(serve).parameters:
-        raise InputError(f"a {type(model).__name__} writes no text; leave out {', '.join(sizes)}")
+    _check_takes(model, sizes)
     place, number = place_of(target)
-    served = dataclasses.replace(serve(**sizes), **limit)
-    for tokenizer in served.tokenizers.values():  # its InputError would be lost while a graph is traced
+    served = dataclasses.replace(model.signatures(**sizes), **limit)
+    for tokenizer in model.tokenizers.values():  # its InputError would be lost while a graph is traced
         tokenizer.tf_encode(tf.constant([""]))
     name = Path(os.path.abspath(place)).name  # noqa: PTH100  links stay
     return str(write_version(place, number, lambda folder: _write(folder, name, model, served, told)))
@@ -78,7 +75,7 @@ def _write(folder, name, model, served, told):
     module = tf.Module()
     # The raw variables: tracking the Keras model itself would write every weight twice.
     module.weights = [weight.value for weight in model.model.weights]
-    module.tables = [tokenizer.tf_resources() for tokenizer in served.tokenizers.values()]
+    module.tables = [tokenizer.tf_resources() for tokenizer in model.tokenizers.values()]
     with _ONE_AT_A_TIME, _quiet():
         signatures = {key: bounded(answer, served.max_text_bytes) for key, answer in served.signatures.items()}
         module.signatures_, default = list(signatures.values()), next(iter(signatures))
@@ -113,16 +110,16 @@ def _sizes(**given):
     return {name: size for name, (size, *_) in given.items() if size is not None}
 
 
-def _how_to_serve(model):
-    """A function of export's options that gives the `Served` of a text model."""
-    if hasattr(model, "served"):
-        return model.served
-    if getattr(model, "tokenizer", None) is None or not hasattr(model, "score"):
+def _check_takes(model, sizes):
+    """Raises InputError for what is no text model, and for sizes that mean nothing to its class."""
+    if not isinstance(model, TextModel):
         raise InputError(
-            f"a {type(model).__name__} without tokenizer cannot be exported; give a LanguageModel(model, tokenizer) "
-            "or one of lm_keras.tasks, such as TextClassifier(model, tokenizer, classes)"
+            f"a {type(model).__name__} is no text model and cannot be exported; give a LanguageModel(model, "
+            "tokenizer) or one of lm_keras.tasks, such as TextClassifier(model, tokenizer, classes)"
         )
-    return functools.partial(serve_language_model, model)
+    known = inspect.signature(model.signatures).parameters
+    if foreign := [name for name in sizes if name not in known]:
+        raise InputError(f"a {type(model).__name__} writes no text; leave out {', '.join(foreign)}")
 
 
 def _first_row(call):

@@ -1,6 +1,7 @@
 """What a LanguageModel serves: `score`, `generate`, `sample` and `beam`."""
 
 import functools
+from typing import TYPE_CHECKING
 
 import tensorflow as tf
 
@@ -10,8 +11,11 @@ from lm_keras.generation.scoring import score_ids
 from lm_keras.serving.completions import completion_answers, completion_examples, completion_signatures
 from lm_keras.serving.served import Served, align_right, example_texts, signature
 
+if TYPE_CHECKING:
+    from lm_keras.language_model import LanguageModel
 
-def serve_language_model(language_model, *, max_new_tokens_limit=256, num_beams=4):
+
+def language_model_signatures(language_model: "LanguageModel", max_new_tokens_limit: int, num_beams: int) -> Served:
     """The `Served` of a LanguageModel; a row's result depends on its inputs alone, bad UTF-8 is read as U+FFFD."""
     model, tokenizer = language_model.model, language_model.tokenizer
 
@@ -35,17 +39,14 @@ def serve_language_model(language_model, *, max_new_tokens_limit=256, num_beams=
 
     def answer(name, inputs):
         if name == "score":
-            scores = language_model.score(inputs["text"])
-            return {
-                output: [getattr(s, output) for s in scores] for output in ("log_prob", "num_tokens", "perplexity")
-            }
+            scores = [one._asdict() for one in language_model.score(inputs["text"])]
+            return {output: [one[output] for one in scores] for output in ("log_prob", "num_tokens", "perplexity")}
         return completion_answers(language_model, "prompt", num_beams, name, inputs)
 
     texts = example_texts(tokenizer)
     write = functools.partial(completion_signatures, limit=max_new_tokens_limit, num_beams=num_beams)
     return Served(
         signatures={"score": signature(score, ("text", tf.string)), **write(model, tokenizer, start, "prompt")},
-        tokenizers={"tokenizer": tokenizer},
         examples={"score": {"text": texts}, **completion_examples(texts, "prompt", max_new_tokens_limit)},
         answer=answer,
         facts={"max_new_tokens_limit": max_new_tokens_limit, "num_beams": num_beams},

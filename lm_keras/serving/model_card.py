@@ -6,18 +6,21 @@ import math
 import lm_keras
 from lm_keras.errors import InputError
 from lm_keras.models import BUILDERS
+from lm_keras.models.built import BuiltModel
 from lm_keras.models.quantized import quantization_of
+from lm_keras.serving.served import Served
+from lm_keras.text_model import TextModel
 
 TOLD = ("training_data", "metrics", "licence")  # what only those who trained the model know
 
 
-def card_of(bundle, served, told):
+def card_of(text_model: TextModel, served: Served, told: dict) -> dict:
     """A dict for assets.extra/model_card.json: family, sizes, tokenizers, training data, metrics, licence, limits.
 
     `told` has what cannot be read off the model, `TOLD` and whatever else JSON can hold; what is not told is null.
     Builder and sizes of a head on an encoder are the encoder's.
     """
-    model = bundle.model
+    model = text_model.model
     recipe = _recipe(model)
     builder, sizes = (recipe.builder, recipe.arguments) if recipe else (None, {})
     families = {name: family for family, name in BUILDERS.items()}
@@ -27,10 +30,10 @@ def card_of(bundle, served, told):
         "family": families.get(builder, (builder or model.name).removeprefix("build_")),
         "builder": builder,
         "sizes": sizes,
-        "parameters": getattr(model, "num_parameters", None) or sum(math.prod(w.shape) for w in model.weights),
+        "parameters": _num_parameters(model),
         "parameter_bytes": sum(math.prod(w.shape) * w.value.dtype.size for w in model.weights),
         "quantization": sorted({group["config"]["class_name"] for group in quantization_of(model)}),
-        **{name: _tokenizer(tokenizer) for name, tokenizer in served.tokenizers.items()},
+        **{name: _tokenizer(tokenizer) for name, tokenizer in text_model.tokenizers.items()},
         "signatures": list(served.signatures),
         "max_text_bytes": served.max_text_bytes,
         **served.facts,
@@ -40,7 +43,7 @@ def card_of(bundle, served, told):
     return {**dict.fromkeys(TOLD), **told, **shown}
 
 
-def checked_told(told):
+def checked_told(told: dict | None) -> dict:
     """`told` as a dict; InputError unless JSON can hold it."""
     try:
         json.dumps(told, allow_nan=False)
@@ -52,7 +55,12 @@ def checked_told(told):
 def _recipe(model):
     """How the model was built, or the encoder in it."""
     parts = (model, *model.layers)
-    return next((part.recipe for part in parts if hasattr(part, "recipe")), None)
+    return next((part.recipe for part in parts if isinstance(part, BuiltModel)), None)
+
+
+def _num_parameters(model):
+    """Of a quantized model those of the float model: several of its weights are packed into one number."""
+    return model.num_parameters if isinstance(model, BuiltModel) else sum(math.prod(w.shape) for w in model.weights)
 
 
 def _tokenizer(tokenizer):

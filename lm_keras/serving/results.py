@@ -47,7 +47,7 @@ class Span(NamedTuple):
     text: str
 
 
-class Answer(NamedTuple):
+class ExtractedAnswer(NamedTuple):
     """`context[start:end]`, in characters, and its probability, that of its first token times that of its last."""
 
     text: str

@@ -1,35 +1,62 @@
 """What an export is made of, whatever it does: signatures, examples of their use, and the answers of Python."""
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
 
 import tensorflow as tf
 
+from lm_keras.errors import InputError
 from lm_keras.generation.compiled import function
+
+if TYPE_CHECKING:
+    from lm_keras.text.tokenizers.base import Tokenizer
 
 
 @dataclasses.dataclass(frozen=True)
 class Served:
-    """The parts of a text model that `export` puts into a SavedModel.
+    """What an export of a text model takes and gives: what `TextModel.signatures` returns.
 
-    `signatures`: {name: tf.function of rows [B]}, the first of them is also `serving_default`. `tokenizers`, whose
-    tables are needed: {name for the model card: tokenizer}. `examples`: {signature: {input: list}}, requests for the
-    warm-up and the check. `answer(signature, inputs)`: what the model answers in Python to the inputs of a request,
-    {output: list}. `facts`: for the model card. `max_text_bytes`: where `export` cuts texts if it is not told.
+    Args:
+        signatures: `{name: tf.function}` of rows [B], each made by `signature`; the first of them is also
+            `serving_default`. Row i of an output depends on row i of the inputs alone.
+        examples: `{signature: {input: list}}`, for each signature a request of a few rows: the warm-up of a server
+            and `lk.check` use them.
+        answer: `answer(signature, inputs) -> {output: list}`, what the model answers in Python to the inputs of such
+            a request; an export must answer the same.
+        facts: What the model card shows beside the model's own facts.
+        max_text_bytes: The most bytes of a text in a request, where `lk.export` is given no other limit.
+
+    Raises:
+        InputError: There is no signature, or one without an example.
     """
 
-    signatures: dict
-    tokenizers: dict
-    examples: dict
-    answer: Callable
-    facts: dict = dataclasses.field(default_factory=dict)
+    signatures: dict[str, Callable]
+    examples: dict[str, dict[str, list]]
+    answer: Callable[[str, dict[str, list]], dict[str, list]]
+    facts: dict[str, Any] = dataclasses.field(default_factory=dict)
     max_text_bytes: int = 2**17
 
+    def __post_init__(self):
+        if not self.signatures or self.signatures.keys() != self.examples.keys():
+            told = (
+                f"{', '.join(self.signatures) or 'no signature'} and examples of {', '.join(self.examples) or 'none'}"
+            )
+            raise InputError(f"Served has {told}; give at least one signature, and an example of each")
 
-def signature(make, *inputs):
-    """A tf.function for a SavedModel: `make(*tensors [B])` -> {output: tensor [B, ...]}, of inputs (name, dtype).
+
+def signature(make: Callable[..., dict[str, tf.Tensor]], *inputs: tuple[str, tf.DType]) -> Callable:
+    """Makes a signature of a SavedModel.
 
     A request without any row gets outputs without any: `make` sees at least one row.
+
+    Args:
+        make: A function of tensors [B], in the order of `inputs`, that returns `{output: tensor [B, ...]}`. It is
+            traced once, and may use core TensorFlow operations alone.
+        inputs: `(name, dtype)` of each input; dtype is `tf.string`, `tf.int32` or `tf.float32`.
+
+    Returns:
+        A `tf.function` of these inputs.
     """
 
     def answer(*tensors):
@@ -44,18 +71,23 @@ def signature(make, *inputs):
 EMPTY = {tf.string: "", tf.int32: 0, tf.float32: 0.0}
 
 
-def utf8(text):
-    """Text that is valid UTF-8 whatever bytes the tokens gave."""
+def utf8(text: tf.Tensor) -> tf.Tensor:
+    """Returns strings [B] as valid UTF-8; each byte that is none is U+FFFD."""
     return tf.strings.unicode_transcode(text, "UTF-8", "UTF-8", errors="replace")
 
 
-def example_texts(tokenizer, lengths=(3, 12, 1, 0)):
-    """Texts of so many of the tokenizer's own words."""
+def example_texts(tokenizer: "Tokenizer", lengths: Sequence[int] = (3, 12, 1, 0)) -> list[str]:
+    """Returns texts of the tokenizer's own tokens, for the examples of a `Served`.
+
+    Args:
+        tokenizer: The tokenizer.
+        lengths: The number of tokens of each text.
+    """
     common = [i for i, token in enumerate(tokenizer.tokens) if not token.startswith(("<", "["))]
     return [tokenizer.decode((common * 12)[:n]) for n in lengths]
 
 
-def align_right(ragged):
+def align_right(ragged: tf.RaggedTensor) -> tf.Tensor:
     """Ragged ids [B, (n)] -> int32 [B, T] whose rows end in the last column, -1 before them."""
     dense = ragged.to_tensor(-1)
     dense = tf.pad(dense, [[0, 0], [0, tf.maximum(1 - tf.shape(dense)[1], 0)]])  # no row at all still has a column

@@ -68,14 +68,18 @@ def main():
     request = json.load(sys.stdin, object_hook=_unpack)
     import tensorflow as tf
 
-    library = Path(tf.__file__).with_name("libtensorflow_cc.so.2")
-    ctypes.CDLL(str(library))._ZN10tensorflow21DisableXlaCompilationEv()  # as the server does at start-up
+    library = ctypes.CDLL(str(Path(tf.__file__).with_name("libtensorflow_cc.so.2")))
+    library._ZN10tensorflow21DisableXlaCompilationEv()  # as the server does at start-up
     v1 = tf.compat.v1
     with v1.Session(graph=tf.Graph()) as session:
         meta = v1.saved_model.loader.load(session, ["serve"], request["version"])
         signatures = {k: v for k, v in meta.signature_def.items() if not k.startswith("__")}
         results = [answer(session, signatures, call) for call in request["calls"]]
-    report = {"results": results, "signatures": _describe(tf, signatures), "ops": _ops(meta.graph_def)}
+    report = {
+        "results": results,
+        "signatures": _describe(tf, signatures),
+        "ops": _ops(meta.graph_def, _core_ops(library)),
+    }
     print(json.dumps(report, default=_pack), flush=True)
     os._exit(0)  # all is said; to take TensorFlow down in order takes another second
 
@@ -116,16 +120,26 @@ def _describe(tf, signatures):
     return {k: {"inputs": tensors(s.inputs), "outputs": tensors(s.outputs)} for k, s in signatures.items()}
 
 
-def _ops(graph_def):
-    """Every op of the graph and its function library -> what is wrong with it, or None."""
-    from tensorflow.python.framework import op_def_registry
+def _core_ops(library):
+    """The names of TensorFlow's own operations, by its C API."""
+    from tensorflow.core.framework.op_def_pb2 import OpList
 
+    class Buffer(ctypes.Structure):  # TF_Buffer
+        _fields_ = [("data", ctypes.c_void_p), ("length", ctypes.c_size_t), ("deallocator", ctypes.c_void_p)]
+
+    library.TF_GetAllOpList.restype = ctypes.POINTER(Buffer)
+    buffer = library.TF_GetAllOpList().contents
+    return {op.name for op in OpList.FromString(ctypes.string_at(buffer.data, buffer.length)).op}
+
+
+def _ops(graph_def, core):
+    """Every op of the graph and its function library -> what is wrong with it, or None."""
     nodes = [*graph_def.node, *(node for f in graph_def.library.function for node in f.node_def)]
     own = {f.signature.name for f in graph_def.library.function}
     ops = {}
     for node in nodes:
         wrong = None
-        if node.op not in own and op_def_registry.get(node.op) is None:
+        if node.op not in own and node.op not in core:
             wrong = "is no core op"
         elif any(part in node.op for part in FORBIDDEN) or node.attr["_XlaMustCompile"].b:
             wrong = "cannot run in the server"

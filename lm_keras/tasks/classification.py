@@ -7,9 +7,11 @@ from lm_keras.generation.options import as_texts
 from lm_keras.serving.results import Classification
 from lm_keras.serving.served import Served, example_texts, signature
 from lm_keras.tasks.model_inputs import IDS, ModelInputs, checked_classes, in_batches, ragged
+from lm_keras.text_model import TextModel, register_text_model
 
 
-class TextClassifier:
+@register_text_model
+class TextClassifier(TextModel):
     """A classifier, keras.Model of ids [B, T] or BERT's inputs -> logits [B, C], its tokenizer and its class names.
 
     `classes`: the names in the order of the labels. A text is cut after `max_length` tokens (None: the encoder's
@@ -17,9 +19,8 @@ class TextClassifier:
     """
 
     def __init__(self, model, tokenizer, classes, *, max_length=None):
-        self.model, self.tokenizer, self.tokenizers = model, tokenizer, {"tokenizer": tokenizer}
-        self.classes = checked_classes(model, 2, classes)
-        self.options = {"classes": self.classes, "max_length": max_length}
+        self.tokenizer, self.classes = tokenizer, checked_classes(model, 2, classes)
+        super().__init__(model, {"tokenizer": tokenizer}, {"classes": self.classes, "max_length": max_length})
         self._inputs = ModelInputs(model, tokenizer, max_length)
         self._compiled = function(self._scores, input_signature=[IDS])
 
@@ -40,7 +41,7 @@ class TextClassifier:
         """Probabilities [B, C] of texts given as token ids, ragged [B, (n)]."""
         return tf.nn.softmax(tf.cast(self.model(self._inputs(ids), training=False), tf.float32))
 
-    def served(self):
+    def signatures(self) -> Served:
         """What `export` writes: `classify`, text -> label, score, scores [B, C], classes [B, C]."""
 
         def classify(text):
@@ -60,7 +61,6 @@ class TextClassifier:
 
         return Served(
             signatures={"classify": signature(classify, ("text", tf.string))},
-            tokenizers=self.tokenizers,
             examples={"classify": {"text": example_texts(self.tokenizer)}},
             answer=answer,
             facts={"classes": self.classes, "max_length": self._inputs.max_length},

@@ -4,6 +4,7 @@ from typing import NamedTuple
 
 from lm_keras.errors import InputError
 from lm_keras.tasks.terms import term_lists
+from lm_keras.utils.checks import check_choice
 
 MEASURES = ("c_npmi", "c_v", "u_mass", "c_uci")
 
@@ -44,6 +45,6 @@ def topic_coherence(topics, texts, measure="c_npmi", *, language="en"):
     return Coherence(sum(found) / len(found), found)
 
 
-def check_measure(measure):
-    if measure not in MEASURES:
-        raise InputError(f"measure={measure!r}: give one of {', '.join(MEASURES)}")
+def check_measure(measure: str) -> None:
+    """Raises InputError for an unknown measure."""
+    check_choice("measure", measure, MEASURES)

@@ -1,15 +1,17 @@
 """A vector for each document: doc2vec by gensim."""
 
 import functools
+import os
 from typing import NamedTuple
 
 import numpy as np
 from tqdm import tqdm
 
 from lm_keras.errors import InputError
-from lm_keras.files import read_tensors, write_tensors
+from lm_keras.files import write_tensors
+from lm_keras.saved_kinds import read_kind
 from lm_keras.tasks.terms import term_lists
-from lm_keras.utils.checks import check_seed, check_sizes
+from lm_keras.utils.checks import check_choice, check_seed, check_sizes
 
 SAMPLE = 1e-3  # words more frequent than this share are skipped at times (Mikolov et al. 2013, section 2.3)
 _KIND = "doc2vec"
@@ -62,12 +64,35 @@ class DocumentVectors:
         order = [i for i in np.argsort(-cosines, kind="stable").tolist() if i != place]
         return [Neighbour(i, float(cosines[i])) for i in order[:n]]
 
-    def save(self, path):
-        """Writes one safetensors file, which `load_doc2vec` reads."""
+    def save(self, path: str | os.PathLike) -> None:
+        """Writes one safetensors file, which `load` reads."""
         tensors = {"vectors": self.vectors, "counts": self.counts, "output": self.output}
         if self.inputs is not None:
             tensors["inputs"] = self.inputs
         write_tensors(path, tensors, {"kind": _KIND, "words": self.words, "settings": self.settings})
+
+    @classmethod
+    def load(cls, path: str | os.PathLike) -> "DocumentVectors":
+        """Reads the file that `save` wrote; InputError for another file."""
+        tensors, facts = read_kind(path, "document vectors", "DocumentVectors.load")
+        try:
+            words, vectors, output, settings = (
+                facts["words"],
+                tensors["vectors"],
+                tensors["output"],
+                facts["settings"],
+            )
+            missing = {"method", "epochs", "window", "negative", "language", "seed"} - settings.keys()
+            if facts["kind"] != _KIND or missing or output.shape != (len(words), vectors.shape[1]):
+                raise KeyError("kind")
+            counts, inputs = tensors["counts"], tensors["inputs"] if settings["method"] == "dm" else None
+            if len(counts) != len(words) or (inputs is not None and inputs.shape != output.shape):
+                raise KeyError("counts")
+            return cls(vectors, words, counts, output, inputs, settings=settings)
+        except (KeyError, TypeError, AttributeError):
+            raise InputError(
+                f"{path} holds no document vectors; give a file that DocumentVectors.save wrote"
+            ) from None
 
     def _infer(self, words, epochs):
         # gensim's infer_vector starts from the hash of the text, another one in every process, and goes on with
@@ -116,8 +141,7 @@ def train_doc2vec(
     10,000th word of a text. One thread, so that the same seed gives the same vectors. Short or few texts need more
     `epochs`, about 100: as long as unrelated texts have a cosine near 1, the vectors have not come apart yet.
     """
-    if method not in ("dbow", "dm"):
-        raise InputError(f"method={method!r}: give dbow or dm")
+    check_choice("method", method, ("dbow", "dm"))
     check_sizes(embedding_dim=embedding_dim, epochs=epochs, window=window, min_count=min_count, negative=negative)
     check_seed(seed)
     from gensim.models.doc2vec import TaggedDocument
@@ -138,20 +162,9 @@ def train_doc2vec(
     return DocumentVectors(model.dv.vectors, words, counts, model.syn1neg, inputs, settings=settings)
 
 
-def load_doc2vec(path):
-    """The DocumentVectors that `save` wrote; InputError for another file."""
-    tensors, facts = read_tensors(path)
-    try:
-        words, vectors, output, settings = facts["words"], tensors["vectors"], tensors["output"], facts["settings"]
-        missing = {"method", "epochs", "window", "negative", "language", "seed"} - settings.keys()
-        if facts["kind"] != _KIND or missing or output.shape != (len(words), vectors.shape[1]):
-            raise KeyError("kind")
-        counts, inputs = tensors["counts"], tensors["inputs"] if settings["method"] == "dm" else None
-        if len(counts) != len(words) or (inputs is not None and inputs.shape != output.shape):
-            raise KeyError("counts")
-        return DocumentVectors(vectors, words, counts, output, inputs, settings=settings)
-    except (KeyError, TypeError, AttributeError):
-        raise InputError(f"{path} holds no document vectors; give a file that DocumentVectors.save wrote") from None
+def load_doc2vec(path: str | os.PathLike) -> DocumentVectors:
+    """Short for `DocumentVectors.load(path)`."""
+    return DocumentVectors.load(path)
 
 
 def _each_epoch(bar):

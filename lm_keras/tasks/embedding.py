@@ -6,11 +6,14 @@ import tensorflow as tf
 from lm_keras.errors import InputError
 from lm_keras.generation.compiled import function
 from lm_keras.generation.options import as_texts
+from lm_keras.models.built import BuiltModel
 from lm_keras.serving.served import Served, example_texts, signature
 from lm_keras.tasks.model_inputs import IDS, ModelInputs, in_batches, output_of, ragged
+from lm_keras.text_model import TextModel, register_text_model
 
 
-class TextEmbedder:
+@register_text_model
+class TextEmbedder(TextModel):
     """An encoder of `build_bert` and its tokenizer: each text becomes a vector of length 1.
 
     The mean of the vectors of a text's tokens, marks included (Reimers & Gurevych 2019, section 3), so the scalar
@@ -20,10 +23,12 @@ class TextEmbedder:
 
     def __init__(self, model, tokenizer=None, *, max_length=None):
         output = output_of(model)
-        self.model, self.tokenizer = model, tokenizer or getattr(model, "tokenizer", None)
-        if self.tokenizer is None:
+        if tokenizer is None and isinstance(model, BuiltModel):
+            tokenizer = model.tokenizer
+        if tokenizer is None:
             raise InputError(f"{model.name} has no tokenizer; give one: TextEmbedder(model, tokenizer)")
-        self.tokenizers, self.options = {"tokenizer": self.tokenizer}, {"max_length": max_length}
+        super().__init__(model, {"tokenizer": tokenizer}, {"max_length": max_length})
+        self.tokenizer = tokenizer
         if not isinstance(output, dict) or "sequence_output" not in output:
             raise InputError(f"{model.name} gives no sequence_output [B, T, D]; give an encoder as of build_bert")
         self._inputs = ModelInputs(model, self.tokenizer, max_length)
@@ -44,7 +49,7 @@ class TextEmbedder:
         total = tf.reduce_sum(states * tf.cast(inputs["padding_mask"], tf.float32)[..., None], 1)
         return tf.math.l2_normalize(total, -1)  # of the mean it is the same
 
-    def served(self):
+    def signatures(self) -> Served:
         """What `export` writes: `embed`, text -> vector [B, D]."""
 
         def embed(text):
@@ -52,7 +57,6 @@ class TextEmbedder:
 
         return Served(
             signatures={"embed": signature(embed, ("text", tf.string))},
-            tokenizers=self.tokenizers,
             examples={"embed": {"text": example_texts(self.tokenizer)}},
             answer=lambda name, inputs: {"vector": self.embed(inputs["text"]).tolist()},
             facts={"max_length": self._inputs.max_length},

@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from lm_keras.errors import InputError
 from lm_keras.layers.positions import Positions
+from lm_keras.models.built import BuiltModel
 from lm_keras.utils.keras_internals import flatten_layers
 
 BATCH = 64  # texts, or windows of texts, that go through a model at once
@@ -75,7 +76,7 @@ class ModelInputs:
 
 def _checked_limits(model, tokenizer):
     """The most tokens the model reads, or None; InputError when its words are not the tokenizer's."""
-    known = [part.recipe.arguments for part in (model, *model.layers) if hasattr(part, "recipe")]
+    known = [part.recipe.arguments for part in (model, *model.layers) if isinstance(part, BuiltModel)]
     for size in (arguments.get("vocab_size", tokenizer.vocab_size) for arguments in known):
         if size != tokenizer.vocab_size:
             raise InputError(

@@ -5,16 +5,18 @@ import tensorflow as tf
 from lm_keras.errors import InputError
 from lm_keras.generation.compiled import function
 from lm_keras.generation.options import as_texts
-from lm_keras.serving.results import Answer
+from lm_keras.serving.results import ExtractedAnswer
 from lm_keras.serving.served import Served, example_texts, signature, utf8
 from lm_keras.tasks.model_inputs import IDS, ModelInputs, in_batches, output_of, ragged
 from lm_keras.tasks.windows import WORDS, by_pieces, tf_words_of, tokens_of, windows, words_of
 from lm_keras.text.codepoints import valid
+from lm_keras.text_model import TextModel, register_text_model
 
 NEVER = -1e30
 
 
-class QuestionAnswerer:
+@register_text_model
+class QuestionAnswerer(TextModel):
     """A model of `answer_span` on BERT, {"start", "end"} logits [B, T], and its WordPieceTokenizer.
 
     The answer is the span of whole words of the context with at most `max_answer_tokens` tokens whose first and last
@@ -32,16 +34,16 @@ class QuestionAnswerer:
         for name, size in sizes.items():
             if not isinstance(size, int) or isinstance(size, bool) or not 1 <= size < 2**31:
                 raise InputError(f"{name} is {size!r}; it must be a whole number of at least 1")
-        self.model, self.tokenizer, self.tokenizers = model, tokenizer, {"tokenizer": tokenizer}
+        super().__init__(model, {"tokenizer": tokenizer}, {"max_length": max_length, **sizes})
+        self.tokenizer = tokenizer
         self.max_question_tokens, self.max_answer_tokens = max_question_tokens, max_answer_tokens
-        self.options = {"max_length": max_length, **sizes}
         self._inputs = ModelInputs(model, tokenizer, max_length)
         if not self._inputs.bert:
             raise InputError(f"{model.name} does not read BERT's inputs, which tell question and context apart")
         self._compiled = function(self._best, input_signature=[IDS, WORDS])
 
     def answer(self, questions, contexts):
-        """An Answer to each question from its context; empty, with the score 0, where the context has no word."""
+        """An ExtractedAnswer to each question; empty, with the score 0, where its context has no word."""
         questions, contexts = ([valid(text) for text in as_texts(texts)] for texts in (questions, contexts))
         if len(questions) != len(contexts):
             raise InputError(f"got {len(questions)} questions and {len(contexts)} contexts; give one for each")
@@ -54,7 +56,7 @@ class QuestionAnswerer:
             for b, (first, last, score) in enumerate(zip(*(part.numpy().tolist() for part in found), strict=True)):
                 start = places[b][first - splits[b]][0] if first >= 0 else 0
                 end = places[b][last - splits[b]][1] if first >= 0 else 0
-                results.append(Answer(read[b][start:end], score, start, end))
+                results.append(ExtractedAnswer(read[b][start:end], score, start, end))
             return results
 
         return in_batches(list(zip(questions, contexts, strict=True)), run, lambda pair: len(pair[1]))
@@ -106,7 +108,7 @@ class QuestionAnswerer:
         first, last = (tf.gather(word, tf.where(none, tf.size(word) - 1, token)) for token in (first, last))
         return first, last, tf.where(none, 0.0, tf.exp(score))
 
-    def served(self):
+    def signatures(self) -> Served:
         """What `export` writes: `answer`, question and context -> answer, score, start, end in characters."""
 
         def answer(question, context):
@@ -132,7 +134,6 @@ class QuestionAnswerer:
         short, long, *_ = example_texts(self.tokenizer, (4, 40))
         return Served(
             signatures={"answer": signature(answer, ("question", tf.string), ("context", tf.string))},
-            tokenizers=self.tokenizers,
             examples={"answer": {"question": [short, short, ""], "context": [long, short, long]}},
             answer=answers,
             facts={"max_length": self._inputs.max_length, "max_answer_tokens": self.max_answer_tokens},

@@ -10,9 +10,11 @@ from lm_keras.tasks.model_inputs import ModelInputs, checked_classes, in_batches
 from lm_keras.tasks.spans import as_json, spans, tf_spans
 from lm_keras.tasks.windows import WORDS, by_pieces, tf_words_of, tokens_of, windows, words_of
 from lm_keras.text.codepoints import valid
+from lm_keras.text_model import TextModel, register_text_model
 
 
-class TextTagger:
+@register_text_model
+class TextTagger(TextModel):
     """A tagger, keras.Model of tokens -> logits [B, T, C] (`token_classifier`), its tokenizer and its tags.
 
     `classes`: the tags in the order of the labels, such as "O", "B-PER", "I-PER". A text is cut into words
@@ -27,9 +29,8 @@ class TextTagger:
             raise InputError(
                 f"a tagger needs a tokenizer that cuts at words; give a WordPieceTokenizer, not a {kind}"
             )
-        self.model, self.tokenizer, self.tokenizers = model, tokenizer, {"tokenizer": tokenizer}
-        self.classes = checked_classes(model, 3, classes)
-        self.options = {"classes": self.classes, "max_length": max_length}
+        self.tokenizer, self.classes = tokenizer, checked_classes(model, 3, classes)
+        super().__init__(model, {"tokenizer": tokenizer}, {"classes": self.classes, "max_length": max_length})
         self._inputs = ModelInputs(model, tokenizer, max_length)
         self._compiled = function(self._tags, input_signature=[WORDS])
 
@@ -79,7 +80,7 @@ class TextTagger:
         p = tf.gather(tf.pad(p, [[0, 1], [0, 0]]), tf.gather(tf.concat([place, [0]], 0), first))  # never empty
         return tf.where(has, tf.argmax(p, -1, tf.int32), -1), tf.reduce_max(p, -1)
 
-    def served(self):
+    def signatures(self) -> Served:
         """What `export` writes: `tag`, text -> spans, the JSON text of a list of Spans."""
 
         def tag(text):
@@ -93,7 +94,6 @@ class TextTagger:
 
         return Served(
             signatures={"tag": signature(tag, ("text", tf.string))},
-            tokenizers=self.tokenizers,
             examples={"tag": {"text": example_texts(self.tokenizer)}},
             answer=answer,
             facts={"classes": self.classes, "max_length": self._inputs.max_length},

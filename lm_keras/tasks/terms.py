@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from lm_keras.errors import InputError
 from lm_keras.text import stop_words, words
-from lm_keras.utils.checks import check_no_record, check_sizes
+from lm_keras.utils.checks import check_no_record, check_number, check_sizes
 
 
 def term_lists(texts, language="en", content=True):
@@ -43,8 +43,7 @@ def vocabulary(lists, min_count, max_share=1, vocab_size=None):
     check_sizes(min_count=min_count)
     if vocab_size is not None:
         check_sizes(vocab_size=vocab_size)
-    if not 0 < max_share <= 1:
-        raise InputError(f"max_share is {max_share}; give a share of the texts, above 0 and at most 1")
+    check_number("max_share", max_share, above=0, most=1)
     counts = Counter(word for some in lists for word in set(some))
     most = max_share * len(lists)
     known = sorted((-count, word) for word, count in counts.items() if min_count <= count <= most)

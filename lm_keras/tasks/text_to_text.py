@@ -7,11 +7,14 @@ from lm_keras.generation import texts as written
 from lm_keras.generation.compiled import Functions, function
 from lm_keras.generation.loop import encode_source
 from lm_keras.generation.options import Options, as_texts, stop_ids
+from lm_keras.models.seq2seq import Seq2SeqLM
 from lm_keras.serving.completions import completion_answers, completion_examples, completion_signatures
 from lm_keras.serving.served import Served, example_texts
+from lm_keras.text_model import TextModel, register_text_model
 
 
-class TextToText:
+@register_text_model
+class TextToText(TextModel):
     """A `Seq2SeqLM` with the tokenizers of its source and of its target (None: the same one).
 
     A source is its ids without marks; a target w1 w2 was trained as <begin> w1 w2 with the labels w1 w2 <end>.
@@ -20,7 +23,7 @@ class TextToText:
 
     def __init__(self, model, source_tokenizer, target_tokenizer=None):
         target_tokenizer = target_tokenizer or source_tokenizer
-        if not hasattr(model, "encode"):
+        if not isinstance(model, Seq2SeqLM):
             raise InputError(f"{model.name} encodes no source; give a model of build_seq2seq_lstm or _transformer")
         arguments = model.recipe.arguments
         for side, size, tokenizer in (
@@ -29,9 +32,8 @@ class TextToText:
         ):
             if tokenizer.vocab_size != size:
                 raise InputError(f"the model {side} {size} words and that tokenizer has {tokenizer.vocab_size}")
-        self.model, self.source_tokenizer, self.target_tokenizer = model, source_tokenizer, target_tokenizer
-        self.tokenizers = {"source_tokenizer": source_tokenizer, "target_tokenizer": target_tokenizer}
-        self.options = {}
+        super().__init__(model, {"source_tokenizer": source_tokenizer, "target_tokenizer": target_tokenizer})
+        self.source_tokenizer, self.target_tokenizer = source_tokenizer, target_tokenizer
         self._functions = Functions(model, target_tokenizer, source_tokenizer)
 
     def generate(
@@ -62,7 +64,7 @@ class TextToText:
         stop_ids(self.target_tokenizer, options.stop_tokens)
         return written.stream(self._functions, source, options)
 
-    def served(self, *, max_new_tokens_limit=256, num_beams=4):
+    def signatures(self, *, max_new_tokens_limit: int = 256, num_beams: int = 4) -> Served:
         """What `export` writes: `generate`, `sample` and `beam` on source."""
 
         @function(input_signature=[tf.TensorSpec([None], tf.string), tf.TensorSpec([], tf.int32)])
@@ -77,7 +79,6 @@ class TextToText:
         )
         return Served(
             signatures=write,
-            tokenizers=self.tokenizers,
             examples=completion_examples(texts, "source", max_new_tokens_limit),
             answer=lambda name, inputs: completion_answers(self, "source", num_beams, name, inputs),
             facts={"max_new_tokens_limit": max_new_tokens_limit, "num_beams": num_beams},

@@ -1,12 +1,14 @@
 """What texts are about: topic models by gensim."""
 
 import functools
+import os
 
 import numpy as np
 from tqdm import tqdm
 
 from lm_keras.errors import InputError
-from lm_keras.files import read_tensors, write_tensors
+from lm_keras.files import write_tensors
+from lm_keras.saved_kinds import read_kind
 from lm_keras.tasks.coherence import check_measure, topic_coherence
 from lm_keras.tasks.terms import term_lists, vocabulary
 from lm_keras.utils.checks import check_positive, check_seed, check_sizes
@@ -54,10 +56,22 @@ class TopicModel:
         topics = [[word for word, _ in topic] for topic in self.topics(num_words)]
         return topic_coherence(topics, texts, measure, language=self.language)
 
-    def save(self, path):
-        """Writes one safetensors file, which `load_topics` reads."""
+    def save(self, path: str | os.PathLike) -> None:
+        """Writes one safetensors file, which `load` reads."""
         facts = {"kind": _KIND, "words": self.words, "language": self.language, "seed": self.seed}
         write_tensors(path, {"statistics": self.statistics, "alpha": self.alpha}, facts)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike) -> "TopicModel":
+        """Reads the file that `save` wrote; InputError for another file."""
+        tensors, facts = read_kind(path, _KIND, "TopicModel.load")
+        try:
+            statistics, alpha, words = tensors["statistics"], tensors["alpha"], facts["words"]
+            if facts["kind"] != _KIND or statistics.shape != (len(alpha), len(words)):
+                raise KeyError("kind")
+            return cls(words, statistics, alpha, language=facts["language"], seed=facts["seed"])
+        except (KeyError, TypeError):
+            raise InputError(f"{path} is no topic model; give a file that TopicModel.save wrote") from None
 
     @functools.cached_property
     def _lda(self):
@@ -121,16 +135,9 @@ def coherence_curve(texts, numbers=(2, 5, 10, 15, 20), *, measure="c_npmi", num_
     return {number: model.coherence(lists, measure, num_words).mean for number, model in models.items()}
 
 
-def load_topics(path):
-    """The TopicModel that its `save` wrote; InputError for another file."""
-    tensors, facts = read_tensors(path)
-    try:
-        statistics, alpha, words = tensors["statistics"], tensors["alpha"], facts["words"]
-        if facts["kind"] != _KIND or statistics.shape != (len(alpha), len(words)):
-            raise KeyError("kind")
-        return TopicModel(words, statistics, alpha, language=facts["language"], seed=facts["seed"])
-    except (KeyError, TypeError):
-        raise InputError(f"{path} is no topic model; give a file that TopicModel.save wrote") from None
+def load_topics(path: str | os.PathLike) -> TopicModel:
+    """Short for `TopicModel.load(path)`."""
+    return TopicModel.load(path)
 
 
 def bag(words, ids):

@@ -8,7 +8,7 @@ from lm_keras.tasks.model_inputs import BATCH, ragged
 from lm_keras.text.word_places import tf_word_places, word_places
 
 
-class Words(NamedTuple):
+class TokenizedWords(NamedTuple):
     """Texts cut into words (`text.word_places`) and these into tokens, each word by itself.
 
     `tokens`: ids of each word, ragged [W, (n)]; `splits` [B + 1]: the words of text b are splits[b] to splits[b + 1].
@@ -23,23 +23,27 @@ class Words(NamedTuple):
         return tf.RaggedTensor.from_row_splits(self.tokens.flat_values, token_splits, validate=False)
 
 
-WORDS = Words(tf.RaggedTensorSpec([None, None], tf.int32), tf.TensorSpec([None], tf.int64))
+WORDS = TokenizedWords(tf.RaggedTensorSpec([None, None], tf.int32), tf.TensorSpec([None], tf.int64))
 
 
 def words_of(tokenizer, texts):
-    """The Words of a list of strings, and where they are in each: [[(start, end)]]."""
+    """The TokenizedWords of a list of strings, and where they are in each: [[(start, end)]]."""
     places = [word_places(text) for text in texts]
     tokens = tokenizer.encode_batch(
         [text[start:end] for text, row in zip(texts, places, strict=True) for start, end in row]
     )
     splits = tf.concat([[0], tf.cumsum(tf.constant([len(row) for row in places], tf.int64))], 0)
-    return Words(ragged(tokens), splits), places
+    return TokenizedWords(ragged(tokens), splits), places
 
 
 def tf_words_of(tokenizer, texts):
-    """The Words of strings [B] in the graph, and their starts and ends, [W] each."""
+    """The TokenizedWords of strings [B] in the graph, and their starts and ends, [W] each."""
     words, starts, ends = tf_word_places(texts)
-    return Words(tokenizer.tf_encode(words.flat_values), words.row_splits), starts.flat_values, ends.flat_values
+    return (
+        TokenizedWords(tokenizer.tf_encode(words.flat_values), words.row_splits),
+        starts.flat_values,
+        ends.flat_values,
+    )
 
 
 class Windows(NamedTuple):

@@ -5,6 +5,7 @@ from pathlib import Path
 from lm_keras.errors import InputError
 from lm_keras.files import read_json
 from lm_keras.text import bpe_pipeline
+from lm_keras.utils.checks import check_whole
 
 
 def read_pair(encoder_json, vocab_bpe):
@@ -123,6 +124,4 @@ def checked_ends(eos_id, end_ids, ids):
 def checked_id(name, value, ids):
     if value is None:
         raise InputError(f"this vocabulary has no {bpe_pipeline.MARK}: give {name}, the id of what ends a text")
-    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < len(ids):
-        raise InputError(f"{name} {value!r} is not the id of a token: give one from 0 to {len(ids) - 1}")
-    return value
+    return check_whole(name, value, 0, len(ids) - 1)

@@ -159,7 +159,7 @@ class BPETokenizer(Tokenizer):
             "unk_token": self.unk_token,
             "ignore_merges": self.ignore_merges,
             "normalizer": self.normalizer,
-            "added_tokens": self.added_tokens,
+            "added_tokens": list(self.added_tokens),
             "merges": [" ".join(pair) for pair in self.merges],
         }
 

@@ -3,7 +3,8 @@
 import json
 
 from lm_keras.errors import InputError
-from lm_keras.text import bpe_pipeline, codepoints
+from lm_keras.text import bpe_pipeline, codepoints, vocabulary
+from lm_keras.utils.checks import check_whole
 
 VOCAB_SIZE = 8_000
 _SMALLEST = 257
@@ -17,13 +18,9 @@ def learn(texts, vocab_size, min_count, lowercase):
     """
     from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 
+    vocabulary.check_size(vocab_size, _SMALLEST, f"{bpe_pipeline.MARK} and 256 bytes")
     vocab_size = VOCAB_SIZE if vocab_size is None else vocab_size
-    for name, value, least, what in (
-        ("vocab_size", vocab_size, _SMALLEST, f"at least {_SMALLEST} ({bpe_pipeline.MARK} and 256 bytes)"),
-        ("min_count", min_count, 1, "a whole number from 1 on"),
-    ):
-        if isinstance(value, bool) or not isinstance(value, int) or value < least:
-            raise InputError(f"{name} {value!r} is not possible: give {what}")
+    check_whole("min_count", min_count)
     if isinstance(texts, (str, bytes)):
         raise InputError("train takes an iterable of texts, got one string: put it into a list")
     tokenizer = Tokenizer(models.BPE())

@@ -3,6 +3,7 @@
 from collections import Counter
 
 from lm_keras.errors import InputError
+from lm_keras.utils.checks import check_whole
 
 # One mark ends a text and begins one, as GPT-2's <|endoftext|> does: bos_id == eos_id. So a model has one thing to
 # learn about the edge of a text, and texts in a row, each with its end mark, need no mark between them.
@@ -30,18 +31,16 @@ def choose(counts, vocab_size, min_count, reserved):
 
     `vocab_size` is the total, reserved tokens included; None keeps all that occur `min_count` times.
     """
-    if isinstance(min_count, bool) or not isinstance(min_count, int) or min_count < 1:
-        raise InputError(f"min_count {min_count!r} is not possible: give a whole number from 1 on")
+    check_whole("min_count", min_count)
     kept = [token for token, n in counts.items() if n >= min_count and token not in SPECIAL_TOKENS]
     kept.sort(key=lambda token: (-counts[token], token))
     return [*reserved, *kept[: None if vocab_size is None else vocab_size - len(reserved)]]
 
 
-def check_size(vocab_size, smallest, why):
-    """Raises InputError for a vocabulary size that is not a whole number from `smallest` on."""
-    if vocab_size is None:
-        return
-    if isinstance(vocab_size, bool) or not isinstance(vocab_size, int) or vocab_size < smallest:
-        raise InputError(
-            f"vocab_size {vocab_size!r} is not possible: give at least {smallest} ({why}), or None for all"
-        )
+def check_size(vocab_size: int | None, smallest: int, included: str) -> None:
+    """Raises InputError for a vocabulary size that is neither None nor a whole number of at least `smallest`.
+
+    `included`: what those tokens are, such as "256 bytes".
+    """
+    if vocab_size is not None:
+        check_whole(f"vocab_size ({included} included)", vocab_size, smallest)

@@ -5,7 +5,7 @@ from typing import NamedTuple
 from lm_keras.errors import InputError
 from lm_keras.text import segmentation
 from lm_keras.text.stop_lists import stop_words
-from lm_keras.utils.checks import check_list, check_no_record
+from lm_keras.utils.checks import check_choice, check_list, check_no_record, check_whole
 
 MEASURES = {"likelihood_ratio": "likelihood_ratio", "pmi": "pmi", "student_t": "student_t", "chi_square": "chi_sq"}
 
@@ -21,8 +21,7 @@ class Collocation(NamedTuple):
 def ngrams(words, n):
     """The runs of `n` words of a list, as tuples: [("a", "b"), ("b", "c")] for ["a", "b", "c"] and 2."""
     words = check_list(words, "ngrams")
-    if not isinstance(n, int) or n < 1:
-        raise InputError(f"n-grams of {n!r} words; give n of 1 or more")
+    check_whole("n", n)
     return list(zip(*(words[i:] for i in range(n)), strict=False))
 
 
@@ -36,10 +35,9 @@ def collocations(texts, n=20, measure="likelihood_ratio", *, min_count=3, size=2
     """
     if isinstance(texts, str):
         raise InputError("collocations takes a list of texts, not one text: give [text]")
-    if not isinstance(n, int) or n < 1:
-        raise InputError(f"n={n!r}: give how many collocations you want, 1 or more")
-    if measure not in MEASURES or size not in (2, 3):
-        raise InputError(f"measure={measure!r}, size={size}: give one of {', '.join(MEASURES)}, and 2 or 3 words")
+    check_whole("n", n)
+    check_choice("measure", measure, MEASURES)
+    check_choice("size", size, (2, 3))
     from nltk import collocations as finders
 
     def words_of(i, text):

@@ -5,7 +5,7 @@ room, the longer one all the rest. (Google's own code differs by one token where
 the first text is not the longer one: there the first keeps the odd token.)
 """
 
-from lm_keras.errors import InputError
+from lm_keras.utils.checks import check_whole
 
 
 def encode_pair(tokenizer, first, second=None, max_length=None):
@@ -69,6 +69,4 @@ def tf_encode_pair(tokenizer, firsts, seconds, length):
 
 def _room(length, is_pair, name):
     marks = 3 if is_pair else 2
-    if isinstance(length, bool) or not isinstance(length, int) or length < marks:
-        raise InputError(f"{name} {length!r} is not possible: give a whole number from {marks} on, for the marks")
-    return length - marks
+    return check_whole(f"{name} (with {marks} marks)", length, marks) - marks

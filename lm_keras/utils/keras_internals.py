@@ -5,6 +5,7 @@ import warnings
 
 import keras
 import tensorflow as tf
+from tensorflow.python.saved_model import fingerprinting_utils
 
 SHUFFLE = "`shuffle=True` was passed, but will be ignored since the data `x` was provided as a tf.data.Dataset"
 
@@ -87,3 +88,8 @@ class _ShuffleOf:
         while frame is not None and frame.f_code.co_name != "get_data_adapter":
             frame = frame.f_back
         return frame is not None and isinstance(frame.f_locals.get("x"), self.kind)
+
+
+def write_fingerprint(folder: str) -> None:
+    """Writes fingerprint.pb anew, for a SavedModel whose graph was changed; TensorFlow's public API reads it only."""
+    fingerprinting_utils.write_fingerprint(folder)

@@ -128,7 +128,7 @@ def test_damaged_files_are_one_clear_line(tmp_path, trained):
         ({"format": "other"}, "no content filter"),
         ({"words": None}, "a part is missing or wrong"),
         ({"words": {"a": [3]}}, "3, which is no word"),
-        ({"threshold": 2}, "threshold is a probability"),
+        ({"threshold": 2}, "threshold is 2; it must be a number above 0 and at most 1"),
         ({"classifier": {"vocabulary": ["a"], "bias": 0.0}}, "1 features needs as many"),
         ({"classifier": {"vocabulary": told["classifier"]["vocabulary"]}}, "a part is missing"),
     ]:
@@ -145,7 +145,7 @@ def test_damaged_files_are_one_clear_line(tmp_path, trained):
         ([], [], {}, "got 0 texts"),
         (["a b"] * 30, [0] * 30, {}, "has not texts of both classes"),
         (["a b"] * 30, [0, 2] * 15, {}, "labels are 1"),
-        (["a b"] * 30, [0, 1] * 15, {"precision": 0}, "precision is a share"),
+        (["a b"] * 30, [0, 1] * 15, {"precision": 0}, "precision is 0; it must be a number above 0 and at most 1"),
         ([f"a b {i} c {i}" for i in range(60)], [0, 1] * 30, {"precision": 1.0}, "no threshold drops texts"),
         ([f"w{i}" for i in range(60)], [0, 1] * 30, {}, "no word comes in two"),
     ],

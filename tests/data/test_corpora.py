@@ -61,7 +61,7 @@ def test_the_table():
         *("glove-6b-50d", "gpt2-bpe"),
     ]
     for corpus in CORPORA.values():
-        assert corpus.description and corpus.licence and corpus.source and (corpus.texts or corpus.reader)
+        assert corpus.description and corpus.licence and corpus.source and (corpus.read or corpus.read_by)
         assert "\n" not in lk.data.describe(corpus.name)
         assert corpus.embedded or (set(corpus.files) == set(corpus.splits))
         names = [[files] if isinstance(files, str) else files for files in corpus.files.values()]

@@ -34,7 +34,7 @@ def test_every_set_has_its_row():
     for name, (what, records, splits, licence, source) in table.items():
         corpus = CORPORA[name]
         assert (what, licence, source) == (corpus.description, corpus.licence, corpus.source)
-        if corpus.reader:
+        if corpus.read_by:
             assert (records, splits) == ("path", "-")
         else:
             assert tuple(sizes(splits)) == corpus.splits
@@ -59,7 +59,7 @@ real = pytest.mark.skipif(not os.environ.get("LM_KERAS_DATA"), reason="needs the
 
 
 @real
-@pytest.mark.parametrize("name", [name for name, corpus in CORPORA.items() if not corpus.reader])
+@pytest.mark.parametrize("name", [name for name, corpus in CORPORA.items() if not corpus.read_by])
 def test_the_sizes_of_every_split(name):
     _, records, splits, *_ = rows()[name]
     loaded = {split: load(name, split) for split in CORPORA[name].splits}

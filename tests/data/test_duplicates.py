@@ -12,7 +12,7 @@ import lm_keras as lk
 from lm_keras.data import near_duplicates
 from lm_keras.data.minhash import NUM_HASHES, band_hasher, bands
 from lm_keras.data.near_duplicates import duplicates, jaccard, without_duplicates
-from lm_keras.data.units import normalise, runs, units
+from lm_keras.data.units import normalize, runs, units
 from lm_keras.errors import InputError
 
 
@@ -61,19 +61,19 @@ def test_exact_duplicates_are_what_normalises_to_the_same(texts):
     firsts = {}
     expected = []
     for index, text in enumerate(texts):
-        first = firsts.setdefault(normalise(text), index)
+        first = firsts.setdefault(normalize(text), index)
         if first != index:
             expected.append((index, first, 1.0, "exact"))
     assert duplicates(texts, threshold=None) == expected
     kept = without_duplicates(texts, threshold=None)
-    assert [normalise(text) for text in kept] == list(firsts)
+    assert [normalize(text) for text in kept] == list(firsts)
     assert without_duplicates(kept, threshold=None) == kept
 
 
 def test_what_counts_as_the_same():
-    assert normalise("Ｈｅｌｌｏ \n World ") == normalise("hello world") == "hello world"
-    assert normalise("caf\u00e9") == normalise("cafe\u0301") != normalise("cafe")
-    assert normalise("Hello, world") != normalise("hello world"), "punctuation counts"
+    assert normalize("Ｈｅｌｌｏ \n World ") == normalize("hello world") == "hello world"
+    assert normalize("caf\u00e9") == normalize("cafe\u0301") != normalize("cafe")
+    assert normalize("Hello, world") != normalize("hello world"), "punctuation counts"
 
 
 # === Near ===
@@ -141,7 +141,7 @@ def test_form_letters_take_no_quadratic_time(monkeypatch):
 
 def test_chinese_is_compared_by_characters():
     text = "今天天气很好，我们去公园散步，然后回家吃晚饭。"
-    assert units(normalise("我们 buy 3 books，好")) == ["我", "们", "buy", "3", "books", "好"]
+    assert units(normalize("我们 buy 3 books，好")) == ["我", "们", "buy", "3", "books", "好"]
     other = text.replace("晚饭", "午饭").replace("，", " ")
     assert duplicates([text, other], 0.6) == [(1, 0, similarity(text, other), "near")]
     assert duplicates([text, "明天有雨，我们留在家里看书写字，不出门。"], 0.6) == []
@@ -149,11 +149,11 @@ def test_chinese_is_compared_by_characters():
 
 @given(st.text(st.sampled_from("ab _1'.-\n"), max_size=30))
 def test_ascii_words_are_cut_as_all_others(text):
-    assert units(normalise(text)) == units(normalise(text + " ж"))[:-1]
+    assert units(normalize(text)) == units(normalize(text + " ж"))[:-1]
 
 
 def test_words_of_other_scripts_stay_whole():
-    assert units(normalise("नमस्ते दुनिया — שָׁלוֹם, Привет l’été")) == ["नमस्ते", "दुनिया", "שָׁלוֹם", "привет", "l’été"]
+    assert units(normalize("नमस्ते दुनिया — שָׁלוֹם, Привет l’été")) == ["नमस्ते", "दुनिया", "שָׁלוֹם", "привет", "l’été"]
 
 
 # === Input ===
@@ -179,11 +179,11 @@ def test_streams_and_iterators_give_what_a_list_gives(edited):
     [
         ("one text", {}, "got one string"),
         (None, {}, "texts: got NoneType; give an iterable of texts"),
-        (["a"], {"threshold": "0.8"}, "or None, got '0.8'"),
+        (["a"], {"threshold": "0.8"}, "threshold is '0.8'; it must be a number"),
         (["a", None], {}, "must be a str, got NoneType"),
-        (["a"], {"threshold": 0.1}, "between 0.2 and 1, or None, got 0.1"),
-        (["a"], {"threshold": float("nan")}, "got nan"),
-        (["a"], {"shingle_size": 0}, "at least 1, got 0"),
+        (["a"], {"threshold": 0.1}, "threshold is 0.1; it must be a number of at least 0.2 and at most 1"),
+        (["a"], {"threshold": float("nan")}, "threshold is nan"),
+        (["a"], {"shingle_size": 0}, "shingle_size is 0; it must be a whole number of at least 1"),
     ],
 )
 def test_bad_input_is_one_clear_line(texts, options, message):

@@ -37,7 +37,7 @@ def tale(web, monkeypatch):
             CORPORA["shuihu"],
             name="tale",
             splits=("train", "test"),
-            texts=lambda content, split: [content],
+            read=lambda content, split: [content],
             folder="tales",
             files={"train": "train.txt", "test": "test.txt"},
             sha256={file: sha256(text.encode()) for file, text in TEXTS.items()},

@@ -150,10 +150,10 @@ def test_rows_of_ids_stay_rows(tokenizer):
 def test_bad_input(news, tokenizer):
     words = lk.text.WordTokenizer.train(news, vocab_size=50)
     for arguments, message in (
-        ((news, tokenizer, 2, 4), "length must be a whole number of at least 3, got 2"),
-        ((news, tokenizer, 20, 0), "batch_size must be a whole number of at least 1, got 0"),
-        ((news, tokenizer, 20, 4, 1.0), "mask_rate is a share between 0 and 1, got 1.0"),
-        ((news, tokenizer, 20, 4, "0.15"), "mask_rate is a share between 0 and 1, got '0.15'"),
+        ((news, tokenizer, 2, 4), "length is 2; it must be a whole number of at least 3"),
+        ((news, tokenizer, 20, 0), "batch_size is 0; it must be a whole number of at least 1"),
+        ((news, tokenizer, 20, 4, 1.0), "mask_rate is 1.0; it must be a number above 0 and below 1"),
+        ((news, tokenizer, 20, 4, "0.15"), "mask_rate is '0.15'; it must be a number above 0"),
         ((news, words, 20, 4), "WordTokenizer has no .MASK. token; use a WordPieceTokenizer"),
         (([], tokenizer, 20, 4), "there is no text to mask"),
         (([""], tokenizer, 20, 4), "there is no text to mask"),

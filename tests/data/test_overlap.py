@@ -57,7 +57,7 @@ def test_the_worst_come_first_whatever_their_case_and_punctuation():
 @pytest.mark.parametrize(
     ("train", "test", "n", "message"),
     [
-        (["a"], ["a"], 0, "at least 1, got 0"),
+        (["a"], ["a"], 0, "n is 0; it must be a whole number of at least 1"),
         (["a"], [], 8, "no test text"),
         ([""], ["", " "], 8, "no test text"),
         ("a b", ["a"], 8, "train: got one string"),

@@ -31,7 +31,7 @@ def test_lines_and_chunks_of_a_file(tmp_path):
 
 @pytest.mark.parametrize("compress", [gzip.compress, bz2.compress, lzma.compress])
 @pytest.mark.parametrize("name", ["a.txt.gz", "a.txt", "A.TXT.BZ2", "a.xz"])
-def test_compression_is_recognised_by_its_content(tmp_path, name, compress):
+def test_compression_is_recognized_by_its_content(tmp_path, name, compress):
     assert list(read_texts(write(tmp_path / name, compress(b"To be\nor not\n")))) == ["To be", "or not"]
 
 

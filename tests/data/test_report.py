@@ -197,7 +197,11 @@ RECORDS = [
     (lk.data.TaggedSentence(("希", "望"), ("O", "O")), ["希望"]),
     (
         lk.data.QuestionAnswer(
-            "It is red.", "What?", (lk.data.Answer("red", 6), lk.data.Answer("red")), title="t", id="7"
+            "It is red.",
+            "What?",
+            (lk.data.ReferenceAnswer("red", 6), lk.data.ReferenceAnswer("red")),
+            title="t",
+            id="7",
         ),
         ["It is red.", "What?", "red"],
     ),
@@ -218,7 +222,7 @@ def test_the_texts_of_every_kind_of_record():
     for record, texts in RECORDS:
         assert record_texts([record]) == texts
     every = {kind for kind in vars(records).values() if isinstance(kind, type) and hasattr(kind, "_fields")}
-    assert {type(record) for record, _ in RECORDS} == every - {records.Answer}
+    assert {type(record) for record, _ in RECORDS} == every - {records.ReferenceAnswer}
     again = [lk.data.QuestionAnswer("It is red.", question, ()) for question in ("What?", "Is it?")]
     assert record_texts(again) == ["It is red.", "What?", "Is it?"], "a context that questions share comes once"
 

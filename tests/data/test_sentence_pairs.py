@@ -117,7 +117,7 @@ def test_bad_input(tokenizer):
         ((["One. Two."], tokenizer, 20, 4), "need two documents"),
         ((["One.", "Two."], tokenizer, 20, 4), "one of at least two sentences"),
         ((["One. Two.", "Three."], tokenizer, 4, 1), "length must be at least 5"),
-        ((["One. Two.", "Three."], tokenizer, 20, 0), "batch_size must be a whole number"),
+        ((["One. Two.", "Three."], tokenizer, 20, 0), "batch_size is 0; it must be a whole number"),
     ):
         with pytest.raises(InputError, match=message):
             lk.data.sentence_pairs(*arguments)

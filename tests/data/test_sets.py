@@ -19,10 +19,12 @@ from lm_keras.errors import InputError
 def test_news_reviews_and_messages():
     test = '"3","Fears","Unions at Turner\\Newall say \\$5 is ""too much""."\n"1","A, b","C"\n'
     sample = 'label,content\n4,"A second\\\\team, of rocketeers"\n2,Plain\n'
-    assert labelled.news(test, "test") == [('Unions at Turner Newall say $5 is "too much".', 2), ("C", 0)]
-    assert labelled.news(sample, "train") == [("A second team, of rocketeers", 3), ("Plain", 1)]
+    assert labelled.read_news(test, "test") == [('Unions at Turner Newall say $5 is "too much".', 2), ("C", 0)]
+    assert labelled.read_news(sample, "train") == [("A second team, of rocketeers", 3), ("Plain", 1)]
     hotels = 'label,review\n1,"近,但是""蔡陆线""好"\n0,\n0, 差 \n'
-    assert labelled.reviews(hotels, "all") == [('近,但是"蔡陆线"好', 1), ("差", 0)], "an empty review is no record"
+    assert labelled.read_reviews(hotels, "all") == [('近,但是"蔡陆线"好', 1), ("差", 0)], (
+        "an empty review is no record"
+    )
 
 
 def test_relations_keep_the_places_of_the_entities():
@@ -30,7 +32,7 @@ def test_relations_keep_the_places_of_the_entities():
         '1\t"The <e1>author</e1> of a "keygen" uses a <e2>disassembler</e2>."\nInstrument-Agency(e2,e1)\nComment:\n\n'
         '2\t"A <e1>ridge</e1> uprises from the <e2>surge</e2>."\nOther\nComment: none\n\n'
     )
-    first, second = labelled.relations(content, "train")
+    first, second = labelled.read_relations(content, "train")
     assert first.text == 'The author of a "keygen" uses a disassembler.'
     assert [first.text[slice(*place)] for place in (first.first, first.second)] == ["author", "disassembler"]
     assert [second.text[slice(*place)] for place in (second.first, second.second)] == ["ridge", "surge"]
@@ -42,7 +44,7 @@ def test_tags_become_bio():
     content = (
         "-DOCSTART- -X- O O\n\nEU NNP I-NP I-ORG\nis VBZ I-VP O\n\nJohn N I-NP I-PER\nLeeds N B-NP B-PER\nof I I-PP O"
     )
-    first, second = tagged.words_with_tags(content + "\n\n-DOCSTART- -X- -X- O\n\n", "train")
+    first, second = tagged.read_tagged_words(content + "\n\n-DOCSTART- -X- -X- O\n\n", "train")
     assert first == (("EU", "is"), ("B-ORG", "O"), ("NNP", "VBZ"), ("B-NP", "B-VP"))
     assert second.tags == ("B-PER", "B-PER", "O") and second.chunks == ("B-NP", "B-NP", "B-PP")
     for old, new in [
@@ -51,7 +53,7 @@ def test_tags_become_bio():
         ("B-A I-A O I-A", "B-A I-A O B-A"),
     ]:
         assert " ".join(tagged.bio(old.split())) == new == " ".join(tagged.bio(new.split()))
-    (sentence,) = tagged.characters_with_tags({"x.txt": "北\tB-LOC\n京\tI-LOC\n \tO\n\n"}, "all")
+    (sentence,) = tagged.read_tagged_characters({"x.txt": "北\tB-LOC\n京\tI-LOC\n \tO\n\n"}, "all")
     assert (sentence.words, sentence.tags) == (("北", "京", " "), ("B-LOC", "I-LOC", "O"))
     assert classes("msra-ner") == ("O", "B-LOC", "I-LOC", "B-ORG", "I-ORG", "B-PER", "I-PER")
 
@@ -67,7 +69,7 @@ def test_answers_in_a_paragraph():
         {"question": "Why?", "id": "b", "answers": [], "is_impossible": True, "plausible_answers": [{"text": "In"}]},
     ]
     data = {"data": [{"title": "The_Normans", "paragraphs": [{"context": "In France.", "qas": asked}]}]}
-    where, why = questions.spans(json.dumps(data), "validation")
+    where, why = questions.read_squad(json.dumps(data), "validation")
     assert where == ("In France.", "Where?", (("France", 3),), False, "The Normans", "a", ())
     assert where.context[3 : 3 + len("France")] == where.answers[0].text
     assert (why.answers, why.is_impossible) == ((), True)
@@ -78,7 +80,7 @@ def test_answers_in_words():
     first = head + "Gerald_Ford\tWas he active?\tNo\n\\n\thard\thard\ta10\nGerald_Ford\tWho?\tNULL\tNULL\tNULL\ta10\n"
     second = head + "Volta\tWho?\tA man\teasy\teasy\ta1\nVolta\tWho? \tR\udcf6ntgen\u0097\teasy\teasy\ta1\n"
     third = head + "Volta\tNULL\tNULL\tNULL\tNULL\ta1\nVolta\tWhen?\t\teasy\teasy\ta1\n"
-    ford, volta = questions.articles(first, second, third, "all")
+    ford, volta = questions.read_articles(first, second, third, "all")
     assert (ford.context, ford.question, ford.title) == ("", "Was he active?", "Gerald Ford")
     assert ford.answers == (("No", None),)
     assert volta.answers == (("A man", None), ("Röntgen—", None)), "two people answered one question"
@@ -89,7 +91,7 @@ def test_stories():
     train = "1 Mary left.\n2 Where is Mary? |bathroom|1\n3 Ann came.\n4 Who? \tMary,Ann\t1 3\n"
     train += "1 Mice fly.\n2 Do they?\tno\t1\n"
     members = {f"t/en/qa{task}_{part}.txt": train for task in ("10_b", "2_a") for part in ("train", "test")}
-    records = questions.stories({**members, "t/README.txt": "no task"}, "train-10k")
+    records = questions.read_stories({**members, "t/README.txt": "no task"}, "train-10k")
     assert [record.title for record in records] == ["qa2_a"] * 3 + ["qa10_b"] * 3
     first, second, third = records[:3]
     assert first == ("Mary left.", "Where is Mary?", (("bathroom", None),), False, "qa2_a", "", (0,))
@@ -102,18 +104,18 @@ def test_stories():
 
 
 def test_conversations():
-    talk = dialogues.daily("Hey . __eou__ Who ? __eou__\nYes ! __eou__\n", "3 2 \n1\n", "0 6 \n4\n", "test")
+    talk = dialogues.read_daily("Hey . __eou__ Who ? __eou__\nYes ! __eou__\n", "3 2 \n1\n", "0 6 \n4\n", "test")
     assert talk == [
         (("Hey .", "Who ?"), ("directive", "question"), ("no emotion", "surprise"), "", "en"),
         (("Yes !",), ("inform",), ("happiness",), "", "en"),
     ]
-    films = dialogues.replies("Yes - sure\u0097\nHello?\n\n", "No\x85\n \nWell.\n", "all")
+    films = dialogues.read_replies("Yes - sure\u0097\nHello?\n\n", "No\x85\n \nWell.\n", "all")
     assert films == [(("Yes - sure—", "No…"), (), (), "", "en")], "a pair needs both sides"
     with pytest.raises(ValueError):
-        dialogues.replies("one\ntwo\n", "one\n", "all")
+        dialogues.read_replies("one\ntwo\n", "one\n", "all")
     yml = "categories:\n- x\nconversations:\n- - What year?\n  - '1963'\n  - No\n- - 你好\n  - |\n    a:\n      b\n"
     yml += "- no - turns\n"
-    year, hello = dialogues.conversations({"chinese/trivia.yml": yml}, "all")
+    year, hello = dialogues.read_conversations({"chinese/trivia.yml": yml}, "all")
     assert year == (("What year?", "1963", "No"), (), (), "trivia", "zh")
     assert hello.turns == ("你好", "a:\n  b")
 
@@ -125,32 +127,32 @@ def test_summaries():
         "summary": "They meet.",
         "topic": "greeting",
     }
-    assert summaries.dialogues(json.dumps(one) + "\n", "validation") == [
+    assert summaries.read_dialogue_summaries(json.dumps(one) + "\n", "validation") == [
         (one["dialogue"], ("They meet.",), ("greeting",), None, "dev_0")
     ]
     three = {"fname": "test_0", "dialogue": "Hi."}
     three |= {f"{key}{number}": f"{key} {number}" for number in "123" for key in ("summary", "topic")}
-    (record,) = summaries.dialogues(json.dumps(three), "test")
+    (record,) = summaries.read_dialogue_summaries(json.dumps(three), "test")
     assert record.summaries == ("summary 1", "summary 2", "summary 3") and record.topics[2] == "topic 3"
     doc = "<doc id={}>\n <human_label>{}</human_label>\n <summary>\n  {}\n </summary>\n"
     doc += " <short_text>\n  {}\n </short_text>\n</doc>\n"
     content = doc.format(0, 5, "标题", "正文 <b>") + doc.format(1, 1, "二", "三")
-    assert summaries.headlines(content, "test") == [
+    assert summaries.read_headlines(content, "test") == [
         ("正文 <b>", ("标题",), (), 5, "0"),
         ("三", ("二",), (), 1, "1"),
     ]
 
 
 def test_translations_and_hypotheses():
-    assert pairs.translations("A man\nTwo \n", "Ein Mann\nZwei\n", "Un homme\nDeux\n", "train") == [
+    assert pairs.read_translations("A man\nTwo \n", "Ein Mann\nZwei\n", "Un homme\nDeux\n", "train") == [
         ("A man", "Ein Mann", "Un homme"),
         ("Two", "Zwei", "Deux"),
     ]
     with pytest.raises(ValueError):
-        pairs.translations("one\ntwo\n", "eins\n", "un\n", "train")
+        pairs.read_translations("one\ntwo\n", "eins\n", "un\n", "train")
     scored = {"hyps": ["list flights", "lists"], "ref": "list flights", "id": "i1", "am_score": [-0.3, -0.5]}
     content = json.dumps(scored) + "\n" + json.dumps({"hyps": ["a"], "ref": "b"}) + "\n"
-    assert pairs.heard(content, "test") == [
+    assert pairs.read_hypotheses(content, "test") == [
         ("list flights", ("list flights", "lists"), (-0.3, -0.5), "i1"),
         ("b", ("a",), (), ""),
     ]
@@ -158,9 +160,9 @@ def test_translations_and_hypotheses():
 
 def test_word_pairs_and_analogies():
     content = "# from here\n# Word 1\tWord 2\tMean\nold\tnew\t1.58\ncarbon dating\tfossil\t10.00\n"
-    assert words.word_pairs(content, "all") == [("old", "new", 1.58), ("carbon dating", "fossil", 10.0)]
+    assert words.read_word_pairs(content, "all") == [("old", "new", 1.58), ("carbon dating", "fossil", 10.0)]
     content = ": capitals\nAthens Greece Oslo Norway\n: gram1-adverb\ncalm calmly rapid rapidly\n"
-    assert words.analogies(content, "all") == [
+    assert words.read_analogies(content, "all") == [
         ("capitals", "Athens", "Greece", "Oslo", "Norway"),
         ("gram1-adverb", "calm", "calmly", "rapid", "rapidly"),
     ]

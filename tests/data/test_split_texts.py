@@ -98,7 +98,7 @@ def test_files(tmp_path):
 
 @pytest.mark.parametrize("validation", [0, 1, -0.1, 2, float("nan"), "0.1", None])
 def test_shares_outside_0_and_1(validation):
-    with pytest.raises(InputError, match="between 0 and 1"):
+    with pytest.raises(InputError, match="validation is .*; it must be a number above 0 and below 1"):
         split_texts(["a", "b"], validation)
 
 
@@ -124,11 +124,19 @@ def test_copies_of_a_text_are_on_one_side(numbers):
     held_out = [text for text in validation if text not in train]
     rest = [text for text in texts if text not in held_out]
     for make, contents, text in [
-        (running.split_lines, ["\n".join(texts)], str),
-        (labelled.messages, ["\n".join(f"{label}\t{text}" for text, label in pairs)], lambda record: record.text),
-        (tagged.characters_with_tags, [{"x": "\n\n".join("\t".join(pair) for pair in pairs)}], lambda r: r.words[0]),
-        (dialogues.replies, ["\n".join(texts)] * 2, lambda record: record.turns[0]),
-        (dialogues.conversations, [{"english/x.yml": talks}], lambda record: record.turns[0]),
+        (running.read_split_lines, ["\n".join(texts)], str),
+        (
+            labelled.read_messages,
+            ["\n".join(f"{label}\t{text}" for text, label in pairs)],
+            lambda record: record.text,
+        ),
+        (
+            tagged.read_tagged_characters,
+            [{"x": "\n\n".join("\t".join(pair) for pair in pairs)}],
+            lambda r: r.words[0],
+        ),
+        (dialogues.read_replies, ["\n".join(texts)] * 2, lambda record: record.turns[0]),
+        (dialogues.read_conversations, [{"english/x.yml": talks}], lambda record: record.turns[0]),
     ]:
         found = {split: list(map(text, make(*contents, split))) for split in ("train", "validation", "all")}
         assert found == {"train": rest, "validation": held_out, "all": texts}, make.__name__

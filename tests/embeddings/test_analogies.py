@@ -158,7 +158,7 @@ def test_bad_input():
     for question in [("a", "b", "c"), ("a", "b", "c", 4), ("s", "a", "b", "c", 4), "abcde", "abcd", 7]:
         with pytest.raises(InputError, match=r"a question is \(section, a, b, c, d\) or \(a, b, c, d\), strings"):
             lk.embeddings.analogies(vectors, [question])
-    with pytest.raises(InputError, match="method is 'add'; give one of '3cosadd', '3cosmul'"):
+    with pytest.raises(InputError, match="method is 'add'; it must be one of 3cosadd, 3cosmul"):
         lk.embeddings.analogies(vectors, [], method="add")
     for wrong in ({"restrict_vocab": 0}, {"restrict_vocab": 2.5}, {"epsilon": 0}, {"epsilon": "x"}):
         ((name, value),) = wrong.items()

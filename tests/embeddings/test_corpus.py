@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 import lm_keras as lk
 from lm_keras.data.records import Labelled, Translation
 from lm_keras.embeddings import corpus
-from lm_keras.embeddings.corpus import END, Corpus
+from lm_keras.embeddings.corpus import END, EncodedSentences
 
 WORDS = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=4)
 
@@ -27,7 +27,7 @@ def small_pieces():
 
 @given(st.lists(st.lists(WORDS, max_size=7), min_size=1).filter(any))
 def test_sentences_come_back(sentences):
-    read = Corpus(iter(sentences))
+    read = EncodedSentences(iter(sentences))
     counts = Counter(word for sentence in sentences for word in sentence)
     assert dict(zip(read.words, read.counts.tolist(), strict=True)) == counts
     assert read.num_words == counts.total()
@@ -37,7 +37,7 @@ def test_sentences_come_back(sentences):
 
 def test_many_words_are_in_a_file_and_long_sentences_in_parts():
     sentences = [[f"w{i}" for i in range(20)], ["a"], *(["b", f"c{i}"] for i in range(20))]
-    read = Corpus(sentences)
+    read = EncodedSentences(sentences)
     assert not isinstance(read._ids, np.ndarray)
     assert list(read) == [sentences[0][:9], sentences[0][9:18], sentences[0][18:], *sentences[1:]]
     for ids in read.chunks():
@@ -57,18 +57,18 @@ def test_an_iterable_is_read_once_and_one_sentence_at_a_time():
                 yield sentence
 
     lines = Lines()
-    assert list(Corpus(lines)) == list(Corpus(lines)) == [["a", "b"], ["c"]]
+    assert list(EncodedSentences(lines)) == list(EncodedSentences(lines)) == [["a", "b"], ["c"]]
     assert (lines.started, lines.read) == (2, 4)
 
 
 def test_strings_are_split_in_their_language():
     texts = ["Dr. Smith's cat didn't move.", "", "Yes\ud800!"]
-    assert list(Corpus(texts)) == [lk.text.words(texts[0]), ["Yes\ufffd", "!"]]
-    assert list(Corpus(["a, b", ["c, d"]], language=None)) == [["a,", "b"], ["c, d"]]
+    assert list(EncodedSentences(texts)) == [lk.text.words(texts[0]), ["Yes\ufffd", "!"]]
+    assert list(EncodedSentences(["a, b", ["c, d"]], language=None)) == [["a,", "b"], ["c, d"]]
 
 
 def test_frequent_words():
-    read = Corpus([["a", "b", "b"], ["c", "c", "d"]])
+    read = EncodedSentences([["a", "b", "b"], ["c", "c", "d"]])
     assert [read.words[i] for i in read.frequent(1)] == ["b", "c", "a", "d"]
     assert [read.words[i] for i in read.frequent(2)] == ["b", "c"]
     with pytest.raises(lk.InputError, match="no word of the sentences occurs 3 times, the most frequent 2 times"):
@@ -98,9 +98,9 @@ def test_frequent_words():
 )
 def test_what_is_no_sentences(sentences, message):
     with pytest.raises(lk.InputError, match=message):
-        Corpus(sentences)
+        EncodedSentences(sentences)
 
 
 def test_unknown_language():
     with pytest.raises(lk.InputError, match="language 'xx' is not known"):
-        Corpus(["a"], language="xx")
+        EncodedSentences(["a"], language="xx")

@@ -118,7 +118,7 @@ def test_a_batch_of_one_is_the_papers_adagrad(problem, monkeypatch):
 
 
 def test_batches_descend_as_far_as_single_entries(news, monkeypatch):
-    words = corpus.Corpus(news[:1])
+    words = corpus.EncodedSentences(news[:1])
     entries = glove.count_pairs(words, words.frequent(2), 3).tocoo()
     reached = []
     for largest in (1, glove.LARGEST_BATCH):

@@ -9,7 +9,7 @@ from gensim.models import KeyedVectors
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lm_keras.embeddings.words import EncodedWords, WordIndex, Words
+from lm_keras.embeddings.words import EncodedWords, WordIndex, WordSequence
 
 WORD_LISTS = st.lists(st.text(st.characters(exclude_categories=["Cs"]), max_size=6), unique=True, max_size=40)
 
@@ -18,7 +18,7 @@ def made(words):
     encoded = [word.encode() for word in words]
     ends = np.cumsum(np.array([len(word) for word in encoded], np.int64))
     encoded = EncodedWords(b"".join(encoded), ends)
-    return Words(encoded), WordIndex(encoded)
+    return WordSequence(encoded), WordIndex(encoded)
 
 
 @given(WORD_LISTS, st.text(max_size=3), st.slices(20))

@@ -12,7 +12,7 @@ from gensim.models import FastText, KeyedVectors, Word2Vec
 from gensim.models.fasttext import FastTextKeyedVectors
 
 import lm_keras as lk
-from lm_keras.embeddings.corpus import Corpus
+from lm_keras.embeddings.corpus import EncodedSentences
 
 SMALL = {"embedding_dim": 8, "window": 3, "negatives": 4, "epochs": 2, "seed": 3, "progress": False}
 
@@ -90,7 +90,7 @@ def test_an_error_in_gensims_thread_is_told(monkeypatch):
         yield ["a", "b"]
         raise OSError("the disk is gone")
 
-    monkeypatch.setattr(Corpus, "__iter__", broken)
+    monkeypatch.setattr(EncodedSentences, "__iter__", broken)
     with pytest.raises(OSError, match="the disk is gone"):
         lk.embeddings.train_word2vec(["a b"], min_count=1, **SMALL)
 
@@ -108,7 +108,7 @@ def test_an_error_in_gensims_thread_is_told(monkeypatch):
         ({"seed": -1}, "seed is -1"),
         ({"seed": 2**32}, r"seed is 4294967296; .* and at most 4,294,967,295"),
         ({"workers": 0}, "workers is 0"),
-        ({"algorithm": "sg"}, "algorithm is 'sg'; give one of 'skip-gram', 'cbow'"),
+        ({"algorithm": "sg"}, "algorithm is 'sg'; it must be one of skip-gram, cbow"),
         ({"learning_rate": 0}, "learning_rate is 0"),
         ({"learning_rate": float("nan")}, "learning_rate is nan"),
         ({"subsample": 1}, "subsample is 1"),

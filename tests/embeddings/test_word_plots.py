@@ -95,7 +95,7 @@ def test_bad_input(vectors, monkeypatch):
         plot(vectors, ["man", "austrlia"])
     with pytest.raises(InputError, match="got one string"):
         plot(vectors, "man")
-    with pytest.raises(InputError, match="method is 'umap'; give one of 'pca', 'tsne'"):
+    with pytest.raises(InputError, match="method is 'umap'; it must be one of pca, tsne"):
         plot(vectors, ["man", "people"], "umap")
     with pytest.raises(InputError, match="by pca needs at least 2 vectors, got 1"):
         plot(vectors, ["man", "man"])

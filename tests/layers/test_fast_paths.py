@@ -144,7 +144,7 @@ def test_fifty_steps_give_the_losses_of_the_plain_path(family, policy, monkeypat
         else:
             monkeypatch.setattr(lk_losses, "factors_of", lambda logits: used.append(1) or output.factors_of(logits))
         if family == "gpt2":
-            model = lk.models.build_gpt2(30, 12, 16, 1, 2, seed=0)
+            model = lk.models.build_gpt2(30, max_length=12, hidden_dim=16, num_layers=1, num_heads=2, seed=0)
         else:
             model = lk.models.build_lstm_lm(30, hidden_dim=16, tie_embeddings="tied" in family, seed=0)
         config = lk.TrainingConfig(epochs=50, batch_size=8, learning_rate=1e-2, warmup_steps=0, dtype=policy)
@@ -187,7 +187,7 @@ def test_compiled_with_the_loss_of_this_library_a_model_trains_in_one_operation(
     weights, losses = np.linspace(0, 2, 48).reshape(8, 6), []
     theirs = keras.losses.SparseCategoricalCrossentropy(from_logits=True, reduction="mean_with_sample_weight")
     for loss in (lk_losses.CrossEntropy(), theirs):
-        model = lk.models.build_gpt2(9, 6, 8, 1, 2, seed=0)
+        model = lk.models.build_gpt2(9, max_length=6, hidden_dim=8, num_layers=1, num_heads=2, seed=0)
         model.compile(keras.optimizers.SGD(0.5), loss, metrics=["accuracy"])
         assert model.loss is loss  # what the user gives stays as it is
         history = model.fit(x, y, sample_weight=weights, batch_size=4, epochs=5, shuffle=False, verbose=0).history

@@ -9,7 +9,6 @@ from paths import GOLDEN
 from small_models import tiny_lm
 
 import lm_keras as lk
-from lm_keras.serving.language_model import serve_language_model
 
 PROMPT = "It was"
 WAYS = {
@@ -117,12 +116,12 @@ def test_an_end_that_is_the_padding_mark_too(lm):
         expected = lk.LanguageModel(lm.model, with_ends(lm.tokenizer, [ids[3]])).generate(PROMPT, 8, **WAYS[way])
         assert both.generate(PROMPT, 8, **WAYS[way]) == expected
     assert both.generate(PROMPT, 8, temperature=0)[0].token_ids == ids[: ids.index(ids[3])]
-    served = serve_language_model(both).signatures["generate"](tf.constant([PROMPT]), tf.constant([8]))
+    served = both.signatures().signatures["generate"](tf.constant([PROMPT]), tf.constant([8]))
     assert served["num_new_tokens"].numpy() == [ids.index(ids[3])]
 
 
 def test_an_export_answers_its_own_examples_below_any_limit(lm):
-    served = serve_language_model(lm, max_new_tokens_limit=5)
+    served = lm.signatures(max_new_tokens_limit=5)
     inputs = served.examples["generate"]
     answers = served.signatures["generate"](*(tf.constant(column) for column in inputs.values()))
     expected = served.answer("generate", inputs)
@@ -138,7 +137,7 @@ def test_streamed_served_and_saved(lm, tmp_path):
     loaded = lk.LanguageModel.load(tmp_path)
     assert loaded.tokenizer.end_ids == (280, end)
     assert "".join(loaded.stream(PROMPT, max_new_tokens=8, temperature=0)) == text
-    served = serve_language_model(loaded, max_new_tokens_limit=8).signatures
+    served = loaded.signatures(max_new_tokens_limit=8).signatures
     inputs = tf.constant([PROMPT]), tf.constant([8])
     assert served["generate"](*inputs)["completion"].numpy() == [text.encode()]
     completions = served["beam"](*inputs, tf.constant([0.0]))["completions"].numpy()[0].tolist()
@@ -154,6 +153,6 @@ def test_written_for_transformers(tokenizer, tmp_path):
 
 
 def test_ends_that_are_no_tokens(tokenizer):
-    for ends, match in ((["a"], "end_ids 'a'"), ([9000], "end_ids 9000"), (3, "end_ids 3 is not possible")):
+    for ends, match in ((["a"], "end_ids is 'a'"), ([9000], "end_ids is 9000"), (3, "end_ids 3 is not possible")):
         with pytest.raises(lk.InputError, match=match):
             with_ends(tokenizer, ends)

@@ -10,7 +10,6 @@ import lm_keras as lk
 from lm_keras import tasks
 from lm_keras.models.lora import without_lora
 from lm_keras.models.quantized import all_layers
-from lm_keras.serving.language_model import serve_language_model
 
 EQUAL = {"rtol": 1e-5, "atol": 1e-6}
 X = np.array([[2, 97, 98, 99, 100], [2, 98, 98, 101, 97]]) + 1
@@ -84,7 +83,7 @@ def test_quantized_and_served(tokenizer):
     np.testing.assert_allclose(
         lk.quantize(lm, "int8").score("abc")[0], lk.quantize(plain, "int8").score("abc")[0], rtol=1e-5
     )
-    served = serve_language_model(lm, max_new_tokens_limit=4).signatures["score"](tf.constant(["abc"]))
+    served = lm.signatures(max_new_tokens_limit=4).signatures["score"](tf.constant(["abc"]))
     np.testing.assert_allclose(served["log_prob"], lm.score("abc")[0].log_prob, rtol=1e-5)
     np.testing.assert_allclose(served["log_prob"], plain.score("abc")[0].log_prob, rtol=1e-5)
 

@@ -94,4 +94,4 @@ def test_the_limit_holds_in_an_export_and_is_told(news, tmp_path, warm_check, ca
 
 def test_a_transformer_that_reads_all_of_its_source_has_a_smaller_limit(news):
     for name, limit in (("seq2seq_transformer", 4096), ("seq2seq_lstm", 131072), ("cnn_classifier", 131072)):
-        assert MAKE[name](news[:5]).served().max_text_bytes == limit
+        assert MAKE[name](news[:5]).signatures().max_text_bytes == limit

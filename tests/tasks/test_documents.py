@@ -108,7 +108,7 @@ def test_doc2vec_input_that_does_not_fit(vectors):
         ({"texts": "one text"}, r"give \[text\]"),
         ({"texts": []}, "in the 0 texts"),
         ({"texts": ["a b c"]}, "no word occurs 2 times"),
-        ({"texts": ["a a"], "method": "pv"}, "give dbow or dm"),
+        ({"texts": ["a a"], "method": "pv"}, "must be one of dbow, dm"),
         ({"texts": ["a a"], "epochs": 0}, "epochs is 0"),
         ({"texts": ["a a"], "embedding_dim": 2.5}, "embedding_dim is 2.5"),
         ({"texts": ["a a"], "seed": None}, "seed is None"),
@@ -216,7 +216,7 @@ def test_pictures_of_words_that_look_like_formulas(tmp_path):
 def test_plot_of_vectors_of_one_number():
     found = lk.analysis.cluster_documents(np.array([[1.0], [2.0], [-3.0], [-1.0]]), 2)
     assert len(lk.analysis.plot_clusters(found).axes[0].collections) == 2
-    with pytest.raises(InputError, match="give one of 'pca', 'tsne'"):
+    with pytest.raises(InputError, match="must be one of pca, tsne"):
         lk.analysis.plot_clusters(found, "umap")
 
 

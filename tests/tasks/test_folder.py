@@ -85,6 +85,6 @@ def test_mixed_precision_comes_back(passages, tmp_path, news):
 
 def test_only_text_models_are_saved(task, tmp_path):
     for other in (task("embedder").model, "a"):
-        with pytest.raises(lk.InputError, match="tasks.save takes TextClassifier"):
+        with pytest.raises(lk.InputError, match="tasks.save takes a text model, such as a TextClassifier"):
             tasks.save(other, tmp_path / "x")
     assert not (tmp_path / "x").exists()

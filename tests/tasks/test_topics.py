@@ -219,7 +219,7 @@ def test_input_that_does_not_fit(model, texts):
     ):
         with pytest.raises(InputError, match=told):
             train(**arguments)
-    with pytest.raises(InputError, match="give one of c_npmi, c_v, u_mass"):
+    with pytest.raises(InputError, match="must be one of c_npmi, c_v, u_mass"):
         model.coherence(texts, "c_x")
     with pytest.raises(InputError, match="fewer than two words"):
         model.coherence([["other", "words"]])

@@ -1,6 +1,11 @@
-"""What holds for every tokenizer: three places, one result."""
+"""The contract: what holds for every tokenizer, ours and that of a user. Three places, one result."""
 
+import functools
+import inspect
 import json
+import re
+import sys
+import types
 
 import pytest
 import tensorflow as tf
@@ -8,8 +13,29 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from texts import LANGUAGES, paragraphs, texts
 
+import lm_keras as lk
+from lm_keras.cli import main
 from lm_keras.errors import InputError
-from lm_keras.text import BPETokenizer, CharTokenizer, WordPieceTokenizer, WordTokenizer, load_tokenizer
+from lm_keras.text import (
+    BPETokenizer,
+    CharTokenizer,
+    Tokenizer,
+    WordPieceTokenizer,
+    WordTokenizer,
+    load_tokenizer,
+    register_tokenizer,
+)
+from lm_keras.text.tokenizers.base import tokenizer_kinds
+
+
+@functools.cache
+def user_module():
+    """The example in the docstring of `Tokenizer`, as a module of a user."""
+    example = re.search(r"```python\n(.*?)```", inspect.getdoc(Tokenizer), re.DOTALL)[1]
+    module = sys.modules["space_tokenizer"] = types.ModuleType("space_tokenizer")
+    exec(example, module.__dict__)
+    return module
+
 
 KINDS = {
     "bpe": (BPETokenizer, {"vocab_size": 800}),
@@ -23,13 +49,15 @@ KINDS = {
     "word-lower": (WordTokenizer, {"min_count": 2, "lowercase": True}),
     "word-none": (WordTokenizer, {"vocab_size": 2000, "language": None}),
     "wordpiece-lower": (WordPieceTokenizer, {"vocab_size": 3000, "lowercase": True}),
+    "of-a-user": (None, {"vocab_size": 2000}),
+    "of-a-user-lower": (None, {"lowercase": True}),
 }
 
 
 @pytest.fixture(params=KINDS, scope="module")
 def tokenizer(request):
     cls, options = KINDS[request.param]
-    return cls.train([*paragraphs()[:400], *LANGUAGES, ". . . a b"], **options)
+    return (cls or user_module().SpaceTokenizer).train([*paragraphs()[:400], *LANGUAGES, ". . . a b"], **options)
 
 
 def decoded(tensor):
@@ -45,6 +73,12 @@ def test_vocabulary(tokenizer):
     else:
         assert ids == (0, 1, 2, 2) and tokenizer.tokens[:3] == ["<pad>", "<unk>", "<eos>"]
     assert len(tokenizer.tokens) == tokenizer.vocab_size == len(set(tokenizer.tokens))
+    assert tokenizer.end_ids == (tokenizer.eos_id,)
+    special = tokenizer.special_tokens
+    assert all(tokenizer.tokens[i] == token for token, i in special.items())
+    assert {i for i in (*ids, tokenizer.mask_id) if i is not None} <= tokenizer.special_ids == set(special.values())
+    assert len(tokenizer.token_words()) == tokenizer.vocab_size
+    assert all(tokenizer.encode(token) != [i] for token, i in special.items() if i != tokenizer.unk_id)
 
 
 def test_graph_equals_python_on_the_corpora_and_in_several_languages(tokenizer):
@@ -151,9 +185,57 @@ def test_save_and_load(tokenizer, tmp_path):
     tokenizer.save(tmp_path / "new" / "folder")
     loaded = load_tokenizer(tmp_path / "new" / "folder")
     assert type(loaded) is type(tokenizer) and loaded.tokens == tokenizer.tokens
+    for again in (Tokenizer.load(tmp_path / "new/folder"), type(tokenizer).load(tmp_path / "new/folder")):
+        assert type(again) is type(tokenizer) and again.get_config() == tokenizer.get_config()
     assert (loaded.language, loaded.lowercase) == (tokenizer.language, tokenizer.lowercase)
     assert loaded.encode_batch(LANGUAGES) == tokenizer.encode_batch(LANGUAGES)
     assert [path.name for path in (tmp_path / "new" / "folder").iterdir()] == ["tokenizer.json"]
+
+
+def test_pairs(tokenizer):
+    if not tokenizer.encodes_pairs:
+        for call in (lambda: tokenizer.encode_pair("a", "b"), lambda: tokenizer.tf_encode_pair(["a"], length=8)):
+            with pytest.raises(InputError, match="has no .CLS. and .SEP., so it encodes no pairs"):
+                call()
+        return
+    firsts, seconds = LANGUAGES, LANGUAGES[::-1]
+    for more in (None, seconds):
+        graph = tokenizer.tf_encode_pair(firsts, more, length=24)
+        for i, parts in enumerate(zip(firsts, *([] if more is None else [more]), strict=True)):
+            ids, segments = tokenizer.encode_pair(*parts, max_length=24)
+            rest = 24 - len(ids)
+            assert graph["token_ids"][i].numpy().tolist() == ids + [tokenizer.pad_id] * rest
+            assert graph["segment_ids"][i].numpy().tolist() == segments + [0] * rest
+            assert graph["padding_mask"][i].numpy().tolist() == [1] * len(ids) + [0] * rest
+
+
+def test_words_of_a_text_encoded_alone_are_the_text(tokenizer):
+    from lm_keras.text.word_places import word_places
+
+    if tokenizer.cuts_at_words:
+        for text in (*LANGUAGES, *paragraphs()[300:400]):
+            words = [text[start:end] for start, end in word_places(text)]
+            assert sum(tokenizer.encode_batch(words), []) == tokenizer.encode(text)
+
+
+def test_no_chat_template(tokenizer):
+    assert tokenizer.chat_template is None
+    with pytest.raises(InputError, match="this tokenizer has no chat template"):
+        tokenizer.apply_chat_template([{"role": "user", "content": "Hello"}])
+
+
+def test_each_kind_is_registered_once():
+    kinds = tokenizer_kinds()
+    ours = {"bpe": BPETokenizer, "char": CharTokenizer, "word": WordTokenizer, "wordpiece": WordPieceTokenizer}
+    space = user_module().SpaceTokenizer
+    assert tokenizer_kinds() == kinds | ours | {"space": space}
+    assert register_tokenizer(CharTokenizer) is CharTokenizer and tokenizer_kinds()["char"] is CharTokenizer
+
+
+def test_load_of_another_kind_names_it(tmp_path):
+    CharTokenizer.train(["a"]).save(tmp_path)
+    with pytest.raises(InputError, match="holds a CharTokenizer, no WordTokenizer; read it with lk.text.load_tok"):
+        WordTokenizer.load(tmp_path)
 
 
 @pytest.mark.parametrize("cls", [CharTokenizer, WordPieceTokenizer, WordTokenizer])
@@ -172,10 +254,10 @@ def test_training_streams_and_is_deterministic(cls):
         ({"texts": ["", ""]}, "no tokens at all"),
         ({"texts": "one text"}, "put it into a list"),
         ({"texts": [1]}, "got a int"),
-        ({"texts": ["a"], "vocab_size": 1}, "vocab_size 1 "),
-        ({"texts": ["a"], "vocab_size": 3}, "vocab_size 3 "),
-        ({"texts": ["a"], "vocab_size": 1e3}, "vocab_size 1000.0 "),
-        ({"texts": ["a"], "min_count": 0}, "min_count 0 "),
+        ({"texts": ["a"], "vocab_size": 1}, "vocab_size .*included. is 1;"),
+        ({"texts": ["a"], "vocab_size": 3}, "vocab_size .*included. is 3;"),
+        ({"texts": ["a"], "vocab_size": 1e3}, "vocab_size .*included. is 1000.0;"),
+        ({"texts": ["a"], "min_count": 0}, "min_count is 0;"),
     ],
 )
 @pytest.mark.parametrize("cls", [BPETokenizer, CharTokenizer, WordPieceTokenizer, WordTokenizer])
@@ -190,7 +272,7 @@ def test_training_errors(cls, arguments, message):
         (None, "there is no readable"),
         ("{", "is damaged"),
         ("[]", "kind None"),
-        ('{"kind": "magic"}', "kind 'magic'; known are bpe, char, word, wordpiece"),
+        ('{"kind": "magic"}', "kind 'magic'; known are bpe, char, .*word, wordpiece"),
         ('{"kind": "word"}', "is damaged"),
         ('{"kind": "word", "tokens": [], "language": [], "lowercase": false}', "is damaged"),
         ('{"kind": "word", "tokens": [], "language": "en", "lowercase": false}', "must begin with"),
@@ -221,3 +303,52 @@ def test_a_failed_save_keeps_the_old_file(tmp_path, monkeypatch):
     with pytest.raises(ZeroDivisionError):
         CharTokenizer.train(["b"]).save(tmp_path)
     assert json.loads((tmp_path / "tokenizer.json").read_text()) == json.loads(before)
+
+
+class Taken(CharTokenizer):
+    """Not registered, and of another's kind."""
+
+
+def test_what_cannot_be_registered(tmp_path):
+    for cls, message in (
+        (dict, "put it above a class that subclasses lk.text.Tokenizer"),
+        (CharTokenizer.train(["a"]), "put it above a class"),
+        (Taken, "the kind 'char' is that of CharTokenizer; give Taken another"),
+        (type("NoName", (CharTokenizer,), {"kind": ""}), "NoName.kind is ''; give a name of its own"),
+        (type("Half", (Tokenizer,), {"kind": "half"}), "Half lacks decode, encode, tf_decode, tf_encode"),
+    ):
+        with pytest.raises(InputError, match=message):
+            register_tokenizer(cls)
+    with pytest.raises(InputError, match="Taken is not registered, so a saved one could not be loaded"):
+        Taken.train(["a"]).save(tmp_path)
+    assert not list(tmp_path.iterdir())
+    with pytest.raises(InputError, match="is not trained; build it from its tokens"):
+        Tokenizer.train(["a"])
+
+
+def test_a_class_that_is_defined_again_takes_its_place():
+    """As in a notebook, where a cell is run twice."""
+    old = user_module().SpaceTokenizer
+    tokenizer = old.train(["a b"])
+    user_module.cache_clear()
+    new = user_module().SpaceTokenizer
+    assert new is not old and tokenizer_kinds()["space"] is new
+    config = tokenizer.get_config()
+    assert new.from_config(config).encode("a b") == tokenizer.encode("a b")
+
+
+def test_a_tokenizer_of_a_user_from_the_command_line_to_the_server(tmp_path, monkeypatch, capsys):
+    user_module()
+    monkeypatch.chdir(tmp_path)
+    text = "\n".join(lk.data.load("lee-news")[:12])
+    (tmp_path / "news.txt").write_text(text, encoding="utf-8")
+    train = ["train", "--model", "lstm", "--data", "news.txt", "--epochs", "1", "--hidden-dim", "8"]
+    train += ["--embedding-dim", "8", "--length", "10", "--vocab-size", "300", "--import", "space_tokenizer"]
+    assert main([*train, "--tokenizer", "spaces", "--out", "none"]) == 2
+    assert "--tokenizer spaces is not known; give one of bpe, char, space, word" in capsys.readouterr().err
+    assert not (tmp_path / "none").exists()
+    assert main([*train, "--tokenizer", "space", "--out", "run"]) == 0
+    lm = lk.LanguageModel.load("run")
+    assert type(lm.tokenizer) is user_module().SpaceTokenizer and lm.tokenizer.vocab_size == 300
+    assert main(["export", "run", "saved", "--import", "space_tokenizer"]) == 0
+    assert lk.check(tmp_path / "saved" / "1") == []  # in a fresh process, where nothing of ours can be imported

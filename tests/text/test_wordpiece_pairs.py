@@ -77,8 +77,10 @@ def test_in_tf_data_with_a_static_shape():
 
 @pytest.mark.parametrize("max_length", [2, 0, True, 8.0])
 def test_impossible_lengths(max_length):
-    with pytest.raises(InputError, match=f"max_length {max_length!r} is not possible: give a whole number from 3 on"):
+    with pytest.raises(
+        InputError, match=rf"max_length .with 3 marks. is {max_length!r}; it must be a whole number of at least 3"
+    ):
         tokenizer.encode_pair("a", "b", max_length)
-    with pytest.raises(InputError, match=f"length {max_length!r} is not possible"):
+    with pytest.raises(InputError, match=rf"^length .with 3 marks. is {max_length!r};"):
         tokenizer.tf_encode_pair(["a"], ["b"], length=max_length)
     assert tokenizer.encode_pair("a", max_length=2) == ([2, 3], [0, 0])

@@ -5,6 +5,7 @@ import warnings
 import keras
 import numpy as np
 import tensorflow as tf
+from tensorflow.core.protobuf import saved_model_pb2
 
 from lm_keras.utils.keras_internals import (
     SHUFFLE,
@@ -16,6 +17,7 @@ from lm_keras.utils.keras_internals import (
     no_shuffle_warning,
     source_of,
     with_mask,
+    write_fingerprint,
 )
 
 
@@ -92,3 +94,19 @@ def test_the_warning_of_shuffle_is_silent_for_a_class_alone():
         model.fit(plain, verbose=0)
         warnings.warn(SHUFFLE, stacklevel=1)
     assert len([w for w in caught if "shuffle=True" in str(w.message)]) == 2
+
+
+def test_a_changed_saved_model_gets_its_fingerprint(tmp_path):
+    module = tf.Module()
+    module.double = tf.function(lambda x: 2 * x, input_signature=[tf.TensorSpec([None], tf.float32, "x")])
+    tf.saved_model.save(module, str(tmp_path), {"a": module.double})
+    before = tf.saved_model.experimental.read_fingerprint(str(tmp_path))
+    path = tmp_path / "saved_model.pb"
+    saved = saved_model_pb2.SavedModel.FromString(path.read_bytes())
+    signatures = saved.meta_graphs[0].signature_def
+    signatures["b"].CopyFrom(signatures["a"])
+    path.write_bytes(saved.SerializeToString(deterministic=True))
+    write_fingerprint(str(tmp_path))
+    after = tf.saved_model.experimental.read_fingerprint(str(tmp_path))
+    assert after.signature_def_hash != before.signature_def_hash
+    assert after.checkpoint_hash == before.checkpoint_hash

@@ -36,6 +36,9 @@ def place(tmp_path_factory):
     shutil.copytree(GOLDEN / "qwen2", place / "qwen2")
     model.save(place / "model.keras")
     write_tensors(place / "model.safetensors", {"a": np.zeros(1, "float32")})
+    for name, facts in (("topics", {"kind": "topic model"}), ("documents", {"kind": "doc2vec"})):
+        write_tensors(place / f"{name}.safetensors", {"a": np.zeros(1, "float32")}, facts)
+    lk.data.ContentFilter(["a"]).save(place / "filter.safetensors")
     marks = (
         "saved/lm/1/saved_model.pb",
         "adapter/adapter_config.json",
@@ -80,6 +83,9 @@ KINDS = {
     "task": ("task", "is a saved text model of lm_keras.tasks; lk.tasks.load reads it"),
     "model.keras": ("keras", "is a Keras model without a tokenizer; lk.models.load_model reads it"),
     "model.safetensors": ("weights", "is a file of weights alone; give the folder"),
+    "topics.safetensors": ("topic model", "is a saved topic model; TopicModel.load reads it"),
+    "documents.safetensors": ("document vectors", "is a file of document vectors; DocumentVectors.load reads it"),
+    "filter.safetensors": ("content filter", "is a saved content filter; ContentFilter.load reads it"),
     "saved/lm/1": ("export", "is an export for TF Serving; `lm-keras check` proves it"),
     "saved/lm": ("exports", "is a folder of exports for TF Serving; give the folder that they were exported from"),
     "adapter": ("adapter", "is an adapter without its model"),

@@ -3,7 +3,7 @@
 from operator import attrgetter
 from pathlib import PurePosixPath
 
-from lm_keras.data.corpus import OURS, Corpus, lines, mended, one_file, part
+from lm_keras.data.corpus import OURS, Corpus, lines, mended, one_file, parallel_lines, part
 from lm_keras.data.records import Dialogue
 from lm_keras.errors import InputError
 
@@ -12,7 +12,8 @@ EMOTIONS = ("no emotion", "anger", "disgust", "fear", "happiness", "sadness", "s
 _LANGUAGES = {"english": "en", "chinese": "zh", "german": "de", "french": "fr"}
 
 
-def daily(dialogues, acts, emotions, split):
+def read_daily(dialogues: str, acts: str, emotions: str, split: str) -> list[Dialogue]:
+    """dailydialog: a dialogue a line, its turns ended by __eou__; the number of each act and emotion beside it."""
     return [
         Dialogue(
             turns=tuple(turn.strip() for turn in dialogue.split("__eou__")[:-1]),
@@ -23,19 +24,23 @@ def daily(dialogues, acts, emotions, split):
     ]
 
 
-def replies(first, second, split):
-    sides = zip(*(mended(side).removesuffix("\n").split("\n") for side in (first, second)), strict=True)
-    pairs = (tuple(turn.strip() for turn in pair) for pair in sides)
+def read_replies(first: str, second: str, split: str) -> list[Dialogue]:
+    """cornell-pairs: a file of lines and a file of their answers."""
+    pairs = parallel_lines(mended(first), mended(second))
     return part([Dialogue(pair) for pair in pairs if all(pair)], split, attrgetter("turns"))
 
 
-def conversations(members, split):
+def read_conversations(members: dict[str, str], split: str) -> list[Dialogue]:
+    """chatterbot-corpus: a YAML file for each language and topic."""
     try:
         import yaml
     except ImportError:
         raise InputError("this set is in YAML, which needs PyYAML: run pip install pyyaml") from None
-    # The base loader leaves every turn a str: "No" and "1963" too.
-    loader = getattr(yaml, "CBaseLoader", yaml.BaseLoader)
+    # The base loader leaves every turn a str: "No" and "1963" too. That in C is not built everywhere.
+    try:
+        from yaml import CBaseLoader as Loader
+    except ImportError:
+        from yaml import BaseLoader as Loader
     return part(
         [
             Dialogue(
@@ -44,7 +49,7 @@ def conversations(members, split):
                 language=_LANGUAGES[PurePosixPath(name).parent.name],
             )
             for name, content in members.items()
-            for turns in yaml.load(content, loader)["conversations"]
+            for turns in yaml.load(content, Loader)["conversations"]
             if isinstance(turns, list)  # one English question stands with its answer in one str
         ],
         split,
@@ -60,7 +65,7 @@ DIALOGUES = (
         source="http://yanran.li/dailydialog, with these files in https://github.com/HoeYeungHo/DailyDialog",
         why="no address of its six files is known",
         splits=("validation", "test"),
-        texts=daily,
+        read=read_daily,
         folder="dailydialog",
         files={
             split: tuple(f"dialogues_{kind}{split}.txt" for kind in ("", "act_", "emotion_"))
@@ -81,7 +86,7 @@ DIALOGUES = (
         licence="none stated; film scripts, for research",
         source="https://github.com/tusharjayanti/TensorflowChatbot, from the Cornell Movie-Dialogs Corpus",
         splits=OURS,
-        texts=replies,
+        read=read_replies,
         folder="cornell-pairs",
         files=dict.fromkeys(OURS, ("test.enc", "test.dec")),
         sha256={
@@ -97,7 +102,7 @@ DIALOGUES = (
         licence="BSD 3-Clause",
         source="https://github.com/gunthercox/chatterbot-corpus",
         why="its archive was packed anew, of four of the languages, and no download is equal to it",
-        texts=conversations,
+        read=read_conversations,
         folder="chatterbot-corpus",
         **one_file(
             "chatterbot_corpus_en_zh_fr_de.tar.gz",

@@ -1,40 +1,41 @@
 """Texts with a class each, and two entities of a text with their relation."""
 
-import csv
-import io
 import re
 from operator import attrgetter
 
-from lm_keras.data.corpus import OURS, Corpus, lines, one_file, part
+from lm_keras.data.corpus import OURS, Corpus, csv_rows, lines, one_file, part
 from lm_keras.data.records import Labelled, Relation
 
 _text = attrgetter("text")  # two texts that are equal are copies, whatever their labels
 
 
-def polarity(negative, positive, split):
+def read_polarity(negative: str, positive: str, split: str) -> list[Labelled]:
+    """mr: one file of each class, a sentence a line."""
     sides = enumerate((negative, positive))
     return part([Labelled(line, label) for label, side in sides for line in lines(side)], split, _text)
 
 
-def messages(content, split):
+def read_messages(content: str, split: str) -> list[Labelled]:
+    """sms-spam: class TAB message."""
     records = (line.split("\t", 1) for line in lines(content))
     return part([Labelled(text, ("ham", "spam").index(label)) for label, text in records], split, _text)
 
 
-def news(content, split):
-    # class, title, description; the training sample has a header and no titles, so none is read.
-    rows = list(csv.reader(io.StringIO(content)))[split == "train" :]
+def read_news(content: str, split: str) -> list[Labelled]:
+    """ag-news: class, title, description; the training sample has a header and no titles, so none is read."""
+    rows = csv_rows(content)[split == "train" :]
     # A backslash stands for the end of a line, and before a "$".
     return [Labelled(" ".join(row[-1].replace("\\", " ").split()), int(row[0]) - 1) for row in rows]
 
 
-def reviews(content, split):
-    rows = list(csv.reader(io.StringIO(content)))[1:]
+def read_reviews(content: str, split: str) -> list[Labelled]:
+    """chnsenticorp-hotel: class, review; with a header."""
+    rows = csv_rows(content)[1:]
     return part([Labelled(text.strip(), int(label)) for label, text in rows if text.strip()], split, _text)
 
 
-def relations(content, split):
-    # number TAB "sentence with <e1>marks</e1>", the relation, a comment, an empty line
+def read_relations(content: str, split: str) -> list[Relation]:
+    """semeval2010-task8: number TAB "sentence with <e1>marks</e1>", the relation, a comment, an empty line."""
     records = []
     for block in content.strip().split("\n\n"):
         sentence, relation = block.split("\n")[:2]
@@ -64,7 +65,7 @@ LABELLED = (
         licence="research use (Pang & Lee 2005)",
         source="https://github.com/yoonkim/CNN_sentence, or rt-polaritydata.tar.gz of the authors",
         splits=OURS,
-        texts=polarity,
+        read=read_polarity,
         folder="mr",
         files=dict.fromkeys(OURS, ("rt-polarity.neg", "rt-polarity.pos")),
         sha256={
@@ -80,7 +81,7 @@ LABELLED = (
         description="5,574 text messages, 747 of them spam, labelled",
         licence="CC BY 4.0",
         source="https://archive.ics.uci.edu/dataset/228/sms+spam+collection",
-        texts=messages,
+        read=read_messages,
         folder="sms-spam",
         url="https://raw.githubusercontent.com/justmarkham/DAT8/master/data/sms.tsv",
         classes=("ham", "spam"),
@@ -93,7 +94,7 @@ LABELLED = (
         source="https://github.com/mhjabreel/CharCnn_Keras (data/ag_news_csv/test.csv) and"
         " https://github.com/HenryPengZou/JointMatch (data/ag_news/dev.csv, as train_sample_8000.csv)",
         splits=("train", "test"),
-        texts=news,
+        read=read_news,
         folder="ag-news",
         files={"train": "train_sample_8000.csv", "test": "test.csv"},
         sha256={
@@ -107,7 +108,7 @@ LABELLED = (
         description="2,443 negative and 5,322 positive reviews of hotels in Chinese, labelled",
         licence="none stated",
         source="https://github.com/SophonPlus/ChineseNlpCorpus",
-        texts=reviews,
+        read=read_reviews,
         folder="chnsenticorp-hotel",
         url="https://raw.githubusercontent.com/SophonPlus/ChineseNlpCorpus/4ef366aa97c927f5bd69e1d97dc88461590174fd/"
         "datasets/ChnSentiCorp_htl_all/ChnSentiCorp_htl_all.csv",
@@ -121,7 +122,7 @@ LABELLED = (
         source="SemEval2010_task8_all_data of Hendrickx et al. 2010, also in https://github.com/unik00/textCNN-pytorch",
         why="no address of its two files is known",
         splits=("train", "test"),
-        texts=relations,
+        read=read_relations,
         folder="semeval2010-task8",
         files={"train": "TRAIN_FILE.TXT", "test": "TEST_FILE_FULL.TXT"},
         sha256={

@@ -1,20 +1,19 @@
-"""Sentences in several languages, and what a speech recogniser heard beside what was said."""
+"""Sentences in several languages, and what a speech recognizer heard beside what was said."""
 
-import json
-
-from lm_keras.data.corpus import Corpus, lines
+from lm_keras.data.corpus import Corpus, json_lines, parallel_lines
 from lm_keras.data.records import Hypotheses, Translation
 
 
-def translations(english, german, french, split):
-    sides = (content.removesuffix("\n").split("\n") for content in (english, german, french))
-    return [Translation(*(side.strip() for side in row)) for row in zip(*sides, strict=True)]
+def read_translations(english: str, german: str, french: str, split: str) -> list[Translation]:
+    """multi30k: a file for each language, a sentence a line."""
+    return [Translation(*row) for row in parallel_lines(english, german, french)]
 
 
-def heard(content, split):
-    rows = (json.loads(line) for line in lines(content))
+def read_hypotheses(content: str, split: str) -> list[Hypotheses]:
+    """hyporadise-nbest: a JSON object a line."""
     return [
-        Hypotheses(row["ref"], tuple(row["hyps"]), tuple(row.get("am_score", ())), row.get("id", "")) for row in rows
+        Hypotheses(row["ref"], tuple(row["hyps"]), tuple(row.get("am_score", ())), row.get("id", ""))
+        for row in json_lines(content)
     ]
 
 
@@ -27,7 +26,7 @@ PAIRS = (
         licence="CC BY-NC-SA 4.0",
         source="https://github.com/multi30k/dataset",
         splits=tuple(_PARTS),
-        texts=translations,
+        read=read_translations,
         folder="multi30k",
         files={
             split: tuple(f"{part}.{language}.gz" for language in ("en", "de", "fr")) for split, part in _PARTS.items()
@@ -50,12 +49,12 @@ PAIRS = (
     ),
     Corpus(
         name="hyporadise-nbest",
-        description="the five best guesses of a speech recogniser: ATIS with scores, LibriSpeech test-clean without",
+        description="the five best guesses of a speech recognizer: ATIS with scores, LibriSpeech test-clean without",
         licence="MIT for the guesses; the words of ATIS are the LDC's, not to be redistributed; for evaluation",
         source="https://github.com/rithiksachdev/PostASR-Correction-SLT2024 (HyPoradise-v0)",
         why="converted from the released JSON to a line of JSON each: hyps, ref, id, am_score",
         splits=("train", "test", "test-ls-clean"),
-        texts=heard,
+        read=read_hypotheses,
         folder="hyporadise-nbest",
         files={"train": "train_atis.jsonl", "test": "test_atis.jsonl", "test-ls-clean": "test_ls_clean.jsonl"},
         sha256={

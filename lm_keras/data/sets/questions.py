@@ -4,16 +4,16 @@ import json
 import re
 
 from lm_keras.data.corpus import OURS, Corpus, lines, mended, one_file, part
-from lm_keras.data.records import Answer, QuestionAnswer
+from lm_keras.data.records import QuestionAnswer, ReferenceAnswer
 
 
-def spans(content, split):
+def read_squad(content: str, split: str) -> list[QuestionAnswer]:
     """The JSON of SQuAD, 1.1 and 2.0; what 2.0 calls plausible answers is not read."""
     return [
         QuestionAnswer(
             context=paragraph["context"],
             question=asked["question"].strip(),
-            answers=tuple(Answer(answer["text"], answer["answer_start"]) for answer in asked["answers"]),
+            answers=tuple(ReferenceAnswer(answer["text"], answer["answer_start"]) for answer in asked["answers"]),
             is_impossible=asked.get("is_impossible", False),
             title=article["title"].replace("_", " "),
             id=asked["id"],
@@ -24,14 +24,15 @@ def spans(content, split):
     ]
 
 
-def articles(first, second, third, split):
+def read_articles(first: str, second: str, third: str, split: str) -> list[QuestionAnswer]:
+    """cmu-qa: title TAB question TAB answer TAB ..., a file for each of three years."""
     answers = {}  # several people answered most questions, each in a row of its own
     for content in (first, second, third):
         # One row of 2008 is broken in two after its answer.
         for row in mended(content).replace("\n\\n\t", "\t").split("\n")[1:]:
             title, question, answer = [*row.split("\t"), "", "", ""][:3]
             if answer.strip() not in ("", "NULL"):
-                answers.setdefault((title, question.strip()), []).append(Answer(answer.strip()))
+                answers.setdefault((title, question.strip()), []).append(ReferenceAnswer(answer.strip()))
     return part(
         [
             QuestionAnswer("", question, tuple(given), title=title.replace("_", " "))
@@ -41,7 +42,8 @@ def articles(first, second, third, split):
     )
 
 
-def stories(members, split):
+def read_stories(members: dict[str, str], split: str) -> list[QuestionAnswer]:
+    """babi: a file for each task; numbered lines, a question with its answer behind a tab."""
     pattern = re.compile(rf".*/(qa(\d+)_.*)_{split.partition('-')[0]}\.txt")
     tasks = sorted((int(found[2]), found[1], name) for name in members if (found := pattern.fullmatch(name)))
     return [record for _, task, name in tasks for record in _story(members[name], task)]
@@ -63,7 +65,7 @@ def _story(content, task):
         yield QuestionAnswer(
             context="\n".join(facts),
             question=question.strip(),
-            answers=(Answer(answer),),
+            answers=(ReferenceAnswer(answer),),
             title=task,
             supporting=tuple(places[number] for number in supporting.split()),
         )
@@ -75,7 +77,7 @@ QUESTIONS = (
         description="6,078 questions on Wikipedia, 2,910 with an answer in the paragraph: half of SQuAD 2.0's dev",
         licence="CC BY-SA 4.0",
         source="https://github.com/chrischute/squad",
-        texts=spans,
+        read=read_squad,
         folder="squad2-cs224n-dev",
         url="https://raw.githubusercontent.com/chrischute/squad/4f2fd9fcd60b21e1f5fb32ac70dc50f867705de0/"
         "data/dev-v2.0.json",
@@ -91,7 +93,7 @@ QUESTIONS = (
         licence="CC BY-SA 4.0",
         source="https://github.com/google-deepmind/xquad",
         splits=("en", "zh"),
-        texts=spans,
+        read=read_squad,
         folder="xquad",
         files={"en": "xquad.en.json", "zh": "xquad.zh.json"},
         sha256={
@@ -108,7 +110,7 @@ QUESTIONS = (
         " https://github.com/lovefunCode/NLP",
         why="no address of its three files is known",
         splits=OURS,
-        texts=articles,
+        read=read_articles,
         folder="cmu-qa",
         files=dict.fromkeys(OURS, tuple(f"S{year}_question_answer_pairs.txt" for year in ("08", "09", "10"))),
         sha256={
@@ -124,7 +126,7 @@ QUESTIONS = (
         source="https://research.facebook.com/downloads/babi (tasks_1-20_v1-2)",
         why="its two archives were packed anew, of the tasks in English, and no download is equal to them",
         splits=("train", "test", "train-10k"),
-        texts=stories,
+        read=read_stories,
         folder="babi",
         files={
             "train": "babi_en_1k.tar.xz",

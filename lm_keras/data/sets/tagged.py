@@ -1,5 +1,6 @@
 """Named entities: a tag for each word or character."""
 
+from collections.abc import Sequence
 from itertools import groupby
 from operator import attrgetter
 
@@ -7,8 +8,8 @@ from lm_keras.data.corpus import Corpus, one_file, part
 from lm_keras.data.records import TaggedSentence
 
 
-def words_with_tags(content, split):
-    # word, part of speech, chunk, entity; the chunks and entities of the file are in IOB1.
+def read_tagged_words(content: str, split: str) -> list[TaggedSentence]:
+    """conll2003: word, part of speech, chunk, entity; the chunks and entities of the file are in IOB1."""
     records = []
     for rows in _sentences(content, " "):
         words, parts_of_speech, chunks, tags = zip(*rows, strict=True)
@@ -17,13 +18,14 @@ def words_with_tags(content, split):
     return records
 
 
-def characters_with_tags(members, split):
+def read_tagged_characters(members: dict[str, str], split: str) -> list[TaggedSentence]:
+    """msra-ner: character TAB entity."""
     (content,) = members.values()
     sentences = (zip(*rows, strict=True) for rows in _sentences(content, "\t"))
     return part([TaggedSentence(characters, bio(tags)) for characters, tags in sentences], split, attrgetter("words"))
 
 
-def bio(tags):
+def bio(tags: Sequence[str]) -> tuple[str, ...]:
     """IOB1, where B- stands only between neighbours of one type, to BIO, where every entity starts with B-."""
     steps = zip(("O", *tags), tags, strict=False)
     starts = (tag != "O" and (tag[0] == "B" or tag[2:] != before[2:]) for before, tag in steps)
@@ -47,7 +49,7 @@ TAGGED = (
         licence="Reuters text under an agreement with NIST, not to be redistributed; for evaluation",
         source="https://www.clips.uantwerpen.be/conll2003/ner/ with the Reuters corpus of NIST",
         splits=("train", "validation", "test"),
-        texts=words_with_tags,
+        read=read_tagged_words,
         folder="conll2003",
         files={"train": "eng.train", "validation": "eng.testa", "test": "eng.testb"},
         sha256={
@@ -63,7 +65,7 @@ TAGGED = (
         licence="research use, not openly licensed; for evaluation",
         source="https://github.com/SophonPlus/ChineseNlpCorpus (datasets/dh_msra)",
         why="not openly licensed; its archive was packed anew, and no download is equal to it",
-        texts=characters_with_tags,
+        read=read_tagged_characters,
         folder="msra-ner",
         classes=_tags("LOC", "ORG", "PER"),
         **one_file("dh_msra.txt.tar.xz", "65d199c22fabb3cf0ff3358b937ee62c481e1814a21b260574b40f6c555f815c"),

@@ -5,26 +5,30 @@ from lm_keras.data.split import cut_text
 from lm_keras.data.wiki import DUMP
 
 
-def whole_lines(content, split):
+def read_lines(content: str, split: str) -> list[str]:
+    """A text a line; the file is the split."""
     return lines(content)
 
 
-def split_lines(content, split):
+def read_split_lines(content: str, split: str) -> list[str]:
+    """A text a line, of all splits."""
     return part(lines(content), split)
 
 
-def poems(content, split):
-    # title TAB author TAB poem; a few titles hold a tab of their own, and four poems are empty.
+def read_poems(content: str, split: str) -> list[str]:
+    """tang-poems: title TAB author TAB poem; a few titles hold a tab of their own, and four poems are empty."""
     texts = (line.split("\t")[-1].strip() for line in content.split("\n"))
     return part([poem for poem in texts if poem], split)
 
 
-def shakespeare(content, split):
+def read_shakespeare(content: str, split: str) -> list[str]:
+    """tinyshakespeare: one text, cut at 90 % of its characters."""
     cut = int(len(content) * 0.9)
     return [{"train": content[:cut], "validation": content[cut:], "all": content}[split]]
 
 
-def novel(content, split):
+def read_novel(content: str, split: str) -> list[str]:
+    """One text, cut near 90 %, after white space."""
     train, validation = cut_text(content)
     return [{"train": train, "validation": validation, "all": content}[split]]
 
@@ -38,7 +42,7 @@ TEXTS = (
         licence="CC BY-SA 3.0",
         source="a Wikipedia dump in the gensim package",
         splits=OURS,
-        texts=split_lines,
+        read=read_split_lines,
         embedded=DUMP,
     ),
     Corpus(
@@ -47,7 +51,7 @@ TEXTS = (
         licence="research use (Lee, Pincombe & Welsh 2005)",
         source="lee_background.cor in the gensim package",
         splits=OURS,
-        texts=split_lines,
+        read=read_split_lines,
         embedded="test/test_data/lee_background.cor",
     ),
     Corpus(
@@ -56,7 +60,7 @@ TEXTS = (
         licence="derived from text that the LDC licenses, not to be redistributed",
         source="https://catalog.ldc.upenn.edu/LDC99T42, or Mikolov's simple-examples.tgz",
         splits=("train", "validation", "test"),
-        texts=whole_lines,
+        read=read_lines,
         folder="ptb",
         files={"train": "ptb.train.txt", "validation": "ptb.valid.txt", "test": "ptb.test.txt"},
         sha256={
@@ -70,7 +74,7 @@ TEXTS = (
         description="1.1 million characters of Shakespeare, one text",
         licence="public domain",
         source="https://github.com/karpathy/char-rnn",
-        texts=shakespeare,
+        read=read_shakespeare,
         folder="tinyshakespeare",
         url="https://raw.githubusercontent.com/karpathy/char-rnn/master/data/tinyshakespeare/input.txt",
         **one_file("input.txt", "86c4e6aa9db7c042ec79f339dcb96d42b0075e16b8fc2e86bf0ca57e2dc565ed"),
@@ -80,7 +84,7 @@ TEXTS = (
         description="Dream of the Red Chamber, 879,000 Chinese characters, one text",
         licence="public domain",
         source="https://github.com/bigeagle/picoGPT",
-        texts=novel,
+        read=read_novel,
         folder="hongloumeng",
         url=_PICOGPT + "hongloumeng.txt",
         **one_file("hongloumeng.txt", "0f7876dad2ea61a49b789e4a9112c4a14b1b133b308e61038bde24a4a2ce396d"),
@@ -90,7 +94,7 @@ TEXTS = (
         description="Water Margin, 850,000 Chinese characters, one text",
         licence="public domain",
         source="https://github.com/bigeagle/picoGPT",
-        texts=novel,
+        read=read_novel,
         folder="hongloumeng",
         url=_PICOGPT + "shuihu.txt",
         **one_file("shuihu.txt", "c9692f822702174cf12f680d48ca8d3ef860eade7f5f7595f942295e39b9070b"),
@@ -101,7 +105,7 @@ TEXTS = (
         licence="MIT",
         why="published only as 58 JSON files to be joined, one poem a line: title TAB author TAB poem",
         source="https://github.com/chinese-poetry/chinese-poetry",
-        texts=poems,
+        read=read_poems,
         folder="tang-poems",
         **one_file("tang.tsv", "d43ca4cec139ddc5c4263a222def2919b8bc4603010b36504a82a27ab371d2b4"),
     ),

@@ -4,12 +4,14 @@ from lm_keras.data.corpus import Corpus, lines
 from lm_keras.data.records import Analogy, WordPair
 
 
-def word_pairs(content, split):
+def read_word_pairs(content: str, split: str) -> list[WordPair]:
+    """word TAB word TAB score; comments after "#"."""
     rows = (line.split("\t") for line in lines(content) if not line.startswith("#"))
     return [WordPair(first, second, float(score)) for first, second, score in rows]
 
 
-def analogies(content, split):
+def read_analogies(content: str, split: str) -> list[Analogy]:
+    """Four words a line, under lines ": section"."""
     section, records = "", []
     for line in lines(content):
         if line.startswith(":"):
@@ -26,7 +28,7 @@ WORDS = (
         licence="data of the gensim package, LGPL-2.1",
         source="Finkelstein et al. 2001, wordsim353.tsv in the gensim package",
         splits=("all",),
-        texts=word_pairs,
+        read=read_word_pairs,
         embedded="test/test_data/wordsim353.tsv",
     ),
     Corpus(
@@ -35,7 +37,7 @@ WORDS = (
         licence="data of the gensim package, LGPL-2.1",
         source="Hill, Reichart & Korhonen 2015, simlex999.txt in the gensim package",
         splits=("all",),
-        texts=word_pairs,
+        read=read_word_pairs,
         embedded="test/test_data/simlex999.txt",
     ),
     Corpus(
@@ -44,7 +46,7 @@ WORDS = (
         licence="data of the gensim package, LGPL-2.1",
         source="Mikolov et al. 2013, questions-words.txt in the gensim package",
         splits=("all",),
-        texts=analogies,
+        read=read_analogies,
         embedded="test/test_data/questions-words.txt",
     ),
 )

@@ -12,18 +12,18 @@ _TOP = {
 }
 _POOLER = {"pooler/kernel": "pooler.dense.weight", "pooler/bias": "pooler.dense.bias"}
 _BLOCK = {
-    "attention_{}/qkv/kernel": tuple(f"attention.self.{part}.weight" for part in ("query", "key", "value")),
-    "attention_{}/qkv/bias": tuple(f"attention.self.{part}.bias" for part in ("query", "key", "value")),
-    "attention_{}/out/kernel": ("attention.output.dense.weight",),
-    "attention_{}/out/bias": ("attention.output.dense.bias",),
-    "attention_norm_{}/gamma": ("attention.output.LayerNorm.weight",),
-    "attention_norm_{}/beta": ("attention.output.LayerNorm.bias",),
-    "expand_{}/kernel": ("intermediate.dense.weight",),
-    "expand_{}/bias": ("intermediate.dense.bias",),
-    "contract_{}/kernel": ("output.dense.weight",),
-    "contract_{}/bias": ("output.dense.bias",),
-    "feed_forward_norm_{}/gamma": ("output.LayerNorm.weight",),
-    "feed_forward_norm_{}/beta": ("output.LayerNorm.bias",),
+    "block_{}/attention/qkv/kernel": tuple(f"attention.self.{part}.weight" for part in ("query", "key", "value")),
+    "block_{}/attention/qkv/bias": tuple(f"attention.self.{part}.bias" for part in ("query", "key", "value")),
+    "block_{}/attention/out/kernel": ("attention.output.dense.weight",),
+    "block_{}/attention/out/bias": ("attention.output.dense.bias",),
+    "block_{}/attention_norm/gamma": ("attention.output.LayerNorm.weight",),
+    "block_{}/attention_norm/beta": ("attention.output.LayerNorm.bias",),
+    "block_{}/expand/kernel": ("intermediate.dense.weight",),
+    "block_{}/expand/bias": ("intermediate.dense.bias",),
+    "block_{}/contract/kernel": ("output.dense.weight",),
+    "block_{}/contract/bias": ("output.dense.bias",),
+    "block_{}/feed_forward_norm/gamma": ("output.LayerNorm.weight",),
+    "block_{}/feed_forward_norm/beta": ("output.LayerNorm.bias",),
 }
 
 
@@ -40,7 +40,7 @@ def arguments(config, names):
         "hidden_dim": setting(config, "hidden_size"),
         "num_layers": setting(config, "num_hidden_layers"),
         "num_heads": setting(config, "num_attention_heads"),
-        "intermediate_dim": setting(config, "intermediate_size"),
+        "feed_forward_dim": setting(config, "intermediate_size"),
         "num_segments": setting(config, "type_vocab_size", 2),
         "dropout": setting(config, "hidden_dropout_prob", 0.1),
         "norm_epsilon": setting(config, "layer_norm_eps", 1e-12),
@@ -58,7 +58,7 @@ def config(arguments):
         "hidden_size": arguments["hidden_dim"],
         "num_hidden_layers": arguments["num_layers"],
         "num_attention_heads": arguments["num_heads"],
-        "intermediate_size": arguments["intermediate_dim"] or 4 * arguments["hidden_dim"],
+        "intermediate_size": arguments["feed_forward_dim"] or 4 * arguments["hidden_dim"],
         "hidden_act": "gelu",
         "type_vocab_size": arguments["num_segments"],
         "hidden_dropout_prob": rate,
@@ -86,7 +86,7 @@ def sizes(arguments):
     width = arguments["hidden_dim"]
     embeddings = {"word": "vocab_size", "position": "max_length", "token_type": "num_segments"}
     shapes = {f"embeddings.{part}_embeddings.weight": (arguments[key], width) for part, key in embeddings.items()}
-    return shapes | {"encoder.layer.0.intermediate.dense.weight": (arguments["intermediate_dim"], width)}
+    return shapes | {"encoder.layer.0.intermediate.dense.weight": (arguments["feed_forward_dim"], width)}
 
 
 BERT = Family(

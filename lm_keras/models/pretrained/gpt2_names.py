@@ -10,18 +10,18 @@ _TOP = {
     "norm/beta": "ln_f.bias",
 }
 _BLOCK = {
-    "attention_norm_{}/gamma": "ln_1.weight",
-    "attention_norm_{}/beta": "ln_1.bias",
-    "attention_{}/qkv/kernel": "attn.c_attn.weight",
-    "attention_{}/qkv/bias": "attn.c_attn.bias",
-    "attention_{}/out/kernel": "attn.c_proj.weight",
-    "attention_{}/out/bias": "attn.c_proj.bias",
-    "feed_forward_norm_{}/gamma": "ln_2.weight",
-    "feed_forward_norm_{}/beta": "ln_2.bias",
-    "expand_{}/kernel": "mlp.c_fc.weight",
-    "expand_{}/bias": "mlp.c_fc.bias",
-    "contract_{}/kernel": "mlp.c_proj.weight",
-    "contract_{}/bias": "mlp.c_proj.bias",
+    "block_{}/attention_norm/gamma": "ln_1.weight",
+    "block_{}/attention_norm/beta": "ln_1.bias",
+    "block_{}/attention/qkv/kernel": "attn.c_attn.weight",
+    "block_{}/attention/qkv/bias": "attn.c_attn.bias",
+    "block_{}/attention/out/kernel": "attn.c_proj.weight",
+    "block_{}/attention/out/bias": "attn.c_proj.bias",
+    "block_{}/feed_forward_norm/gamma": "ln_2.weight",
+    "block_{}/feed_forward_norm/beta": "ln_2.bias",
+    "block_{}/expand/kernel": "mlp.c_fc.weight",
+    "block_{}/expand/bias": "mlp.c_fc.bias",
+    "block_{}/contract/kernel": "mlp.c_proj.weight",
+    "block_{}/contract/bias": "mlp.c_proj.bias",
 }
 
 

@@ -5,15 +5,15 @@ from lm_keras.models.pretrained.checkpoint import only, setting
 from lm_keras.models.pretrained.weights import Family
 
 _BLOCK = {
-    "attention_norm_{}/scale": ("input_layernorm.weight",),
-    "attention_{}/qkv/kernel": tuple(f"self_attn.{part}_proj.weight" for part in "qkv"),
-    "attention_{}/out/kernel": ("self_attn.o_proj.weight",),
-    "feed_forward_norm_{}/scale": ("post_attention_layernorm.weight",),
-    "gate_{}/kernel": ("mlp.gate_proj.weight",),
-    "up_{}/kernel": ("mlp.up_proj.weight",),
-    "down_{}/kernel": ("mlp.down_proj.weight",),
+    "block_{}/attention_norm/scale": ("input_layernorm.weight",),
+    "block_{}/attention/qkv/kernel": tuple(f"self_attn.{part}_proj.weight" for part in "qkv"),
+    "block_{}/attention/out/kernel": ("self_attn.o_proj.weight",),
+    "block_{}/feed_forward_norm/scale": ("post_attention_layernorm.weight",),
+    "block_{}/gate/kernel": ("mlp.gate_proj.weight",),
+    "block_{}/up/kernel": ("mlp.up_proj.weight",),
+    "block_{}/down/kernel": ("mlp.down_proj.weight",),
 }
-_BIAS = {"attention_{}/qkv/bias": tuple(f"self_attn.{part}_proj.bias" for part in "qkv")}
+_BIAS = {"block_{}/attention/qkv/bias": tuple(f"self_attn.{part}_proj.bias" for part in "qkv")}
 _SCALING = ("factor", "low_freq_factor", "high_freq_factor", "original_max_position_embeddings")
 
 
@@ -37,7 +37,7 @@ def arguments(config, names):
         "num_heads": heads,
         "num_kv_heads": setting(config, "num_key_value_heads", heads),
         "head_dim": config.get("head_dim"),
-        "intermediate_dim": setting(config, "intermediate_size"),
+        "feed_forward_dim": setting(config, "intermediate_size"),
         "rope_base": base,
         "rope_scaling": scaling,
         "norm_epsilon": setting(config, "rms_norm_eps", 1e-6),
@@ -89,7 +89,7 @@ def config(arguments):
         "num_attention_heads": heads,
         "num_key_value_heads": arguments["num_kv_heads"] or heads,
         "head_dim": arguments["head_dim"] or width // heads,
-        "intermediate_size": arguments["intermediate_dim"] or -(-8 * width // 96) * 32,
+        "intermediate_size": arguments["feed_forward_dim"] or -(-8 * width // 96) * 32,
         "hidden_act": "silu",
         "rope_theta": arguments["rope_base"],
         "rope_scaling": arguments["rope_scaling"],
@@ -116,7 +116,7 @@ def sizes(arguments):
     dim = arguments["head_dim"] or width // heads
     return {
         "embed_tokens.weight": (arguments["vocab_size"], width),
-        "layers.0.mlp.up_proj.weight": (arguments["intermediate_dim"], width),
+        "layers.0.mlp.up_proj.weight": (arguments["feed_forward_dim"], width),
         "layers.0.self_attn.q_proj.weight": (heads * dim, width),
         "layers.0.self_attn.k_proj.weight": (kept * dim, width),
     }

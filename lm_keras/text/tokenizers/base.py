@@ -39,8 +39,8 @@ class Tokenizer(ABC):
     What must agree:
 
     - `tf_encode(texts)` gives the ids of `encode` for every text, bytes that are no UTF-8 included, with
-      operations of TensorFlow's core alone (no `tf.py_function`, no mutable table). `normalize` and `tf_normalize` read
-      such bytes alike. Note that TensorFlow's regular expressions know no look-ahead, and as letters only ASCII.
+      operations of TensorFlow's core alone (no `tf.py_function`, no mutable table). `normalize` and `tf_normalize`
+      read such bytes alike. Note that TensorFlow's regular expressions know no look-ahead, and as letters only ASCII.
     - `tf_decode(ids)` gives the texts of `decode`. Ids below 0 and from `vocab_size` on are nothing.
     - A mark that stands in a text is text: `encode("<eos>")` is not `[eos_id]`. Decoded, marks are nothing, but for
       `unk_id` where it stands for a word.
@@ -60,6 +60,13 @@ class Tokenizer(ABC):
     Example:
 
     ```python
+    from collections import Counter
+
+    import tensorflow as tf
+
+    import lm_keras as lk
+
+
     @lk.text.register_tokenizer
     class SpaceTokenizer(lk.text.Tokenizer):
         kind = "space"  # words between spaces
@@ -84,7 +91,8 @@ class Tokenizer(ABC):
             return " ".join(self.tokens[i] for i in ids if 0 < i < self.vocab_size and i != self.eos_id)
 
         def build_tables(self):
-            content = tf.lookup.KeyValueTensorInitializer(list(self.ids), list(self.ids.values()), tf.string, tf.int32)
+            words, ids = list(self.ids), list(self.ids.values())
+            content = tf.lookup.KeyValueTensorInitializer(words, ids, tf.string, tf.int32)
             return [tf.lookup.StaticHashTable(content, self.unk_id)]
 
         def tf_encode(self, strings):
@@ -166,7 +174,7 @@ class Tokenizer(ABC):
 
         Args:
             ids: Integers.
-            previous: The id of the token before, that the text goes on from: it may decide whether a space comes first.
+            previous: The id of the token before, that the text goes on from: whether it starts with a space.
         """
 
     @abstractmethod
@@ -174,9 +182,7 @@ class Tokenizer(ABC):
         """Returns the ids of strings [B], ragged int32 [B, (n)], equal to `encode`. Core TensorFlow ops only."""
 
     @abstractmethod
-    def tf_decode(
-        self, ids: "tf.Tensor | tf.RaggedTensor", previous: "tf.Tensor | int | None" = None
-    ) -> "tf.Tensor":
+    def tf_decode(self, ids: "tf.Tensor | tf.RaggedTensor", previous: "tf.Tensor | int | None" = None) -> "tf.Tensor":
         """Returns the texts of ids, equal to `decode`. Core TensorFlow ops only.
 
         Args:
@@ -340,8 +346,8 @@ class Tokenizer(ABC):
         if not _same(_KINDS.get(self.kind), type(self)):
             name = type(self).__name__
             raise InputError(
-                f"{name} is not registered, so a saved one could not be loaded; give the class a kind of its own, and "
-                "put @lk.text.register_tokenizer above it"
+                f"{name} is not registered, so a saved one could not be loaded; give the class a kind of its own, "
+                "and put @lk.text.register_tokenizer above it"
             )
         config = self.get_config()
         tokens = config.pop("tokens")  # they come last, for a reader of the file

@@ -1,0 +1,188 @@
+"""The contract of text models: of every class of this library, and of one that a user writes."""
+
+import inspect
+import json
+import re
+import subprocess
+import textwrap
+from pathlib import Path
+
+import keras
+import pytest
+from served_requests import requests
+from small_tasks import MAKE
+
+import lm_keras as lk
+from lm_keras import tasks
+from lm_keras.serving import Served
+from lm_keras.text_model import TextModel, register_text_model, registered_text_models
+
+pytestmark = pytest.mark.usefixtures("warm_python", "warm_check")
+
+TEXTS = ["The fire", "Heavy rain has fallen in the north of the country", "x"]
+FLOAT = r"-?\d+\.\d+(?:e[-+]?\d+)?"
+
+
+@pytest.fixture(scope="module")
+def module(tmp_path_factory):
+    """The example of TextModel's docstring as a module of a user, `grading`, which is imported."""
+    (code,) = re.findall(r"```python\n(.*?)```", inspect.getdoc(TextModel), re.DOTALL)
+    folder = tmp_path_factory.mktemp("module")
+    (folder / "grading.py").write_text(textwrap.dedent(code), encoding="utf-8")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(folder))
+        import grading
+
+        yield grading
+
+
+def grader(module, texts):
+    tokenizer = lk.text.WordTokenizer.train(texts, vocab_size=300)
+    keras.utils.set_random_seed(0)
+    layers = [keras.layers.Embedding(tokenizer.vocab_size, 8, mask_zero=True), keras.layers.GlobalAveragePooling1D()]
+    model = keras.Sequential([keras.Input((None,), dtype="int32"), *layers, keras.layers.Dense(1)])
+    model.set_weights([20 * weights for weights in model.get_weights()])
+    return module.Grader(model, tokenizer, best=6.0)
+
+
+@pytest.fixture(scope="module")
+def made(module, news, word_lm):
+    """{name: a text model} of every class."""
+    return {name: make(news) for name, make in MAKE.items()} | {"grader": grader(module, news), "lm": word_lm}
+
+
+NAMES = [*MAKE, "grader", "lm"]
+
+
+def test_every_class_has_an_example_here(made):
+    assert set(registered_text_models().values()) | {lk.LanguageModel} == {type(model) for model in made.values()}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_its_parts_and_its_folder_make_an_equal_text_model(made, name, tmp_path):
+    model = made[name]
+    model.save(tmp_path / name)
+    assert type(TextModel.load(tmp_path / name)) is type(model)
+    for copy in (
+        type(model)(model.model, *model.tokenizers.values(), **model.options),
+        type(model).load(tmp_path / name),
+    ):
+        assert copy.options == model.options and list(copy.tokenizers) == list(model.tokenizers)
+        signature, inputs = next(iter(model.signatures().examples.items()))
+        same(copy.signatures().answer(signature, inputs), model.signatures().answer(signature, inputs))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_signatures_are_as_the_contract_says(made, name):
+    served = made[name].signatures()
+    assert isinstance(served, Served)
+    for signature, inputs in served.examples.items():
+        function = served.signatures[signature].get_concrete_function()
+        assert [spec.name for spec in function.structured_input_signature[0]] == list(inputs)
+        answer = served.answer(signature, inputs)
+        (rows,) = {len(values) for values in [*inputs.values(), *answer.values()]}
+        assert set(function.structured_outputs) == set(answer)
+        for i in range(rows):  # a row by itself is what it is among others
+            row = {key: values[i : i + 1] for key, values in inputs.items()}
+            same(served.answer(signature, row), {key: values[i : i + 1] for key, values in answer.items()})
+
+
+def same(found, expected):
+    """Answers equal but for the rounding of their numbers, of those in JSON text too."""
+    (found, numbers), (expected, others) = (
+        (re.sub(FLOAT, "#", text), list(map(float, re.findall(FLOAT, text))))
+        for text in map(json.dumps, (found, expected))
+    )
+    assert found == expected
+    assert numbers == pytest.approx(others, abs=1e-4)
+
+
+def test_a_text_model_of_a_user_is_exported_and_proven(module, made, tmp_path):
+    model = made["grader"]
+    assert len(set(model.grade(TEXTS))) == 3 and all(0 < grade < 6 for grade in model.grade(TEXTS))
+    version = lk.export(model, tmp_path / "grades", model_card={"licence": "Apache-2.0"})
+    assert lk.check(version, requests({"grade": ({"text": TEXTS}, {"grade": model.grade(TEXTS)})})) == []
+    card = json.loads(Path(version, "assets.extra", "model_card.json").read_text())
+    assert (
+        card["signatures"] == ["grade"] and card["tokenizer"]["kind"] == "WordTokenizer" and card["builder"] is None
+    )
+    with pytest.raises(lk.InputError, match="a Grader writes no text; leave out num_beams"):
+        lk.export(model, tmp_path / "grades", num_beams=3)
+
+
+def test_the_command_line_exports_it_in_a_process_that_imports_its_module(module, made, tmp_path, warm_python):
+    made["grader"].save(tmp_path / "grader")
+    command = [warm_python, "-m", "lm_keras", "export", "grader", "saved/grades"]
+    options = {"cwd": tmp_path, "capture_output": True, "text": True}
+    refused = subprocess.run(command, **options)
+    assert refused.returncode == 2
+    (line,) = [line for line in refused.stderr.splitlines() if line.startswith("lm-keras")]
+    assert "grader/task.json holds a Grader: import grading first (--import" in line
+    (tmp_path / "grading.py").write_text(Path(module.__file__).read_text())
+    done = subprocess.run([*command, "--import", "grading"], **options)
+    assert done.returncode == 0, done.stderr
+    assert lk.check(tmp_path / done.stdout.strip()) == []
+    results = lk.serving.query(tmp_path / done.stdout.strip(), [{"signature": "grade", "inputs": {"text": TEXTS}}])
+    assert results["results"][0]["grade"] == pytest.approx(made["grader"].grade(TEXTS), abs=1e-5)
+
+
+def test_a_subclass_reads_its_own_folders_alone(made, tmp_path):
+    for name in ("grader", "cnn_classifier", "lm"):
+        made[name].save(tmp_path / name)
+    for kind, name, said in [
+        (tasks.TextTagger, "cnn_classifier", "is a saved TextClassifier; TextClassifier.load reads it"),
+        (tasks.TextTagger, "grader", "is a saved Grader; Grader.load reads it"),
+        (
+            tasks.TextTagger,
+            "lm",
+            "TextTagger.load takes a folder of TextTagger.save; .* lk.LanguageModel.load reads it",
+        ),
+        (lk.LanguageModel, "grader", "is a saved text model"),
+    ]:
+        with pytest.raises(lk.InputError, match=said):
+            kind.load(tmp_path / name)
+
+
+def test_a_class_that_no_file_could_name_is_not_saved(made, tmp_path):
+    class Unknown(tasks.TextClassifier):
+        pass
+
+    model = made["cnn_classifier"]
+    with pytest.raises(
+        lk.InputError, match="Unknown is no class that a file could name; put @lk.register_text_model"
+    ):
+        Unknown(model.model, model.tokenizer, model.classes).save(tmp_path / "x")
+    assert not (tmp_path / "x").exists()
+
+
+def test_registration_refuses_what_would_not_load(module):
+    with pytest.raises(lk.InputError, match="takes a subclass of lk.TextModel"):
+        register_text_model(keras.Model)
+    for name in ("TextToText", "Grader"):
+        with pytest.raises(lk.InputError, match=f"has a text model '{name}' already"):
+            register_text_model(type(name, (TextModel,), {}))
+    assert register_text_model(module.Grader) is module.Grader  # again, as a cell of a notebook does
+
+
+def test_options_that_json_cannot_hold_are_refused(module, made, tmp_path):
+    model = module.Grader(made["grader"].model, made["grader"].tokenizer, best={1})
+    with pytest.raises(lk.InputError, match="the options of this Grader cannot be written as JSON"):
+        model.save(tmp_path / "x")
+    assert not (tmp_path / "x").exists()
+
+
+def test_a_signature_needs_an_example():
+    with pytest.raises(
+        lk.InputError, match="Served has grade and examples of none; give at least one signature, and an"
+    ):
+        Served(signatures={"grade": print}, examples={}, answer=print)
+    with pytest.raises(lk.InputError, match="no signature"):
+        Served(signatures={}, examples={}, answer=print)
+
+
+def test_a_class_without_signatures_is_none():
+    class Half(TextModel):
+        pass
+
+    with pytest.raises(TypeError, match="signatures"):
+        Half(None, {})
