@@ -15,7 +15,14 @@ from paths import ROOT
 PAGE = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
 BLOCK = re.compile(r"^( *)```(\w+)\n(.*?)^\1```$", re.MULTILINE | re.DOTALL)
 SECTIONS = dict(re.findall(r"^### ([^\n]+)\n(.*?)(?=^##|\Z)", PAGE, re.MULTILINE | re.DOTALL))
-COPIED = ("lm_keras", "tests/conftest.py", "tests/support", "setup.cfg", "docs/corpora.md")
+COPIED = (
+    "lm_keras",
+    "tests/conftest.py",
+    "tests/support",
+    "setup.cfg",
+    "docs/corpora.md",
+    "tests/data/test_corpora_page.py",
+)
 
 
 def blocks(section: str, language: str) -> list[str]:
@@ -47,6 +54,12 @@ def insert(path: Path, how: str, name: str, code: str) -> None:
     indentation = re.match(" *", lines[node.end_lineno - 1])[0]
     lines.insert(node.end_lineno, space + textwrap.indent(code, indentation))
     path.write_text("".join(lines), encoding="utf-8")
+
+
+def write_row(path: Path, name: str, row: str) -> None:
+    """Puts a row below the row of that name."""
+    before = re.search(rf"^\| {name} .*\n", path.read_text(encoding="utf-8"), re.MULTILINE)[0]
+    path.write_text(path.read_text(encoding="utf-8").replace(before, before + row), encoding="utf-8")
 
 
 def name_of(node: ast.stmt) -> str | None:
@@ -88,6 +101,8 @@ def test_recipe(title, folder, warm_python):
     section = SECTIONS[title]
     for code in blocks(section, "python"):
         write(folder, code)
+    for row in blocks(section, "markdown"):
+        write_row(folder / "docs/corpora.md", re.search(r"docs/corpora.md, here below (`[\w-]+`)", section)[1], row)
     commands = [line for block in blocks(section, "sh") for line in block.splitlines()]
     assert sum("pytest" in command for command in commands) == 1
     for command in commands:
