@@ -43,16 +43,15 @@ def write(folder: Path, code: str) -> None:
 
 
 def insert(path: Path, how: str, name: str, code: str) -> None:
-    """Puts lines below a function or a field, or after the last element of a tuple or dict."""
+    """Puts lines below a function or a field, or after the last element of a tuple."""
     lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
     node = ast.parse("".join(lines))
     for part in name.split("."):
         (node,) = (child for child in node.body if part == name_of(child))
     if how == "last in":
-        node = (node.value.values if isinstance(node.value, ast.Dict) else node.value.elts)[-1]
+        node = node.value.elts[-1]
     space = "\n\n" if isinstance(node, ast.FunctionDef) else ""
-    indentation = re.match(" *", lines[node.end_lineno - 1])[0]
-    lines.insert(node.end_lineno, space + textwrap.indent(code, indentation))
+    lines.insert(node.end_lineno, space + textwrap.indent(code, " " * node.col_offset))
     path.write_text("".join(lines), encoding="utf-8")
 
 
