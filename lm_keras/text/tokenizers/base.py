@@ -3,6 +3,7 @@
 import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -221,12 +222,12 @@ class Tokenizer(ABC):
             ids = tf.RaggedTensor.from_tensor(tf.convert_to_tensor(ids))
         return tf.cast(ids, tf.int32)
 
-    @property
+    @cached_property
     def end_ids(self) -> tuple[int, ...]:
         """The ids that end a text when a model writes it, `eos_id` first. A checkpoint may name more than one."""
         return () if self.eos_id is None else (self.eos_id,)
 
-    @property
+    @cached_property
     def special_tokens(self) -> dict[str, int]:
         """The tokens that stand for no text, with their ids."""
         return {self.tokens[i]: i for i in self._mark_ids()}
