@@ -48,22 +48,22 @@ class BPETokenizer(Tokenizer):
         """
         super().__init__(tokens, language, lowercase)
         ids = {token: i for i, token in enumerate(tokens)}
-        self._special = bpe_files.special_ids(special_tokens, ids)
+        self.special_tokens = bpe_files.special_ids(special_tokens, ids)
         self.eos_id = bpe_files.checked_id("eos_id", ids.get(bpe_pipeline.MARK) if eos_id is None else eos_id, ids)
         self.bos_id = bpe_files.checked_id("bos_id", self.eos_id if bos_id is None else bos_id, ids)
-        self._ends = bpe_files.checked_ends(self.eos_id, end_ids, ids)
+        self.end_ids = bpe_files.checked_ends(self.eos_id, end_ids, ids)
         self.pad_id = None if pad_id is None else bpe_files.checked_id("pad_id", pad_id, ids)
         self.pattern, self.normalizer, self.added_tokens = bpe_pipeline.name_of(pattern), normalizer, added_tokens
         self.add_bos, self.ignore_merges = bool(add_bos), bool(ignore_merges)
         self.merges, self.unk_token = bpe_files.checked_merges(merges, ids), unk_token
         bpe_files.special_ids([] if unk_token is None else [unk_token], ids)
-        vocab = {token: i for token, i in ids.items() if token == unk_token or token not in self._special}
+        vocab = {token: i for token, i in ids.items() if token == unk_token or token not in self.special_tokens}
         cuts = bpe_pipeline.config_of(self.pattern)
         self._pipeline = bpe_pipeline.build(
             vocab, self.merges, cuts, normalizer, unk_token, self.ignore_merges, added_tokens
         )
         # What each id decodes to, as bytes.
-        self._surface = [b"" if token in self._special else bpe_pipeline.surface(token) for token in tokens]
+        self._surface = [b"" if token in self.special_tokens else bpe_pipeline.surface(token) for token in tokens]
         self._twin = None
 
     @classmethod
@@ -134,18 +134,10 @@ class BPETokenizer(Tokenizer):
 
     def _graph(self):
         if self._twin is None:
-            alone = bpe_pipeline.alone(self._pipeline, self.tokens, self._special, self.ignore_merges)
+            alone = bpe_pipeline.alone(self._pipeline, self.tokens, self.special_tokens, self.ignore_merges)
             what = (self.tokens, self.merges, self.unk_token, alone, self._surface, self.pattern, self.lowercase)
             self._twin = bpe_graph.Graph(*what)
         return self._twin
-
-    @property
-    def end_ids(self):
-        return self._ends
-
-    @property
-    def special_tokens(self):
-        return self._special
 
     def get_config(self):
         return super().get_config() | {

@@ -40,7 +40,7 @@ def save_pretrained(model, folder):
         if tokenizer is not None:
             save_tokenizer(tokenizer, folder)
             marks = ("pad",) if family.bare else ("bos", "eos", "pad")
-            config |= {f"{mark}_token_id": getattr(tokenizer, f"{mark}_id") for mark in marks}
+            config |= {f"{mark}_token_id": tokenizer.marks.get(mark) for mark in marks}
             if len(tokenizer.end_ids) > 1:
                 config["eos_token_id"] = list(tokenizer.end_ids)
             _renew_ends(folder / GENERATION, config)

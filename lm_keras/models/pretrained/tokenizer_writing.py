@@ -29,8 +29,8 @@ def save_tokenizer(tokenizer, folder):
     elif isinstance(tokenizer, BPETokenizer) and not lowercase:
         content = _byte_level(tokenizer)
         config = {"tokenizer_class": "PreTrainedTokenizerFast", "add_bos_token": tokenizer.add_bos}
-        marks = {f"{mark}_token": getattr(tokenizer, f"{mark}_id") for mark in _MARKS}
-        config |= {name: tokenizer.tokens[i] for name, i in marks.items() if i is not None}
+        marks = tokenizer.marks
+        config |= {f"{mark}_token": tokenizer.tokens[marks[mark]] for mark in _MARKS if mark in marks}
     else:
         name = type(tokenizer).__name__ + (" with lowercase=True" if lowercase else "")
         raise InputError(f"{name} has no form that transformers reads; save lm.model without it")
@@ -66,8 +66,9 @@ def _byte_level(tokenizer):
 def _word_pieces(tokenizer):
     ids = {token: i for i, token in enumerate(tokenizer.tokens)}
     content = json.loads(hugging_face(ids, tokenizer.lowercase, tokenizer.strip_accents).to_str())
-    marks = [getattr(tokenizer, f"{mark}_id") for mark in ("pad", "unk", "cls", "sep", "mask")]
-    content["added_tokens"] = [{"id": i, "content": tokenizer.tokens[i]} | _FLAGS for i in sorted(marks)]
+    content["added_tokens"] = [
+        {"id": i, "content": tokenizer.tokens[i]} | _FLAGS for i in sorted(tokenizer.special_ids)
+    ]
     first = [tokenizer.cls_id, "A", tokenizer.sep_id]
     content["post_processor"] = _template(tokenizer, first, [*first, "B", tokenizer.sep_id])
     content["decoder"] = {"type": "WordPiece", "prefix": "##", "cleanup": True}

@@ -3,6 +3,7 @@
 import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -221,24 +222,29 @@ class Tokenizer(ABC):
             ids = tf.RaggedTensor.from_tensor(tf.convert_to_tensor(ids))
         return tf.cast(ids, tf.int32)
 
-    @property
+    @cached_property
     def end_ids(self) -> tuple[int, ...]:
         """The ids that end a text when a model writes it, `eos_id` first. A checkpoint may name more than one."""
         return () if self.eos_id is None else (self.eos_id,)
 
-    @property
+    @cached_property
     def special_tokens(self) -> dict[str, int]:
         """The tokens that stand for no text, with their ids."""
-        return {self.tokens[i]: i for i in self._mark_ids()}
+        return {self.tokens[i]: i for i in self.marks.values()}
 
     @property
     def special_ids(self) -> set[int]:
         """The ids of the marks and of all special tokens."""
-        return {*self._mark_ids(), *self.special_tokens.values()}
+        return {*self.marks.values(), *self.special_tokens.values()}
 
-    def _mark_ids(self) -> list[int]:
-        ids = (self.pad_id, self.unk_id, self.bos_id, self.eos_id, self.cls_id, self.sep_id, self.mask_id)
-        return [i for i in ids if i is not None]
+    @property
+    def marks(self) -> dict[str, int]:
+        """The ids of the marks that there are, by "pad", "unk", "bos", "eos", "cls", "sep" and "mask"."""
+        ids = {
+            **{"pad": self.pad_id, "unk": self.unk_id, "bos": self.bos_id, "eos": self.eos_id},
+            **{"cls": self.cls_id, "sep": self.sep_id, "mask": self.mask_id},
+        }
+        return {mark: i for mark, i in ids.items() if i is not None}
 
     def token_words(self) -> list[str | None]:
         """Returns the word that each token is, as word vectors know it: [V].
