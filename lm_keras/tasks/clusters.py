@@ -8,7 +8,7 @@ import numpy as np
 
 from lm_keras.errors import InputError
 from lm_keras.extra import analysis
-from lm_keras.tasks.documents import train_doc2vec, unit_rows
+from lm_keras.tasks.documents import DocumentVectors, train_doc2vec, unit_rows
 from lm_keras.tasks.terms import term_lists, vocabulary
 from lm_keras.utils.checks import check_seed, check_sizes
 
@@ -95,7 +95,7 @@ def _tf_idf(lists, min_count):
 
 def _vectors(documents, weights, features, language, seed, progress):
     if not isinstance(features, str):
-        features = np.asarray(getattr(features, "vectors", features))
+        features = np.asarray(features.vectors if isinstance(features, DocumentVectors) else features)
         if features.ndim != 2 or len(features) != weights.shape[0]:
             raise InputError(f"vectors of shape {features.shape} for {weights.shape[0]} texts; give one row a text")
         return _directions(features)
