@@ -82,9 +82,7 @@ def embedding_matrix(tokenizer, vectors, unknown="random", lowercase_fallback=Tr
 def _check_kinds(tokenizer, vectors):
     if not isinstance(tokenizer, Tokenizer):
         swapped = isinstance(vectors, Tokenizer)
-        instead = (
-            "the tokenizer first, then the vectors" if swapped else "one such as lk.text.WordTokenizer.train(texts)"
-        )
+        instead = "the tokenizer first, then the vectors" if swapped else "one such as lk.text.WordTokenizer.train(texts)"
         raise InputError(f"tokenizer is a {type(tokenizer).__name__}; give {instead}")
     if not hasattr(vectors, "key_to_index"):
         instead = "give KeyedVectors, as lk.embeddings.load_glove reads them (of a gensim model its .wv)"

@@ -174,7 +174,9 @@ class Tokenizer(ABC):
         """Returns the ids of strings [B], ragged int32 [B, (n)], equal to `encode`. Core TensorFlow ops only."""
 
     @abstractmethod
-    def tf_decode(self, ids: "tf.Tensor | tf.RaggedTensor", previous: "tf.Tensor | int | None" = None) -> "tf.Tensor":
+    def tf_decode(
+        self, ids: "tf.Tensor | tf.RaggedTensor", previous: "tf.Tensor | int | None" = None
+    ) -> "tf.Tensor":
         """Returns the texts of ids, equal to `decode`. Core TensorFlow ops only.
 
         Args:
