@@ -85,7 +85,7 @@ def read_kind(path: str | os.PathLike, kind: str, reader: str) -> tuple[dict, ob
         InputError: It is of another kind, missing, or damaged.
     """
     found = kind_of(path)
-    if found not in (kind, "missing", "weights"):  # of the last two the reader says what is wrong
+    if found not in (kind, "missing", "weights", "file"):  # of these the reader says what is wrong
         raise refusal(path, found, f"{reader} takes a file that {reader.replace('load', 'save')} wrote")
     return read_tensors(path_of(path))
 
@@ -149,14 +149,14 @@ def _kind_of_file(path):
         return "file"
     try:
         with path.open("rb") as file:
-            start = file.read(4)
+            start = file.read(9)
     except OSError as error:
         raise InputError(f"{path} cannot be read ({error.strerror}); check its permissions") from None
-    if start == b"GGUF":
+    if start.startswith(b"GGUF"):
         return "gguf"
-    if path.suffix == ".safetensors":
-        return _kind_of_tensors(path)
-    if path.suffix in (".bin", ".pt", ".pth", ".ckpt", ".h5", ".npz"):
+    if (path.suffix == ".safetensors" or start[8:] == b"{") and (kind := _kind_of_tensors(path)):
+        return kind
+    if path.suffix in (".safetensors", ".bin", ".pt", ".pth", ".ckpt", ".h5", ".npz"):
         return "weights"
     try:
         with zipfile.ZipFile(path) as archive:
@@ -166,14 +166,15 @@ def _kind_of_file(path):
 
 
 def _kind_of_tensors(path):
+    """The kind that the facts in a safetensors file name, or None."""
     try:
         with opened_tensors(path) as file:
             facts = parsed((file.metadata() or {}).get("json", "null"))
     except (InputError, ValueError):  # whoever reads the file says that it is damaged
         facts = None
     if not isinstance(facts, dict):
-        return "weights"
-    return next((kind for (key, value), kind in MARKS.items() if facts.get(key) == value), "weights")
+        return None
+    return next((kind for (key, value), kind in MARKS.items() if facts.get(key) == value), None)
 
 
 def _models_within(folder):

@@ -1,7 +1,6 @@
 """A client of TF Serving: requests of many rows, typed answers."""
 
 import contextlib
-import math
 import numbers
 import threading
 from urllib.parse import urlsplit
@@ -13,15 +12,16 @@ from lm_keras.serving.answers import OUTPUTS, check_declared, checked_rows, span
 from lm_keras.serving.columns import as_columns, as_list, row_seeds
 from lm_keras.serving.failures import ServingError, one_line, redacted, retried
 from lm_keras.serving.results import (
+    Answer,
     Beams,
     Classification,
     Completion,
-    ExtractedAnswer,
     Span,
     TextScore,
     VersionStatus,
 )
 from lm_keras.text.codepoints import valid
+from lm_keras.utils.checks import check_number, check_whole
 
 SCHEMES = ("http", "https", "grpc", "grpcs")
 EXAMPLE = "give e.g. http://localhost:8501 (REST) or grpc://localhost:8500"
@@ -75,15 +75,14 @@ class Client:
             raise InputError(f"model is {model!r}; give the name under which the server has it")
         if version is not None and label is not None:
             raise InputError("version and label are both given; leave one of them out")
-        _check("version", version, version is None or _whole(version, 0, 2**63 - 1), "a whole number")
-        named = label is None or (isinstance(label, str) and label and valid(label) == label)
-        _check("label", label, named, "a name such as 'stable'")
-        _check("timeout", timeout, isinstance(timeout, numbers.Real) and 0 < timeout < 1e6, "seconds above 0")
-        _check("retries", retries, _whole(retries, 0), "a whole number of at least 0")
-        _check("batch_size", batch_size, _whole(batch_size, 1), "a whole number of at least 1")
-        most = 2**31 - 1  # of a message of gRPC
-        size_fits = _whole(max_response_bytes, 1, most)
-        _check("max_response_bytes", max_response_bytes, size_fits, f"a whole number from 1 to {most}")
+        if version is not None:
+            check_whole("version", version, 0, 2**63 - 1)
+        if label is not None and not (isinstance(label, str) and label and valid(label) == label):
+            raise InputError(f"label is {label!r}; it must be a name such as 'stable'")
+        check_number("timeout", timeout, above=0, below=1e6)
+        check_whole("retries", retries, 0)
+        check_whole("batch_size", batch_size)
+        check_whole("max_response_bytes", max_response_bytes, 1, 2**31 - 1)  # the most of a message of gRPC
         if scheme.startswith("grpc"):
             from lm_keras.serving.grpc_transport import Grpc as Transport
         else:
@@ -137,7 +136,8 @@ class Client:
         """
         listed = as_list(prompts)
         prompts = [prompts] if listed is None else listed
-        seed = row_seeds(prompts, seed) if _whole(seed, -math.inf) else seed
+        if isinstance(seed, numbers.Integral) and not isinstance(seed, bool):
+            seed = row_seeds(prompts, seed)
         options = {"temperature": temperature, "top_k": top_k, "top_p": top_p, "seed": seed}
         return self._completions("sample", prompts, max_new_tokens=max_new_tokens, **options)
 
@@ -162,9 +162,9 @@ class Client:
         found = self._made("tag", text=texts)["spans"]
         return [spans_in(spans, f"tag of {self._model}") for spans in found]
 
-    def answer(self, questions, contexts) -> list[ExtractedAnswer]:
-        """An ExtractedAnswer a question; one context may serve all questions, and one question all contexts."""
-        return self._rows(ExtractedAnswer, "answer", question=questions, context=contexts)
+    def answer(self, questions, contexts) -> list[Answer]:
+        """An Answer a question; one context may serve all questions, and one question all contexts."""
+        return self._rows(Answer, "answer", question=questions, context=contexts)
 
     def embed(self, texts) -> np.ndarray:
         """The vectors of the texts: float32 [B, D]."""
@@ -235,12 +235,3 @@ def _checked_scheme(url):
             return parts.scheme
     shown = repr(one_line(redacted(url)) if isinstance(url, str) else url)
     raise InputError(f"{shown} is not the address of a server alone; {EXAMPLE}, and the model's name beside it")
-
-
-def _whole(value, least, most=math.inf):
-    return isinstance(value, numbers.Integral) and not isinstance(value, bool) and least <= value <= most
-
-
-def _check(name, value, good, what):
-    if not good:
-        raise InputError(f"{name} is {value!r}; it must be {what}")

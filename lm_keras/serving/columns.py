@@ -5,6 +5,7 @@ import contextlib
 import math
 import numbers
 import reprlib
+from collections.abc import Iterable
 
 import numpy as np
 
@@ -43,9 +44,7 @@ def as_list(value):
     """A list of the values, or None for a single value."""
     if isinstance(value, np.ndarray):
         value = value.tolist()
-    if isinstance(value, (str, bytes)) or not hasattr(value, "__iter__"):
-        return None
-    return list(value)
+    return list(value) if isinstance(value, Iterable) and not isinstance(value, (str, bytes)) else None
 
 
 def row_seeds(prompts, seed):

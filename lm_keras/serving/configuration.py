@@ -1,13 +1,13 @@
 """What a TF Serving program is started with for a folder of exports."""
 
 import json
-import numbers
 import os
 import warnings
 
 from lm_keras.errors import InputError
 from lm_keras.files import write_text
 from lm_keras.serving.versions import as_path, version_of, writing
+from lm_keras.utils.checks import check_whole
 
 IMAGE = "tensorflow/serving:latest"
 LABELS = ("stable", "canary")
@@ -41,8 +41,7 @@ def serve_config(
         InputError: There is no export, or not that version, or the files cannot be written.
     """
     folder = as_path(folder, "folder")
-    if not isinstance(max_batch_size, numbers.Integral) or not 1 <= max_batch_size < 2**63:
-        raise InputError(f"max_batch_size is {max_batch_size!r}; it must be a whole number of at least 1")
+    check_whole("max_batch_size", max_batch_size, 1, 2**63 - 1)
     chosen = {"stable": dict(stable or {}), "canary": dict(canary or {})}
     with writing(folder):
         found, omitted = _exports(folder)

@@ -18,6 +18,7 @@ from lm_keras.serving.versions import place_of, write_version
 from lm_keras.serving.warmup import FILE as WARMUP
 from lm_keras.serving.warmup import write_warmup
 from lm_keras.text_model import TextModel
+from lm_keras.utils.checks import check_whole
 from lm_keras.utils.keras_internals import write_fingerprint
 
 _ONE_AT_A_TIME = threading.Lock()  # tracing a model, and the level of TensorFlow's logger, are not for two threads
@@ -104,10 +105,7 @@ def _point_default_at(name, folder):
 
 def _sizes(**given):
     """{name: size} of those that are given; InputError outside of the least and the most."""
-    for name, (size, least, most) in given.items():
-        if size is not None and (not isinstance(size, int) or isinstance(size, bool) or not least <= size <= most):
-            raise InputError(f"{name} is {size!r}; it must be a whole number of at least {least} and at most {most}")
-    return {name: size for name, (size, *_) in given.items() if size is not None}
+    return {name: check_whole(name, *limits) for name, limits in given.items() if limits[0] is not None}
 
 
 def _check_takes(model, sizes):

@@ -35,7 +35,7 @@ class Rest:
         self._url, self._timeout, self._limit = redacted(url), timeout, limit
         context = ssl.create_default_context() if parts.scheme == "https" else None
         self._server = parts.hostname, parts.port or (443 if context else 80), context
-        self._local = threading.local()  # a connection is for one thread
+        self._local = _OfThread()
         self._connections = []
         where = f"/versions/{version}" if version is not None else f"/labels/{quote(label, safe='')}" if label else ""
         self._path = f"{parts.path}/v1/models/{quote(model, safe='')}{where}"
@@ -128,11 +128,16 @@ class Rest:
             ) from None
 
     def _connection(self):
-        connection = getattr(self._local, "connection", None)
-        if connection is None:
-            connection = self._local.connection = Connection(*self._server, self._limit)
-            self._connections.append(connection)
-        return connection
+        if self._local.connection is None:
+            self._local.connection = Connection(*self._server, self._limit)
+            self._connections.append(self._local.connection)
+        return self._local.connection
+
+
+class _OfThread(threading.local):
+    """What a thread has for itself."""
+
+    connection = None
 
 
 def _tensor(info):
@@ -151,4 +156,6 @@ def _reason(error):
         return "connection refused"
     if isinstance(error, http.client.IncompleteRead):
         return "the connection ended within the answer"
-    return getattr(error, "verify_message", None) or getattr(error, "strerror", None) or str(error)
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return error.verify_message
+    return (error.strerror if isinstance(error, OSError) else None) or str(error)

@@ -47,7 +47,7 @@ class Span(NamedTuple):
     text: str
 
 
-class ExtractedAnswer(NamedTuple):
+class Answer(NamedTuple):
     """`context[start:end]`, in characters, and its probability, that of its first token times that of its last."""
 
     text: str

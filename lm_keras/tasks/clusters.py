@@ -95,7 +95,7 @@ def _tf_idf(lists, min_count):
 
 def _vectors(documents, weights, features, language, seed, progress):
     if not isinstance(features, str):
-        features = features.vectors if isinstance(features, DocumentVectors) else np.asarray(features)
+        features = np.asarray(features.vectors if isinstance(features, DocumentVectors) else features)
         if features.ndim != 2 or len(features) != weights.shape[0]:
             raise InputError(f"vectors of shape {features.shape} for {weights.shape[0]} texts; give one row a text")
         return _directions(features)

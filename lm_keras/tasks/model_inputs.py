@@ -1,6 +1,5 @@
 """From token ids to what an encoder or classifier reads, the same in Python and in an exported graph."""
 
-import numbers
 from itertools import chain
 
 import keras
@@ -10,6 +9,7 @@ import tensorflow as tf
 from lm_keras.errors import InputError
 from lm_keras.layers.positions import Positions
 from lm_keras.models.built import BuiltModel
+from lm_keras.utils.checks import check_whole
 from lm_keras.utils.keras_internals import flatten_layers
 
 BATCH = 64  # texts, or windows of texts, that go through a model at once
@@ -40,11 +40,8 @@ class ModelInputs:
             raise InputError(f"this {kind} has no padding token, which texts of different lengths need")
         most = _checked_limits(model, tokenizer)
         static = None if self.bert else given.shape[1]
-        whole = isinstance(max_length, numbers.Integral) and not isinstance(max_length, bool)
-        least = 8 if self.bert else 1
-        if max_length is not None and (not whole or not least <= max_length <= (most or max_length)):
-            limit = f" and at most the encoder's {most}" if most else ""
-            raise InputError(f"max_length is {max_length!r}; give a whole number of at least {least}{limit}")
+        if max_length is not None:
+            max_length = check_whole("max_length", max_length, 8 if self.bert else 1, most)
         if static is not None and max_length not in (None, static):
             raise InputError(f"max_length is {max_length}, and {model.name} reads exactly {static} tokens")
         self.fixed = None if self.bert else static or max_length

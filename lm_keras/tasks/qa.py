@@ -5,12 +5,13 @@ import tensorflow as tf
 from lm_keras.errors import InputError
 from lm_keras.generation.compiled import function
 from lm_keras.generation.options import as_texts
-from lm_keras.serving.results import ExtractedAnswer
+from lm_keras.serving.results import Answer
 from lm_keras.serving.served import Served, example_texts, signature, utf8
 from lm_keras.tasks.model_inputs import IDS, ModelInputs, in_batches, output_of, ragged
 from lm_keras.tasks.windows import WORDS, by_pieces, tf_words_of, tokens_of, windows, words_of
 from lm_keras.text.codepoints import valid
 from lm_keras.text_model import TextModel, register_text_model
+from lm_keras.utils.checks import check_sizes
 
 NEVER = -1e30
 
@@ -31,9 +32,7 @@ class QuestionAnswerer(TextModel):
         if not isinstance(output, dict) or set(output) != {"start", "end"}:
             raise InputError(f"{model.name} does not give the logits start and end; give a model of `answer_span`")
         sizes = {"max_question_tokens": max_question_tokens, "max_answer_tokens": max_answer_tokens}
-        for name, size in sizes.items():
-            if not isinstance(size, int) or isinstance(size, bool) or not 1 <= size < 2**31:
-                raise InputError(f"{name} is {size!r}; it must be a whole number of at least 1")
+        check_sizes(**sizes)
         super().__init__(model, {"tokenizer": tokenizer}, {"max_length": max_length, **sizes})
         self.tokenizer = tokenizer
         self.max_question_tokens, self.max_answer_tokens = max_question_tokens, max_answer_tokens
@@ -43,7 +42,7 @@ class QuestionAnswerer(TextModel):
         self._compiled = function(self._best, input_signature=[IDS, WORDS])
 
     def answer(self, questions, contexts):
-        """An ExtractedAnswer to each question; empty, with the score 0, where its context has no word."""
+        """An Answer to each question; empty, with the score 0, where its context has no word."""
         questions, contexts = ([valid(text) for text in as_texts(texts)] for texts in (questions, contexts))
         if len(questions) != len(contexts):
             raise InputError(f"got {len(questions)} questions and {len(contexts)} contexts; give one for each")
@@ -56,7 +55,7 @@ class QuestionAnswerer(TextModel):
             for b, (first, last, score) in enumerate(zip(*(part.numpy().tolist() for part in found), strict=True)):
                 start = places[b][first - splits[b]][0] if first >= 0 else 0
                 end = places[b][last - splits[b]][1] if first >= 0 else 0
-                results.append(ExtractedAnswer(read[b][start:end], score, start, end))
+                results.append(Answer(read[b][start:end], score, start, end))
             return results
 
         return in_batches(list(zip(questions, contexts, strict=True)), run, lambda pair: len(pair[1]))

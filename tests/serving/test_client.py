@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from lm_keras.serving import Client, query
-from lm_keras.serving.results import Beams, Completion, ExtractedAnswer, Span, Tensor, TextScore
+from lm_keras.serving.results import Answer, Beams, Completion, Span, Tensor, TextScore
 
 
 @pytest.fixture(scope="module")
@@ -84,10 +84,10 @@ def test_every_kind_of_task(tasks):
     assert long.score == max(long.scores.values()) and sum(short.scores.values()) == pytest.approx(1, abs=1e-6)
     assert tasks.tag(["Größe!", ""]) == [[Span(0, 4, "A", 0.5, "Größ"), Span(5, 6, "B", 1.0, "!")], []]
     half = float(np.float32(0.3))
-    assert tasks.answer(["who", "why"], "because") == [ExtractedAnswer("bec", half, 0, 3)] * 2
+    assert tasks.answer(["who", "why"], "because") == [Answer("bec", half, 0, 3)] * 2
     assert tasks.answer("who", ["because", "so"]) == [
-        ExtractedAnswer("bec", half, 0, 3),
-        ExtractedAnswer("so", np.float32(0.2), 0, 2),
+        Answer("bec", half, 0, 3),
+        Answer("so", np.float32(0.2), 0, 2),
     ]
 
 

@@ -139,7 +139,7 @@ def test_a_signature_without_a_row_for_each_row(tasks):
         (("http://localhost:8501", "m"), {"version": 1, "label": "stable"}, "version and label are both given"),
         (("http://localhost:8501", "m"), {"version": "1"}, "version is '1'; it must be a whole number"),
         (("http://localhost:8501", "m"), {"label": ""}, "label is ''"),
-        (("http://localhost:8501", "m"), {"timeout": 0}, "timeout is 0; it must be seconds above 0"),
+        (("http://localhost:8501", "m"), {"timeout": 0}, "timeout is 0; it must be a number above 0"),
         (("http://localhost:8501", "m"), {"retries": -1}, "retries is -1"),
         (("http://localhost:8501", "m"), {"batch_size": 0}, "batch_size is 0"),
         (("http://localhost:8501", "m"), {"max_response_bytes": 2**31}, "max_response_bytes is 2147483648"),

@@ -137,7 +137,7 @@ def test_parts_that_do_not_fit_are_refused(task, news):
         (lambda: tasks.TextClassifier(classifier.model, pieces, ["a", "b", "b"]), "a different string"),
         (lambda: tasks.TextClassifier(classifier.model, words, ["a", "b", "c"]), "give a WordPieceTokenizer"),
         (lambda: tasks.TextClassifier(classifier.model, other, ["a", "b", "c"]), "knows 500 tokens"),
-        (lambda: tasks.TextClassifier(classifier.model, pieces, ["a", "b", "c"], max_length=99), "encoder's 32"),
+        (lambda: tasks.TextClassifier(classifier.model, pieces, ["a", "b", "c"], max_length=99), "at most 32"),
         (lambda: tasks.TextClassifier(tagger.model, pieces, tagger.classes), r"must be logits \[B, C\]"),
         (lambda: tasks.TextClassifier(answerer.model, pieces, ["a", "b"]), "has 2 outputs"),
         (lambda: tasks.TextTagger(classifier.model, pieces, ["a", "b", "c"]), r"must be logits \[B, T, C\]"),
