@@ -165,7 +165,7 @@ def test_the_cache_holds_each_rows_tokens_from_the_left(steps):
         ids = np.array(columns, "int32").reshape(-1, 2).T  # (2, t)
         place, filled = slots(ids, filled)
         new = np.repeat(ids[:, None, :, None], 3, axis=1).astype("float32") + 1
-        cache = write(cache, new, place, ids)
+        cache = write(cache, new, cache_rows(cache, place), ids)
         for row, line in zip(seen, ids, strict=True):
             row += [i for i in line if i >= 0]
     for i, row in enumerate(seen):
