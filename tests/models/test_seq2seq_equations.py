@@ -114,7 +114,7 @@ def test_lstm(attention, bidirectional):
     model = lk.models.build_seq2seq_lstm(9, 9, **sizes)
     w, zero = shake(model), np.zeros(6)
     x = w["source_embedding/embeddings"][SOURCE[0]]
-    memory, *last = lstm(x, w, "encoder_block_0", zero, zero)
+    memory, *last = lstm(x, w, "encoder_0", zero, zero)
     if bidirectional:
         backward, *first = lstm(x[::-1], w, "encoder_backward_0", zero, zero)
         memory = np.concatenate([memory, backward[::-1]], 1)
@@ -122,7 +122,7 @@ def test_lstm(attention, bidirectional):
         last = [
             np.concatenate(ends) @ k + b for ends, (k, b) in zip(zip(last, first, strict=True), bridges, strict=True)
         ]
-    h, *_ = lstm(w["target_embedding/embeddings"][TARGET[0]], w, "decoder_block_0", *last)
+    h, *_ = lstm(w["target_embedding/embeddings"][TARGET[0]], w, "decoder_0", *last)
     if attention == "additive":
         scores = oracle.additive(h, memory, w["alignment/kernel"], w["keys/kernel"], w["alignment/v"][:, 0])
     elif attention:
