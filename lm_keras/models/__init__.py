@@ -42,7 +42,7 @@ __getattr__, __dir__, __all__ = attach(
         "build_seq2seq_transformer": "lm_keras.models.seq2seq_transformer",
         "load_model": "lm_keras.models.built",
         "load_pretrained": "lm_keras.models.pretrained.loading",
-        "register_builder": "lm_keras.models.built",
+        "register_builder": "lm_keras.models.building",
         "pretraining_losses": "lm_keras.models.bert_heads",
         "save_pretrained": "lm_keras.models.pretrained.saving",
         "sentence_embeddings": "lm_keras.models.sentence_embeddings",
