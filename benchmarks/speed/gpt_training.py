@@ -56,7 +56,14 @@ def ours(size, **changes):
     load_tensorflow()
     import lm_keras as lk
 
-    model = lk.models.build_gpt2(size["vocab"], size["length"], size["width"], size["layers"], size["heads"], seed=0)
+    model = lk.models.build_gpt2(
+        size["vocab"],
+        max_length=size["length"],
+        hidden_dim=size["width"],
+        num_layers=size["layers"],
+        num_heads=size["heads"],
+        seed=0,
+    )
     config = lk.TrainingConfig(epochs=1, schedule="constant", warmup_steps=0, clip_norm=1.0, **changes)
     in_rounds(lambda data, callback: lk.fit(model, data, config=config, callbacks=[callback]), size)
 

@@ -67,7 +67,9 @@ def step_seconds(steps, rows, length, width, words):
             times.append(time.perf_counter())
 
     times = []
-    model = lk.models.build_gpt2(words, length, width, LAYERS, width // 32, seed=0)
+    model = lk.models.build_gpt2(
+        words, max_length=length, hidden_dim=width, num_layers=LAYERS, num_heads=width // 32, seed=0
+    )
     ids = np.random.default_rng(0).integers(0, words, (rows, length + 1), dtype="int32")
     data = tf.data.Dataset.from_tensors((ids[:, :-1], ids[:, 1:])).repeat(steps)
     with contextlib.redirect_stdout(io.StringIO()):  # its line an epoch

@@ -96,7 +96,14 @@ def ours(size, parts=1, **changes):
 
     import lm_keras as lk
 
-    model = lk.models.build_gpt2(size["vocab"], size["length"], size["width"], size["layers"], size["heads"], seed=0)
+    model = lk.models.build_gpt2(
+        size["vocab"],
+        max_length=size["length"],
+        hidden_dim=size["width"],
+        num_layers=size["layers"],
+        num_heads=size["heads"],
+        seed=0,
+    )
     x, y = tokens(size)
     data = tf.data.Dataset.from_tensor_slices((x, y)).batch(size["rows"] // parts).repeat(STEPS)
     config = lk.TrainingConfig(epochs=1, schedule="constant", warmup_steps=0, accumulate_steps=parts, **changes)

@@ -9,8 +9,10 @@ from lm_keras.layers.block import Dropout, Seeds, TransformerBlock, recomputable
 from lm_keras.layers.gelu import Gelu
 from lm_keras.layers.output import WordEmbedding
 from lm_keras.layers.positions import Positions, Within
+from lm_keras.models.building import register_builder
 from lm_keras.models.built import BuiltModel
-from lm_keras.models.parts import check_positive, check_sizes
+from lm_keras.models.parts import check_sizes
+from lm_keras.utils.checks import check_positive
 
 # Released models, build_bert(**SIZES["bert-base"]): the paper's two, and the small ones of Turc et al. (2019).
 SIZES = {
@@ -105,6 +107,7 @@ class BertBlock(TransformerBlock):
         return {**super().get_config(), **self.options}
 
 
+@register_builder
 def build_bert(
     vocab_size=30522,
     *,
@@ -132,8 +135,13 @@ def build_bert(
     N(0, initializer_range), cut at two deviations: the default is for 768 numbers, a width of 128 learns much sooner
     from 0.08. Raises InputError for impossible sizes.
     """
-    arguments = {key: value for key, value in locals().items() if key != "name"}
-    _check(arguments)
+    feed_forward_dim = 4 * hidden_dim if feed_forward_dim is None else feed_forward_dim
+    sizes = {"vocab_size": vocab_size, "max_length": max_length, "hidden_dim": hidden_dim, "num_layers": num_layers}
+    sizes |= {"num_heads": num_heads, "num_segments": num_segments, "feed_forward_dim": feed_forward_dim}
+    check_sizes(dropout, **sizes)
+    check_positive(norm_epsilon=norm_epsilon, initializer_range=initializer_range)
+    if hidden_dim % num_heads:
+        raise InputError(f"hidden_dim {hidden_dim} must be a multiple of num_heads {num_heads}; the heads share it")
 
     # === Layers ===
     seeds = Seeds(seed)
@@ -150,7 +158,7 @@ def build_bert(
         BertBlock(
             hidden_dim,
             num_heads,
-            4 * hidden_dim if feed_forward_dim is None else feed_forward_dim,
+            feed_forward_dim,
             dropout=dropout,
             norm_epsilon=norm_epsilon,
             initializer_range=initializer_range,
@@ -173,7 +181,7 @@ def build_bert(
     if pooler:
         pool = layers.Dense(hidden_dim, "tanh", kernel_initializer=normal(), name="pooler")
         outputs["pooled_output"] = pool(x[:, 0])
-    return BuiltModel(inputs, outputs, builder="build_bert", arguments=arguments, name=name)
+    return BuiltModel(inputs, outputs, name=name)
 
 
 def attention_maps(encoder, inputs):
@@ -187,16 +195,3 @@ def attention_maps(encoder, inputs):
         raise InputError(f"{encoder.name} has no self-attention; give an encoder of build_bert")
     maps = keras.Model(encoder.input, found)(inputs)
     return maps if isinstance(maps, list) else [maps]
-
-
-def _check(arguments):
-    whole = ("vocab_size", "max_length", "hidden_dim", "num_layers", "num_heads", "num_segments")
-    width = arguments["feed_forward_dim"]
-    sizes = {} if width is None else {"feed_forward_dim": width}
-    check_sizes(arguments["dropout"], **{name: arguments[name] for name in whole}, **sizes)
-    if arguments["hidden_dim"] % arguments["num_heads"]:
-        raise InputError(
-            f"hidden_dim {arguments['hidden_dim']} must be a multiple of num_heads {arguments['num_heads']}; "
-            "the heads share it"
-        )
-    check_positive(**{name: arguments[name] for name in ("norm_epsilon", "initializer_range")})

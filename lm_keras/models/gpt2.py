@@ -8,8 +8,10 @@ from lm_keras.layers.attention import SelfAttention
 from lm_keras.layers.block import Dropout, Seeds, TransformerBlock, recomputable
 from lm_keras.layers.gelu import Gelu
 from lm_keras.layers.output import WordEmbedding
+from lm_keras.models.building import register_builder
 from lm_keras.models.decoder import decoder
-from lm_keras.models.parts import check_positive, check_sizes
+from lm_keras.models.parts import check_sizes
+from lm_keras.utils.checks import check_positive
 
 # The four released models: build_gpt2(**SIZES["gpt2"]).
 SIZES = {
@@ -103,6 +105,7 @@ class GPT2Block(TransformerBlock):
         return {**super().get_config(), **self.options}
 
 
+@register_builder(family="gpt2", small={"hidden_dim": 128, "num_layers": 4, "num_heads": 4})
 def build_gpt2(
     vocab_size=50257,
     *,
@@ -124,7 +127,6 @@ def build_gpt2(
     sqrt(2 num_layers). The blocks are the layers block_0, block_1, ... Raises InputError for impossible sizes.
     `SIZES` has those of the four released models.
     """
-    arguments = {key: value for key, value in locals().items() if key != "name"}
     feed_forward_dim = 4 * hidden_dim if feed_forward_dim is None else feed_forward_dim
     sizes = {"vocab_size": vocab_size, "max_length": max_length, "hidden_dim": hidden_dim}
     check_sizes(dropout, **sizes, num_layers=num_layers, num_heads=num_heads, feed_forward_dim=feed_forward_dim)
@@ -164,4 +166,4 @@ def build_gpt2(
 
     # === Both views ===
     sizes = {"num_layers": num_layers, "num_kv_heads": num_heads, "head_dim": hidden_dim // num_heads}
-    return decoder(forward, **sizes, max_length=max_length, builder="build_gpt2", arguments=arguments, name=name)
+    return decoder(forward, **sizes, max_length=max_length, name=name)

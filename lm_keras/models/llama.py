@@ -8,8 +8,10 @@ from lm_keras.layers.attention import SelfAttention
 from lm_keras.layers.block import Dropout, Seeds, TransformerBlock, recomputable
 from lm_keras.layers.output import WordEmbedding
 from lm_keras.layers.rotary import Rotary, check_scaling
+from lm_keras.models.building import register_builder
 from lm_keras.models.decoder import decoder
-from lm_keras.models.parts import check_positive, check_sizes
+from lm_keras.models.parts import check_sizes
+from lm_keras.utils.checks import check_positive
 
 
 @keras.saving.register_keras_serializable("lm_keras")
@@ -109,6 +111,7 @@ class LlamaBlock(TransformerBlock):
         return {**super().get_config(), **self.options}
 
 
+@register_builder(family="llama", small={"hidden_dim": 128, "num_layers": 4, "num_heads": 4})
 def build_llama(
     vocab_size,
     *,
@@ -137,7 +140,6 @@ def build_llama(
     Starting weights N(0, initializer_range). The blocks are the layers block_0, block_1, ... The defaults are
     SmolLM2-135M's width and depth. Raises InputError for impossible sizes.
     """
-    arguments = {key: value for key, value in locals().items() if key != "name"}
     num_kv_heads = num_heads if num_kv_heads is None else num_kv_heads
     sizes = {"vocab_size": vocab_size, "max_length": max_length, "hidden_dim": hidden_dim, "num_layers": num_layers}
     check_sizes(dropout, **sizes, num_heads=num_heads, num_kv_heads=num_kv_heads)
@@ -184,7 +186,7 @@ def build_llama(
 
     # === Both views ===
     sizes = {"num_layers": num_layers, "num_kv_heads": num_kv_heads, "head_dim": head_dim}
-    return decoder(forward, **sizes, max_length=max_length, builder="build_llama", arguments=arguments, name=name)
+    return decoder(forward, **sizes, max_length=max_length, name=name)
 
 
 def _head_dim(hidden_dim, num_heads, head_dim):

@@ -12,9 +12,9 @@ from keras import layers
 from lm_keras.errors import InputError
 from lm_keras.layers.alignment import Alignment
 from lm_keras.layers.attention import SelfAttention, attend
-from lm_keras.layers.cache import slots, write
+from lm_keras.layers.cache import cache_rows, slots, write
 from lm_keras.layers.cross_attention import CrossAttention, MemoryHeads
-from lm_keras.layers.rotary import rotary_angles, rotate
+from lm_keras.layers.rotary import Rotary, rotate
 from lm_keras.layers.sinusoids import Sinusoids
 
 CLOSE = {"rtol": 0, "atol": 1e-5}
@@ -134,7 +134,7 @@ def test_sinusoids_count_beyond_256_in_bfloat16():
 
 def test_rotation_is_a_product_of_complex_numbers():
     x, positions = normal(2, 3, 4, 8), np.array([[0, 1, 2, 3], [5, 6, 9, 40]])
-    turned = array(rotate(x, rotary_angles(positions, 8, base=500.0)))
+    turned = array(rotate(x, *Rotary(8, base=500.0)(positions)))
     pairs = x[..., :4] + 1j * x[..., 4:]  # feature i with feature i + D/2
     speeds = 500.0 ** (-np.arange(4) / 4)
     by_hand = pairs * np.exp(1j * positions[:, None, :, None] * speeds)
@@ -147,7 +147,7 @@ def test_turned_scores_depend_on_the_distance_alone(a, b, shift):
     q, k = normal(1, 1, 1, 8), normal(1, 1, 1, 8, seed=1)
 
     def score(at_q, at_k):
-        turned = (rotate(x, rotary_angles(np.array([[at]]), 8)) for x, at in ((q, at_q), (k, at_k)))
+        turned = (rotate(x, *Rotary(8)(np.array([[at]]))) for x, at in ((q, at_q), (k, at_k)))
         return float(tf.reduce_sum(next(turned) * next(turned)))
 
     np.testing.assert_allclose(score(a, b), score(a + shift, b + shift), **CLOSE)
@@ -165,7 +165,7 @@ def test_the_cache_holds_each_rows_tokens_from_the_left(steps):
         ids = np.array(columns, "int32").reshape(-1, 2).T  # (2, t)
         place, filled = slots(ids, filled)
         new = np.repeat(ids[:, None, :, None], 3, axis=1).astype("float32") + 1
-        cache = write(cache, new, place, ids)
+        cache = write(cache, new, cache_rows(cache, place), ids)
         for row, line in zip(seen, ids, strict=True):
             row += [i for i in line if i >= 0]
     for i, row in enumerate(seen):
@@ -185,8 +185,9 @@ def test_gradients_equal_finite_differences(kind):
         target, visible = normal(2, 3, 6, seed=2, dtype="float64"), oracle.causal(3)[None]
         valid = np.array([[1, 1, 0], [1, 1, 1]], bool)
         if kind == "self":
-            layer = SelfAttention(2, 4, num_kv_heads=1, rotary={"base": 100.0})
-            run, used = lambda: layer(x, visible, np.arange(3)[None])[0], [layer]
+            layer = SelfAttention(2, 4, num_kv_heads=1)
+            turns = Rotary(4, base=100.0)(np.arange(3)[None])
+            run, used = lambda: layer(x, visible, turns)[0], [layer]
         elif kind == "cross":
             used = [MemoryHeads(2, 4), CrossAttention(2, 4)]
             run = lambda: used[1](x, *used[0](memory, valid), valid)[0]  # noqa: E731

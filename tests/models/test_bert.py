@@ -11,7 +11,7 @@ from lm_keras.errors import InputError
 from lm_keras.models.bert import SIZES, attention_maps, build_bert
 
 V, T = 31, 9
-SMALL = {"max_length": T, "hidden_dim": 8, "num_heads": 2, "intermediate_dim": 20, "dropout": 0.2, "seed": 0}
+SMALL = {"max_length": T, "hidden_dim": 8, "num_heads": 2, "feed_forward_dim": 20, "dropout": 0.2, "seed": 0}
 LENGTHS = (9, 5, 1)
 CLOSE = {"rtol": 0, "atol": 1e-5}
 EQUAL = {"rtol": 1e-5, "atol": 1e-6}
@@ -73,15 +73,15 @@ def oracle(w, token_ids, segment_ids, padding_mask, heads=2):
     places = w["positions/embeddings"][: token_ids.shape[1]]
     x = w["tokens/embeddings"][token_ids] + places + w["segments/embeddings"][segment_ids]
     x = norm(x, w, "embedding_norm")
-    query, key, value = np.split(dense(x, w, "attention_0/qkv"), 3, axis=-1)
+    query, key, value = np.split(dense(x, w, "block_0/attention/qkv"), 3, axis=-1)
     dim, mixed, seen = x.shape[-1] // heads, [], []
     for h in range(heads):
         own = slice(h * dim, (h + 1) * dim)
         scores = query[..., own] @ key[..., own].swapaxes(1, 2) / np.sqrt(dim)
         seen.append(softmax(np.where(padding_mask[:, None] > 0, scores, -np.inf), axis=-1))
         mixed.append(seen[-1] @ value[..., own])
-    x = norm(x + dense(np.concatenate(mixed, -1), w, "attention_0/out"), w, "attention_norm_0")
-    x = norm(x + dense(gelu(dense(x, w, "expand_0")), w, "contract_0"), w, "feed_forward_norm_0")
+    x = norm(x + dense(np.concatenate(mixed, -1), w, "block_0/attention/out"), w, "block_0/attention_norm")
+    x = norm(x + dense(gelu(dense(x, w, "block_0/expand")), w, "block_0/contract"), w, "block_0/feed_forward_norm")
     return x, np.tanh(dense(x[:, 0], w, "pooler")), np.stack(seen, 1)
 
 
@@ -217,12 +217,12 @@ def test_pre_training_lowers_both_losses_and_trains_the_encoder_itself(news, tmp
     tokenizer = lk.text.WordPieceTokenizer.train(news, vocab_size=300, lowercase=True)
     data = lk.data.sentence_pairs(news, tokenizer, length=32, batch_size=16)
     encoder = build_bert(tokenizer.vocab_size, max_length=32, hidden_dim=16, num_layers=1, num_heads=2, seed=0)
-    before = np.asarray(encoder.get_layer("attention_0").weights[0])
+    before = np.asarray(encoder.get_layer("block_0").weights[0])
     model = lk.models.bert_pretrainer(encoder, seed=0)
     model.compile(keras.optimizers.Adam(0.01), lk.models.pretraining_losses(model))
     history = model.fit(data, epochs=2, verbose=0).history
     assert history["masked_lm_loss"][1] < history["masked_lm_loss"][0] < np.log(300)
-    assert np.abs(np.asarray(encoder.get_layer("attention_0").weights[0]) - before).max() > 1e-3
+    assert np.abs(np.asarray(encoder.get_layer("block_0").weights[0]) - before).max() > 1e-3
     model.save(tmp_path / "x.keras")
     loaded, (x, *_) = keras.models.load_model(tmp_path / "x.keras"), next(iter(data))
     for name, out in model(x).items():

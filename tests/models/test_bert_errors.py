@@ -8,7 +8,7 @@ from lm_keras.errors import InputError
 from lm_keras.models.bert import build_bert
 
 V = 31
-SMALL = {"max_length": 9, "hidden_dim": 8, "num_heads": 2, "intermediate_dim": 20}
+SMALL = {"max_length": 9, "hidden_dim": 8, "num_heads": 2, "feed_forward_dim": 20}
 
 
 @pytest.mark.parametrize(
@@ -17,7 +17,7 @@ SMALL = {"max_length": 9, "hidden_dim": 8, "num_heads": 2, "intermediate_dim": 2
         ({"hidden_dim": 9}, "hidden_dim 9 must be a multiple of num_heads 2"),
         ({"num_layers": 0}, "num_layers is 0"),
         ({"vocab_size": 1}, "vocab_size is 1"),
-        ({"intermediate_dim": 0}, "intermediate_dim is 0"),
+        ({"feed_forward_dim": 0}, "feed_forward_dim is 0"),
         ({"num_segments": 1.5}, "num_segments is 1.5"),
         ({"dropout": 1}, "dropout is 1"),
         ({"norm_epsilon": 0}, "norm_epsilon is 0"),

@@ -179,7 +179,7 @@ def q4_1(raw):
 @pytest.mark.parametrize("decode", [f32, f16, q8_0, q4_0, q4_1])
 def test_quantized_tensors(tmp_path, decode):
     kind = gguf.GGMLQuantizationType[decode.__name__.upper()]
-    sizes = {"hidden_dim": 32, "intermediate_dim": 64, "num_layers": 1, "num_heads": 2}
+    sizes = {"hidden_dim": 32, "feed_forward_dim": 64, "num_layers": 1, "num_heads": 2}
     model = lk.models.build_llama(40, max_length=16, **sizes, seed=0)
     lk.models.save_pretrained(model, tmp_path)
     path = write(tmp_path / "model.gguf", tmp_path, kind)
@@ -191,7 +191,7 @@ def test_quantized_tensors(tmp_path, decode):
         np.testing.assert_allclose(made[name].T if "kernel" in name else made[name], values, rtol=1e-6)
         assert np.abs(values - tensor).max() <= np.abs(tensor).max() / (1 if "4" in decode.__name__ else 100)
     rows = decode_rows(tmp_path, kind, decode)
-    np.testing.assert_allclose(made["attention_0/qkv/kernel"][:, :32].T, rows, rtol=1e-6)
+    np.testing.assert_allclose(made["block_0/attention/qkv/kernel"][:, :32].T, rows, rtol=1e-6)
 
 
 def decode_rows(folder, kind, decode):

@@ -32,8 +32,8 @@ def shake(model):
 
 
 def feed_forward(x, w, block):
-    hidden = np.maximum(0, x @ w[f"{block}_expand/kernel"] + w[f"{block}_expand/bias"])
-    return hidden @ w[f"{block}_contract/kernel"] + w[f"{block}_contract/bias"]
+    hidden = np.maximum(0, x @ w[f"{block}/expand/kernel"] + w[f"{block}/expand/bias"])
+    return hidden @ w[f"{block}/contract/kernel"] + w[f"{block}/contract/bias"]
 
 
 def norm(x, w, name):
@@ -48,25 +48,25 @@ def sublayers(x, w, pre_norm, **functions):
 
 
 def self_attention(w, block, visible=None):
-    qkv, out = (w[f"{block}_attention/{part}/kernel"] for part in ("qkv", "out"))
+    qkv, out = (w[f"{block}/attention/{part}/kernel"] for part in ("qkv", "out"))
     return lambda x: oracle.multi_head(x, x, *np.split(qkv, 3, 1), out, 2, visible)[0]
 
 
 def transformer(w, pre_norm, dim=8):
     """One encoder and one decoder layer, two heads (Vaswani et al. 2017, sections 3.1 to 3.5)."""
     x = w["source_embedding/embeddings"][SOURCE[0]] * np.sqrt(dim) + oracle.sinusoids(range(5), dim)
-    steps = {"encoder_0_attention": self_attention(w, "encoder_0")}
-    steps["encoder_0_feed_forward"] = lambda x: feed_forward(x, w, "encoder_0")
+    steps = {"encoder_block_0/attention": self_attention(w, "encoder_block_0")}
+    steps["encoder_block_0/feed_forward"] = lambda x: feed_forward(x, w, "encoder_block_0")
     memory = sublayers(x, w, pre_norm, **steps)
     if pre_norm:
         memory = norm(memory, w, "encoder")
 
-    keys, values = np.split(w["decoder_0_source/keys_values/kernel"], 2, 1)
-    query, out = (w[f"decoder_0_cross_attention/{part}/kernel"] for part in ("query", "out"))
+    keys, values = np.split(w["decoder_block_0_source/keys_values/kernel"], 2, 1)
+    query, out = (w[f"decoder_block_0/cross_attention/{part}/kernel"] for part in ("query", "out"))
     steps = {
-        "decoder_0_attention": self_attention(w, "decoder_0", oracle.causal(4)),
-        "decoder_0_cross_attention": lambda x: oracle.multi_head(x, memory, query, keys, values, out, 2)[0],
-        "decoder_0_feed_forward": lambda x: feed_forward(x, w, "decoder_0"),
+        "decoder_block_0/attention": self_attention(w, "decoder_block_0", oracle.causal(4)),
+        "decoder_block_0/cross_attention": lambda x: oracle.multi_head(x, memory, query, keys, values, out, 2)[0],
+        "decoder_block_0/feed_forward": lambda x: feed_forward(x, w, "decoder_block_0"),
     }
     y = w["target_embedding/embeddings"][TARGET[0]] * np.sqrt(dim) + oracle.sinusoids(range(4), dim)
     y = sublayers(y, w, pre_norm, **steps)

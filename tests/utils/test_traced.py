@@ -32,7 +32,7 @@ def quantized(model):
 
 
 def with_lora(model):
-    layer = model.get_layer("attention_0").qkv  # within another layer
+    layer = model.get_layer("block_0").attention.qkv  # within another layer
     layer.enable_lora(2)
     with_other_values(layer)
 
