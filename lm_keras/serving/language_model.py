@@ -4,11 +4,11 @@ import functools
 
 import tensorflow as tf
 
-from lm_keras.generation.compiled import function
 from lm_keras.generation.loop import prefill
 from lm_keras.generation.scoring import score_ids
 from lm_keras.serving.completions import completion_answers, completion_examples, completion_signatures
 from lm_keras.serving.served import Served, align_right, example_texts, signature
+from lm_keras.utils.traced import function
 
 
 def serve_language_model(language_model, *, max_new_tokens_limit=256, num_beams=4):

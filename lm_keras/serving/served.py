@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
-from lm_keras.generation.compiled import function
+from lm_keras.utils.traced import function
 
 
 @dataclasses.dataclass(frozen=True)
