@@ -23,9 +23,8 @@ from lm_keras.files import (
     write_tensors,
     writing,
 )
-from lm_keras.models.limits import weights_within
+from lm_keras.models.limits import check_finite, check_savable, weights_within
 from lm_keras.models.lora import without_lora
-from lm_keras.models.parts import check_finite, check_savable
 from lm_keras.saved_kinds import CHECKPOINT, CONFIG, RESULT, WEIGHTS, check_place, kind_of, refusal
 
 DIVERGED = "the training has diverged: train again with a lower learning rate"

@@ -8,15 +8,16 @@ from lm_keras.layers.alignment import Alignment, Append, check_score
 from lm_keras.layers.cache import slots
 from lm_keras.layers.packing import packed_text
 from lm_keras.layers.positions import Positions, Within
-from lm_keras.models.arguments import saved_arguments
+from lm_keras.models.building import register_builder
 from lm_keras.models.causal_lm import CausalLM, Views
 from lm_keras.models.decoder import counted
 from lm_keras.models.logits_model import LogitsModel
 from lm_keras.models.lstm import _lstm
-from lm_keras.models.parts import check_sizes, initializers, logits_head, word_embedding
+from lm_keras.models.parts import check_sizes, check_tied, initializers, output_layer, word_embedding
 from lm_keras.models.rnn import _recurrent
 
 
+@register_builder(family="attention_rnn")
 def build_attention_rnn_lm(
     vocab_size,
     *,
@@ -42,20 +43,20 @@ def build_attention_rnn_lm(
     `cell`: "lstm", "gru" or "rnn"; the embedding options, `init_scale` and dropout are those of `build_lstm_lm`.
     Texts longer than `max_length` are decoded in windows. Raises InputError for impossible sizes.
     """
-    arguments, embedding_matrix = saved_arguments(locals())
+    check_tied(tie_embeddings, embedding_dim)
     sizes = {"vocab_size": vocab_size, "hidden_dim": hidden_dim, "num_layers": num_layers, "max_length": max_length}
     check_sizes(dropout, **sizes)
     check_score(score)
 
     # === Layers ===
     init = initializers(init_scale, seed)
-    embed = word_embedding(vocab_size, arguments["embedding_dim"], embedding_matrix, train_embeddings, init)
+    embed = word_embedding(vocab_size, embedding_dim, embedding_matrix, train_embeddings, init)
     rnns = [recurrent(cell, hidden_dim, f"{cell}_{i}", init) for i in range(num_layers)]
     drops = [layers.Dropout(dropout, seed=init.seed(), name=f"dropout_{i}") for i in range(num_layers + 1)]
     to_keys = layers.Dense(hidden_dim, use_bias=False, kernel_initializer=init(), name="keys")
     alignment = Alignment(score, init(), init(), name="alignment")
     combine = layers.Dense(hidden_dim, "tanh", use_bias=False, kernel_initializer=init(), name="combine")  # W_c
-    head = logits_head(vocab_size, arguments["embedding_dim"], embed if tie_embeddings else None, init)
+    to_hidden, to_logits = output_layer(vocab_size, embed if tie_embeddings else None, init)
 
     def recur(ids, state=None, mask=None):
         x, after = embed(ids), []
@@ -66,7 +67,8 @@ def build_attention_rnn_lm(
 
     def look_back(h, keys, values, visible, sparing, arrange=lambda x: x):
         context, weights = alignment(h, keys, values, visible, sparing=sparing)  # (B, T, H), (B, T, S)
-        return head(arrange(drops[-1](combine(ops.concatenate([context, h], -1))))), weights[:, None]
+        hidden = to_hidden(arrange(drops[-1](combine(ops.concatenate([context, h], -1)))))
+        return to_logits(hidden), hidden, weights[:, None]
 
     # === Both views ===
     ids = keras.Input((None,), dtype="int32", name="ids")
@@ -74,10 +76,20 @@ def build_attention_rnn_lm(
     tokens, arrange = packed_text(ids)
     h, _ = recur(tokens)
     visible = place[:, None] <= place[:, :, None]  # (1, T, T)
-    logits, weights = look_back(h, to_keys(h), h, visible, sparing=False, arrange=lambda x: within(arrange(x)))
-    step, initial_state = _step_view(recur, to_keys, look_back, hidden_dim, num_layers, cell, max_length, name)
+    arranged = {"arrange": lambda x: within(arrange(x))}
+    logits, hidden, weights = look_back(h, to_keys(h), h, visible, sparing=False, **arranged)
+    step, initial_state, step_hidden = _step_view(
+        recur, to_keys, look_back, hidden_dim, num_layers, cell, max_length, name
+    )
     attention = keras.Model(ids, weights, name=f"{name}_attention")
-    views = Views(step, initial_state, "build_attention_rnn_lm", arguments, max_length, attention)
+    views = Views(
+        step,
+        initial_state,
+        context_length=max_length,
+        attention_model=attention,
+        hidden=hidden,
+        step_hidden=step_hidden,
+    )
     return CausalLM(ids, logits, views=views, name=name)
 
 
@@ -93,7 +105,7 @@ def _step_view(recur, to_keys, look_back, hidden_dim, num_layers, cell, max_leng
     append = Append(name="append")
     keys, values = (append(cache, new, place, ids) for cache, new in zip(caches, (to_keys(h), h), strict=True))
     slot = counted(ops.cast(caches[0][:1, 0, :, 0], "int32"))[:, None]  # (1, 1, L + 1)
-    logits, _ = look_back(h, keys[:, 0], values[:, 0], slot <= place[:, :, None], sparing=True)
+    logits, hidden, _ = look_back(h, keys[:, 0], values[:, 0], slot <= place[:, :, None], sparing=True)
     state = [part for layer in state for part in layer]
     step = LogitsModel([ids, filled, *state, *caches], [logits, after, *new_state, keys, values], name=f"{name}_step")
 
@@ -102,7 +114,7 @@ def _step_view(recur, to_keys, look_back, hidden_dim, num_layers, cell, max_leng
         empty = [ops.zeros((batch_size, 1, room + 1, hidden_dim)) for _ in caches]
         return [ops.zeros((batch_size,), "int32"), *(ops.zeros((batch_size, hidden_dim)) for _ in state), *empty]
 
-    return step, initial_state
+    return step, initial_state, hidden
 
 
 def recurrent(cell, hidden_dim, name, init):

@@ -10,8 +10,10 @@ from lm_keras.layers.attention import SelfAttention
 from lm_keras.layers.gelu import Gelu
 from lm_keras.layers.output import WordEmbedding
 from lm_keras.layers.positions import Positions, Within
+from lm_keras.models.building import register_builder
 from lm_keras.models.built import BuiltModel
-from lm_keras.models.parts import check_positive, check_sizes
+from lm_keras.models.parts import check_sizes
+from lm_keras.utils.checks import check_positive
 
 # Released models, build_bert(**SIZES["bert-base"]): the paper's two, and the small ones of Turc et al. (2019).
 SIZES = {
@@ -24,6 +26,7 @@ SIZES = {
 }
 
 
+@register_builder
 def build_bert(
     vocab_size=30522,
     *,
@@ -75,7 +78,7 @@ def build_bert(
     if pooler:
         pool = layers.Dense(hidden_dim, "tanh", kernel_initializer=init(), name="pooler")
         outputs["pooled_output"] = pool(x[:, 0])
-    return BuiltModel(inputs, outputs, builder="build_bert", arguments=arguments, name=name)
+    return BuiltModel(inputs, outputs, name=name)
 
 
 def attention_maps(encoder, inputs):

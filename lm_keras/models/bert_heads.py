@@ -7,6 +7,7 @@ from keras import layers, ops
 
 from lm_keras.errors import InputError
 from lm_keras.models.bert import build_bert
+from lm_keras.models.building import recorded, register_builder
 from lm_keras.models.built import BuiltModel
 
 
@@ -42,9 +43,10 @@ def bert_pretrainer(encoder, *, next_sentence=True, seed=None, name="bert_pretra
         follows = layers.Dense(2, kernel_initializer=_normal(encoder, seeds), name="next_sentence")
         outputs["next_sentence"] = follows(encoded["pooled_output"])
     inputs = {**inputs, "masked_positions": places}
-    return BuiltModel(inputs, outputs, builder="build_bert_pretrainer", arguments=arguments, name=name)
+    return recorded(BuiltModel(inputs, outputs, name=name), "build_bert_pretrainer", arguments)
 
 
+@register_builder
 def build_bert_pretrainer(encoder, *, next_sentence=True, seed=None, name="bert_pretrainer"):
     """What a saved pretrainer is built again with: `bert_pretrainer` of `build_bert(**encoder)`."""
     return bert_pretrainer(build_bert(**encoder), next_sentence=next_sentence, seed=seed, name=name)
@@ -73,7 +75,7 @@ def _without_pooler(encoder):
     """The same layers up to sequence_output."""
     arguments = {**encoder.recipe.arguments, "pooler": False}
     outputs = {"sequence_output": encoder.output["sequence_output"]}
-    return BuiltModel(encoder.input, outputs, builder="build_bert", arguments=arguments, name=encoder.name)
+    return recorded(BuiltModel(encoder.input, outputs, name=encoder.name), "build_bert", arguments)
 
 
 def _normal(encoder, seeds):

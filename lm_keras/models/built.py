@@ -2,6 +2,7 @@
 
 import dataclasses
 import re
+from collections.abc import Callable
 
 import keras
 import numpy as np
@@ -10,10 +11,10 @@ import lm_keras.models
 from lm_keras.errors import InputError, damaged
 from lm_keras.files import path_of
 from lm_keras.models.keras_file import check_file
-from lm_keras.models.limits import check_arguments, weights_within
+from lm_keras.models.limits import check_arguments, check_finite, weights_within
 from lm_keras.models.logits_model import LogitsModel
-from lm_keras.models.parts import check_finite
 from lm_keras.models.quantized import quantization_of, quantize_again, quietly
+from lm_keras.models.renamed import current_arguments
 from lm_keras.saved_kinds import kind_of, refusal
 
 _NAME = re.compile(r"[A-Za-z0-9.][A-Za-z0-9_.>-]*")  # what a scope of a TensorFlow graph may be called
@@ -28,60 +29,55 @@ class Recipe:
     arguments: dict
 
 
-_REGISTERED = {}  # the builders of others by name
+@dataclasses.dataclass(frozen=True)
+class Registered:
+    """A builder, its family on the command line if it has one, and the sizes with which that one begins."""
+
+    function: Callable
+    family: str | None
+    small: dict
 
 
-def register_builder(builder):
-    """Makes a builder from outside this package known by its name, so that its models load; a decorator.
-
-    ```python
-    @lk.models.register_builder
-    def build_mine(vocab_size, width, *, name="mine"):
-        arguments = {"vocab_size": vocab_size, "width": width}
-        ...
-        views = lk.models.Views(step, initial_state, "build_mine", arguments)
-        return lk.models.CausalLM(ids, logits, views=views, name=name)
-    ```
-
-    A file holds the builder's name and arguments (JSON values), and the module that registered it, which is never
-    imported by itself: import it before you load the file; `lm-keras generate --import MODULE ...` on the command
-    line.
-
-    Args:
-        builder: a function of keyword arguments and `name`, which returns a `BuiltModel`, `CausalLM` or `Seq2SeqLM`
-            whose `builder` is the function's name.
-
-    Returns:
-        The same function.
-
-    Raises:
-        InputError: for what is no function with a name, and for a name that another builder has.
-    """
-    name = getattr(builder, "__name__", None)
-    if not callable(builder) or not isinstance(name, str) or not name.isidentifier():
-        raise InputError(f"register_builder takes a function with a name, got {type(builder).__name__}")
-    other = _own_builder(name) or _REGISTERED.get(name)
-    if other is not None and _place(other) != _place(builder):
-        raise InputError(f"{other.__module__} has a builder {name!r} already; give yours another name")
-    _REGISTERED[name] = builder
-    return builder
+REGISTERED: dict[str, Registered] = {}  # by the builder's name; this package's own when their module is imported
 
 
-def _place(builder):
-    return builder.__module__, builder.__qualname__
+def add_builder(entry: Registered) -> None:
+    """Makes a builder known, and its family in `lm_keras.models.BUILDERS`; InputError for names that are taken."""
+    name, family = entry.function.__name__, entry.family
+    if not _is_own(entry.function):
+        other = find_builder(name)
+        if other is not None and _place(other.function) != _place(entry.function):
+            raise InputError(f"{other.function.__module__} has a builder {name!r} already; give yours another name")
+        if family is not None:
+            if not isinstance(family, str) or not family.isidentifier():
+                raise InputError(f"family is {family!r:.40}; give a name of letters, digits and _")
+            taken = lm_keras.models.BUILDERS.setdefault(family, name)
+            if taken != name:
+                raise InputError(f"{taken} has the family {family!r} already; give another name")
+    REGISTERED[name] = entry
 
 
-def _own_builder(name):
-    known = name.startswith("build_") and name in lm_keras.models.__all__
-    return getattr(lm_keras.models, name) if known else None
+def find_builder(name: str) -> Registered | None:
+    """The builder of that name, this package's own or one that was registered; None for an unknown one."""
+    if name not in REGISTERED and name.startswith("build_") and name in lm_keras.models.__all__:
+        getattr(lm_keras.models, name)  # imports its module, which registers it
+    return REGISTERED.get(name)
+
+
+def _is_own(function):
+    return function.__module__.startswith("lm_keras.models.")
+
+
+def _place(function):
+    return function.__module__, function.__qualname__
 
 
 def _builder_of(config):
     """The function that a config names; InputError where nothing has registered it."""
     name, module = config["builder"], config.get("module")
-    builder = _own_builder(str(name)) or _REGISTERED.get(str(name))
-    if builder is not None:
-        return builder
+    entry = find_builder(str(name))
+    if entry is not None:
+        return entry.function
     if module is None:
         raise InputError(f"this lm_keras has no builder {name!r}; use the version that saved the model")
     if module == "__main__":
@@ -103,11 +99,12 @@ class BuiltModel(LogitsModel):
     weights in. Layers that were frozen come back frozen, the others not, and quantized ones quantized.
     """
 
-    def __init__(self, inputs, outputs, *, builder, arguments, name=None):
+    recipe: Recipe | None = None  # `register_builder` sets it on what a builder returns
+
+    def __init__(self, inputs, outputs, *, name=None):
         if name and not (isinstance(name, str) and _NAME.fullmatch(name)):
             raise InputError(f"name is {name!r:.40}; a name has letters, digits, _ . - and begins with none of _ -")
         super().__init__(inputs=inputs, outputs=outputs, name=name)
-        self.recipe = Recipe(builder, arguments)
         self.policy = keras.config.dtype_policy().name  # what its layers were built to compute in
         self.num_parameters = self.count_params()  # quantized weights are packed, and have scales
 
@@ -119,10 +116,12 @@ class BuiltModel(LogitsModel):
         """
         with quietly():
             super().quantize(mode, config=config, filters=filters, **options)
-        views = getattr(self, "views", None)
-        for view in vars(views).values() if views else ():
-            if isinstance(view, keras.Model):
-                view.predict_function = None  # of the old weights
+        for view in self.other_views():
+            view.predict_function = None  # of the old weights
+
+    def other_views(self) -> list[keras.Model]:
+        """The models beside this one that share its layers, such as the step of a `CausalLM`."""
+        return []
 
     def save(self, filepath, *arguments, **options):
         """Keras' `save`; what cannot be loaded again is refused before a file that is there is opened."""
@@ -130,17 +129,18 @@ class BuiltModel(LogitsModel):
         super().save(filepath, *arguments, **options)
 
     def get_config(self):
-        frozen, name = [layer.name for layer in self.layers if not layer.trainable], self.recipe.builder
-        if _own_builder(name) is None and name not in _REGISTERED:
+        entry = self.recipe and find_builder(self.recipe.builder)
+        if entry is None:
             raise InputError(
-                f"{name!r} is no builder that a file could name; put @lm_keras.models.register_builder above it"
+                f"the function that built {self.name} is no builder that a file could name; put "
+                "@lm_keras.models.register_builder above it"
             )
-        outside = {"module": _REGISTERED[name].__module__} if name in _REGISTERED else {}
+        outside = {} if _is_own(entry.function) else {"module": entry.function.__module__}
         return {
-            "builder": name,
+            "builder": self.recipe.builder,
             **outside,
             "arguments": self.recipe.arguments,
-            "frozen": frozen,
+            "frozen": [layer.name for layer in self.layers if not layer.trainable],
             "quantized": quantization_of(self),
             "dtype": self.policy,
             "name": self.name,
@@ -155,11 +155,12 @@ class BuiltModel(LogitsModel):
     @classmethod
     def _from_config(cls, config):
         builder = _builder_of(config)
-        check_arguments(config["arguments"])
+        arguments = current_arguments(config["builder"], config["arguments"])
+        check_arguments(arguments)
         before = keras.config.dtype_policy()
         try:
             keras.config.set_dtype_policy(_policy(config.get("dtype", before.name)))
-            model = builder(**config["arguments"], name=config["name"])
+            model = builder(**arguments, name=config["name"])
         finally:
             keras.config.set_dtype_policy(before)
         for layer in model.layers if "frozen" in config else ():
@@ -167,6 +168,21 @@ class BuiltModel(LogitsModel):
                 layer.trainable = not layer.trainable
         quantize_again(model, config.get("quantized", ()))
         return model
+
+
+def hidden_view(model, inputs, hidden, others):
+    """A functional model of `inputs` that gives the vectors `hidden`: alone, or second among `others`.
+
+    Raises:
+        InputError: If the builder of `model` does not say which they are.
+    """
+    if hidden is None:
+        raise InputError(
+            f"{model.name} does not say which vectors its output layer reads; its builder gives them to its views as "
+            "hidden and step_hidden"
+        )
+    outputs = [others[0], hidden, *others[1:]] if others else hidden
+    return LogitsModel(inputs, outputs, name=f"{model.name}_hidden")
 
 
 def _policy(name):

@@ -1,6 +1,7 @@
 """Two views of one set of layers: the whole sequence for training, one step for decoding."""
 
 import dataclasses
+import functools
 from collections.abc import Callable
 
 import keras
@@ -8,24 +9,30 @@ import tensorflow as tf
 from keras import ops
 
 from lm_keras.errors import InputError
-from lm_keras.models.built import BuiltModel
+from lm_keras.models.built import BuiltModel, hidden_view
 
 
 @dataclasses.dataclass(frozen=True)
 class Views:
     """What a builder hands over beside its training graph (a plain object, so that Keras does not track it).
 
-    `initial_state(batch_size, length)`: state tensors [B, ...] before the first token, with room for `length`
-    tokens where the memory grows. `context_length`: the most tokens the state can hold; None: it never fills.
-    `attention_model`: ids -> the attention weights of each layer.
+    Args:
+        step_model: The step, a functional model of [ids [B, t], *state] -> [logits [B, t, V], *new state].
+        initial_state: A function of `(batch_size, length)` that gives the state tensors [B, ...] before the first
+            token, with room for `length` tokens where the memory grows.
+        context_length: The most tokens that the state can hold; None: it never fills.
+        attention_model: ids [B, T] -> the attention weights [B, H, T, T] of each layer; None without attention.
+        hidden: The vectors [B, T, D] before the output layer in the training graph, a `KerasTensor`.
+        step_hidden: The same in the graph of the step, [B, t, D].
     """
 
     step_model: keras.Model
     initial_state: Callable
-    builder: str
-    arguments: dict
+    _: dataclasses.KW_ONLY
     context_length: int | None = None
     attention_model: keras.Model | None = None
+    hidden: keras.KerasTensor | None = None
+    step_hidden: keras.KerasTensor | None = None
 
 
 @keras.saving.register_keras_serializable("lm_keras")
@@ -37,12 +44,13 @@ class CausalLM(BuiltModel):
     `model.step(ids, state)` -> `(logits, state)` shares the weights: ids int32 [B, t]; a negative id leaves the
     state of that row as it was; `model.step_model` is the functional model behind it. `model.initial_state(B)` is
     the list of state tensors before the first token; a state that grows has room for `length` tokens in all, at most
-    and by default `model.context_length`.
+    and by default `model.context_length`. `model.hidden_model` and `model.step_hidden_model` give the vectors before
+    the output layer too.
     The model saves as its builder's arguments and its weights, so `keras.models.load_model` brings back both views.
     """
 
     def __init__(self, inputs, outputs, *, views, name=None):
-        super().__init__(inputs, outputs, builder=views.builder, arguments=views.arguments, name=name)
+        super().__init__(inputs, outputs, name=name)
         self.views = views
 
     def step(self, ids, state):
@@ -72,6 +80,20 @@ class CausalLM(BuiltModel):
 
     def initial_state(self, batch_size, length=None):
         return self.views.initial_state(batch_size, length)
+
+    @functools.cached_property  # which goes past Keras' tracking of attributes
+    def hidden_model(self) -> keras.Model:
+        """The functional model ids [B, T] -> the vectors [B, T, D] before the output layer."""
+        return hidden_view(self, self.input, self.views.hidden, [])
+
+    @functools.cached_property
+    def step_hidden_model(self) -> keras.Model:
+        """The functional model [ids [B, t], *state] -> [logits [B, t, V], hidden vectors [B, t, D], *new state]."""
+        return hidden_view(self, self.step_model.inputs, self.views.step_hidden, self.step_model.outputs)
+
+    def other_views(self):
+        views = (self.views.step_model, self.views.attention_model)
+        return [view for view in views if view is not None]
 
     def attention_weights(self, ids):
         """What each token of ids [B, T] looks at: a list, [B, H, T, T] a layer; InputError without attention.

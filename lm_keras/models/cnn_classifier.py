@@ -4,11 +4,13 @@ import keras
 from keras import layers, ops
 
 from lm_keras.errors import InputError
-from lm_keras.models.arguments import saved_arguments
+from lm_keras.models.building import register_builder
 from lm_keras.models.built import BuiltModel
 from lm_keras.models.parts import check_sizes, initializers
+from lm_keras.utils.checks import MAX_INT32, check_number, check_whole
 
 
+@register_builder
 def build_cnn_classifier(
     vocab_size,
     *,
@@ -34,8 +36,8 @@ def build_cnn_classifier(
     `batch_norm` normalises the answers of each filter before the ReLU (Ioffe & Szegedy 2015). `max_norm`: the
     largest l2 norm of a class's output weights (None: no limit). Raises InputError for impossible sizes.
     """
-    arguments, embedding_matrix = _checked(locals())
-    embedding_dim = arguments["embedding_dim"]
+    check_sizes(dropout, vocab_size=vocab_size, embedding_dim=embedding_dim, num_filters=num_filters)
+    _check(kernel_sizes, num_classes, max_norm, two_channel and not train_embeddings)
 
     # === Layers ===
     init = initializers(None, seed)
@@ -58,7 +60,7 @@ def build_cnn_classifier(
         x += _embedding(embedding_matrix, False, "static_embedding")(ids)
     best = [_max_over_time(x, ids != 0, conv, norm) for conv, norm in zip(convs, norms, strict=True)]
     logits = head(drop(ops.concatenate(best, axis=-1)))  # (B, C)
-    return BuiltModel(ids, logits, builder="build_cnn_classifier", arguments=arguments, name=name)
+    return BuiltModel(ids, logits, name=name)
 
 
 def _max_over_time(x, real, conv, norm):
@@ -78,22 +80,14 @@ def _embedding(matrix, trainable, name):
     return layers.Embedding(*matrix.shape, embeddings_initializer=start, trainable=trainable, name=name)
 
 
-def _checked(arguments):
-    """The builder's `locals()` -> (the arguments its model saves, the embedding matrix as float32 [V, E] or None)."""
-    arguments, matrix = saved_arguments(arguments)
-    sizes = arguments["kernel_sizes"]
-    if not isinstance(sizes, (list, tuple)) or not sizes:
-        raise InputError(f"kernel_sizes is {sizes!r}; give a list of words a filter sees, such as (3, 4, 5)")
-    arguments["kernel_sizes"] = list(sizes)
-    names = ("vocab_size", "embedding_dim", "num_filters")
-    check_sizes(arguments["dropout"], **{name: arguments[name] for name in names})
-    for size in sizes:
-        check_sizes(kernel_sizes=size)
-    num_classes, max_norm = arguments["num_classes"], arguments["max_norm"]
-    if isinstance(num_classes, bool) or not isinstance(num_classes, int) or num_classes < 2:
-        raise InputError(f"num_classes is {num_classes!r}; it must be a whole number of at least 2")
-    if max_norm is not None and not max_norm > 0:
-        raise InputError(f"max_norm is {max_norm!r}; it must be above 0, or None for no limit")
-    if arguments["two_channel"] and not arguments["train_embeddings"]:
+def _check(kernel_sizes, num_classes, max_norm, trains_none):
+    """Raises InputError for impossible options."""
+    if not isinstance(kernel_sizes, (list, tuple)) or not kernel_sizes:
+        raise InputError(f"kernel_sizes is {kernel_sizes!r}; give a list of words a filter sees, such as (3, 4, 5)")
+    for size in kernel_sizes:
+        check_whole("kernel_sizes", size, 1, MAX_INT32)
+    check_whole("num_classes", num_classes, 2, MAX_INT32)
+    if max_norm is not None:
+        check_number("max_norm", max_norm, above=0)  # None: no limit
+    if trains_none:
         raise InputError("two_channel=True trains one of its two copies; leave train_embeddings=True")
-    return arguments, matrix

@@ -5,12 +5,13 @@ from keras import layers, ops
 
 from lm_keras.layers.context_window import ContextWindow
 from lm_keras.layers.packing import PackTokens, Remember, UnpackTokens, packed_text
-from lm_keras.models.arguments import saved_arguments
+from lm_keras.models.building import register_builder
 from lm_keras.models.causal_lm import CausalLM, Views
 from lm_keras.models.logits_model import LogitsModel
-from lm_keras.models.parts import check_sizes, initializers, logits_head, word_embedding
+from lm_keras.models.parts import check_sizes, check_tied, initializers, output_layer, word_embedding
 
 
+@register_builder(family="cnn")
 def build_cnn_lm(
     vocab_size,
     *,
@@ -35,18 +36,18 @@ def build_cnn_lm(
     last 1 + (kernel_size - 1) (1 + growth + growth^2 + ...) words. Embedding options and `init_scale` as in
     `build_lstm_lm`. Raises InputError for impossible sizes.
     """
-    arguments, embedding_matrix = saved_arguments(locals())
+    check_tied(tie_embeddings, embedding_dim)
     check_sizes(dropout, vocab_size=vocab_size, hidden_dim=hidden_dim, num_layers=num_layers,
                 kernel_size=kernel_size, dilation_growth=dilation_growth)  # fmt: skip
 
     # === Layers ===
     init = initializers(init_scale, seed)
-    embed = word_embedding(vocab_size, arguments["embedding_dim"], embedding_matrix, train_embeddings, init)
+    embed = word_embedding(vocab_size, embedding_dim, embedding_matrix, train_embeddings, init)
     widen = _dense(hidden_dim, "to_hidden", init)  # the layers add to their input, so all have its width
     windows = [ContextWindow(kernel_size, dilation_growth**i, name=f"window_{i}") for i in range(num_layers)]
     convolutions = [_dense(2 * hidden_dim, f"convolution_{i}", init) for i in range(num_layers)]  # [W, V], [b, c]
     drops = [layers.Dropout(dropout, seed=init.seed(), name=f"dropout_{i}") for i in range(num_layers + 1)]
-    head = logits_head(vocab_size, arguments["embedding_dim"], embed if tie_embeddings else None, init)
+    to_hidden, to_logits = output_layer(vocab_size, embed if tie_embeddings else None, init)
 
     def forward(ids, past=None):
         x = drops[0](widen(embed(ids)))  # (B, T, H)
@@ -59,13 +60,14 @@ def build_cnn_lm(
     # === Functional model ===
     ids = keras.Input((None,), dtype="int32", name="ids")
     tokens, arrange = packed_text(ids)
-    outputs = head(arrange(forward(tokens)[0]))
+    hidden = to_hidden(arrange(forward(tokens)[0]))
 
-    views = Views(*_step_view(forward, head, windows, hidden_dim, name), "build_cnn_lm", arguments)
-    return CausalLM(ids, outputs, views=views, name=name)
+    step, initial_state, step_hidden = _step_view(forward, (to_hidden, to_logits), windows, hidden_dim, name)
+    views = Views(step, initial_state, hidden=hidden, step_hidden=step_hidden)
+    return CausalLM(ids, to_logits(hidden), views=views, name=name)
 
 
-def _step_view(forward, head, windows, hidden_dim, name):
+def _step_view(forward, output, windows, hidden_dim, name):
     """The same layers after the past: of each layer, as many of its last inputs as its window reaches back."""
     step_ids = keras.Input((None,), dtype="int32", name="step_ids")
     past = [keras.Input((window.reach, hidden_dim), name=f"past_{i}") for i, window in enumerate(windows)]
@@ -73,13 +75,14 @@ def _step_view(forward, head, windows, hidden_dim, name):
     x, inputs = forward(ops.maximum(ids, 0), past)
     remember = Remember(name="remember")
     new_past = [remember(before, new, count) for before, new in zip(past, inputs, strict=True)]
-    logits = head(UnpackTokens(name="unpack")(x, places))
-    step = LogitsModel([step_ids, *past], [logits, *new_past], name=f"{name}_step")
+    to_hidden, to_logits = output
+    hidden = to_hidden(UnpackTokens(name="unpack")(x, places))
+    step = LogitsModel([step_ids, *past], [to_logits(hidden), *new_past], name=f"{name}_step")
 
     def initial_state(batch_size, length=None):
         return [ops.zeros((batch_size, *before.shape[1:])) for before in past]
 
-    return step, initial_state
+    return step, initial_state, hidden
 
 
 def _dense(width, name, init):

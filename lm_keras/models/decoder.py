@@ -10,10 +10,11 @@ from lm_keras.models.causal_lm import CausalLM, Views
 from lm_keras.models.logits_model import LogitsModel
 
 
-def decoder(forward, *, num_layers, num_kv_heads, head_dim, max_length, builder, arguments, name):
-    """The `CausalLM` of `forward(ids, positions, visible, memories, arrange) -> (logits, kept)`.
+def decoder(forward, *, num_layers, num_kv_heads, head_dim, max_length, name):
+    """The `CausalLM` of `forward(ids, positions, visible, memories, arrange) -> (logits, hidden, kept)`.
 
-    `kept` is [(weights, keys, values), ...]; `arrange` acts on what enters the output layer.
+    `kept` is [(weights, keys, values), ...]; `arrange` acts on what enters the output layer,
+    `hidden`.
 
     Its state is `filled` int32 [B], the tokens seen, then keys and values [B, K, L + 1, D] for each layer.
     """
@@ -22,7 +23,7 @@ def decoder(forward, *, num_layers, num_kv_heads, head_dim, max_length, builder,
     positions, within = Positions(max_length, name="places")(ids), Within(max_length, name="within")
     tokens, arrange = packed_text(ids)
     visible = positions[:, None] <= positions[:, :, None]  # (1, T, T)
-    logits, kept = forward(tokens, positions, visible, [None] * num_layers, lambda x: within(arrange(x)))
+    logits, hidden, kept = forward(tokens, positions, visible, [None] * num_layers, lambda x: within(arrange(x)))
 
     # === Step view: the same layers, with the keys and values of what came before ===
     step_ids = keras.Input((None,), dtype="int32", name="step_ids")
@@ -33,7 +34,9 @@ def decoder(forward, *, num_layers, num_kv_heads, head_dim, max_length, builder,
     visible = counted(ops.cast(caches[0][:1, 0, :, 0], "int32"))[:, None] <= place[:, :, None]  # (B, t, L + 1)
     memories = [(*caches[2 * i : 2 * i + 2], place, step_ids) for i in range(num_layers)]
     positions = ops.minimum(place, max_length - 1)  # a column without token may stand behind the last one
-    step_logits, kept_after = forward(ops.maximum(step_ids, 0), positions, visible, memories, lambda x: x)
+    step_logits, step_hidden, kept_after = forward(
+        ops.maximum(step_ids, 0), positions, visible, memories, lambda x: x
+    )
     new_caches = [cache for _, *both in kept_after for cache in both]
     step = LogitsModel([step_ids, filled, *caches], [step_logits, after, *new_caches], name=f"{name}_step")
 
@@ -43,7 +46,14 @@ def decoder(forward, *, num_layers, num_kv_heads, head_dim, max_length, builder,
         return [ops.zeros((batch_size,), "int32"), *empty]
 
     attention = keras.Model(ids, [weights for weights, *_ in kept], name=f"{name}_attention")
-    views = Views(step, initial_state, builder, arguments, max_length, attention)
+    views = Views(
+        step,
+        initial_state,
+        context_length=max_length,
+        attention_model=attention,
+        hidden=hidden,
+        step_hidden=step_hidden,
+    )
     return CausalLM(ids, logits, views=views, name=name)
 
 

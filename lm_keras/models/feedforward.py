@@ -7,12 +7,13 @@ from lm_keras.errors import InputError
 from lm_keras.layers.activation import activation_layer
 from lm_keras.layers.context_window import ContextWindow
 from lm_keras.layers.packing import PackTokens, Remember, UnpackTokens, packed_text
-from lm_keras.models.arguments import saved_arguments
+from lm_keras.models.building import register_builder
 from lm_keras.models.causal_lm import CausalLM, Views
 from lm_keras.models.logits_model import LogitsModel
-from lm_keras.models.parts import check_sizes, initializers, logits_head, word_embedding
+from lm_keras.models.parts import check_sizes, check_tied, initializers, output_layer, word_embedding
 
 
+@register_builder(family="feedforward")
 def build_feedforward_lm(
     vocab_size,
     context_length=5,
@@ -40,32 +41,34 @@ def build_feedforward_lm(
     equation 1); `batch_norm` normalizes what goes into σ (Ioffe & Szegedy 2015), while training over all words
     of a batch. Embedding options and `init_scale` as in `build_lstm_lm`. Raises InputError for impossible sizes.
     """
-    arguments, embedding_matrix = saved_arguments(locals())
-    widths = arguments["hidden_dims"] = _widths(hidden_dims, arguments.pop("hidden_dim"), arguments.pop("num_layers"))
+    check_tied(tie_embeddings, embedding_dim)
+    widths = _widths(hidden_dims, hidden_dim, num_layers)
     check_sizes(dropout, vocab_size=vocab_size, context_length=context_length)
 
     # === Layers ===
     init = initializers(init_scale, seed)
-    embed = word_embedding(vocab_size, arguments["embedding_dim"], embedding_matrix, train_embeddings, init)
+    embed = word_embedding(vocab_size, embedding_dim, embedding_matrix, train_embeddings, init)
     window = ContextWindow(context_length, name="context")
     drops = [layers.Dropout(dropout, seed=init.seed(), name=f"dropout_{i}") for i in range(len(widths) + 1)]
-    hidden = [_hidden_layer(i, width, activation, batch_norm, init) for i, width in enumerate(widths)]
-    head = logits_head(vocab_size, arguments["embedding_dim"], embed if tie_embeddings else None, init)
+    hidden_layers = [_hidden_layer(i, width, activation, batch_norm, init) for i, width in enumerate(widths)]
+    to_hidden, to_logits = output_layer(vocab_size, embed if tie_embeddings else None, init)
     direct = layers.Dense(vocab_size, use_bias=False, kernel_initializer=init(), name="direct")
 
     def forward(x, past=None, arrange=lambda x: x):
         context = h = window(drops[0](x), past)  # (B, T, n E)
-        for layer, drop in zip(hidden, drops[1:], strict=True):
+        for layer, drop in zip(hidden_layers, drops[1:], strict=True):
             h = drop(layer(h))  # (B, T, H)
-        logits = head(arrange(h))
-        return logits + direct(arrange(context)) if direct_connections else logits
+        h = to_hidden(arrange(h))
+        logits = to_logits(h)
+        return logits + direct(arrange(context)) if direct_connections else logits, h
 
     # === Functional model ===
     ids = keras.Input((None,), dtype="int32", name="ids")
     tokens, arrange = packed_text(ids)
-    outputs = forward(embed(tokens), arrange=arrange)
+    outputs, hidden = forward(embed(tokens), arrange=arrange)
 
-    views = Views(*_step_view(embed, forward, context_length, name), "build_feedforward_lm", arguments)
+    step, initial_state, step_hidden = _step_view(embed, forward, context_length, name)
+    views = Views(step, initial_state, hidden=hidden, step_hidden=step_hidden)
     return CausalLM(ids, outputs, views=views, name=name)
 
 
@@ -77,14 +80,14 @@ def _step_view(embed, forward, context_length, name):
     unpack = UnpackTokens(name="unpack")
     before = embed(ops.maximum(past - 1, 0))
     before = before * ops.cast(past > 0, before.dtype)[..., None]
-    logits = forward(embed(ops.maximum(ids, 0)), before, arrange=lambda x: unpack(x, places))
+    logits, hidden = forward(embed(ops.maximum(ids, 0)), before, arrange=lambda x: unpack(x, places))
     new_past = Remember(name="remember")(past, ids + 1, count)
     step = LogitsModel([step_ids, past], [logits, new_past], name=f"{name}_step")
 
     def initial_state(batch_size, length=None):
         return [ops.zeros((batch_size, context_length - 1), "int32")]
 
-    return step, initial_state
+    return step, initial_state, hidden
 
 
 def _hidden_layer(index, width, activation, batch_norm, init):

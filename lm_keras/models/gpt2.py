@@ -9,6 +9,7 @@ from lm_keras.errors import InputError
 from lm_keras.layers.attention import SelfAttention
 from lm_keras.layers.gelu import Gelu
 from lm_keras.layers.output import WordEmbedding
+from lm_keras.models.building import register_builder
 from lm_keras.models.decoder import decoder
 from lm_keras.models.parts import check_sizes
 
@@ -21,6 +22,7 @@ SIZES = {
 }
 
 
+@register_builder(family="gpt2", small={"hidden_dim": 128, "num_layers": 4, "num_heads": 4})
 def build_gpt2(
     vocab_size=50257,
     max_length=1024,
@@ -39,8 +41,6 @@ def build_gpt2(
     N(0, 0.02), those that write to the residual stream divided by sqrt(2 num_layers). Raises InputError for
     impossible sizes. `SIZES` has those of the four released models.
     """
-    arguments = dict(locals())
-    arguments.pop("name")
     sizes = {"vocab_size": vocab_size, "max_length": max_length, "hidden_dim": hidden_dim}
     check_sizes(dropout, **sizes, num_layers=num_layers, num_heads=num_heads)
     if hidden_dim % num_heads:
@@ -61,11 +61,12 @@ def build_gpt2(
         for block, memory in zip(blocks, memories, strict=True):
             x, *seen = block(x, visible, memory)
             kept.append(seen)
-        return tokens(arrange(norm(x)), reverse=True), kept  # (B, T, V)
+        hidden = arrange(norm(x))
+        return tokens(hidden, reverse=True), hidden, kept  # (B, T, V)
 
     # === Both views ===
     sizes = {"num_layers": num_layers, "num_kv_heads": num_heads, "head_dim": hidden_dim // num_heads}
-    return decoder(forward, **sizes, max_length=max_length, builder="build_gpt2", arguments=arguments, name=name)
+    return decoder(forward, **sizes, max_length=max_length, name=name)
 
 
 def _block(i, hidden_dim, num_layers, num_heads, dropout, seeds):

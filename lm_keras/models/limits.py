@@ -8,6 +8,7 @@ import re
 import threading
 
 import keras
+import numpy as np
 
 from lm_keras.errors import InputError
 
@@ -77,3 +78,16 @@ def check_arguments(arguments):
         for size in value if isinstance(value, (list, tuple)) else [value]:
             if isinstance(size, (int, float)) and not abs(size) <= most:
                 raise InputError(f"{name} is {size!r}, but the file that should hold the weights has no room for it")
+
+
+def check_finite(name, values, advice):
+    """Raises InputError when a weight that was read holds NaN or infinity, of which every answer would be made."""
+    if not np.isfinite(values).all():
+        raise InputError(f"{name} holds NaN or infinity; {advice}")
+
+
+def check_savable(model):
+    """Raises InputError for weights that no function which loads would take: what is saved already is to stay."""
+    for weight in model.weights:
+        advice = "the training has diverged: train again with a lower learning rate; nothing was written"
+        check_finite(weight.path, np.asarray(weight), advice)

@@ -9,10 +9,13 @@ from lm_keras.errors import InputError
 from lm_keras.layers.attention import SelfAttention
 from lm_keras.layers.output import WordEmbedding
 from lm_keras.layers.rotary import check_scaling
+from lm_keras.models.building import register_builder
 from lm_keras.models.decoder import decoder
-from lm_keras.models.parts import check_positive, check_sizes
+from lm_keras.models.parts import check_sizes
+from lm_keras.utils.checks import check_positive
 
 
+@register_builder(family="llama", small={"hidden_dim": 128, "num_layers": 4, "num_heads": 4})
 def build_llama(
     vocab_size,
     *,
@@ -39,8 +42,6 @@ def build_llama(
     (Ainslie et al. 2023). `intermediate_dim`: 8/3 of hidden_dim, up to a multiple of 32, unless given.
     The defaults are SmolLM2-135M's width and depth. Raises InputError for impossible sizes.
     """
-    arguments = dict(locals())
-    arguments.pop("name")
     num_kv_heads = num_heads if num_kv_heads is None else num_kv_heads
     sizes = {"vocab_size": vocab_size, "max_length": max_length, "hidden_dim": hidden_dim, "num_layers": num_layers}
     check_sizes(dropout, **sizes, num_heads=num_heads, num_kv_heads=num_kv_heads)
@@ -68,11 +69,12 @@ def build_llama(
         for block, memory in zip(blocks, memories, strict=True):
             x, *seen = block(x, visible, positions, memory)
             kept.append(seen)
-        return tokens(arrange(norm(x)), reverse=True), kept  # (B, T, V)
+        hidden = arrange(norm(x))
+        return tokens(hidden, reverse=True), hidden, kept  # (B, T, V)
 
     # === Both views ===
     sizes = {"num_layers": num_layers, "num_kv_heads": num_kv_heads, "head_dim": head_dim}
-    return decoder(forward, **sizes, max_length=max_length, builder="build_llama", arguments=arguments, name=name)
+    return decoder(forward, **sizes, max_length=max_length, name=name)
 
 
 def _block(i, hidden_dim, intermediate_dim, heads, norm_epsilon, dropout, seeds):

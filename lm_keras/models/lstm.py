@@ -5,12 +5,13 @@ from keras import layers, ops
 
 from lm_keras.layers.lstm import LSTM
 from lm_keras.layers.packing import packed_text
-from lm_keras.models.arguments import saved_arguments
+from lm_keras.models.building import register_builder
 from lm_keras.models.causal_lm import CausalLM, Views
 from lm_keras.models.logits_model import LogitsModel
-from lm_keras.models.parts import check_sizes, initializers, logits_head, word_embedding
+from lm_keras.models.parts import check_sizes, check_tied, initializers, output_layer, word_embedding
 
 
+@register_builder(family="lstm")
 def build_lstm_lm(
     vocab_size,
     *,
@@ -34,8 +35,7 @@ def build_lstm_lm(
     000, 002 and 004; `init_scale` draws every weight from U(-s, s) (Zaremba et al. 2014), Keras' defaults
     otherwise. Dropout acts on all but the recurrent connections. Raises InputError for impossible sizes.
     """
-    arguments, embedding_matrix = saved_arguments(locals())
-    embedding_dim = arguments["embedding_dim"]
+    check_tied(tie_embeddings, embedding_dim)
     check_sizes(dropout, vocab_size=vocab_size, hidden_dim=hidden_dim, num_layers=num_layers)
 
     # === Layers ===
@@ -43,7 +43,7 @@ def build_lstm_lm(
     embed = word_embedding(vocab_size, embedding_dim, embedding_matrix, train_embeddings, init)
     lstms = [_lstm(hidden_dim, f"lstm_{i}", init) for i in range(num_layers)]
     drops = [layers.Dropout(dropout, seed=init.seed(), name=f"dropout_{i}") for i in range(num_layers + 1)]
-    head = logits_head(vocab_size, embedding_dim, embed if tie_embeddings else None, init)
+    to_hidden, to_logits = output_layer(vocab_size, embed if tie_embeddings else None, init)
 
     def forward(ids, state=None, mask=None):
         x = drops[0](embed(ids))  # (B, T, E)
@@ -59,18 +59,21 @@ def build_lstm_lm(
     ids = keras.Input((None,), dtype="int32", name="ids")
     tokens, arrange = packed_text(ids)
     x = arrange(forward(tokens)[0])
-    outputs = head(x if return_sequences else x[:, -1])
+    hidden = to_hidden(x if return_sequences else x[:, -1])
+    outputs = to_logits(hidden)
 
     # === Step view: the same layers, from a given state ===
     step_ids = keras.Input((None,), dtype="int32", name="step_ids")
     state = [keras.Input((hidden_dim,), name=f"{s}_{i}") for i in range(num_layers) for s in "hc"]
     x, new_state = forward(ops.maximum(step_ids, 0), state, mask=step_ids >= 0)
-    step = LogitsModel([step_ids, *state], [head(x), *new_state], name=f"{name}_step")
+    step_hidden = to_hidden(x)
+    step = LogitsModel([step_ids, *state], [to_logits(step_hidden), *new_state], name=f"{name}_step")
 
     def initial_state(batch_size, length=None):
         return [ops.zeros((batch_size, hidden_dim)) for _ in state]
 
-    return CausalLM(ids, outputs, views=Views(step, initial_state, "build_lstm_lm", arguments), name=name)
+    views = Views(step, initial_state, hidden=hidden, step_hidden=step_hidden)
+    return CausalLM(ids, outputs, views=views, name=name)
 
 
 def _lstm(hidden_dim, name, init):

@@ -7,12 +7,13 @@ from lm_keras.errors import InputError
 from lm_keras.layers.activation import check_activation
 from lm_keras.layers.packing import packed_text
 from lm_keras.layers.skip_rnn import SkipRNN
-from lm_keras.models.arguments import saved_arguments
+from lm_keras.models.building import register_builder
 from lm_keras.models.causal_lm import CausalLM, Views
 from lm_keras.models.logits_model import LogitsModel
-from lm_keras.models.parts import check_sizes, initializers, logits_head, word_embedding
+from lm_keras.models.parts import check_sizes, check_tied, initializers, output_layer, word_embedding
 
 
+@register_builder(family="rnn")
 def build_rnn_lm(
     vocab_size,
     *,
@@ -38,16 +39,16 @@ def build_rnn_lm(
     al. 2014, in the form whose reset gate acts after the recurrent product. `activation` is σ, and the GRU's
     candidate's. The other options are those of `build_lstm_lm`. Raises InputError for impossible sizes.
     """
-    arguments, embedding_matrix = saved_arguments(locals())
+    check_tied(tie_embeddings, embedding_dim)
     check_sizes(dropout, vocab_size=vocab_size, hidden_dim=hidden_dim, num_layers=num_layers)
     _check_cell(cell, skip, activation)
 
     # === Layers ===
     init = initializers(init_scale, seed)
-    embed = word_embedding(vocab_size, arguments["embedding_dim"], embedding_matrix, train_embeddings, init)
+    embed = word_embedding(vocab_size, embedding_dim, embedding_matrix, train_embeddings, init)
     rnns = [_recurrent(f"{cell}_{i}", hidden_dim, cell, skip, activation, init) for i in range(num_layers)]
     drops = [layers.Dropout(dropout, seed=init.seed(), name=f"dropout_{i}") for i in range(num_layers + 1)]
-    head = logits_head(vocab_size, arguments["embedding_dim"], embed if tie_embeddings else None, init)
+    to_hidden, to_logits = output_layer(vocab_size, embed if tie_embeddings else None, init)
 
     def forward(ids, state=None, mask=None):
         x = drops[0](embed(ids))  # (B, T, E)
@@ -61,24 +62,58 @@ def build_rnn_lm(
     ids = keras.Input((None,), dtype="int32", name="ids")
     tokens, arrange = packed_text(ids)
     x = arrange(forward(tokens)[0])
-    outputs = head(x if return_sequences else x[:, -1])
+    hidden = to_hidden(x if return_sequences else x[:, -1])
+    outputs = to_logits(hidden)
 
     # === Step view: the same layers, from a given state ===
     step_ids = keras.Input((None,), dtype="int32", name="step_ids")
     memory = (hidden_dim,) if skip is None else (skip, hidden_dim)
     state = [keras.Input(memory, name=f"h_{i}") for i in range(num_layers)]
     x, new_state = forward(ops.maximum(step_ids, 0), state, mask=step_ids >= 0)
-    step = LogitsModel([step_ids, *state], [head(x), *new_state], name=f"{name}_step")
+    step_hidden = to_hidden(x)
+    step = LogitsModel([step_ids, *state], [to_logits(step_hidden), *new_state], name=f"{name}_step")
 
     def initial_state(batch_size, length=None):
         return [ops.zeros((batch_size, *memory)) for _ in state]
 
-    return CausalLM(ids, outputs, views=Views(step, initial_state, "build_rnn_lm", arguments), name=name)
+    views = Views(step, initial_state, hidden=hidden, step_hidden=step_hidden)
+    return CausalLM(ids, outputs, views=views, name=name)
 
 
-def build_gru_lm(vocab_size, *, name="gru_lm", **arguments):
+@register_builder(family="gru")
+def build_gru_lm(
+    vocab_size,
+    *,
+    embedding_dim=128,
+    hidden_dim=256,
+    num_layers=1,
+    activation="tanh",
+    dropout=0.0,
+    tie_embeddings=False,
+    embedding_matrix=None,
+    train_embeddings=True,
+    return_sequences=True,
+    init_scale=None,
+    seed=None,
+    name="gru_lm",
+):
     """`build_rnn_lm(cell="gru")`: a gated recurrent language model (Cho et al. 2014)."""
-    return build_rnn_lm(vocab_size, cell="gru", name=name, **arguments)
+    return build_rnn_lm(
+        vocab_size,
+        embedding_dim=embedding_dim,
+        hidden_dim=hidden_dim,
+        num_layers=num_layers,
+        cell="gru",
+        activation=activation,
+        dropout=dropout,
+        tie_embeddings=tie_embeddings,
+        embedding_matrix=embedding_matrix,
+        train_embeddings=train_embeddings,
+        return_sequences=return_sequences,
+        init_scale=init_scale,
+        seed=seed,
+        name=name,
+    )
 
 
 def _recurrent(name, hidden_dim, cell, skip, activation, init):

@@ -1,31 +1,38 @@
 """Two views of an encoder and a decoder: both texts at once for training, one step for decoding."""
 
 import dataclasses
+import functools
 from collections.abc import Callable
 
 import keras
 from keras import ops
 
 from lm_keras.errors import InputError
-from lm_keras.models.built import BuiltModel
+from lm_keras.models.built import BuiltModel, hidden_view
 
 
 @dataclasses.dataclass(frozen=True)
 class Seq2SeqViews:
     """What a builder hands over beside its training graph (a plain object, so that Keras does not track it).
 
-    `encoder_model`: source ids -> the parts of the state that come from the source, [B, ...] each.
-    `step_model`: ids and the state -> logits and those parts of the state, its first ones, that a step changes.
-    `empty_state(batch_size, length)`: the parts before those of the encoder, with room for `length` tokens.
-    `attention_model`: both ids -> the weights over the source; None without attention.
+    Args:
+        encoder_model: Source ids [B, S] -> the parts of the state that come from the source, [B, ...] each.
+        step_model: The step, a functional model of [ids [B, t], *state] -> [logits [B, t, V], *those parts of the
+            state, its first ones, that a step changes].
+        empty_state: A function of `(batch_size, length)` that gives the parts of the state before those of the
+            encoder, with room for `length` tokens.
+        attention_model: Both ids -> the weights over the source, [B, H, T, S] a layer; None without attention.
+        hidden: The vectors [B, T, D] before the output layer in the training graph, a `KerasTensor`.
+        step_hidden: The same in the graph of the step, [B, t, D].
     """
 
     encoder_model: keras.Model
     step_model: keras.Model
     empty_state: Callable
-    builder: str
-    arguments: dict
+    _: dataclasses.KW_ONLY
     attention_model: keras.Model | None = None
+    hidden: keras.KerasTensor | None = None
+    step_hidden: keras.KerasTensor | None = None
 
 
 @keras.saving.register_keras_serializable("lm_keras")
@@ -43,7 +50,7 @@ class Seq2SeqLM(BuiltModel):
     context_length = None  # of a target: `encode` makes as much room as it is asked for
 
     def __init__(self, inputs, outputs, *, views, name=None):
-        super().__init__(inputs, outputs, builder=views.builder, arguments=views.arguments, name=name)
+        super().__init__(inputs, outputs, name=name)
         self.views = views
 
     def encode(self, source_ids, length=None):
@@ -74,6 +81,20 @@ class Seq2SeqLM(BuiltModel):
     @property
     def step_model(self):
         return self.views.step_model
+
+    @functools.cached_property  # which goes past Keras' tracking of attributes
+    def hidden_model(self) -> keras.Model:
+        """The functional model {"source_ids", "target_ids"} -> the vectors [B, T, D] before the output layer."""
+        return hidden_view(self, self.input, self.views.hidden, [])
+
+    @functools.cached_property
+    def step_hidden_model(self) -> keras.Model:
+        """The model [target ids [B, t], *state] -> [logits [B, t, V], hidden vectors [B, t, D], *changed state]."""
+        return hidden_view(self, self.step_model.inputs, self.views.step_hidden, self.step_model.outputs)
+
+    def other_views(self):
+        views = (self.views.encoder_model, self.views.step_model, self.views.attention_model)
+        return [view for view in views if view is not None]
 
     @property
     def vocab_size(self):

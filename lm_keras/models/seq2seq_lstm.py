@@ -4,12 +4,14 @@ import keras
 from keras import layers, ops
 
 from lm_keras.layers.alignment import Alignment, check_score
+from lm_keras.models.building import register_builder
 from lm_keras.models.logits_model import LogitsModel
 from lm_keras.models.lstm import _lstm
-from lm_keras.models.parts import check_sizes, initializers, logits_head
+from lm_keras.models.parts import check_sizes, initializers, output_layer
 from lm_keras.models.seq2seq import Seq2SeqLM, Seq2SeqViews, source_and_target
 
 
+@register_builder
 def build_seq2seq_lstm(
     source_vocab_size,
     target_vocab_size=None,
@@ -33,8 +35,6 @@ def build_seq2seq_lstm(
     in each layer, and a Dense layer maps both last states to the decoder's. `target_vocab_size` is the
     source's unless given. Raises InputError for impossible sizes.
     """
-    arguments = dict(locals())
-    arguments.pop("name")
     target_vocab_size = source_vocab_size if target_vocab_size is None else target_vocab_size
     check_sizes(dropout, vocab_size=source_vocab_size, hidden_dim=hidden_dim, num_layers=num_layers)
     check_sizes(vocab_size=target_vocab_size, embedding_dim=embedding_dim)
@@ -56,17 +56,19 @@ def build_seq2seq_lstm(
     # === Functional model ===
     inputs = source_and_target()
     state, memory = remember(inputs["source_ids"])
-    logits, weights, _ = decode(inputs["target_ids"], state, memory, sparing=False)
+    logits, hidden, weights, _ = decode(inputs["target_ids"], state, memory, sparing=False)
     looks = keras.Model(inputs, weights[:, None], name=f"{name}_attention") if attention else None
 
     # === Decoding: the source once, then the target from a given state ===
     encoder = LogitsModel(inputs["source_ids"], [*state, *memory], name=f"{name}_encoder")
     ids = keras.Input((None,), dtype="int32", name="step_ids")
     given = [keras.Input(x.shape[1:], dtype=x.dtype, name=f"state_{i}") for i, x in enumerate(encoder.outputs)]
-    step_logits, _, after = decode(ids, given[: 2 * num_layers], given[2 * num_layers :], sparing=True)
+    step_logits, step_hidden, _, after = decode(ids, given[: 2 * num_layers], given[2 * num_layers :], sparing=True)
     step = LogitsModel([ids, *given], [step_logits, *after], name=f"{name}_step")
 
-    views = Seq2SeqViews(encoder, step, lambda batch_size, length: [], "build_seq2seq_lstm", arguments, looks)
+    views = Seq2SeqViews(
+        encoder, step, lambda batch_size, length: [], attention_model=looks, hidden=hidden, step_hidden=step_hidden
+    )
     return Seq2SeqLM(inputs, logits, views=views, name=name)
 
 
@@ -96,11 +98,11 @@ def _encoder(vocab_size, embedding_dim, hidden_dim, num_layers, bidirectional, d
 
 
 def _decoder(vocab_size, embedding_dim, hidden_dim, num_layers, attention, dropout, init):
-    """decode(ids [B, T], state, memory, sparing) -> logits [B, T, V], weights [B, T, S] or None, new state."""
+    """decode(ids [B, T], state, memory, sparing) -> logits, hidden vectors, weights [B, T, S] or None, new state."""
     embed = layers.Embedding(vocab_size, embedding_dim, init("RandomUniform"), name="target_embedding")
     drops = [layers.Dropout(dropout, seed=init.seed(), name=f"target_dropout_{i}") for i in range(num_layers + 1)]
     lstms = [_lstm(hidden_dim, f"decoder_{i}", init) for i in range(num_layers)]
-    head = logits_head(vocab_size, None, None, init)
+    _, to_logits = output_layer(vocab_size, None, init)
     if attention:
         alignment = Alignment(attention, init(), init(), name="alignment")
         combine = layers.Dense(hidden_dim, "tanh", use_bias=False, kernel_initializer=init(), name="combine")  # W_c
@@ -114,7 +116,8 @@ def _decoder(vocab_size, embedding_dim, hidden_dim, num_layers, attention, dropo
             keys, values, valid = memory
             context, weights = alignment(x, keys, values, valid[:, None] > 0, sparing=sparing)
             x = combine(ops.concatenate([context, x], -1))
-        return head(drops[-1](x)), weights, after
+        hidden = drops[-1](x)
+        return to_logits(hidden), hidden, weights, after
 
     return decode
 

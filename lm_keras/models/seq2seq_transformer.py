@@ -9,12 +9,14 @@ from lm_keras.errors import InputError
 from lm_keras.layers.cache import slots
 from lm_keras.layers.output import Logits, WordEmbedding
 from lm_keras.layers.sinusoids import Sinusoids
+from lm_keras.models.building import register_builder
 from lm_keras.models.logits_model import LogitsModel
 from lm_keras.models.parts import check_sizes
 from lm_keras.models.seq2seq import Seq2SeqLM, Seq2SeqViews, source_and_target
 from lm_keras.models.transformer_blocks import norm, transformer_blocks
 
 
+@register_builder
 def build_seq2seq_transformer(
     source_vocab_size,
     target_vocab_size=None,
@@ -39,7 +41,6 @@ def build_seq2seq_transformer(
     `max_length` is the room of `encode` for new tokens by default. `share_embeddings`: one matrix for source,
     target and output (section 3.4), which needs one vocabulary. Raises InputError for impossible sizes.
     """
-    arguments = {key: value for key, value in locals().items() if key != "name"}
     target_vocab_size = source_vocab_size if target_vocab_size is None else target_vocab_size
     feed_forward_dim = 4 * hidden_dim if feed_forward_dim is None else feed_forward_dim
     check_sizes(dropout, vocab_size=source_vocab_size, hidden_dim=hidden_dim, num_layers=num_layers)
@@ -70,21 +71,24 @@ def build_seq2seq_transformer(
         for i, (_, block) in enumerate(decoder_blocks):
             x, *seen = block(x, visible, caches[i], *heads[2 * i : 2 * i + 2], valid > 0)
             kept.append(seen)
-        return to_logits(decoder_norm(x)), kept  # (B, T, V), [(weights, keys, values), ...]
+        hidden = decoder_norm(x)
+        return to_logits(hidden), hidden, kept  # (B, T, V), (B, T, D), [(weights, keys, values), ...]
 
     # === Both views ===
     shape = (num_heads, None, hidden_dim // num_heads)
-    return _both_views(encode, decode, shape, num_layers, max_length, arguments, name)
+    return _both_views(encode, decode, shape, num_layers, max_length, name)
 
 
-def _both_views(encode, decode, shape, num_layers, max_length, arguments, name):
+def _both_views(encode, decode, shape, num_layers, max_length, name):
     """The model; the decoder's state is `filled` [B], keys and values [B, H, L + 1, D] for each block."""
     # === Functional model ===
     inputs = source_and_target()
     source_ids, target_ids = inputs["source_ids"], inputs["target_ids"]
     column = _counted(target_ids)
     visible = ops.logical_and(column[:, None] <= column[:, :, None], target_ids[:, None] >= 0)  # (B, T, T)
-    logits, kept = decode(target_ids, _positions(target_ids), visible, [None] * num_layers, encode(source_ids))
+    logits, hidden, kept = decode(
+        target_ids, _positions(target_ids), visible, [None] * num_layers, encode(source_ids)
+    )
     attention = keras.Model(inputs, [weights for weights, *_ in kept], name=f"{name}_attention")
 
     # === Decoding: the source once, then the target with keys and values of what came before ===
@@ -96,7 +100,7 @@ def _both_views(encode, decode, shape, num_layers, max_length, arguments, name):
     place, after = slots(ids, filled)  # (B, t), (B,)
     slot = _counted(ops.cast(caches[0][:1, 0, :, 0], "int32"))[:, None]  # (1, 1, L + 1)
     memories = [(*caches[2 * i : 2 * i + 2], place, ids) for i in range(num_layers)]
-    step_logits, kept = decode(ids, place, slot <= place[:, :, None], memories, given)
+    step_logits, step_hidden, kept = decode(ids, place, slot <= place[:, :, None], memories, given)
     new_caches = [cache for _, *both in kept for cache in both]
     step = LogitsModel([ids, filled, *caches, *given], [step_logits, after, *new_caches], name=f"{name}_step")
 
@@ -105,7 +109,9 @@ def _both_views(encode, decode, shape, num_layers, max_length, arguments, name):
         empty = [ops.zeros((batch_size, shape[0], room + 1, shape[2])) for _ in caches]
         return [ops.zeros((batch_size,), "int32"), *empty]
 
-    views = Seq2SeqViews(encoder, step, empty_state, "build_seq2seq_transformer", arguments, attention)
+    views = Seq2SeqViews(
+        encoder, step, empty_state, attention_model=attention, hidden=hidden, step_hidden=step_hidden
+    )
     return Seq2SeqLM(inputs, logits, views=views, name=name)
 
 

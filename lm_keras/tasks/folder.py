@@ -7,7 +7,7 @@ from lm_keras.errors import InputError, damaged, naming
 from lm_keras.files import claimed, path_of, read_json, write_json
 from lm_keras.model_folder import staged
 from lm_keras.models import load_model
-from lm_keras.models.parts import check_savable
+from lm_keras.models.limits import check_savable
 from lm_keras.saved_kinds import TASK, check_place, kind_of, refusal
 from lm_keras.text import load_tokenizer
 

@@ -7,6 +7,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from keras import ops
 from small_models import CAUSAL, OTHERS, VOCAB, answers, array, build, ids, inputs_of, shared
 
 import lm_keras as lk
@@ -171,8 +172,7 @@ def test_the_summary_and_the_json_name_the_family(model, family):
     lines = []
     model.summary(print_fn=lambda line, **_: lines.append(line))
     assert model.name in "".join(lines)
-    # A GRU saves as the call of build_rnn_lm that made it.
-    assert model.get_config()["builder"] == {"gru": "build_rnn_lm"}.get(family, CAUSAL[family])
+    assert model.get_config()["builder"] == CAUSAL[family]
 
 
 # === Other builders too ===
@@ -247,3 +247,30 @@ def test_one_fit_step_changes_every_weight_and_a_batch_is_learnt_by_heart(other)
             same = [w.path for w, old in zip(model.weights, before, strict=True) if np.array_equal(array(w), old)]
             assert same == []
     assert losses[1] < losses[0] and losses[2] < 0.02 * losses[0]
+
+
+def test_hidden_vectors_are_what_the_output_layer_reads(family, model):
+    x = ids(2, 6)
+    hidden = array(model.hidden_model(x))
+    assert hidden.shape[:2] == (2, 6) and model.hidden_model is model.hidden_model
+    logits, step_hidden, *state = model.step_hidden_model([ops.convert_to_tensor(x), *model.initial_state(2)])
+    np.testing.assert_allclose(array(step_hidden), hidden, **EQUAL)
+    plain_logits, plain_state = model.step(x, model.initial_state(2))
+    for a, b in zip([logits, *state], [plain_logits, *plain_state], strict=True):
+        np.testing.assert_array_equal(array(a), array(b))
+    # Logits are linear in them.
+    many = ids(40, 6, seed=1)
+    hidden, logits = array(model.hidden_model(many)), array(model(many))
+    design = np.c_[hidden.reshape(240, -1), np.ones(240)]
+    weights, *_ = np.linalg.lstsq(design, logits.reshape(240, -1), rcond=None)
+    np.testing.assert_allclose(design @ weights, logits.reshape(240, -1), atol=1e-4)
+    assert {id(v) for v in model.hidden_model.weights} <= {id(v) for v in model.weights}
+
+
+@pytest.mark.parametrize("kind", ["seq2seq_lstm", "seq2seq_transformer"])
+def test_hidden_vectors_of_a_decoder(kind):
+    model, inputs = shared(kind), inputs_of(kind, 2, 5)
+    hidden, state = model.hidden_model(inputs), model.encode(inputs["source_ids"])
+    logits, step_hidden, *_ = model.step_hidden_model([ops.convert_to_tensor(inputs["target_ids"]), *state])
+    np.testing.assert_allclose(array(step_hidden), array(hidden), **EQUAL)
+    np.testing.assert_allclose(array(logits), array(model(inputs)), **EQUAL)

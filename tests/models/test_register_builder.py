@@ -20,13 +20,12 @@ import lm_keras as lk
 @lk.models.register_builder
 def build_bigram(vocab_size, width, *, seed=None, name="bigram"):
     """Logits of the next word from the last one alone."""
-    arguments = {"vocab_size": vocab_size, "width": width, "seed": seed}
     start = keras.initializers.RandomNormal(seed=seed)
     embed, head = layers.Embedding(vocab_size, width, start, name="embed"), layers.Dense(vocab_size, name="head")
     ids = keras.Input((None,), dtype="int32", name="ids")
     step_ids, state = keras.Input((None,), dtype="int32"), keras.Input((1,), name="nothing")
     step = keras.Model([step_ids, state], [head(embed(ops.maximum(step_ids, 0))), state])
-    views = lk.models.Views(step, lambda batch, length=None: [ops.zeros((batch, 1))], "build_bigram", arguments)
+    views = lk.models.Views(step, lambda batch, length=None: [ops.zeros((batch, 1))])
     return lk.models.CausalLM(ids, head(embed(ids)), views=views, name=name)
 '''
 
@@ -35,19 +34,18 @@ def build_bigram(vocab_size, width, *, seed=None, name="bigram"):
 def mine(tmp_path, monkeypatch):
     """The module `mybuilders`, registered; forgotten again at the end."""
     (tmp_path / "mybuilders.py").write_text(MODULE)
-    monkeypatch.setattr(built, "_REGISTERED", {})
     monkeypatch.setattr(sys, "path", [*sys.path])
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(tmp_path)
     import mybuilders
 
     yield mybuilders
-    sys.modules.pop("mybuilders", None)
+    forget()
 
 
 def forget():
-    built._REGISTERED.clear()
-    del sys.modules["mybuilders"]
+    built.REGISTERED.pop("build_bigram", None)
+    sys.modules.pop("mybuilders", None)
 
 
 def test_saved_and_loaded_by_every_door(mine, tmp_path):
@@ -98,7 +96,7 @@ def test_what_is_not_registered_is_not_imported_by_a_file(mine, tmp_path, capsys
 
 def test_a_builder_that_nobody_registered_cannot_be_saved(mine, tmp_path):
     model = mine.build_bigram(9, width=4)
-    built._REGISTERED.clear()
+    forget()
     for save in (lambda: model.save(tmp_path / "x.keras"), model.get_config):
         with pytest.raises(lk.InputError, match="put @lm_keras.models.register_builder above it"):
             save()
@@ -119,3 +117,33 @@ def test_names_are_taken_once(mine):
             lk.models.register_builder(other)
     with pytest.raises(lk.InputError, match="takes a function with a name, got str"):
         lk.models.register_builder("build_bigram")
+
+
+def test_what_a_builder_was_called_with_is_kept():
+    matrix = np.arange(12, dtype="float64").reshape(4, 3)
+    model = lk.models.build_lstm_lm(np.int64(4), hidden_dim=5, embedding_matrix=matrix, dropout=np.float32(0.5))
+    recipe = model.recipe
+    assert recipe.builder == "build_lstm_lm"
+    assert recipe.arguments["vocab_size"] == 4 and type(recipe.arguments["vocab_size"]) is int
+    assert recipe.arguments["embedding_dim"] == 3 and recipe.arguments["hidden_dim"] == 5
+    assert recipe.arguments["dropout"] == 0.5 and recipe.arguments["seed"] is None  # a default too
+    assert not {"name", "embedding_matrix"} & recipe.arguments.keys()
+    again = lk.models.build_cnn_classifier(9, num_classes=2, kernel_sizes=(2, 3)).recipe.arguments
+    assert again["kernel_sizes"] == [2, 3]  # as JSON has it
+
+
+def test_a_call_that_does_not_fit_says_what_python_says():
+    with pytest.raises(TypeError, match="^build_gru_lm: got an unexpected keyword argument 'width'$"):
+        lk.models.build_gru_lm(9, width=3)
+    with pytest.raises(TypeError, match="^build_lstm_lm: missing a required argument: 'vocab_size'$"):
+        lk.models.build_lstm_lm(hidden_dim=3)
+
+
+def test_a_builder_returns_a_model_that_can_be_saved(mine):
+    @lk.models.register_builder
+    def build_plain(name="plain"):
+        x = keras.Input((3,))
+        return keras.Model(x, x * 2, name=name)
+
+    with pytest.raises(lk.InputError, match="build_plain returned a Functional; a builder returns an lk"):
+        build_plain()

@@ -3,8 +3,8 @@
 from lm_keras.errors import InputError
 from lm_keras.files import claimed, path_of, read_json, write_json
 from lm_keras.models.built import BuiltModel
+from lm_keras.models.limits import check_savable
 from lm_keras.models.lora import without_lora
-from lm_keras.models.parts import check_savable
 from lm_keras.models.pretrained import tensors
 from lm_keras.models.pretrained.loading import CONFIG, FAMILIES
 from lm_keras.models.pretrained.tokenizer_files import GENERATION

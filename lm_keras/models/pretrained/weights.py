@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 
 from lm_keras.errors import InputError
-from lm_keras.models.parts import check_finite
+from lm_keras.models.limits import check_finite
 
 
 @dataclasses.dataclass(frozen=True)
