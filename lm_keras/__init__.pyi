@@ -9,6 +9,7 @@ from . import tasks as tasks
 from . import text as text
 from . import training as training
 from .errors import InputError as InputError
+from .generation.config import GenerationConfig as GenerationConfig
 from .language_model import LanguageModel as LanguageModel
 from .quantization import quantize as quantize
 from .serving.checking import check as check

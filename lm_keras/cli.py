@@ -1,6 +1,7 @@
 """`lm-keras`: train · evaluate · score · generate · export · check · serve-config · query · data · vectors."""
 
 import argparse
+import dataclasses
 import os
 import sys
 import warnings
@@ -8,6 +9,7 @@ import warnings
 from lm_keras import interruption
 from lm_keras.errors import InputError, WorkerLostError
 from lm_keras.family_options import FAMILY_OPTIONS
+from lm_keras.generation.config import GenerationConfig
 from lm_keras.quiet import complain, open_streams
 from lm_keras.report_command import add_report
 from lm_keras.vectors_command import add_arguments as add_vectors
@@ -27,8 +29,8 @@ class Parser(argparse.ArgumentParser):
         raise SystemExit(2)
 
 
-def number(kind, least, most=None):
-    """An argparse type: a number of at least `least` and at most `most`, or what int32 and float hold."""
+def number(kind, least=None, most=None, above=None):
+    """An argparse type: a number of at least `least`, or above `above`, and at most `most` or what its type holds."""
     top = most if most is not None else 2**31 - 1 if kind is int else sys.float_info.max
 
     def parse(text):
@@ -36,10 +38,11 @@ def number(kind, least, most=None):
             value = kind(text)
         except ValueError:
             value = None
-        if value is None or not least <= value <= top:
+        if value is None or not (value >= least if above is None else value > above) or value > top:
             what = "a whole number" if kind is int else "a number"
+            bottom = f"of at least {least}" if above is None else f"above {above}"
             limit = f" and at most {top}" if most is not None or (value is not None and value > top) else ""
-            raise argparse.ArgumentTypeError(f"{text!r} is not {what} of at least {least}{limit}")
+            raise argparse.ArgumentTypeError(f"{text!r} is not {what} {bottom}{limit}")
         return value
 
     return parse
@@ -80,7 +83,7 @@ def parser():
     score = commands.add_parser("score", help="log-probability of one text")
     score.add_argument("run", help="run folder")
     score.add_argument("--text", required=True)
-    _add_no_begin(score)
+    add_generation_options(score, ["begin"])
     for command in (evaluate, score):
         command.add_argument("--json", action="store_true", help="print one JSON object")
 
@@ -126,29 +129,41 @@ def parser():
 def _add_generate(generate):
     generate.add_argument("run", help="run folder")
     generate.add_argument("--prompt", required=True)
-    add = generate.add_argument
-    add("--max-new-tokens", type=number(int, 0), default=50, metavar="N")
-    add("--min-new-tokens", type=number(int, 0), default=0, metavar="N", help="no end mark before")
-    add("--temperature", type=number(float, 0), default=1.0, metavar="X", help="0 is greedy")
-    add("--top-k", type=number(int, 0), default=0, metavar="N", help="0 keeps all words")
-    add("--top-p", type=number(float, 1e-9, 1), default=1.0, metavar="X")
-    add("--min-p", type=number(float, 0, 1), default=0.0, metavar="X", help="least share of the best word's p")
-    add("--num-beams", type=number(int, 1), default=1, metavar="N", help="beam search with N > 1")
-    add("--length-penalty", type=float, default=0.0, metavar="X", help="beam scores: log p / length^X")
-    add("--penalty-alpha", type=number(float, 0, 1), default=0.0, metavar="X", help="contrastive, with --top-k")
-    add("--repetition-penalty", type=number(float, 1e-3), default=1.0, metavar="X")
-    add("--num-return-sequences", type=number(int, 1), default=1, metavar="N", help="texts, one after another")
-    add("--stop", action="append", metavar="TEXT", help="end before this text (may be repeated)")
-    add("--stop-token", action="append", metavar="WORD", help="end at this word of the vocabulary (may be repeated)")
-    add("--choices", nargs="+", metavar="TEXT", help="no new text: which of these follows, with its probability")
-    add("--seed", type=number(int, -(2**63), 2**63 - 1), default=0, metavar="N")
-    add("--stream", action="store_true", help="print the text while it is made")
-    _add_no_begin(generate)
+    add_generation_options(generate)
+    generate.add_argument(
+        "--choices", nargs="+", metavar="TEXT", help="no new text: which of these follows, with its probability"
+    )
+    generate.add_argument("--stream", action="store_true", help="print the text while it is made")
 
 
-def _add_no_begin(command):
-    help = "no begin mark (GPT-2: <|endoftext|>) before the text"
-    command.add_argument("--no-begin", dest="begin", action="store_false", default=True, help=help)
+def add_generation_options(parser, names=None):
+    """A flag for each option of `GenerationConfig` that has one, or for those of the names."""
+    for field in dataclasses.fields(GenerationConfig):
+        option = field.metadata["option"]
+        if option.flag == "" or (names is not None and field.name not in names):
+            continue
+        flag = option.flag or f"--{field.name.replace('_', '-')}"
+        settings = {"dest": field.name, "default": field.default, "help": option.meaning.replace("%", "%%")}
+        if isinstance(field.default, bool):
+            settings["action"] = "store_false" if field.default else "store_true"
+        elif isinstance(field.default, tuple):
+            settings |= {"default": None, "action": "append", "metavar": option.metavar}
+        else:
+            settings |= {
+                "metavar": "X" if isinstance(field.default, float) else "N",
+                "type": _type_of(field.default, option),
+            }
+        parser.add_argument(flag, **settings)
+
+
+def _type_of(default, option):
+    """The argparse type of an option of generation."""
+    if isinstance(default, float):
+        bounds = (option.least, option.above, option.most)
+        return float if bounds == (None, None, None) else number(float, option.least, option.most, above=option.above)
+    if option.least is None:  # a seed
+        return number(int, -(2**63), 2**63 - 1)
+    return number(int, option.least)
 
 
 def _add_query(query):

@@ -10,6 +10,7 @@ from pathlib import Path
 from lm_keras import interruption
 from lm_keras.errors import InputError
 from lm_keras.files import path_of
+from lm_keras.generation.config import GenerationConfig, options_of
 from lm_keras.query_command import query  # noqa: F401
 from lm_keras.quiet import complain, load_tensorflow
 from lm_keras.report_command import report
@@ -56,29 +57,27 @@ def _print(result, as_json):
 
 def generate(options):
     language_model = _load(options.run)
-    names = ("max_new_tokens", "min_new_tokens", "temperature", "top_k", "top_p", "min_p", "repetition_penalty")
-    chosen = {name: getattr(options, name) for name in (*names, "stop", "seed", "begin")}
-    chosen["stop_tokens"] = options.stop_token
-    at_the_end = ("num_beams", "length_penalty", "penalty_alpha", "num_return_sequences")
     if options.choices:
         for choice in language_model.choose(options.prompt, options.choices, begin=options.begin)[0]:
             print(f"{choice.probability:.4f} {choice.answer}")
-    elif options.stream:
-        if options.num_beams > 1 or options.penalty_alpha > 0:
-            raise InputError(
-                "--stream does not go with --num-beams or --penalty-alpha: a search knows its text at the end"
-            )
-        if options.num_return_sequences > 1:
-            raise InputError("--stream does not go with --num-return-sequences: it prints one text")
-        pieces = language_model.stream(options.prompt, **chosen)
+        return
+    known = options_of()
+    config = GenerationConfig(**{name: value for name, value in vars(options).items() if name in known})
+    if options.stream:
+        for name in config.changed():
+            if not known[name].stream:
+                flag = f"--{name.replace('_', '-')}"
+                raise InputError(
+                    f"--stream does not go with {flag}, which is about whole texts; leave one of them out"
+                )
+        pieces = language_model.stream(options.prompt, config)
         print(options.prompt, end="", flush=True)
         for piece in pieces:
             interruption.check()
             print(piece, end="", flush=True)
         print()
     else:
-        chosen |= {name: getattr(options, name) for name in at_the_end}
-        for made in language_model.generate(options.prompt, **chosen):
+        for made in language_model.generate(options.prompt, config):
             print(options.prompt + made.text)
 
 

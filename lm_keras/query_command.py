@@ -6,11 +6,9 @@ import math
 import os
 
 from lm_keras.errors import InputError
+from lm_keras.generation.config import inputs_of
 from lm_keras.serving.failures import escaped, one_line
 from lm_keras.text.codepoints import valid
-
-# Inputs that may be left out, with the values that the client's methods have for them.
-DEFAULTS = {"max_new_tokens": 50, "temperature": 1.0, "top_k": 0, "top_p": 1.0, "length_penalty": 0.0, "seed": 0}
 
 
 def query(options):
@@ -38,15 +36,16 @@ def _inputs(signatures, options):
             f"{options.name} has no signature {options.signature!r}; it has {one_line(_listed(signatures))}"
         )
     known, inputs = signatures[options.signature]["inputs"], {}
+    defaults = inputs_of("generate") | inputs_of("sample") | inputs_of("beam")  # those may be left out
     for name, text in options.input:
         if name not in known:
             raise InputError(f"{options.signature} has no input {name!r}; it takes {one_line(_listed(known))}")
         inputs.setdefault(name, []).append(_typed(name, text, known[name].dtype))
     for name in known.keys() - inputs.keys():
-        if name not in DEFAULTS:
+        if name not in defaults:
             shown = one_line(name)
             raise InputError(f"{options.signature} needs {shown} ({known[name].dtype}): --input {shown}=...")
-        inputs[name] = [DEFAULTS[name]]
+        inputs[name] = [defaults[name]]
     texts = inputs.get("prompt") or inputs.get("source")
     if texts and len(inputs.get("seed", ())) == 1:
         inputs["seed"] = row_seeds(texts, inputs["seed"][0])

@@ -7,7 +7,7 @@ import pytest
 from small_models import train_lm
 
 import lm_keras as lk
-from lm_keras.generation.compiled import banned_marks
+from lm_keras.generation.generate import banned_marks
 
 PROMPTS = ["The government", "", "He said that the people of Australia have been", "zzxxqq", "in", "The", "a b c"]
 WIDE = "今天天气很好。🙂🎉 你好，世界！我们去看电影吧👩‍👩‍👧。"

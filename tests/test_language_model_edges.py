@@ -20,8 +20,8 @@ def test_the_repetition_penalty_does_not_count_the_begin_mark_as_an_end(tokenize
     bias[tokenizer.eos_id] = 9.0  # the end mark is the likeliest word, always
     model.set_weights([*weights, bias])
     lm = lk.LanguageModel(model, tokenizer)
-    assert lm.generate("the cat", 5, temperature=0)[0].token_ids == []
-    assert lm.generate("the cat", 5, temperature=0, repetition_penalty=100.0)[0].token_ids == []
+    assert lm.generate("the cat", max_new_tokens=5, temperature=0)[0].token_ids == []
+    assert lm.generate("the cat", max_new_tokens=5, temperature=0, repetition_penalty=100.0)[0].token_ids == []
 
 
 def test_a_model_of_mixed_precision_scores_and_generates_and_keeps_its_policy(tokenizer):
@@ -35,7 +35,7 @@ def test_a_model_of_mixed_precision_scores_and_generates_and_keeps_its_policy(to
     lk.fit(model, windows, config=lk.TrainingConfig(epochs=1))
     assert model.get_layer("lstm_0").compute_dtype == "bfloat16"
     assert np.isfinite(lm.score(TEXTS[0])[0].log_prob)
-    assert len(lm.generate("the", 3, temperature=0)[0].token_ids) <= 3
+    assert len(lm.generate("the", max_new_tokens=3, temperature=0)[0].token_ids) <= 3
 
 
 def test_more_rows_than_windows_are_one_batch(tokenizer):

@@ -52,7 +52,7 @@ def test_nothing_is_traced_again_for_other_sizes(word_lm):
             lm.generate(prompts, max_new_tokens=3, top_k=len(prompts), **options)
         lm.score(prompts)
     list(lm.stream("The", max_new_tokens=4))
-    counts = [function.experimental_get_tracing_count() for function in lm._functions._traced._made.values()]
+    counts = [function.experimental_get_tracing_count() for function in lm._writer._traced._made.values()]
     assert counts == [1] * 5  # score, prefill, and three kinds of decoding
 
 

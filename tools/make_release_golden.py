@@ -54,8 +54,8 @@ def answers_of(model):
     if isinstance(model, lk.LanguageModel):
         return {
             "scores": [score.log_prob for score in model.score(TEXTS)],
-            "greedy": [made.token_ids for made in model.generate(PROMPTS, 8, temperature=0)],
-            "sampled": [made.token_ids for made in model.generate(PROMPTS, 8, seed=3)],
+            "greedy": [made.token_ids for made in model.generate(PROMPTS, max_new_tokens=8, temperature=0)],
+            "sampled": [made.token_ids for made in model.generate(PROMPTS, max_new_tokens=8, seed=3)],
         }
     if isinstance(model, tasks.TextClassifier):
         return {"scores": np.asarray([answer.scores for answer in model.classify(TEXTS)]).tolist()}

@@ -123,7 +123,7 @@ class Local:
         return sum(score.log_prob for score in scores), sum(score.num_tokens for score in scores)
 
     def generate(self, prompt, count):
-        (made,) = self.language_model.generate(prompt, count, temperature=0)
+        (made,) = self.language_model.generate(prompt, max_new_tokens=count, temperature=0)
         return len(made.token_ids), made.text
 
 

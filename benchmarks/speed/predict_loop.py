@@ -48,7 +48,7 @@ def main():
 
 
 def ours(lm, **changes):
-    (made,) = lm.generate("word1", NEW, temperature=0, min_new_tokens=NEW, **changes)
+    (made,) = lm.generate("word1", max_new_tokens=NEW, temperature=0, min_new_tokens=NEW, **changes)
     return made.token_ids
 
 

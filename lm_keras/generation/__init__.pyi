@@ -1,4 +1,6 @@
 from .beam import beam_search as beam_search
+from .config import GenerationConfig as GenerationConfig
+from .config import GenerationOptions as GenerationOptions
 from .contrastive import contrastive_search as contrastive_search
 from .loop import decode as decode
 from .loop import prefill as prefill

@@ -1,28 +1,39 @@
 """Contrastive search over any model's step view: a likely word whose hidden vector is like none before it."""
 
-import keras
+from collections.abc import Sequence
+
 import tensorflow as tf
 
-from lm_keras.generation.context import PIECE, any_batch, sliding
+from lm_keras.generation.context import PIECE, SlidingModel, any_batch, sliding
 from lm_keras.generation.loop import end_marks
-from lm_keras.utils.keras_internals import input_of
+from lm_keras.models.causal_lm import CausalLM
 
 
 class WithHidden:
-    """A step view that gives what goes into its output layer: `step` -> ((logits, hidden [B, t, H]), state)."""
+    """A step view with the vectors before the output layer: `step` -> ((logits, hidden [B, t, H]), state)."""
 
-    def __init__(self, model):
+    def __init__(self, model: CausalLM):
         self.model, self.step_model, self.initial_state = model, model.step_model, model.initial_state
         self.context_length, self.vocab_size = model.context_length, model.vocab_size
-        outputs = model.step_model.outputs
-        self.both = keras.Model(model.step_model.inputs, [input_of(outputs[0]), *outputs])
+        self.width = model.step_hidden_model.outputs[1].shape[-1]
 
-    def step(self, ids, state):
-        hidden, logits, *new_state = self.both([tf.convert_to_tensor(ids, tf.int32), *state])
+    def step(self, ids: tf.Tensor, state: Sequence[tf.Tensor]) -> tuple:
+        ids = tf.convert_to_tensor(ids, tf.int32)
+        logits, hidden, *new_state = self.model.step_hidden_model([ids, *state])
         return (logits, hidden), [tf.cast(new, old.dtype) for new, old in zip(new_state, state, strict=True)]
 
 
-def contrastive_search(model, ids, max_new_tokens, top_k, alpha, *, banned, eos_id, min_new_tokens=0):
+def contrastive_search(
+    model: CausalLM,
+    ids: tf.Tensor,
+    max_new_tokens: tf.Tensor | int,
+    top_k: tf.Tensor | int,
+    alpha: tf.Tensor | float,
+    *,
+    banned: tf.Tensor,
+    eos_id: tf.Tensor | int,
+    min_new_tokens: tf.Tensor | int = 0,
+) -> tuple[tf.Tensor, tf.Tensor]:
     """Contrastive search (Su et al. 2022, eq. 5) after left-padded prompts ids int32 [B, T].
 
     Each new word is the one of the `top_k` likeliest, V^k, with the highest
@@ -70,14 +81,14 @@ def contrastive_search(model, ids, max_new_tokens, top_k, alpha, *, banned, eos_
     return tokens, log_probs
 
 
-def read_prompt(walk, ids, max_new_tokens):
+def read_prompt(walk: WithHidden | SlidingModel, ids: tf.Tensor, max_new_tokens: tf.Tensor | int) -> tuple:
     """Logits [B, V] after ids [B, T], hidden vectors [B, n, H] of length 1, which of them are of tokens, state."""
     state, known = walk.initial_state(tf.shape(ids)[0], tf.shape(ids)[1] + max_new_tokens), ids[:, :-1]
     inner, memory = walk, []
     if not isinstance(walk, WithHidden):
         inner = walk.model
         known, *memory = walk.known(known)
-    until, width = tf.shape(known)[1], inner.both.outputs[0].shape[-1]
+    until, width = tf.shape(known)[1], inner.width
 
     def body(start, history, *state):
         end = tf.minimum(start + PIECE, until)
@@ -96,5 +107,6 @@ def read_prompt(walk, ids, max_new_tokens):
     return tf.cast(logits[:, -1], tf.float32), history, valid, state
 
 
-def unit(vectors):
+def unit(vectors: tf.Tensor) -> tf.Tensor:
+    """The vectors [..., H] with length 1."""
     return tf.math.l2_normalize(tf.cast(vectors, tf.float32), -1)

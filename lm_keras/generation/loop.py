@@ -1,19 +1,27 @@
 """The decoding loop: prompts in, one token a row and step out, over any model's step view."""
 
+from collections.abc import Mapping, Sequence
+
+import keras
 import tensorflow as tf
 
 from lm_keras.generation.context import any_batch, read, sliding
-from lm_keras.generation.sampling import penalize, sample
+from lm_keras.generation.sampling import sample
 from lm_keras.layers.cache import written_in_place
+from lm_keras.models.seq2seq import Seq2SeqLM
+
+GREEDY_STEPS = 16  # tokens a call of `decode_greedy`
+GREEDY_ROOM = 128  # the memory's length is a multiple of it: each length is compiled anew
 
 
-def pad_left(rows):
+# === Before the first new token ===
+def pad_left(rows: Sequence[Sequence[int]]) -> tf.Tensor:
     """Lists of ids -> int32 [B, T], each row ending in the last column, -1 ("no token") before it."""
     width = max((len(row) for row in rows), default=1)
     return tf.constant([[-1] * (width - len(row)) + list(row) for row in rows], tf.int32, [len(rows), width])
 
 
-def prefill(model, ids, max_new_tokens):
+def prefill(model: keras.Model, ids: tf.Tensor, max_new_tokens: tf.Tensor | int) -> list[tf.Tensor]:
     """State after all but the last token of ids int32 [B, T] (left-padded with -1), with room for what follows.
 
     What of a long prompt is still known to a model of limited context: see `generation.context`.
@@ -23,37 +31,81 @@ def prefill(model, ids, max_new_tokens):
     return walk.read(ids[:, :-1], state) if walk is not model else read(model, ids[:, :-1], state)
 
 
-def encode_source(model, ids, max_new_tokens):
+def encode_source(model: Seq2SeqLM, ids: tf.Tensor, max_new_tokens: tf.Tensor | int) -> list[tf.Tensor]:
     """The state of a `Seq2SeqLM` before the begin mark, for sources int32 [B, S] (-1: no token)."""
     ids = tf.pad(ids, [[0, 0], [0, tf.cast(tf.shape(ids)[1] == 0, tf.int32)]], constant_values=-1)
     return model.encode(ids, max_new_tokens + 1)
 
 
-def decode(
-    model, token, state, remaining, num_steps, *, banned, eos_id, choose, position=0, seen=None,
-    min_new_tokens=0, num_top=0,
-):  # fmt: skip
-    """Up to `num_steps` new tokens a row, after `token` int32 [B] in `state`.
+def read_prompts(
+    model: keras.Model, ids: tf.Tensor, max_new_tokens: tf.Tensor | int, which: tf.Tensor
+) -> tuple[tf.Tensor, list[tf.Tensor]]:
+    """The last token and the state before it of the prompts `which` [B] of ids [P, T].
 
-    `remaining` int32 [B] is how many tokens each row may still have; a row ends there or at an `eos_id` (one or
-    several), which is not chosen before place `min_new_tokens`. `banned` [V] is added to the logits (-inf: never
-    chosen); `choose(logits, position, token, seen)` gives int32 [B]; `seen` bool [B, V], when given, gets each
-    new token. Returns tokens int32 [B, n] (-1 after a row's end), their log-probabilities [B, n] under the model
-    itself, where the loop stands (token, state, remaining, seen), and the `num_top` likeliest words at each place:
-    (log-probabilities, ids), both [B, n, num_top].
+    Of a `Seq2SeqLM`, ids are sources and, in the last column, the begin mark of the target.
     """
-    model = sliding(model)
+    source = isinstance(model, Seq2SeqLM)
+    state = encode_source(model, ids[:, :-1], max_new_tokens) if source else prefill(model, ids, max_new_tokens)
+    return tf.gather(ids[:, -1], which), [tf.gather(part, which) for part in state]
+
+
+# === The loop ===
+def decode(
+    model: keras.Model,
+    token: tf.Tensor,
+    state: Sequence[tf.Tensor],
+    remaining: tf.Tensor,
+    num_steps: tf.Tensor | int,
+    options: Mapping[str, tf.Tensor] | None = None,
+    *,
+    banned: tf.Tensor,
+    eos_id: tf.Tensor | int,
+    position: tf.Tensor | int = 0,
+    seen: tf.Tensor | None = None,
+    given: tf.Tensor | None = None,
+    min_new_tokens: tf.Tensor | int = 0,
+    num_top: tf.Tensor | int = 0,
+) -> tuple:
+    """Up to `num_steps` new tokens a row, after `token` in `state`.
+
+    Args:
+        model: A `CausalLM` or `Seq2SeqLM` with vocabulary V.
+        token: int32 [B], the last token of each row.
+        state: What came before it, as `prefill` or `model.encode` gives.
+        remaining: int32 [B], how many tokens each row may still have.
+        num_steps: The most steps of the loop.
+        options: Those of `sampling.sample`, [B] each. None: greedy.
+        banned: float32 [V], added to the logits (-inf: never chosen).
+        eos_id: One id or several, at which a row ends; not chosen before place `min_new_tokens`.
+        position: The place of the first new token in its text.
+        seen: bool [B, V], for the repetition penalty; each new token is added.
+        given: int32 [B, n]: these tokens in place of those that would be chosen (-1 after a row's end).
+        min_new_tokens: See `eos_id`.
+        num_top: How many of the likeliest words to give at each place.
+
+    Returns:
+        Tokens int32 [B, n] (-1 after a row's end); their log-probabilities [B, n] under the model itself; where the
+        loop stands (token, state, remaining, seen); and the likeliest words at each place: (log-probabilities, ids),
+        both [B, n, num_top].
+    """
+    model, options = sliding(model), options or {}
     state = [tf.raw_ops.DeepCopy(x=part) for part in state]  # the caller's stays as it is
     ends, track = end_marks(eos_id, model.vocab_size), seen is not None
     seen = seen if track else tf.zeros([tf.shape(token)[0], 0], tf.bool)
 
     def body(i, token, remaining, seen, *loop):
         arrays, state = loop[:4], loop[4:]
+
+        def choose(logits):
+            if given is not None:
+                return tf.maximum(tf.gather(given, i, axis=1), 0)
+            return sample(logits, options, position + i, token, seen)
+
         with written_in_place():
+            early = position + i < min_new_tokens
             new, log_prob, log_p, remaining, state = advance(
-                model, token, state, remaining, banned, ends, position + i < min_new_tokens,
-                lambda logits: choose(logits, position + i, token, seen),
-            )  # fmt: skip
+                model, token, state, remaining, banned, ends, early, choose
+            )
         if track:
             seen |= tf.one_hot(new, tf.shape(log_p)[-1], True, False)
         made = (new, log_prob, *tf.math.top_k(log_p, num_top))
@@ -78,7 +130,7 @@ def decode(
     return tf.transpose(tokens), tf.transpose(log_probs), where, [tf.transpose(part, [1, 0, 2]) for part in top]
 
 
-def advance(model, token, state, remaining, banned, ends, early, choose):
+def advance(model, token, state, remaining, banned, ends, early, choose) -> tuple:
     """One token more for each row that may still have one, after `token` [B] in `state`.
 
     `ends` [V] marks the words that end a row, which are not chosen while it is `early`; `choose(logits [B, V])` gives
@@ -96,19 +148,47 @@ def advance(model, token, state, remaining, banned, ends, early, choose):
     return new, tf.where(made, log_prob, 0.0), log_p, tf.where(made, remaining - 1, 0), state
 
 
-def end_marks(eos_id, vocab_size):
+def end_marks(eos_id: tf.Tensor | int, vocab_size: int) -> tf.Tensor:
     """Which words end a text, bool [V]; `eos_id` is one id or several."""
     return tf.reduce_any(tf.one_hot(tf.reshape(eos_id, [-1]), vocab_size, True, False), 0)
 
 
-def chooser(temperature, top_k, top_p, seed, penalty=None, min_p=None):
-    """The `choose` function of `decode` for options [B] each; `temperature=None` is greedy for all rows."""
+# === Greedy decoding that XLA compiles: nothing in it has a size that is known only while it runs ===
+def decode_greedy(
+    model: keras.Model,
+    token: tf.Tensor,
+    state: Sequence[tf.Tensor],
+    remaining: tf.Tensor,
+    *,
+    banned: tf.Tensor,
+    eos_id: tf.Tensor | int,
+    position: tf.Tensor | int,
+    min_new_tokens: tf.Tensor | int,
+) -> tuple:
+    """`decode` without options, for GREEDY_STEPS tokens of a model whose memory holds them."""
+    ends, batch = end_marks(eos_id, model.vocab_size), tf.shape(token)[0]
 
-    def choose(logits, position, token, seen):
-        if penalty is not None:
-            logits = penalize(logits, seen, penalty)
-        if temperature is None:
-            return tf.argmax(logits, -1, tf.int32)
-        return sample(logits, temperature, top_k, top_p, seed, position, token, min_p)
+    def body(i, token, remaining, tokens, log_probs, *state):
+        new, log_prob, _, remaining, state = advance(
+            model, token, state, remaining, banned, ends, position + i < min_new_tokens,
+            lambda logits: tf.argmax(logits, -1, tf.int32),
+        )  # fmt: skip
+        at = [[i]]
+        tokens = tf.tensor_scatter_nd_update(tokens, at, new[None])
+        return i + 1, new, remaining, tokens, tf.tensor_scatter_nd_update(log_probs, at, log_prob[None]), *state
 
-    return choose
+    loop = [0, token, remaining, tf.fill([GREEDY_STEPS, batch], -1), tf.zeros([GREEDY_STEPS, batch]), *state]
+    _, token, remaining, tokens, log_probs, *state = tf.while_loop(
+        lambda i, token, remaining, *_: (i < GREEDY_STEPS) & tf.reduce_any(remaining > 0), body, loop
+    )
+    return tf.transpose(tokens), tf.transpose(log_probs), (token, state, remaining)
+
+
+def greedy_room(model: keras.Model, longest_prompt: int, max_new_tokens: int) -> int | None:
+    """Room for so many new tokens, rounded up; None where the model's memory cannot hold them all."""
+    needed = longest_prompt + max_new_tokens
+    if model.context_length is None:
+        return max_new_tokens
+    if needed > model.context_length:
+        return None
+    return -(-needed // GREEDY_ROOM) * GREEDY_ROOM - longest_prompt

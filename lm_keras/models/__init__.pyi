@@ -4,9 +4,9 @@ from .bert import build_bert as build_bert
 from .bert_heads import bert_pretrainer as bert_pretrainer
 from .bert_heads import build_bert_pretrainer as build_bert_pretrainer
 from .bert_heads import pretraining_losses as pretraining_losses
+from .building import register_builder as register_builder
 from .built import BuiltModel as BuiltModel
 from .built import load_model as load_model
-from .building import register_builder as register_builder
 from .causal_lm import CausalLM as CausalLM
 from .causal_lm import Views as Views
 from .cnn_classifier import build_cnn_classifier as build_cnn_classifier

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
-from lm_keras.generation.compiled import function
+from lm_keras.utils.traced import function
 
 ROWS = 256  # of a group at most
 LEAST = 4  # bytes: one character of any kind

@@ -1,13 +1,15 @@
 """A client of TF Serving: requests of many rows, typed answers."""
 
 import contextlib
-import numbers
 import threading
+from collections.abc import Sequence
 from urllib.parse import urlsplit
 
 import numpy as np
+from typing_extensions import Unpack
 
 from lm_keras.errors import InputError
+from lm_keras.generation.config import GenerationConfig, RequestOptions, check_names, inputs_of, merged
 from lm_keras.serving.answers import OUTPUTS, check_declared, checked_rows, spans_in
 from lm_keras.serving.columns import as_columns, as_list, row_seeds
 from lm_keras.serving.failures import ServingError, one_line, redacted, retried
@@ -125,26 +127,52 @@ class Client:
         """A TextScore a text."""
         return self._rows(TextScore, "score", text=texts)
 
-    def generate(self, prompts, max_new_tokens=50) -> list[Completion]:
-        """A Completion a prompt (of a sequence-to-sequence model: a source text), each word the likeliest one."""
-        return self._completions("generate", prompts, max_new_tokens=max_new_tokens)
+    def generate(
+        self,
+        prompts: str | Sequence[str],
+        config: GenerationConfig | None = None,
+        **options: Unpack[RequestOptions],
+    ) -> list[Completion]:
+        """Continues each prompt with the likeliest words.
 
-    def sample(self, prompts, max_new_tokens=50, temperature=1.0, top_k=0, top_p=1.0, seed=0) -> list[Completion]:
-        """A Completion a prompt, sampled; the k-th repeat of a prompt takes seed + k, as in `LanguageModel.generate`.
+        Args:
+            prompts: A string or several; source texts, for a model of sequence to sequence.
+            config: The options, as `LanguageModel.generate` takes them; None: the defaults.
+            **options: In place of the config's, one value or a value a row: `max_new_tokens`.
 
-        A list of seeds is taken as it is, a seed a prompt.
+        Returns:
+            A Completion for each prompt.
+
+        Raises:
+            InputError: For an option that the model's signature has no input for.
+            ServingError: See the class.
         """
-        listed = as_list(prompts)
-        prompts = [prompts] if listed is None else listed
-        if isinstance(seed, numbers.Integral) and not isinstance(seed, bool):
-            seed = row_seeds(prompts, seed)
-        options = {"temperature": temperature, "top_k": top_k, "top_p": top_p, "seed": seed}
-        return self._completions("sample", prompts, max_new_tokens=max_new_tokens, **options)
+        return self._completions("generate", Completion, prompts, config, options)
 
-    def beam(self, prompts, max_new_tokens=50, length_penalty=0.0) -> list[Beams]:
-        """Beams a prompt (or source text)."""
-        options = {"max_new_tokens": max_new_tokens, "length_penalty": length_penalty}
-        return self._completions("beam", prompts, Beams, **options)
+    def sample(
+        self,
+        prompts: str | Sequence[str],
+        config: GenerationConfig | None = None,
+        **options: Unpack[RequestOptions],
+    ) -> list[Completion]:
+        """As `generate`, with words that are drawn.
+
+        Its options are `max_new_tokens` and those of sampling. The k-th repeat of a prompt takes `seed + k`, as in
+        `LanguageModel.generate`; a list of seeds is taken as it is.
+        """
+        return self._completions("sample", Completion, prompts, config, options)
+
+    def beam(
+        self,
+        prompts: str | Sequence[str],
+        config: GenerationConfig | None = None,
+        **options: Unpack[RequestOptions],
+    ) -> list[Beams]:
+        """As `generate`, by beam search of the width that the export has: Beams for each prompt, best first.
+
+        Its options are `max_new_tokens` and `length_penalty`.
+        """
+        return self._completions("beam", Beams, prompts, config, options)
 
     def classify(self, texts) -> list[Classification]:
         """A Classification a text."""
@@ -183,9 +211,19 @@ class Client:
     def __exit__(self, *_):
         self.close()
 
-    def _completions(self, signature, prompts, kind=Completion, **options):
+    def _completions(self, signature, kind, prompts, config, options):
+        """The answers of a signature that writes text; an option that is not given has its default."""
+        config = merged(config, {})
+        check_names(options)
         known = self._signature(signature)["inputs"]
-        return self._rows(kind, signature, **{"source" if "source" in known else "prompt": prompts, **options})
+        inputs = {name: getattr(config, name) for name in inputs_of(signature) if name in known}
+        inputs |= config.changed() | options
+        seed = inputs.get("seed")
+        if isinstance(seed, numbers.Integral) and not isinstance(seed, bool):
+            listed = as_list(prompts)
+            prompts = [prompts] if listed is None else listed
+            inputs["seed"] = row_seeds(prompts, inputs["seed"])
+        return self._rows(kind, signature, **{"source" if "source" in known else "prompt": prompts, **inputs})
 
     def _rows(self, kind, signature, **inputs):
         answer = self._made(signature, **inputs)

@@ -1,23 +1,29 @@
 """The signatures that write text: `generate`, `sample` and `beam`, strings [B] in, strings and numbers [B] out."""
 
 import math
+from collections.abc import Callable, Sequence
 
+import keras
 import tensorflow as tf
 
 from lm_keras.generation.beam import beam_search
-from lm_keras.generation.compiled import banned_marks, function
-from lm_keras.generation.loop import chooser, decode
-from lm_keras.generation.options import end_ids
+from lm_keras.generation.config import inputs_of, options_of
+from lm_keras.generation.generate import banned_marks, end_ids
+from lm_keras.generation.loop import decode
 from lm_keras.serving.served import signature, utf8
+from lm_keras.utils.traced import function
 
 NO_TEXT = -3.4028234663852886e38  # a score for "there is no such text": JSON has no infinity
 
 
-def completion_signatures(model, tokenizer, start, given, limit, num_beams):
+def completion_signatures(
+    model: keras.Model, tokenizer: object, start: Callable, given: str, limit: int, num_beams: int
+) -> dict[str, Callable]:
     """{name: tf.function}; `start(text [B], count)` gives the last token [B] and the state before it of each row.
 
-    `given` is the name of the text input; `limit` the most new tokens of a row. No text is refused:
-    `max_new_tokens` is cut to 0 ... the limit, and a temperature of 0 or less is greedy.
+    `given` is the name of the text input; `limit` the most new tokens of a row. The other inputs are the options that
+    `GenerationConfig` names for each signature. No text is refused: `max_new_tokens` is cut to 0 ... the limit, and a
+    temperature of 0 or less is greedy.
     """
     banned, ends = banned_marks(tokenizer), end_ids(tokenizer)
 
@@ -36,18 +42,12 @@ def completion_signatures(model, tokenizer, start, given, limit, num_beams):
             "log_prob": tf.reduce_sum(log_probs, -1),
         }
 
-    def complete(text, max_new_tokens, choose):
+    def complete(text, max_new_tokens, **options):
         remaining, last, state = begun(text, max_new_tokens)
-        tokens, log_probs, *_ = decode(
-            model, last, state, remaining, limit, banned=banned, eos_id=ends, choose=choose
-        )
+        if "seed" in options:
+            options["seed"] = tf.cast(options["seed"], tf.int64)
+        tokens, log_probs, *_ = decode(model, last, state, remaining, limit, options, banned=banned, eos_id=ends)
         return written(tokens, log_probs, last)
-
-    def generate(text, max_new_tokens):
-        return complete(text, max_new_tokens, chooser(None, None, None, None))
-
-    def sample(text, max_new_tokens, temperature, top_k, top_p, seed):
-        return complete(text, max_new_tokens, chooser(temperature, top_k, top_p, tf.cast(seed, tf.int64)))
 
     def beam(text, max_new_tokens, length_penalty):
         remaining, last, state = begun(text, max_new_tokens)
@@ -61,28 +61,37 @@ def completion_signatures(model, tokenizer, start, given, limit, num_beams):
         texts = tf.reshape(texts, [-1, num_beams])
         return {**best, "completions": texts, "scores": tf.maximum(scores, NO_TEXT)}
 
-    text = [(given, tf.string), ("max_new_tokens", tf.int32)]
-    chances = [("temperature", tf.float32), ("top_k", tf.int32), ("top_p", tf.float32), ("seed", tf.int32)]
-    return {
-        "generate": signature(generate, *text),
-        "sample": signature(sample, *text, *chances),
-        "beam": signature(beam, *text, ("length_penalty", tf.float32)),
-    }
+    made = {"generate": complete, "sample": complete, "beam": beam}
+    return {name: _signature(make, given, inputs_of(name)) for name, make in made.items()}
 
 
-def completion_examples(texts, given, limit):
+def _signature(make, given, options):
+    """The tf.function of a text and of options, {name: default}: `make(text, **options)`."""
+    kinds = {name: tf.float32 if isinstance(default, float) else tf.int32 for name, default in options.items()}
+
+    def of_rows(text, *values):
+        return make(text, **dict(zip(kinds, values, strict=True)))
+
+    return signature(of_rows, (given, tf.string), *kinds.items())
+
+
+def completion_examples(texts: Sequence[str], given: str, limit: int) -> dict[str, dict[str, list]]:
     """Requests of different lengths, up to the limit, and options, {signature: inputs}, for up to four texts."""
-    counts = {given: texts, "max_new_tokens": [min(count, limit) for count in (8, 0, 3, 16)][: len(texts)]}
-    chances = {"temperature": [1.0, 0.7, 0.0, 1.3], "top_k": [0, 5, 0, 20], "top_p": [1.0, 1.0, 0.9, 0.8]}
-    chances["seed"] = list(range(4))
+    options = options_of()
+
+    def values(name):
+        found = options[name].examples
+        return [min(count, limit) for count in found] if name == "max_new_tokens" else list(found)
+
     return {
-        "generate": counts,
-        "sample": counts | {name: values[: len(texts)] for name, values in chances.items()},
-        "beam": counts | {"length_penalty": [0.0, 1.0, 0.5, 1.0][: len(texts)]},
+        name: {given: texts} | {option: values(option)[: len(texts)] for option in inputs_of(name)}
+        for name in ("generate", "sample", "beam")
     }
 
 
-def completion_answers(bundle, given, num_beams, name, inputs):
+def completion_answers(
+    bundle: object, given: str, num_beams: int, name: str, inputs: dict[str, list]
+) -> dict[str, list]:
     """What `bundle.generate` answers to the inputs of the signature of that name, row by row: {output: list}."""
     outputs = []
     for row in zip(*inputs.values(), strict=True):

@@ -5,11 +5,11 @@ from typing import TYPE_CHECKING
 
 import tensorflow as tf
 
-from lm_keras.generation.compiled import function
 from lm_keras.generation.loop import prefill
 from lm_keras.generation.scoring import score_ids
 from lm_keras.serving.completions import completion_answers, completion_examples, completion_signatures
 from lm_keras.serving.served import Served, align_right, example_texts, signature
+from lm_keras.utils.traced import function
 
 if TYPE_CHECKING:
     from lm_keras.language_model import LanguageModel

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import tensorflow as tf
 
 from lm_keras.errors import InputError
-from lm_keras.generation.compiled import function
+from lm_keras.utils.traced import function
 
 if TYPE_CHECKING:
     from lm_keras.text.tokenizers.base import Tokenizer

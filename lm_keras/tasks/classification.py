@@ -2,12 +2,12 @@
 
 import tensorflow as tf
 
-from lm_keras.generation.compiled import function
-from lm_keras.generation.options import as_texts
 from lm_keras.serving.results import Classification
 from lm_keras.serving.served import Served, example_texts, signature
 from lm_keras.tasks.model_inputs import IDS, ModelInputs, checked_classes, in_batches, ragged
 from lm_keras.text_model import TextModel, register_text_model
+from lm_keras.utils.checks import check_texts
+from lm_keras.utils.traced import function
 
 
 @register_text_model
@@ -32,7 +32,7 @@ class TextClassifier(TextModel):
             best = zip(scores.argmax(1).tolist(), scores.tolist(), strict=True)
             return [Classification(self.classes[i], row[i], self._named(row)) for i, row in best]
 
-        return in_batches(self.tokenizer.encode_batch(as_texts(texts)), run)
+        return in_batches(self.tokenizer.encode_batch(check_texts(texts)), run)
 
     def _named(self, row):
         return dict(zip(self.classes, row, strict=True))

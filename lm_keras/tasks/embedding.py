@@ -4,12 +4,12 @@ import numpy as np
 import tensorflow as tf
 
 from lm_keras.errors import InputError
-from lm_keras.generation.compiled import function
-from lm_keras.generation.options import as_texts
 from lm_keras.models.built import BuiltModel
 from lm_keras.serving.served import Served, example_texts, signature
 from lm_keras.tasks.model_inputs import IDS, ModelInputs, in_batches, output_of, ragged
 from lm_keras.text_model import TextModel, register_text_model
+from lm_keras.utils.checks import check_texts
+from lm_keras.utils.traced import function
 
 
 @register_text_model
@@ -39,7 +39,7 @@ class TextEmbedder(TextModel):
     def embed(self, texts):
         """Float32 [N, D], a row for each text."""
         found = in_batches(
-            self.tokenizer.encode_batch(as_texts(texts)), lambda some: self._compiled(ragged(some)).numpy()
+            self.tokenizer.encode_batch(check_texts(texts)), lambda some: self._compiled(ragged(some)).numpy()
         )
         return np.array(found, "float32").reshape(len(found), self.model.output["sequence_output"].shape[-1])
 

@@ -3,15 +3,14 @@
 import tensorflow as tf
 
 from lm_keras.errors import InputError
-from lm_keras.generation.compiled import function
-from lm_keras.generation.options import as_texts
 from lm_keras.serving.results import Answer
 from lm_keras.serving.served import Served, example_texts, signature, utf8
 from lm_keras.tasks.model_inputs import IDS, ModelInputs, in_batches, output_of, ragged
 from lm_keras.tasks.windows import WORDS, by_pieces, tf_words_of, tokens_of, windows, words_of
 from lm_keras.text.codepoints import valid
 from lm_keras.text_model import TextModel, register_text_model
-from lm_keras.utils.checks import check_sizes
+from lm_keras.utils.checks import check_sizes, check_texts
+from lm_keras.utils.traced import function
 
 NEVER = -1e30
 
@@ -42,8 +41,8 @@ class QuestionAnswerer(TextModel):
         self._compiled = function(self._best, input_signature=[IDS, WORDS])
 
     def answer(self, questions, contexts):
-        """An Answer to each question; empty, with the score 0, where its context has no word."""
-        questions, contexts = ([valid(text) for text in as_texts(texts)] for texts in (questions, contexts))
+        """An Answer to each question from its context; empty, with the score 0, where the context has no word."""
+        questions, contexts = ([valid(text) for text in check_texts(texts)] for texts in (questions, contexts))
         if len(questions) != len(contexts):
             raise InputError(f"got {len(questions)} questions and {len(contexts)} contexts; give one for each")
 

@@ -3,14 +3,14 @@
 import tensorflow as tf
 
 from lm_keras.errors import InputError
-from lm_keras.generation.compiled import function
-from lm_keras.generation.options import as_texts
 from lm_keras.serving.served import Served, example_texts, signature, utf8
 from lm_keras.tasks.model_inputs import ModelInputs, checked_classes, in_batches
 from lm_keras.tasks.spans import as_json, spans, tf_spans
 from lm_keras.tasks.windows import WORDS, by_pieces, tf_words_of, tokens_of, windows, words_of
 from lm_keras.text.codepoints import valid
 from lm_keras.text_model import TextModel, register_text_model
+from lm_keras.utils.checks import check_texts
+from lm_keras.utils.traced import function
 
 
 @register_text_model
@@ -48,7 +48,7 @@ class TextTagger(TextModel):
                 at += len(row)
             return found
 
-        return in_batches([valid(text) for text in as_texts(texts)], run)
+        return in_batches([valid(text) for text in check_texts(texts)], run)
 
     def _tags(self, words):
         """The tag of each word, int32 [W] (-1: it has no token), and its probability."""

@@ -1,16 +1,20 @@
 """A text made from another one: translation, summaries, answers in free words."""
 
+from collections.abc import Iterable, Iterator
+
 import tensorflow as tf
+from typing_extensions import Unpack
 
 from lm_keras.errors import InputError
-from lm_keras.generation import texts as written
-from lm_keras.generation.compiled import Functions, function
+from lm_keras.generation.config import GenerationConfig, GenerationOptions, check_taken, merged
+from lm_keras.generation.generate import Generation, Writer, generate, stop_ids, stream
 from lm_keras.generation.loop import encode_source
-from lm_keras.generation.options import Options, as_texts, stop_ids
 from lm_keras.models.seq2seq import Seq2SeqLM
 from lm_keras.serving.completions import completion_answers, completion_examples, completion_signatures
 from lm_keras.serving.served import Served, example_texts
 from lm_keras.text_model import TextModel, register_text_model
+from lm_keras.utils.checks import check_texts
+from lm_keras.utils.traced import function
 
 
 @register_text_model
@@ -34,35 +38,56 @@ class TextToText(TextModel):
                 raise InputError(f"the model {side} {size} words and that tokenizer has {tokenizer.vocab_size}")
         super().__init__(model, {"source_tokenizer": source_tokenizer, "target_tokenizer": target_tokenizer})
         self.source_tokenizer, self.target_tokenizer = source_tokenizer, target_tokenizer
-        self._functions = Functions(model, target_tokenizer, source_tokenizer)
+        self._writer = Writer(model, target_tokenizer, source_tokenizer)
 
     def generate(
-        self, sources, max_new_tokens=50, temperature=0.0, top_k=0, top_p=1.0, num_beams=1, repetition_penalty=1.0,
-        stop=None, seed=0, *, min_p=0.0, min_new_tokens=0, stop_tokens=None, num_return_sequences=1,
-        length_penalty=0.0, top_logprobs=0,
-    ):  # fmt: skip
-        """The target of each source (a string or a list of strings), a Generation each; greedy by default.
+        self,
+        sources: str | Iterable[str],
+        config: GenerationConfig | None = None,
+        **options: Unpack[GenerationOptions],
+    ) -> list[Generation]:
+        """Writes the target of each source.
 
-        Options as in `LanguageModel.generate`; the repetition penalty counts the words of the target alone.
+        Args:
+            sources: A string or several.
+            config: The options, without those that need a prompt, such as `begin`; None: the defaults, but greedy.
+                The repetition penalty counts the words of the target alone.
+            **options: In place of the config's.
+
+        Returns:
+            A Generation for each source, `num_return_sequences` in a row where that is more than 1.
+
+        Raises:
+            InputError: For an option that there is not or cannot be, and for what is no text.
         """
-        options = Options(
-            max_new_tokens, temperature, top_k, top_p, num_beams, repetition_penalty, stop, seed, min_p,
-            min_new_tokens, stop_tokens, num_return_sequences, length_penalty, top_logprobs=top_logprobs,
-        )  # fmt: skip
-        return written.generate(self._functions, as_texts(sources), options)
+        return generate(self._writer, check_texts(sources), self._config(config, options))
 
     def stream(
-        self, source, max_new_tokens=50, temperature=0.0, top_k=0, top_p=1.0, repetition_penalty=1.0, stop=None,
-        seed=0, *, min_p=0.0, min_new_tokens=0, stop_tokens=None,
-    ):  # fmt: skip
-        """Yields the text of `generate(source, ...)` piece by piece, never half a character or part of a stop."""
-        options = Options(
-            max_new_tokens, temperature, top_k, top_p, 1, repetition_penalty, stop, seed, min_p, min_new_tokens,
-            stop_tokens,
-        )  # fmt: skip
-        (source,) = as_texts([source])
-        stop_ids(self.target_tokenizer, options.stop_tokens)
-        return written.stream(self._functions, source, options)
+        self, source: str, config: GenerationConfig | None = None, **options: Unpack[GenerationOptions]
+    ) -> Iterator[str]:
+        """Yields the text of `generate(source, ...)` piece by piece, never half a character or part of a stop string.
+
+        Args:
+            source: A string.
+            config: The options, without those that are about a whole text, such as `num_beams`.
+            **options: In place of the config's.
+
+        Returns:
+            An iterator of strings that are not empty.
+
+        Raises:
+            InputError: As `generate`, at the call, not at the first piece.
+        """
+        config = self._config(config, options)
+        check_taken(config, "stream")
+        (source,) = check_texts([source])
+        stop_ids(self.target_tokenizer, config.stop_tokens)
+        return stream(self._writer, source, config)
+
+    def _config(self, config, options):
+        config = merged(config, options, GenerationConfig(temperature=0))
+        check_taken(config, "source")
+        return config
 
     def signatures(self, *, max_new_tokens_limit: int = 256, num_beams: int = 4) -> Served:
         """What `export` writes: `generate`, `sample` and `beam` on source."""

@@ -20,12 +20,6 @@ def source_of(output: keras.KerasTensor) -> keras.Operation:
     return output._keras_history.operation
 
 
-def input_of(output: keras.KerasTensor) -> keras.KerasTensor:
-    """The first input of the layer or operation that gives an output of a functional model."""
-    made = output._keras_history
-    return made.operation._inbound_nodes[made.node_index].input_tensors[0]
-
-
 def mask_of(x: object) -> object:
     """The mask [B, T] that Keras hands on beside a tensor from layer to layer and to the loss; None without one."""
     return getattr(x, "_keras_mask", None)

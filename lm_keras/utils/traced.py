@@ -5,11 +5,17 @@ the same variables are seen; variables that are replaced, added or removed in pl
 layers that compute in another precision are not.
 """
 
+import functools
 from collections.abc import Callable, Hashable
 
 import keras
+import tensorflow as tf
 
 from lm_keras.utils.keras_internals import flatten_layers
+
+# `tf.function` for code that does not branch in Python on a tensor: to let AutoGraph rewrite each function that is
+# called on the way doubles the time of a first call.
+function = functools.partial(tf.function, autograph=False)
 
 
 class TracedFunctions:

@@ -110,12 +110,12 @@ def test_evaluate_score_and_generate_print_what_the_library_gives(capsys, loaded
     assert json.loads(output(capsys, "score", "run", "--text", "", "--json"))["bits_per_byte"] is None
 
     command = ["generate", "run", "--prompt", "The fire", "--max-new-tokens", 12, "--seed", 4]
-    expected = "The fire" + language_model.generate("The fire", 12, seed=4)[0].text + "\n"
+    expected = "The fire" + language_model.generate("The fire", max_new_tokens=12, seed=4)[0].text + "\n"
     assert output(capsys, *command) == output(capsys, *command, "--stream") == expected
     greedy = output(capsys, *command, "--temperature", 0, "--stream")
     beams = output(capsys, *command, "--num-beams", 3)
-    assert beams == "The fire" + language_model.generate("The fire", 12, num_beams=3)[0].text + "\n"
-    assert greedy == "The fire" + language_model.generate("The fire", 12, temperature=0)[0].text + "\n"
+    assert beams == "The fire" + language_model.generate("The fire", max_new_tokens=12, num_beams=3)[0].text + "\n"
+    assert greedy == "The fire" + language_model.generate("The fire", max_new_tokens=12, temperature=0)[0].text + "\n"
 
 
 def test_char_model_of_chinese_text_from_gzip_to_a_checked_export(

@@ -35,7 +35,7 @@ def lm(tmp_path_factory):
 )
 def test_options_print_what_the_library_gives(lm, capsys, arguments, options):
     assert main([*PROMPT, *arguments.split()]) == 0
-    texts = [f"a b{made.text}\n" for made in lm.generate("a b", 5, **options)]
+    texts = [f"a b{made.text}\n" for made in lm.generate("a b", max_new_tokens=5, **options)]
     assert capsys.readouterr().out == "".join(texts)
     if len(texts) == 1 and "penalty_alpha" not in options:
         assert main([*PROMPT, *arguments.split(), "--stream"]) == 0

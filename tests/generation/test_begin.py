@@ -44,9 +44,9 @@ def greedy(lm, ids, count):
 
 def test_greedy_text_and_scores_without_a_mark(lm):
     ids = lm.tokenizer.encode("a c b")
-    made = lm.generate("a c b", 4, temperature=0, begin=False)[0]
+    made = lm.generate("a c b", max_new_tokens=4, temperature=0, begin=False)[0]
     assert made.token_ids == greedy(lm, ids, 4)
-    assert "".join(lm.stream("a c b", 4, temperature=0, begin=False)) == made.text
+    assert "".join(lm.stream("a c b", max_new_tokens=4, temperature=0, begin=False)) == made.text
     table = log_probs(lm.model, [*ids, lm.tokenizer.eos_id])
     each = [table[i, token] for i, token in enumerate([*ids[1:], lm.tokenizer.eos_id])]
     for end in (True, False):
@@ -71,7 +71,7 @@ def test_a_text_must_have_a_token_then(kind):
         lm.score("", begin=False)
     with pytest.raises(lk.InputError, match=r"the text 'a' has no token after its first one"):
         lm.score(["a b", "a"], begin=False, end=False)
-    made = lm.generate("a", 3, temperature=0, begin=False)[0]
+    made = lm.generate("a", max_new_tokens=3, temperature=0, begin=False)[0]
     assert made.token_ids == greedy(lm, lm.tokenizer.encode("a"), 3)
     assert lm.score("", end=True)[0].num_tokens == 1
 
@@ -81,15 +81,17 @@ def test_the_other_ways_of_writing_start_from_the_prompt_too():
     ids = lm.tokenizer.encode("a c")
     expected = log_probs(lm.model, ids)[-1]
     for options in ({"num_beams": 2}, {"penalty_alpha": 0.3, "top_k": 2}, {"repetition_penalty": 1.5}, {"seed": 4}):
-        made = lm.generate("a c", 2, min_new_tokens=1, begin=False, **options)[0]
+        made = lm.generate("a c", max_new_tokens=2, min_new_tokens=1, begin=False, **options)[0]
         assert made.log_probs[0] == pytest.approx(expected[made.token_ids[0]], abs=EXACT)
     # The first word of a prompt is one of its words: the penalty counts it.
     bias = lm.model.get_layer("logits").bias
     scores = np.zeros(lm.tokenizer.vocab_size, "float32")
     scores[lm.tokenizer.encode("a b")] = 60, 50
     bias.assign(scores)
-    assert lm.generate("a", 1, temperature=0, begin=False)[0].text.strip() == "a"
-    assert lm.generate("a", 1, temperature=0, repetition_penalty=2.0, begin=False)[0].text.strip() == "b"
+    assert lm.generate("a", max_new_tokens=1, temperature=0, begin=False)[0].text.strip() == "a"
+    assert (
+        lm.generate("a", max_new_tokens=1, temperature=0, repetition_penalty=2.0, begin=False)[0].text.strip() == "b"
+    )
 
 
 def test_a_checkpoint_writes_what_transformers_does():
@@ -99,7 +101,7 @@ def test_a_checkpoint_writes_what_transformers_does():
         for n in range(len(row), 0, -1):
             text = lm.tokenizer.decode(row[:n].tolist())
             if lm.tokenizer.encode(text) == row[:n].tolist():
-                made = lm.generate(text, 1, temperature=0, min_new_tokens=1, begin=False)[0]
+                made = lm.generate(text, max_new_tokens=1, temperature=0, min_new_tokens=1, begin=False)[0]
                 best = logits[n - 1].copy()
                 best[lm.tokenizer.eos_id] = -np.inf
                 assert made.token_ids == [best.argmax()]
@@ -112,7 +114,9 @@ def test_command_line(tmp_path, capsys):
     run = str(tmp_path)
     greedy = ["--temperature", "0", "--max-new-tokens", "3"]
     assert main(["generate", run, "--prompt", "a c", "--no-begin", *greedy]) == 0
-    assert capsys.readouterr().out == f"a c{lm.generate('a c', 3, temperature=0, begin=False)[0].text}\n"
+    assert (
+        capsys.readouterr().out == f"a c{lm.generate('a c', max_new_tokens=3, temperature=0, begin=False)[0].text}\n"
+    )
     assert main(["generate", run, "--prompt", "a c", "--no-begin", "--choices", "b", "d"]) == 0
     best = lm.choose("a c", ["b", "d"], begin=False)[0]
     assert capsys.readouterr().out.splitlines() == [f"{choice.probability:.4f} {choice.answer}" for choice in best]

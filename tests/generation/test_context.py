@@ -43,7 +43,7 @@ def test_prompts_and_decoding_beyond_the_window(model, lengths):
     prompts = [rng.integers(0, V, n).tolist() for n in lengths]
     ids = loop.pad_left(prompts)
     state = tf.function(prefill)(model, ids, 15)
-    run = tf.function(lambda *args: decode(model, *args, banned=BANNED, eos_id=-5, choose=greedy))
+    run = tf.function(lambda *args: decode(model, *args, banned=BANNED, eos_id=-5))
     tokens, log_probs, *_ = run(ids[:, -1], state, tf.fill([4], 15), 15)
     for prompt, row, scores in zip(prompts, tokens.numpy(), log_probs.numpy(), strict=True):
         text = list(prompt)
@@ -52,10 +52,6 @@ def test_prompts_and_decoding_beyond_the_window(model, lengths):
             assert expected[token] == pytest.approx(expected.max(), abs=1e-4)
             assert score == pytest.approx(expected[token], abs=1e-4)
             text.append(int(token))
-
-
-def greedy(logits, position, token, seen):
-    return tf.argmax(logits, -1, tf.int32)
 
 
 def test_scores_of_long_texts(model):

@@ -49,7 +49,7 @@ def all_texts(lm, prompt, length_penalty):
 @pytest.mark.parametrize("length_penalty", [0.0, 1.0])
 def test_beams_equal_brute_force_over_all_texts(lm, length_penalty):
     made = lm.generate(
-        PROMPTS[:2], STEPS, num_beams=BEAMS, num_return_sequences=BEAMS, length_penalty=length_penalty
+        PROMPTS[:2], max_new_tokens=STEPS, num_beams=BEAMS, num_return_sequences=BEAMS, length_penalty=length_penalty
     )  # fmt: skip
     assert len(made) == 2 * BEAMS
     for prompt, found in zip(PROMPTS, (made[:BEAMS], made[BEAMS:]), strict=False):
@@ -112,12 +112,12 @@ def same(lm, prompts, made, **options):
 
 
 def test_contrastive_search_equals_its_equation(lm):
-    same(lm, PROMPTS, lm.generate(PROMPTS, 5, top_k=4, penalty_alpha=0.6))
+    same(lm, PROMPTS, lm.generate(PROMPTS, max_new_tokens=5, top_k=4, penalty_alpha=0.6))
 
 
 def test_contrastive_search_beyond_the_window(tokenizer):
     lm, prompts = tiny_lm("gpt2", tokenizer, max_length=6), [*PROMPTS, "a b c d e", "a b d e " * 4]
-    same(lm, prompts, lm.generate(prompts, 5, top_k=4, penalty_alpha=0.6), window=6)
+    same(lm, prompts, lm.generate(prompts, max_new_tokens=5, top_k=4, penalty_alpha=0.6), window=6)
 
 
 # === Choice ===
@@ -143,21 +143,24 @@ def test_choices_have_the_probabilities_of_the_model(lm, end):
 def test_nothing_is_traced_again_for_another_length(lm):
     for prompts, count in ((["a"], 2), (PROMPTS, 3), (["a b c d e " * 9], 3)):
         every = {"min_new_tokens": count - 1, "stop_tokens": ["d"][: len(prompts) - 1]}
-        lm.generate(prompts, count, min_p=0.1 * count, top_logprobs=count, **every)
-        lm.generate(prompts, count, num_beams=BEAMS, num_return_sequences=count, length_penalty=count, **every)
-        lm.generate(prompts, count, penalty_alpha=0.1 * count, top_k=count, top_logprobs=2, **every)
+        lm.generate(prompts, max_new_tokens=count, min_p=0.1 * count, top_logprobs=count, **every)
+        lm.generate(
+            prompts, max_new_tokens=count, num_beams=BEAMS, num_return_sequences=count, length_penalty=count, **every
+        )
+        lm.generate(prompts, max_new_tokens=count, penalty_alpha=0.1 * count, top_k=count, top_logprobs=2, **every)
         lm.choose(prompts, ["a b", "c"] * count)
-    traced = lm._functions._traced._made.items()
-    counts = {make.__name__: f.experimental_get_tracing_count() for (_, (make, *_)), f in traced}
-    assert counts == {"prefill": 1, "decode": 1, "search": 1, "contrast": 1, "follow": 1}
+    traced = lm._writer._traced._made.items()
+    counts = sorted((work.__name__, f.experimental_get_tracing_count()) for (_, (work, *_)), f in traced)
+    works = ["beam_search", "contrastive_search", "decode", "decode", "read_prompts"]  # chosen words, and given ones
+    assert counts == [(name, 1) for name in works]
 
 
 # === Greedy decoding by XLA ===
 @pytest.mark.parametrize("family", ["gpt2", "llama", "lstm", "gru", "cnn"])
 def test_compiled_greedy_text_is_the_plain_one(family, tokenizer):
     lm = tiny_lm(family, tokenizer, 0.3)  # a GRU of larger weights is chaotic: the last bit decides after ten steps
-    plain = lm.generate(PROMPTS, 17, temperature=0)  # more than one call of the compiled loop
-    compiled = lm.generate(PROMPTS, 17, temperature=0, jit_compile=True)
+    plain = lm.generate(PROMPTS, max_new_tokens=17, temperature=0)  # more than one call of the compiled loop
+    compiled = lm.generate(PROMPTS, max_new_tokens=17, temperature=0, jit_compile=True)
     assert [one.token_ids for one in compiled] == [one.token_ids for one in plain]
     for one, expected in zip(compiled, plain, strict=True):
         assert one.text == expected.text

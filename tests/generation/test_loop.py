@@ -56,9 +56,10 @@ def run(model, prompts, remaining, count, eos_id=NO_EOS, penalty=None, start=Non
         seen = tf.constant(seen)
     if start:
         token, state, remaining, seen = start if penalty is not None else (*start[:3], None)
+    options = None if penalty is None else {"repetition_penalty": tf.fill([len(prompts)], penalty)}
     return decode(
-        model, token, state, tf.constant(remaining), count, banned=BANNED, eos_id=eos_id, position=position,
-        choose=loop.chooser(None, None, None, None, penalty), seen=seen,
+        model, token, state, tf.constant(remaining), count, options,
+        banned=BANNED, eos_id=eos_id, position=position, seen=seen,
     )  # fmt: skip
 
 
@@ -126,10 +127,10 @@ def test_sampled_pieces_equal_one_run_because_the_position_counts(model):
 
     def sampled(counts):
         token, state, remaining, out, position = ids[:, -1], prefill(model, ids, 12), fill([3], 12), [], 0
-        choose = loop.chooser(fill([3], 2.0), fill([3], 0), fill([3], 1.0), tf.constant([1, 2, 3], tf.int64))
+        options = {"temperature": fill([3], 2.0), "top_k": fill([3], 0), "seed": tf.constant([1, 2, 3], tf.int64)}
         for count in counts:
             tokens, _, (token, state, remaining, _), _ = decode(
-                model, token, state, remaining, count, banned=BANNED, eos_id=EOS, choose=choose, position=position
+                model, token, state, remaining, count, options, banned=BANNED, eos_id=EOS, position=position
             )
             out.append(tokens.numpy())
             position += count

@@ -16,11 +16,10 @@ LOGITS = np.array([0.3, 2.0, -1.0, 1.2, 0.0, 1.9, -3.0, 0.31], "float32")
 def draws(logits=LOGITS, temperature=1.0, top_k=0, top_p=1.0, seeds=None, min_p=None):
     seeds = np.arange(N) if seeds is None else np.asarray(seeds)
     n = len(seeds)
-    return sample(
-        tf.tile(tf.constant(logits, tf.float32)[None], [n, 1]), tf.fill([n], float(temperature)),
-        tf.fill([n], top_k), tf.fill([n], float(top_p)), tf.constant(seeds, tf.int64), 0, tf.fill([n], 5),
-        None if min_p is None else tf.fill([n], float(min_p)),
-    ).numpy()  # fmt: skip
+    options = {"temperature": tf.fill([n], float(temperature)), "top_k": tf.fill([n], top_k)}
+    options |= {"top_p": tf.fill([n], float(top_p)), "seed": tf.constant(seeds, tf.int64)}
+    options |= {} if min_p is None else {"min_p": tf.fill([n], float(min_p))}
+    return sample(tf.tile(tf.constant(logits, tf.float32)[None], [n, 1]), options, 0, tf.fill([n], 5)).numpy()
 
 
 def oracle(logits, temperature=1.0, top_k=0, top_p=1.0, min_p=0.0):
@@ -113,11 +112,14 @@ def test_logits_of_a_broken_model_give_some_word_and_no_crash(bad):
 
 def test_rows_have_their_own_options():
     n = 5
-    tokens = sample(
-        tf.tile(tf.constant(LOGITS)[None], [n * 300, 1]),
-        tf.constant([0.0, 1.0, 1.0, 1.0, 2.0] * 300), tf.constant([0, 1, 2, 0, 0] * 300),
-        tf.constant([1.0, 1.0, 1.0, 0.01, 1.0] * 300), tf.range(n * 300, dtype=tf.int64), 3, tf.fill([n * 300], 1),
-    ).numpy().reshape(300, n)  # fmt: skip
+    options = {
+        "temperature": tf.constant([0.0, 1.0, 1.0, 1.0, 2.0] * 300),
+        "top_k": tf.constant([0, 1, 2, 0, 0] * 300),
+        "top_p": tf.constant([1.0, 1.0, 1.0, 0.01, 1.0] * 300),
+        "seed": tf.range(n * 300, dtype=tf.int64),
+    }
+    tokens = sample(tf.tile(tf.constant(LOGITS)[None], [n * 300, 1]), options, 3, tf.fill([n * 300], 1))
+    tokens = tokens.numpy().reshape(300, n)
     kept = [set(column) for column in tokens.T]
     assert kept[:4] == [{1}, {1}, {1, 5}, {1}]
     assert len(kept[4]) > 5

@@ -113,9 +113,11 @@ def test_an_end_that_is_the_padding_mark_too(lm):
     ids = lm.generate(PROMPT, max_new_tokens=8, temperature=0)[0].token_ids
     both = lk.LanguageModel(lm.model, with_ends(lm.tokenizer, [ids[3]], pad_id=ids[3]))
     for way in ("greedy", "beam"):
-        expected = lk.LanguageModel(lm.model, with_ends(lm.tokenizer, [ids[3]])).generate(PROMPT, 8, **WAYS[way])
-        assert both.generate(PROMPT, 8, **WAYS[way]) == expected
-    assert both.generate(PROMPT, 8, temperature=0)[0].token_ids == ids[: ids.index(ids[3])]
+        expected = lk.LanguageModel(lm.model, with_ends(lm.tokenizer, [ids[3]])).generate(
+            PROMPT, max_new_tokens=8, **WAYS[way]
+        )
+        assert both.generate(PROMPT, max_new_tokens=8, **WAYS[way]) == expected
+    assert both.generate(PROMPT, max_new_tokens=8, temperature=0)[0].token_ids == ids[: ids.index(ids[3])]
     served = both.signatures().signatures["generate"](tf.constant([PROMPT]), tf.constant([8]))
     assert served["num_new_tokens"].numpy() == [ids.index(ids[3])]
 

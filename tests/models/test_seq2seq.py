@@ -10,7 +10,7 @@ from keras import ops
 import lm_keras as lk
 from lm_keras.errors import InputError
 from lm_keras.generation.beam import beam_search
-from lm_keras.generation.loop import chooser, decode
+from lm_keras.generation.loop import decode
 
 SOURCE, TARGET, BEGIN, END = 9, 11, 9, 10  # sizes of the vocabularies; ids of the two marks
 LSTM = {"embedding_dim": 6, "hidden_dim": 8, "num_layers": 2, "dropout": 0.2, "seed": 0}
@@ -189,9 +189,7 @@ def test_a_learnt_reversal_is_decoded_as_it_was_learnt(kind):
     begin, banned = tf.fill([12], BEGIN), tf.zeros([TARGET])
     state = model.encode(inputs["source_ids"], length=8)
     options = {"banned": banned, "eos_id": END}
-    tokens, log_probs, *_ = decode(
-        model, begin, state, tf.fill([12], 7), 7, **options, choose=chooser(None, 0, 1.0, 0)
-    )
+    tokens, log_probs, *_ = decode(model, begin, state, tf.fill([12], 7), 7, **options)
     said = np.full((12, 6), -1)
     said[:, : tokens.shape[1]] = tokens
     np.testing.assert_array_equal(said, np.where(labels == END, -1, labels))

@@ -110,12 +110,15 @@ def test_score_generate_and_sample_are_the_language_models(replies):
     for name in ("log_prob", "num_tokens", "perplexity"):
         assert score[name] == pytest.approx([getattr(s, name) for s in expected], rel=1e-4)
     rows = list(zip(TEXTS, COUNTS, strict=True))
-    greedy = [language_model.generate(text, count, temperature=0)[0] for text, count in rows]
+    greedy = [language_model.generate(text, max_new_tokens=count, temperature=0)[0] for text, count in rows]
     assert generate["completion"] == [made.text for made in greedy]
     assert generate["num_new_tokens"] == [len(made.token_ids) for made in greedy]
     assert generate["log_prob"] == pytest.approx([sum(made.log_probs) for made in greedy], rel=1e-4, abs=1e-5)
     options = [dict(zip(SAMPLE, row, strict=True)) for row in zip(*SAMPLE.values(), strict=True)]
-    drawn = [language_model.generate(*row, **option)[0] for row, option in zip(rows, options, strict=True)]
+    drawn = [
+        language_model.generate(text, max_new_tokens=count, **option)[0]
+        for (text, count), option in zip(rows, options, strict=True)
+    ]
     assert sample["completion"] == [made.text for made in drawn]
     assert len({*sample["completion"], *generate["completion"]}) > len(TEXTS)  # else equality would say little
 

@@ -47,13 +47,15 @@ def test_samples_are_the_language_models_and_repeats_differ(word, word_model, pr
     made, expected = word.sample(prompts, **options), word_model.generate(prompts, **options)
     assert [one.text for one in made] == [one.text for one in expected]
     assert len({one.text for one in made[-4:]}) == 4  # of one prompt
-    again = word.sample("The", 8, 0.9, 40, 0.95, seed=[7 + prompts[:-4].count("The") + 3])
+    again = word.sample(
+        "The", max_new_tokens=8, temperature=0.9, top_k=40, top_p=0.95, seed=[7 + prompts[:-4].count("The") + 3]
+    )
     assert again == [made[-1]]
 
 
 def test_beams_are_the_language_models(word, word_model):
     prompts = ["The", "A man"]
-    expected = word_model.generate(prompts, 6, num_beams=4, num_return_sequences=4, length_penalty=0.5)
+    expected = word_model.generate(prompts, max_new_tokens=6, num_beams=4, num_return_sequences=4, length_penalty=0.5)
     for i, made in enumerate(word.beam(prompts, max_new_tokens=6, length_penalty=0.5)):
         best, *_ = group = expected[4 * i : 4 * i + 4]
         assert made.completions == [one.text for one in group] and made.text == best.text
@@ -74,9 +76,9 @@ def test_both_protocols_give_the_numbers_of_the_session(double, word_version, pr
 
 
 def test_every_kind_of_task(tasks):
-    assert tasks.generate(["ä", "b"], 3) == [Completion("ä>3", 3, -1.0), Completion("b>3", 3, -1.0)]
-    assert tasks.beam("x", 3, length_penalty=0.5) == [Beams("x>3", 3, -1.0, ["x>3", "x"], [0.5, -0.5])]
-    made = tasks.sample(["p", "q", "p"], [1, 2, 3], temperature=0.5, top_p=0.75, top_k=9, seed=4)
+    assert tasks.generate(["ä", "b"], max_new_tokens=3) == [Completion("ä>3", 3, -1.0), Completion("b>3", 3, -1.0)]
+    assert tasks.beam("x", max_new_tokens=3, length_penalty=0.5) == [Beams("x>3", 3, -1.0, ["x>3", "x"], [0.5, -0.5])]
+    made = tasks.sample(["p", "q", "p"], max_new_tokens=[1, 2, 3], temperature=0.5, top_p=0.75, top_k=9, seed=4)
     assert [one.text for one in made] == [f"{p}|0.50|0.75|9|{seed}>{n}" for p, seed, n in
                                           (("p", 4, 1), ("q", 4, 2), ("p", 5, 3))]  # fmt: skip
     long, short = tasks.classify(["abcdefghijklmn", "abc"])

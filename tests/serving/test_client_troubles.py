@@ -17,7 +17,7 @@ from lm_keras.serving import Client, ServingError
 def test_an_unavailable_server_is_asked_again(tasks, url, switch, hasty):
     tasks.metadata()
     switch(unavailable=2)
-    assert tasks.generate("a", 1) and switch(unavailable=2) >= 3
+    assert tasks.generate("a", max_new_tokens=1) and switch(unavailable=2) >= 3
     with Client(url, "tasks", retries=1) as client, pytest.raises(ServingError, match="unavailable") as raised:
         client.status()
     assert raised.value.code == "UNAVAILABLE" and switch() == 2
@@ -98,15 +98,18 @@ def test_signatures_are_asked_for_again_when_a_request_does_not_fit(url, monkeyp
         (lambda c: c.score("a"), "tasks has no signature 'score'; it has answer, beam"),
         (lambda c: c.predict("tag", prompt="a"), r"tag of tasks takes text \(string\); got prompt"),
         (lambda c: c.predict("tag"), r"got nothing"),
-        (lambda c: c.generate(["a", "b"], [1, 2, 3]), r"different numbers of rows \(source 2, max_new_tokens 3\)"),
+        (
+            lambda c: c.generate(["a", "b"], max_new_tokens=[1, 2, 3]),
+            r"different numbers of rows \(source 2, max_new_tokens 3\)",
+        ),
         (lambda c: c.generate(["a", 5]), "source is 5; the model takes string there"),
         (lambda c: c.generate(None), "source is None"),
-        (lambda c: c.generate("a", 2**31), "max_new_tokens is 2147483648; the model takes int32"),
-        (lambda c: c.generate("a", 1.0), "max_new_tokens is 1.0; the model takes int32"),
-        (lambda c: c.generate("a", True), "max_new_tokens is True"),
-        (lambda c: c.beam("a", 1, 1e39), "length_penalty is 1e"),
-        (lambda c: c.beam("a", 1, "x"), "length_penalty is 'x'"),
-        (lambda c: c.beam("a", 1, 10**400), "length_penalty is 1000"),
+        (lambda c: c.generate("a", max_new_tokens=2**31), "max_new_tokens is 2147483648; the model takes int32"),
+        (lambda c: c.generate("a", max_new_tokens=1.0), "max_new_tokens is 1.0; the model takes int32"),
+        (lambda c: c.generate("a", max_new_tokens=True), "max_new_tokens is True"),
+        (lambda c: c.beam("a", length_penalty=1e39), "length_penalty is 1e"),
+        (lambda c: c.beam("a", length_penalty="x"), "length_penalty is 'x'"),
+        (lambda c: c.beam("a", length_penalty=10**400), "length_penalty is 1000"),
         (lambda c: c.sample(["a"] * 2, seed=2**31 - 1), "seed is 2147483648"),
         (lambda c: c.tag([["a"]]), r"text is \['a'\]; the model takes string there"),
         (lambda c: c.predict("same", x=[1.0]), "x is 1.0; the model takes float32 lists there"),
@@ -164,6 +167,6 @@ def test_rest_needs_no_tensorflow(double):
         import sys
         sys.modules["tensorflow"] = sys.modules["keras"] = None
         from lm_keras.serving import Client
-        print(Client({double.urls[0]!r}, "tasks").generate(["a"], 2)[0].text)"""
+        print(Client({double.urls[0]!r}, "tasks").generate(["a"], max_new_tokens=2)[0].text)"""
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.stdout == "a>2\n", done.stderr

@@ -96,7 +96,8 @@ def test_sample_is_the_language_models_text_with_the_same_options(served, prompt
     language_model, answers, _ = served
     texts = []
     for prompt, count, temperature, top_k, top_p, seed in sample_options(prompts):
-        (made,) = language_model.generate(prompt, count, temperature, top_k, top_p, seed=seed)
+        options = {"temperature": temperature, "top_k": top_k, "top_p": top_p, "seed": seed}
+        (made,) = language_model.generate(prompt, max_new_tokens=count, **options)
         texts.append(made.text)
     assert len(set(texts)) > 20
     assert joined(answers["sample"], "completion") == texts

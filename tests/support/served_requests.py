@@ -40,11 +40,17 @@ def completions(bundle, given, texts, num_beams):
     """{signature: (inputs, outputs)} of a model that writes text."""
     counts = {given: texts, "max_new_tokens": [NEW_TOKENS] * len(texts)}
     chances = {name: [value] * len(texts) for name, value in SAMPLE.items()} | {"seed": list(range(len(texts)))}
-    sampled = [bundle.generate(text, NEW_TOKENS, **SAMPLE, seed=seed)[0] for seed, text in enumerate(texts)]
+    sampled = [
+        bundle.generate(text, max_new_tokens=NEW_TOKENS, **SAMPLE, seed=seed)[0] for seed, text in enumerate(texts)
+    ]
     options = {"num_beams": num_beams, "num_return_sequences": num_beams, "length_penalty": 1.0}
-    beams = bundle.generate(texts, NEW_TOKENS, **options)
+    beams = bundle.generate(texts, max_new_tokens=NEW_TOKENS, **options)
     rows = [beams[i : i + num_beams] for i in range(0, len(beams), num_beams)]
-    kept = [i for i, text in enumerate(texts) if decided(rows[i], bundle.generate(text, NEW_TOKENS, **options))]
+    kept = [
+        i
+        for i, text in enumerate(texts)
+        if decided(rows[i], bundle.generate(text, max_new_tokens=NEW_TOKENS, **options))
+    ]
     # Which ones are depends on the weights; of small character models a third or more are not.
     assert len(kept) >= len(texts) // 4, f"{len(kept)} of {len(texts)} beam searches are decided"
     rows, searched = [rows[i] for i in kept], [texts[i] for i in kept]
@@ -54,7 +60,7 @@ def completions(bundle, given, texts, num_beams):
     }
     search = {given: searched, "max_new_tokens": [NEW_TOKENS] * len(kept), "length_penalty": [1.0] * len(kept)}
     return {
-        "generate": (counts, written(bundle.generate(texts, NEW_TOKENS, temperature=0))),
+        "generate": (counts, written(bundle.generate(texts, max_new_tokens=NEW_TOKENS, temperature=0))),
         "sample": (counts | chances, written(sampled)),
         "beam": (search, written([row[0] for row in rows]) | lists),
     }

@@ -262,7 +262,7 @@ def test_an_output_dir_with_a_tokenizer_is_a_run(tmp_path, capsys):
     fit(lm.model, tmp_path, tokenizer=TOKENIZER)
     scored = json.loads(printed(capsys, "score", tmp_path, "--text", "a b", "--json"))
     assert scored == pytest.approx(lm.score("a b")[0]._asdict())
-    text = lm.generate("a", 4, seed=3)[0].text
+    text = lm.generate("a", max_new_tokens=4, seed=3)[0].text
     assert printed(capsys, "generate", tmp_path, "--prompt", "a", "--max-new-tokens", 4, "--seed", 3) == f"a{text}\n"
     assert main(train("x.txt", tmp_path)[:-2] + ["--out", str(tmp_path), "--resume"]) == 2
     assert "is a saved language model" in capsys.readouterr().err

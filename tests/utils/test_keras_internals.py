@@ -12,7 +12,6 @@ from lm_keras.utils.keras_internals import (
     OwnClipping,
     WrappedDataset,
     flatten_layers,
-    input_of,
     mask_of,
     no_shuffle_warning,
     source_of,
@@ -35,12 +34,6 @@ def test_source_of_gives_the_last_layer():
     dense = keras.layers.Dense(2)
     assert source_of(keras.Model(x, dense(x)).outputs[0]) is dense
     assert source_of(keras.ops.softmax(dense(x))) is not dense
-
-
-def test_input_of_gives_what_goes_into_the_last_layer():
-    x = keras.Input((2,))
-    hidden = keras.layers.Dense(3)(x)
-    assert input_of(keras.Model(x, keras.layers.Dense(2)(hidden)).outputs[0]) is hidden
 
 
 def test_a_mask_goes_along_with_a_tensor():

@@ -140,7 +140,7 @@ def test_a_checkpoint_of_transformers_works_as_a_run_does(capsys):
     assert main(["score", "llama", "--text", "The fire", "--json"]) == 0
     assert json.loads(capsys.readouterr().out) == pytest.approx(lm.score("The fire")[0]._asdict())
     assert main(["generate", "llama", "--prompt", "The", "--max-new-tokens", "4", "--temperature", "0"]) == 0
-    assert capsys.readouterr().out == "The" + lm.generate("The", 4, temperature=0)[0].text + "\n"
+    assert capsys.readouterr().out == "The" + lm.generate("The", max_new_tokens=4, temperature=0)[0].text + "\n"
 
 
 def test_what_checks_and_configures_exports_says_what_it_takes(capsys):

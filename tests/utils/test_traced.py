@@ -106,12 +106,14 @@ def test_val_loss_is_of_the_layers_that_learn(contiguous):
 def test_text_longer_than_the_memory_sees_a_change_in_place(tokenizer):
     model = lk.models.build_gpt2(VOCAB, max_length=6, hidden_dim=8, num_layers=1, num_heads=2, seed=0)
     lm, text = lk.LanguageModel(model, tokenizer), "a b c d e f g h a b c d"
-    before = lm.generate(text, 4, temperature=0)[0].log_probs
+    before = lm.generate(text, max_new_tokens=4, temperature=0)[0].log_probs
     quantized(model)
-    after = lm.generate(text, 4, temperature=0)[0].log_probs
+    after = lm.generate(text, max_new_tokens=4, temperature=0)[0].log_probs
     fresh = lk.LanguageModel(type(model).from_config(model.get_config()), tokenizer)
     fresh.model.set_weights(model.get_weights())
-    assert after == pytest.approx(fresh.generate(text, 4, temperature=0)[0].log_probs, abs=1e-6) != before
+    assert (
+        after == pytest.approx(fresh.generate(text, max_new_tokens=4, temperature=0)[0].log_probs, abs=1e-6) != before
+    )
 
 
 def test_layers_that_are_frozen_between_two_fits_stay_as_they_are():

@@ -241,8 +241,13 @@ class Tokenizer(ABC):
     def marks(self) -> dict[str, int]:
         """The ids of the marks that there are, by "pad", "unk", "bos", "eos", "cls", "sep" and "mask"."""
         ids = {
-            **{"pad": self.pad_id, "unk": self.unk_id, "bos": self.bos_id, "eos": self.eos_id},
-            **{"cls": self.cls_id, "sep": self.sep_id, "mask": self.mask_id},
+            "pad": self.pad_id,
+            "unk": self.unk_id,
+            "bos": self.bos_id,
+            "eos": self.eos_id,
+            "cls": self.cls_id,
+            "sep": self.sep_id,
+            "mask": self.mask_id,
         }
         return {mark: i for mark, i in ids.items() if i is not None}
 
