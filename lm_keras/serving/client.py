@@ -1,6 +1,7 @@
 """A client of TF Serving: requests of many rows, typed answers."""
 
 import contextlib
+import numbers
 import threading
 from collections.abc import Sequence
 from urllib.parse import urlsplit

@@ -240,15 +240,8 @@ class Tokenizer(ABC):
     @property
     def marks(self) -> dict[str, int]:
         """The ids of the marks that there are, by "pad", "unk", "bos", "eos", "cls", "sep" and "mask"."""
-        ids = {
-            "pad": self.pad_id,
-            "unk": self.unk_id,
-            "bos": self.bos_id,
-            "eos": self.eos_id,
-            "cls": self.cls_id,
-            "sep": self.sep_id,
-            "mask": self.mask_id,
-        }
+        ids = {"pad": self.pad_id, "unk": self.unk_id, "bos": self.bos_id, "eos": self.eos_id}
+        ids |= {"cls": self.cls_id, "sep": self.sep_id, "mask": self.mask_id}
         return {mark: i for mark, i in ids.items() if i is not None}
 
     def token_words(self) -> list[str | None]:
