@@ -133,7 +133,9 @@ def _fit(
     steps = _cardinality(train)
     config = dataclasses.replace(config, epochs=-(-config.total_steps(steps) // steps))
     weighed = weighing(class_weight, model, aim.outputs, train.element_spec)
-    many, compile_again = config.accumulate_steps > 1, _compile(model, net, aim, config, steps)
+    # Several outputs count different labels: over workers, their losses are added as over accumulated batches.
+    shares = config.accumulate_steps > 1 or (workers is not None and isinstance(aim.outputs, (dict, list, tuple)))
+    compile_again = _compile(model, net, aim, config, steps, shares)
     _build(net, aim, train.element_spec)
 
     state = RunState(model, net, validation, config, steps, aim, loss, workers)
@@ -159,7 +161,7 @@ def _fit(
 
     def prepared(stream):
         stream = weighed(check.watched(stream))
-        return in_shares(stream, config.accumulate_steps, aim.loss, aim.outputs) if many else stream
+        return in_shares(stream, config.accumulate_steps, aim.loss, aim.outputs) if shares else stream
 
     legs = _legs(train, state, config, steps, prepared)
     try:
@@ -182,16 +184,16 @@ def _fit(
             each.finish()
     finally:
         log.close()
-        if many:
+        if shares:
             compile_again()
     return state.history()
 
 
-def _compile(model, net, aim, config, steps):
-    """Compiles both for the run; returns what compiles the model with the loss of one batch again."""
+def _compile(model, net, aim, config, steps, shares):
+    """Compiles both for the run, with sums as losses for weights in `shares`; returns what compiles without again."""
     optimizer, options = make_optimizer(config, steps), {"metrics": list(aim.metrics)}
     options["jit_compile"] = config.jit_compile
-    loss = summed(aim.loss) if config.accumulate_steps > 1 else aim.loss
+    loss = summed(aim.loss) if shares else aim.loss
     for each in {id(part): part for part in (net, model)}.values():  # callbacks may save either, or set its rate
         each.compile(optimizer, loss, **options)
     return lambda: model.compile(optimizer, aim.loss, **options)
