@@ -15,17 +15,4 @@ when_keras_is_imported()
 
 __version__ = "0.1.0"
 
-__getattr__, __dir__, __all__ = attach(
-    __name__,
-    submodules=["data", "embeddings", "generation", "losses", "models", "serving", "tasks", "text", "training"],
-    names={
-        "TrainingConfig": "lm_keras.training.config",
-        "fit": "lm_keras.training.fitting",
-        "evaluate": "lm_keras.training.evaluation",
-        "LanguageModel": "lm_keras.language_model",
-        "quantize": "lm_keras.quantization",
-        "export": "lm_keras.serving.exporting",
-        "check": "lm_keras.serving.checking",
-        "InputError": "lm_keras.errors",
-    },
-)
+attach(__name__, __file__)

@@ -8,7 +8,7 @@ from lm_keras.data.units import check_texts
 from lm_keras.data.word_list import PACKAGED, WordList, read_word_list
 from lm_keras.errors import InputError, naming
 from lm_keras.files import read_tensors, write_tensors
-from lm_keras.text.checks import check_text
+from lm_keras.utils.checks import check_text
 
 FORMAT = "lm_keras content filter 1"
 

@@ -4,7 +4,7 @@ import functools
 import re
 
 from lm_keras.extra import analysis
-from lm_keras.text.checks import check_text
+from lm_keras.utils.checks import check_text
 
 UNDETERMINED = "und"  # ISO 639's code for a language that cannot be told
 LEAST_BYTES = 20  # of letters in UTF-8: 20 Latin letters, 10 Cyrillic, 7 Chinese characters

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from lm_keras.data.personal_numbers import AFTER_YEAR, ALONE, GAP, find_cards, find_ibans, find_international
 from lm_keras.errors import InputError
-from lm_keras.text.checks import check_text
+from lm_keras.utils.checks import check_text
 
 MARKS = {"email": "<EMAIL>", "iban": "<IBAN>", "card": "<CARD>", "phone": "<PHONE>", "ip": "<IP>"}
 

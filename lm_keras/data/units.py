@@ -4,7 +4,7 @@ import re
 import unicodedata
 
 from lm_keras.errors import InputError
-from lm_keras.text.checks import check_text
+from lm_keras.utils.checks import check_text
 
 # Lao and Thai, Burmese, Khmer, kana, Han: no spaces between words, so each character is a unit of its own.
 _ALONE = (

@@ -10,7 +10,7 @@ import numpy as np
 from lm_keras.data.files import read_texts
 from lm_keras.data.order import shuffled_batches
 from lm_keras.errors import InputError
-from lm_keras.text.checks import check_text
+from lm_keras.utils.checks import check_text
 
 ENCODED = 1 << 18  # characters given to the tokenizer at a time
 IN_MEMORY = 4_000_000  # ids; more of them go to a file

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from lm_keras.embeddings.analogy_answers import METHODS, nearest_five
-from lm_keras.embeddings.checks import check_positive
 from lm_keras.embeddings.word_lookup import upper_cased
 from lm_keras.errors import InputError
+from lm_keras.utils.checks import check_positive
 
 
 @dataclass(frozen=True)

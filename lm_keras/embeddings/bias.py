@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from lm_keras.embeddings.checks import check_seed, check_whole
 from lm_keras.errors import InputError
+from lm_keras.utils.checks import check_seed, check_sizes
 
 _EXACT = 50_000  # partitions that are all looked at: nine words a side are 48,620
 _NUMBERS = 1 << 20  # random numbers at a time
@@ -39,7 +39,7 @@ def weat(vectors, targets_x, targets_y, attributes_a, attributes_b, permutations
     without a vector takes that of its lower case. Raises InputError if no word of a set has a vector.
     lm_keras.embeddings.WEAT_TESTS holds sets of the paper.
     """
-    check_whole(permutations=permutations)
+    check_sizes(permutations=permutations)
     check_seed(seed)
     missed = []
     sets = {

@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from lm_keras.embeddings.checks import check_whole
 from lm_keras.embeddings.corpus import CHUNK, END, Corpus
+from lm_keras.utils.checks import check_sizes
 
 _PART = 2 * CHUNK  # words whose pairs are in memory: a text that is one sentence would need 500 bytes a word
 
@@ -16,7 +16,7 @@ def cooccurrences(sentences, window=10, min_count=5, *, language="en"):
     section 4.2); X is symmetric. Other words are taken out before the distance is counted, as GloVe's own program
     does; no window goes beyond its sentence. `sentences`, InputError: as for `train_word2vec`.
     """
-    check_whole(window=window, min_count=min_count)
+    check_sizes(window=window, min_count=min_count)
     corpus = Corpus(sentences, language)
     kept = corpus.frequent(min_count)
     return [corpus.words[i] for i in kept], count_pairs(corpus, kept, window)

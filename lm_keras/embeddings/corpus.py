@@ -12,10 +12,10 @@ from tqdm import tqdm
 
 from lm_keras.data.windows import IN_MEMORY, IdsInFile
 from lm_keras.errors import InputError
-from lm_keras.text.checks import check_no_record
 from lm_keras.text.codepoints import valid
 from lm_keras.text.segmentation import check_language
 from lm_keras.text.segmentation import words as split_words
+from lm_keras.utils.checks import check_no_record
 
 END = -1  # the mark after each sentence
 CHUNK = 1 << 18  # ids that are worked on at a time

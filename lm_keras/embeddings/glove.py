@@ -7,11 +7,11 @@ words [V, E + 2] = (w | b | 1), contexts [V, E + 2] = (c | 1 | b~), where c is w
 import numpy as np
 from tqdm import tqdm
 
-from lm_keras.embeddings.checks import check_positive, check_seed, check_whole
 from lm_keras.embeddings.cooccurrence import count_pairs
 from lm_keras.embeddings.corpus import Corpus
 from lm_keras.embeddings.keyed import keyed_vectors
 from lm_keras.errors import InputError
+from lm_keras.utils.checks import check_positive, check_seed, check_sizes
 
 LARGEST_BATCH = 1 << 15  # counts; one of a small text has a 64th of them all
 
@@ -38,7 +38,7 @@ def train_glove(
     `sentences`: as for `train_word2vec`. Raises InputError for empty input, one string or path, no word that is
     frequent enough, no two words that are near each other, and impossible sizes.
     """
-    check_whole(embedding_dim=embedding_dim, window=window, min_count=min_count, epochs=epochs)
+    check_sizes(embedding_dim=embedding_dim, window=window, min_count=min_count, epochs=epochs)
     check_positive(x_max=x_max, alpha=alpha, learning_rate=learning_rate)
     check_seed(seed)
     corpus = Corpus(sentences, language, progress)

@@ -4,9 +4,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from lm_keras.embeddings.checks import check_seed
 from lm_keras.errors import InputError
 from lm_keras.text.char_tokenizer import BYTES
+from lm_keras.utils.checks import check_seed
 
 UNKNOWN = ("random", "mean", "zero", "subword")
 _SHOWN = 20  # missed words in a report

@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from lm_keras.embeddings.checks import check_whole
 from lm_keras.embeddings.word_lookup import check_known
+from lm_keras.utils.checks import check_sizes
 
 
 def nearest_words(vectors, words, n=10):
@@ -12,7 +12,7 @@ def nearest_words(vectors, words, n=10):
     `words`: a list, or one word. Raises InputError for a word without a vector, which names words of about the same
     spelling; vectors of n-grams (fastText's .bin) have one for every word. An empty vector, of zeros, is near none.
     """
-    check_whole(n=n)
+    check_sizes(n=n)
     words = [words] if isinstance(words, str) else list(words)
     check_known(vectors, words)
     with np.errstate(invalid="ignore"):  # 0 / 0 of an empty vector

@@ -5,9 +5,9 @@ import itertools
 import numpy as np
 
 from lm_keras.data.windows import token_stream
-from lm_keras.embeddings.checks import check_seed, check_share, check_whole
 from lm_keras.embeddings.matrix import special_ids
 from lm_keras.errors import InputError
+from lm_keras.utils.checks import check_number, check_seed, check_sizes
 
 _CHUNK = 1 << 18  # tokens whose pairs are shuffled together
 
@@ -25,8 +25,9 @@ def skip_gram_pairs(texts, tokenizer, window=5, negatives=5, batch_size=1024, *,
     """
     import tensorflow as tf
 
-    check_whole(window=window, negatives=negatives, batch_size=batch_size)
-    check_share(subsample=subsample)
+    check_sizes(window=window, negatives=negatives, batch_size=batch_size)
+    if subsample is not None:
+        check_number("subsample", subsample, above=0, below=1)
     check_seed(seed)
     ids, _ = token_stream(texts, tokenizer)
     bounds = _bounds(ids, [tokenizer.bos_id, tokenizer.eos_id])

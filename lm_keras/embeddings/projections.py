@@ -4,9 +4,9 @@ import numbers
 
 import numpy as np
 
-from lm_keras.embeddings.checks import check_seed
 from lm_keras.errors import InputError
 from lm_keras.extra import analysis
+from lm_keras.utils.checks import check_seed
 
 METHODS = ("pca", "tsne")
 

@@ -3,10 +3,10 @@
 import keras
 from keras import layers, ops
 
-from lm_keras.embeddings.checks import check_whole
 from lm_keras.embeddings.keyed import keyed_vectors
 from lm_keras.embeddings.matrix import special_ids, token_words
 from lm_keras.errors import InputError
+from lm_keras.utils.checks import check_sizes
 
 
 def build_skip_gram(vocab_size, *, embedding_dim=100, seed=None, name="skip_gram"):
@@ -16,8 +16,8 @@ def build_skip_gram(vocab_size, *, embedding_dim=100, seed=None, name="skip_gram
     cross-entropy of the logits, with the labels of `skip_gram_pairs`, is equation 4 of the paper, negated, divided
     by 1 + K and averaged over the batch. Vectors start as in word2vec, U(-0.5 / E, 0.5 / E) and zeros.
     """
-    check_whole(2, vocab_size=vocab_size)
-    check_whole(embedding_dim=embedding_dim)
+    check_sizes(2, vocab_size=vocab_size)
+    check_sizes(embedding_dim=embedding_dim)
 
     # === Layers ===
     start = keras.initializers.RandomUniform(-0.5 / embedding_dim, 0.5 / embedding_dim, seed=seed)

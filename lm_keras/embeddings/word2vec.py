@@ -2,9 +2,9 @@
 
 from tqdm import tqdm
 
-from lm_keras.embeddings.checks import check_positive, check_seed, check_share, check_whole
 from lm_keras.embeddings.corpus import Corpus
 from lm_keras.errors import InputError
+from lm_keras.utils.checks import check_number, check_positive, check_seed, check_sizes
 
 ALGORITHMS = ("skip-gram", "cbow")
 
@@ -69,7 +69,7 @@ def train_fasttext(
     """
     from gensim.models import FastText
 
-    check_whole(min_n=min_n, max_n=max_n, buckets=buckets)
+    check_sizes(min_n=min_n, max_n=max_n, buckets=buckets)
     if min_n > max_n:
         raise InputError(f"min_n is {min_n} and max_n {max_n}; min_n must not be above max_n")
     told = _arguments(embedding_dim, window, algorithm, negatives, seed, learning_rate, subsample, workers)
@@ -81,10 +81,11 @@ def _arguments(embedding_dim, window, algorithm, negatives, seed, learning_rate,
     """What gensim calls them. Its `hashfxn` is not used any more: where vectors start depends on the seed alone."""
     if algorithm not in ALGORITHMS:
         raise InputError(f"algorithm is {algorithm!r}; give one of {', '.join(map(repr, ALGORITHMS))}")
-    check_whole(embedding_dim=embedding_dim, window=window, negatives=negatives, workers=workers)
+    check_sizes(embedding_dim=embedding_dim, window=window, negatives=negatives, workers=workers)
     check_seed(seed)
     check_positive(learning_rate=learning_rate)
-    check_share(subsample=subsample)
+    if subsample is not None:
+        check_number("subsample", subsample, above=0, below=1)
     return {
         "vector_size": embedding_dim,
         "window": window,
@@ -99,7 +100,7 @@ def _arguments(embedding_dim, window, algorithm, negatives, seed, learning_rate,
 
 
 def _trained(make, told, sentences, language, min_count, epochs, progress):
-    check_whole(min_count=min_count, epochs=epochs)
+    check_sizes(min_count=min_count, epochs=epochs)
     corpus = Corpus(sentences, language, progress)
     corpus.frequent(min_count)  # or an InputError
     model = make(min_count=min_count, **told)

@@ -2,8 +2,8 @@
 
 import difflib
 
-from lm_keras.embeddings.checks import check_whole
 from lm_keras.errors import InputError
+from lm_keras.utils.checks import check_sizes
 
 _SEARCHED = 100_000  # words, of the most frequent, that a misspelt one is compared with
 _SHOWN = 5
@@ -15,7 +15,7 @@ def upper_cased(vectors, restrict_vocab=None):
     So the words of the tests, "Athens", find those of lower-cased vectors. The first of several counts, as in gensim.
     """
     if restrict_vocab is not None:
-        check_whole(restrict_vocab=restrict_vocab)
+        check_sizes(restrict_vocab=restrict_vocab)
     rows = {}
     for row, word in enumerate(vectors.index_to_key[:restrict_vocab]):
         rows.setdefault(str(word).upper(), row)

@@ -2,14 +2,4 @@
 
 from lm_keras._lazy import attach
 
-__getattr__, __dir__, __all__ = attach(
-    __name__,
-    names={
-        "export": "lm_keras.serving.exporting",
-        "check": "lm_keras.serving.checking",
-        "serve_config": "lm_keras.serving.configuration",
-        "query": "lm_keras.serving.session",
-        "Client": "lm_keras.serving.client",
-        "ServingError": "lm_keras.serving.failures",
-    },
-)
+attach(__name__, __file__)

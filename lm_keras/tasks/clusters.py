@@ -6,11 +6,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from lm_keras.embeddings.checks import check_seed, check_whole
 from lm_keras.errors import InputError
 from lm_keras.extra import analysis
 from lm_keras.tasks.documents import train_doc2vec, unit_rows
 from lm_keras.tasks.terms import term_lists, vocabulary
+from lm_keras.utils.checks import check_seed, check_sizes
 
 METHODS, FEATURES = ("kmeans", "agglomerative"), ("lsa", "tfidf", "doc2vec")
 DIRECTIONS = 50  # with 100, two sources of text were told apart at some seeds only
@@ -55,8 +55,8 @@ def cluster_documents(
         raise InputError(
             f"method={method!r}, features={features!r}: give {' or '.join(METHODS)}; {', '.join(FEATURES)}"
         )
-    check_whole(2, num_clusters=num_clusters)
-    check_whole(num_words=num_words, min_count=min_count)
+    check_sizes(2, num_clusters=num_clusters)
+    check_sizes(num_words=num_words, min_count=min_count)
     check_seed(seed)
     analysis("sklearn", "clustering")
     weights = names = None

@@ -6,10 +6,10 @@ from typing import NamedTuple
 import numpy as np
 from tqdm import tqdm
 
-from lm_keras.embeddings.checks import check_seed, check_whole
 from lm_keras.errors import InputError
 from lm_keras.files import read_tensors, write_tensors
 from lm_keras.tasks.terms import term_lists
+from lm_keras.utils.checks import check_seed, check_sizes
 
 SAMPLE = 1e-3  # words more frequent than this share are skipped at times (Mikolov et al. 2013, section 2.3)
 _KIND = "doc2vec"
@@ -39,14 +39,14 @@ class DocumentVectors:
         A row depends on its text alone and is the same at every call. A text of new words only stays near 0.
         """
         epochs = self.settings["epochs"] if epochs is None else epochs
-        check_whole(epochs=epochs)
+        check_sizes(epochs=epochs)
         lists = term_lists(texts, self.settings["language"], content=False)
         rows = [self._infer(words, epochs) for words in lists]
         return np.array(rows, "float32").reshape(len(rows), self.vectors.shape[1])
 
     def similar(self, document, n=10):
         """The `n` training documents nearest to a text, or to the training document of a place, nearest first."""
-        check_whole(n=n)
+        check_sizes(n=n)
         place = None
         if isinstance(document, str | list | tuple):
             words = term_lists([document], self.settings["language"], content=False)[0]
@@ -54,7 +54,7 @@ class DocumentVectors:
                 raise InputError("no word of the document was in the texts of training: nothing is known of it")
             query = self.infer([document])[0]
         else:
-            check_whole(0, document=document)
+            check_sizes(0, document=document)
             if document >= len(self.vectors):
                 raise InputError(f"there is no document {document}; places go from 0 to {len(self.vectors) - 1}")
             place, query = document, self.vectors[document]
@@ -118,7 +118,7 @@ def train_doc2vec(
     """
     if method not in ("dbow", "dm"):
         raise InputError(f"method={method!r}: give dbow or dm")
-    check_whole(embedding_dim=embedding_dim, epochs=epochs, window=window, min_count=min_count, negative=negative)
+    check_sizes(embedding_dim=embedding_dim, epochs=epochs, window=window, min_count=min_count, negative=negative)
     check_seed(seed)
     from gensim.models.doc2vec import TaggedDocument
 

@@ -2,10 +2,10 @@
 
 import math
 
-from lm_keras.embeddings.checks import check_whole
 from lm_keras.embeddings.projections import project
 from lm_keras.errors import InputError
 from lm_keras.tasks.clusters import reduced
+from lm_keras.utils.checks import check_sizes
 
 # Matplotlib's own font holds no Chinese; the first of these that is installed helps it out.
 _CHINESE = ("Noto Sans CJK SC", "Source Han Sans SC", "WenQuanYi Zen Hei", "WenQuanYi Micro Hei", "Microsoft YaHei",
@@ -16,7 +16,7 @@ def plot_topics(model, num_words=10, columns=5):
     """The first words of each topic of a TopicModel, bars as long as their probability."""
     from matplotlib.figure import Figure
 
-    check_whole(columns=columns)
+    check_sizes(columns=columns)
     topics, fonts = model.topics(num_words), _fonts()
     columns = min(columns, len(topics))
     rows = math.ceil(len(topics) / columns)

@@ -4,10 +4,9 @@ import reprlib
 from collections import Counter
 from collections.abc import Iterable
 
-from lm_keras.embeddings.checks import check_whole
 from lm_keras.errors import InputError
 from lm_keras.text import stop_words, words
-from lm_keras.text.checks import check_no_record
+from lm_keras.utils.checks import check_no_record, check_sizes
 
 
 def term_lists(texts, language="en", content=True):
@@ -41,9 +40,9 @@ def term_lists(texts, language="en", content=True):
 
 def vocabulary(lists, min_count, max_share=1, vocab_size=None):
     """The words of at least `min_count` of the lists and at most the share `max_share`, the most frequent first."""
-    check_whole(min_count=min_count)
+    check_sizes(min_count=min_count)
     if vocab_size is not None:
-        check_whole(vocab_size=vocab_size)
+        check_sizes(vocab_size=vocab_size)
     if not 0 < max_share <= 1:
         raise InputError(f"max_share is {max_share}; give a share of the texts, above 0 and at most 1")
     counts = Counter(word for some in lists for word in set(some))

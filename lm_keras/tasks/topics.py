@@ -5,11 +5,11 @@ import functools
 import numpy as np
 from tqdm import tqdm
 
-from lm_keras.embeddings.checks import check_positive, check_seed, check_whole
 from lm_keras.errors import InputError
 from lm_keras.files import read_tensors, write_tensors
 from lm_keras.tasks.coherence import check_measure, topic_coherence
 from lm_keras.tasks.terms import term_lists, vocabulary
+from lm_keras.utils.checks import check_positive, check_seed, check_sizes
 
 ITERATIONS = 100  # at most, for one text; gensim stops earlier where it has converged
 _KIND = "topic model"
@@ -32,7 +32,7 @@ class TopicModel:
 
     def topics(self, num_words=10):
         """For each topic its most probable words, a list of (word, probability)."""
-        check_whole(num_words=num_words)
+        check_sizes(num_words=num_words)
         best = np.argsort(-self.weights, axis=1, kind="stable")[:, :num_words]
         rows = zip(best.tolist(), self.weights, strict=True)
         return [[(self.words[i], float(row[i])) for i in some] for some, row in rows]
@@ -89,7 +89,7 @@ def train_topics(
     `batch_size` texts a step, in an order that `seed` draws, `passes` over all. The same seed gives the same model.
     InputError where no words or texts are left.
     """
-    check_whole(num_topics=num_topics, passes=passes, batch_size=batch_size)
+    check_sizes(num_topics=num_topics, passes=passes, batch_size=batch_size)
     check_seed(seed)
     if not isinstance(alpha, str):
         check_positive(alpha=alpha)

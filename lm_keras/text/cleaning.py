@@ -7,7 +7,7 @@ from collections import Counter
 from html.entities import html5
 
 from lm_keras.errors import InputError
-from lm_keras.text.checks import check_text
+from lm_keras.utils.checks import check_text
 
 
 def _names(names):

@@ -4,7 +4,7 @@ import functools
 
 from lm_keras.errors import InputError
 from lm_keras.text import nltk_resources
-from lm_keras.text.checks import as_list, check_words
+from lm_keras.utils.checks import check_list, check_words
 
 _SNOWBALL = {
     "ar": "arabic", "da": "danish", "de": "german", "en": "english", "es": "spanish", "fi": "finnish",
@@ -38,7 +38,7 @@ def lemmas(words, language="en"):
     words, which do not inflect. English needs nltk.download("wordnet"), and nothing stands in for it: InputError
     without (`stem` needs no download). InputError for other languages.
     """
-    pairs = [(word, "NN") if isinstance(word, str) else word for word in as_list(words, "lemmas")]
+    pairs = [(word, "NN") if isinstance(word, str) else word for word in check_list(words, "lemmas")]
     for pair in pairs:
         if not isinstance(pair, tuple) or len(pair) != 2 or not all(isinstance(part, str) for part in pair):
             raise InputError(f"lemmas takes words, or the pairs of lk.text.tags, got {pair!r}")

@@ -4,7 +4,7 @@ import functools
 
 from lm_keras.errors import InputError
 from lm_keras.text import nltk_resources, segmentation
-from lm_keras.text.checks import check_words
+from lm_keras.utils.checks import check_words
 
 _NLTK = {"en": "eng", "ru": "rus"}
 

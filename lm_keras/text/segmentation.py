@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from lm_keras.errors import InputError
-from lm_keras.text.checks import check_text
+from lm_keras.utils.checks import check_text
 
 # The languages of NLTK's punkt_tab. English is packaged here; the others need nltk.download("punkt_tab").
 PUNKT = {

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from lm_keras.errors import InputError
 from lm_keras.text import nltk_resources, segmentation
-from lm_keras.text.checks import check_words
+from lm_keras.utils.checks import check_words
 
 # NLTK's names of languages that `segmentation` calls by their code.
 _NAMES = segmentation.PUNKT | {"zh": "chinese"}

@@ -4,8 +4,8 @@ from typing import NamedTuple
 
 from lm_keras.errors import InputError
 from lm_keras.text import segmentation
-from lm_keras.text.checks import as_list, check_no_record
 from lm_keras.text.stop_lists import stop_words
+from lm_keras.utils.checks import check_list, check_no_record
 
 MEASURES = {"likelihood_ratio": "likelihood_ratio", "pmi": "pmi", "student_t": "student_t", "chi_square": "chi_sq"}
 
@@ -20,7 +20,7 @@ class Collocation(NamedTuple):
 
 def ngrams(words, n):
     """The runs of `n` words of a list, as tuples: [("a", "b"), ("b", "c")] for ["a", "b", "c"] and 2."""
-    words = as_list(words, "ngrams")
+    words = check_list(words, "ngrams")
     if not isinstance(n, int) or n < 1:
         raise InputError(f"n-grams of {n!r} words; give n of 1 or more")
     return list(zip(*(words[i:] for i in range(n)), strict=False))

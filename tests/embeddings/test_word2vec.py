@@ -100,13 +100,13 @@ def test_an_error_in_gensims_thread_is_told(monkeypatch):
     [
         ({"embedding_dim": 0}, "embedding_dim is 0"),
         ({"window": 1.5}, "window is 1.5"),
-        ({"window": 2**31}, r"window is 2147483648; it must be less than 2\*\*31"),  # gensim would wait for ever
+        ({"window": 2**31}, "window is 2147483648; .* at most 2,147,483,647"),  # gensim would wait for ever
         ({"min_count": 0}, "min_count is 0"),
         ({"min_count": 9}, "no word of the sentences occurs 9 times"),
         ({"negatives": 0}, "negatives is 0"),
         ({"epochs": True}, "epochs is True"),
         ({"seed": -1}, "seed is -1"),
-        ({"seed": 2**32}, r"seed is 4294967296; it must be less than 2\*\*32"),
+        ({"seed": 2**32}, r"seed is 4294967296; .* and at most 4,294,967,295"),
         ({"workers": 0}, "workers is 0"),
         ({"algorithm": "sg"}, "algorithm is 'sg'; give one of 'skip-gram', 'cbow'"),
         ({"learning_rate": 0}, "learning_rate is 0"),

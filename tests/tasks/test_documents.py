@@ -16,7 +16,7 @@ SMALL = {"embedding_dim": 24, "epochs": 60, "min_count": 2, "seed": 3}
 
 @pytest.fixture(scope="module", params=["dbow", "dm"])
 def vectors(request, news):
-    return lk.tasks.train_doc2vec(news, method=request.param, **SMALL)
+    return lk.analysis.train_doc2vec(news, method=request.param, **SMALL)
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +33,7 @@ def two_sources(texts):
 
 @pytest.fixture(scope="module")
 def clusters(two_sources):
-    return lk.tasks.cluster_documents(two_sources[0], 2)
+    return lk.analysis.cluster_documents(two_sources[0], 2)
 
 
 def rand_index(labels, truth):
@@ -76,7 +76,7 @@ def test_similar_documents_against_cosines(vectors, news):
 
 def test_the_seed_decides(news):
     def train(seed):
-        return lk.tasks.train_doc2vec(news[:20], 8, epochs=3, seed=seed).vectors
+        return lk.analysis.train_doc2vec(news[:20], 8, epochs=3, seed=seed).vectors
 
     np.testing.assert_array_equal(train(1), train(1))
     assert not np.allclose(train(1), train(2))
@@ -84,7 +84,7 @@ def test_the_seed_decides(news):
 
 def test_save_and_load(vectors, news, tmp_path):
     vectors.save(tmp_path / "vectors.safetensors")
-    loaded = lk.tasks.load_doc2vec(tmp_path / "vectors.safetensors")
+    loaded = lk.analysis.load_doc2vec(tmp_path / "vectors.safetensors")
     np.testing.assert_array_equal(loaded.vectors, vectors.vectors)
     np.testing.assert_array_equal(loaded.infer(news[:3]), vectors.infer(news[:3]))
     assert loaded.similar(news[2], 3) == vectors.similar(news[2], 3)
@@ -99,11 +99,11 @@ def test_files_that_hold_no_vectors(tmp_path):
         tensors = {"vectors": np.ones((3, 2), "float32"), "output": np.ones((2, 2), "float32"), "counts": np.ones(3)}
         write_tensors(path, tensors, facts)
         with pytest.raises(InputError, match="holds no document vectors"):
-            lk.tasks.load_doc2vec(path)
+            lk.analysis.load_doc2vec(path)
 
 
 def test_doc2vec_input_that_does_not_fit(vectors):
-    train = lk.tasks.train_doc2vec
+    train = lk.analysis.train_doc2vec
     for arguments, told in (
         ({"texts": "one text"}, r"give \[text\]"),
         ({"texts": []}, "in the 0 texts"),
@@ -136,14 +136,14 @@ def test_two_sources_are_told_apart(clusters, two_sources, texts):
     truth = two_sources[1]
     assert rand_index(clusters.labels, truth) > chance(clusters.labels, truth)
     assert len(clusters.labels) == len(texts) == clusters.vectors.shape[0]
-    again = lk.tasks.cluster_documents(iter(texts), 2)
+    again = lk.analysis.cluster_documents(iter(texts), 2)
     np.testing.assert_array_equal(again.labels, clusters.labels)
 
 
 @pytest.mark.parametrize(("method", "features"), [("kmeans", "tfidf"), ("agglomerative", "doc2vec")])
 def test_other_ways_do_better_than_chance(two_sources, method, features):
     texts, truth = two_sources
-    labels = lk.tasks.cluster_documents(texts, 2, method, features).labels
+    labels = lk.analysis.cluster_documents(texts, 2, method, features).labels
     assert rand_index(labels, truth) > chance(labels, truth)
 
 
@@ -161,7 +161,7 @@ def test_vectors_of_your_own(two_sources):
     centres = np.array([[9, 0, 0], [0, 9, 0], [0, 0, 9]])
     points = np.repeat(centres, 10, axis=0) + rng.normal(size=(30, 3))
     truth = np.repeat(range(3), 10)
-    found = lk.tasks.cluster_documents(points, 3)
+    found = lk.analysis.cluster_documents(points, 3)
     assert rand_index(found.labels, truth) == 1 and found.top_words == []
     # the silhouette by its definition, on rows of length 1
     unit = unit_rows(points)
@@ -173,23 +173,23 @@ def test_vectors_of_your_own(two_sources):
         scores.append((outside - inside) / max(inside, outside))
     assert found.silhouette == pytest.approx(np.mean(scores), abs=1e-5)
     texts = two_sources[0][:30]
-    named = lk.tasks.cluster_documents(texts, 3, features=points)
+    named = lk.analysis.cluster_documents(texts, 3, features=points)
     np.testing.assert_array_equal(named.labels, found.labels)
     assert [len(words) for words in named.top_words] == [8, 8, 8]
-    kept = lk.tasks.DocumentVectors(points, [], [], None, settings={})
-    np.testing.assert_array_equal(lk.tasks.cluster_documents(texts, 3, features=kept).labels, found.labels)
+    kept = lk.analysis.DocumentVectors(points, [], [], None, settings={})
+    np.testing.assert_array_equal(lk.analysis.cluster_documents(texts, 3, features=kept).labels, found.labels)
 
 
 def test_silhouette_of_many_documents_counts_every_cluster(monkeypatch):
     near = np.random.default_rng(0).normal([9, 0], 0.1, (49, 2))
     monkeypatch.setattr("lm_keras.tasks.clusters._MOST_PAIRS", 10)
-    found = lk.tasks.cluster_documents(np.vstack([near, [[-9, 0]]]), 2)
+    found = lk.analysis.cluster_documents(np.vstack([near, [[-9, 0]]]), 2)
     assert sorted(np.bincount(found.labels)) == [1, 49] and 0.5 < found.silhouette < 1
 
 
 @pytest.mark.parametrize("method", ["pca", "tsne"])
 def test_plot_clusters(clusters, method, tmp_path):
-    figure = lk.tasks.plot_clusters(clusters, method)
+    figure = lk.analysis.plot_clusters(clusters, method)
     groups = figure.axes[0].collections
     assert [len(group.get_offsets()) for group in groups] == np.bincount(clusters.labels).tolist()
     labels = [text.get_text() for text in figure.legends[0].get_texts()]
@@ -201,27 +201,27 @@ def test_plot_clusters(clusters, method, tmp_path):
 
 def test_clusters_are_drawn_where_project_puts_them(clusters):
     points, _ = project(clusters.vectors, "pca")
-    groups = lk.tasks.plot_clusters(clusters).axes[0].collections
+    groups = lk.analysis.plot_clusters(clusters).axes[0].collections
     for k, group in enumerate(groups):
         np.testing.assert_allclose(group.get_offsets(), points[clusters.labels == k], atol=1e-6)
 
 
 def test_pictures_of_words_that_look_like_formulas(tmp_path):
     texts = [["$\\no$", "$_^"]] * 3 + [["b$", "$c"]] * 3
-    lk.tasks.plot_clusters(lk.tasks.cluster_documents(texts, 2)).savefig(tmp_path / "clusters.png")
-    model = lk.tasks.train_topics(texts, 2, min_count=1, passes=1)
-    lk.tasks.plot_topics(model).savefig(tmp_path / "topics.png")
+    lk.analysis.plot_clusters(lk.analysis.cluster_documents(texts, 2)).savefig(tmp_path / "clusters.png")
+    model = lk.analysis.train_topics(texts, 2, min_count=1, passes=1)
+    lk.analysis.plot_topics(model).savefig(tmp_path / "topics.png")
 
 
 def test_plot_of_vectors_of_one_number():
-    found = lk.tasks.cluster_documents(np.array([[1.0], [2.0], [-3.0], [-1.0]]), 2)
-    assert len(lk.tasks.plot_clusters(found).axes[0].collections) == 2
+    found = lk.analysis.cluster_documents(np.array([[1.0], [2.0], [-3.0], [-1.0]]), 2)
+    assert len(lk.analysis.plot_clusters(found).axes[0].collections) == 2
     with pytest.raises(InputError, match="give one of 'pca', 'tsne'"):
-        lk.tasks.plot_clusters(found, "umap")
+        lk.analysis.plot_clusters(found, "umap")
 
 
 def test_cluster_input_that_does_not_fit(two_sources, monkeypatch):
-    cluster, news = lk.tasks.cluster_documents, two_sources[0][:60]
+    cluster, news = lk.analysis.cluster_documents, two_sources[0][:60]
     for arguments, told in (
         ((news, 1), "num_clusters is 1"),
         ((news, 2.5), "num_clusters is 2.5"),

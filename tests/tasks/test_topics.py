@@ -20,12 +20,12 @@ def texts(news):
 
 @pytest.fixture(scope="module")
 def model(texts):
-    return lk.tasks.train_topics(texts, 4, min_count=3, passes=8, seed=1)
+    return lk.analysis.train_topics(texts, 4, min_count=3, passes=8, seed=1)
 
 
 @pytest.fixture(scope="module")
 def of_themes():
-    return lk.tasks.train_topics(planted()[0], 3, min_count=1, passes=10, batch_size=20)
+    return lk.analysis.train_topics(planted()[0], 3, min_count=1, passes=10, batch_size=20)
 
 
 # === Training ===
@@ -45,7 +45,7 @@ def test_planted_themes_come_back(of_themes):
 def test_texts_sorted_by_class_give_all_their_themes(seed):
     texts, kinds = planted(600)
     texts = [texts[i] for i in np.argsort(kinds, kind="stable")]
-    model = lk.tasks.train_topics(texts, 3, min_count=1, passes=1, batch_size=10, seed=seed)
+    model = lk.analysis.train_topics(texts, 3, min_count=1, passes=1, batch_size=10, seed=seed)
     found = {frozenset(word for word, _ in topic) for topic in model.topics(6)}
     assert found == {frozenset(theme) for theme in THEMES}
 
@@ -65,24 +65,26 @@ def test_topics_are_distributions_over_content_words(model, texts):
 
 
 def test_the_seed_decides(texts, model):
-    again = lk.tasks.train_topics(texts, 4, min_count=3, passes=8, seed=1)
+    again = lk.analysis.train_topics(texts, 4, min_count=3, passes=8, seed=1)
     np.testing.assert_array_equal(again.weights, model.weights)
-    other = lk.tasks.train_topics(texts, 4, min_count=3, passes=8, seed=2)
+    other = lk.analysis.train_topics(texts, 4, min_count=3, passes=8, seed=2)
     assert np.abs(other.weights - model.weights).max() > 1e-3
 
 
 def test_options_of_training(texts):
-    small = lk.tasks.train_topics(texts, 2, vocab_size=20, passes=1, alpha="asymmetric")
+    small = lk.analysis.train_topics(texts, 2, vocab_size=20, passes=1, alpha="asymmetric")
     assert len(small.words) == 20 and small.alpha[0] > small.alpha[1]
     with np.errstate(all="raise", under="ignore"):
-        assert lk.tasks.train_topics(texts, 1, vocab_size=20, passes=1, alpha="auto").alpha == 1  # nothing to learn
-    number = lk.tasks.train_topics(texts, 2, vocab_size=20, passes=1, alpha=0.1)
+        assert (
+            lk.analysis.train_topics(texts, 1, vocab_size=20, passes=1, alpha="auto").alpha == 1
+        )  # nothing to learn
+    number = lk.analysis.train_topics(texts, 2, vocab_size=20, passes=1, alpha=0.1)
     np.testing.assert_allclose(number.alpha, 0.1)
 
 
 def test_each_text_counts_alike_whatever_is_left_for_the_last_batch():
     texts = [*planted(40)[0], ["zebra"] * 6 + ["zulu"] * 6]
-    found = lk.tasks.train_topics(texts, 3, min_count=1, batch_size=40)
+    found = lk.analysis.train_topics(texts, 3, min_count=1, batch_size=40)
     assert found.statistics.sum(0)[found.words.index("zebra")] == pytest.approx(6, rel=0.1)
 
 
@@ -93,7 +95,7 @@ def test_alpha_is_learned_from_all_texts(seed):
     mixtures = rng.dirichlet([0.1] * 3, 61)
     texts = [[THEMES[k][rng.integers(6)] for k in rng.choice(3, 60, p=each)] for each in mixtures]
     error = np.sqrt(np.linalg.inv(61 * (np.diag(polygamma(1, [0.1] * 3)) - polygamma(1, 0.3))).diagonal())
-    found = lk.tasks.train_topics(texts, 3, min_count=1, max_share=1, batch_size=30, alpha="auto")
+    found = lk.analysis.train_topics(texts, 3, min_count=1, max_share=1, batch_size=30, alpha="auto")
     assert (np.abs(found.alpha - 0.1) < 3 * error).all()
 
 
@@ -125,7 +127,7 @@ def test_document_topics_against_the_equations(model, news):
 def test_topics_of_the_news_are_more_coherent_than_random_words(model, texts):
     draw = random.Random(0)
     for words in (model.words, model.words[:60]):  # any, and as frequent as those of topics
-        chance = lk.tasks.topic_coherence([draw.sample(words, 10) for _ in range(40)], texts).topics
+        chance = lk.analysis.topic_coherence([draw.sample(words, 10) for _ in range(40)], texts).topics
         assert model.coherence(texts).mean > np.reshape(chance, (10, 4)).mean(1).max()
 
 
@@ -140,8 +142,8 @@ def test_progress(progress, monkeypatch, capfd):
 
     monkeypatch.setattr(tqdm, "close", watched)
     texts, few = planted(30)[0], {"min_count": 1, "progress": progress}
-    lk.tasks.coherence_curve(texts, (2, 3), passes=4, batch_size=20, **few)
-    lk.tasks.cluster_documents(texts, 2, features="doc2vec", **few)
+    lk.analysis.coherence_curve(texts, (2, 3), passes=4, batch_size=20, **few)
+    lk.analysis.cluster_documents(texts, 2, features="doc2vec", **few)
     bars = {("2 topics", 120, 120), ("3 topics", 120, 120), ("doc2vec", 40, 40)}  # 4 passes over 30 texts; epochs
     assert ends == (bars if progress else set()) and bool(capfd.readouterr().err) == progress
 
@@ -151,7 +153,7 @@ def test_progress(progress, monkeypatch, capfd):
 
 def test_save_and_load(model, news, tmp_path):
     model.save(tmp_path / "topics.safetensors")
-    loaded = lk.tasks.load_topics(tmp_path / "topics.safetensors")
+    loaded = lk.analysis.load_topics(tmp_path / "topics.safetensors")
     assert loaded.topics() == model.topics() and loaded.language == "en"
     np.testing.assert_array_equal(loaded.document_topics(news[:4]), model.document_topics(news[:4]))
 
@@ -159,20 +161,20 @@ def test_save_and_load(model, news, tmp_path):
 def test_files_that_are_no_topic_model(model, tmp_path):
     path = tmp_path / "x.safetensors"
     with pytest.raises(InputError, match="does not exist"):
-        lk.tasks.load_topics(path)
+        lk.analysis.load_topics(path)
     model.save(path)
     path.write_bytes(path.read_bytes()[:-8])
     with pytest.raises(InputError, match="damaged"):
-        lk.tasks.load_topics(path)
+        lk.analysis.load_topics(path)
     wrong = {"kind": "topic model", "words": ["a"], "language": "en", "seed": 0}
     for facts in (None, {}, wrong):
         write_tensors(path, {"statistics": np.ones((2, 3), "float32"), "alpha": np.ones(2, "float32")}, facts)
         with pytest.raises(InputError, match="is no topic model"):
-            lk.tasks.load_topics(path)
+            lk.analysis.load_topics(path)
 
 
 def test_plot_topics(model):
-    figure = lk.tasks.plot_topics(model, num_words=6, columns=3)
+    figure = lk.analysis.plot_topics(model, num_words=6, columns=3)
     shown = [axes for axes in figure.axes if axes.axison]
     assert [axes.get_title() for axes in shown] == [f"topic {k}" for k in range(4)]
     for axes, topic in zip(shown, model.topics(6), strict=True):
@@ -186,13 +188,17 @@ def test_plot_topics(model):
 
 def test_records_are_no_lists_of_words():
     records = [lk.data.Labelled("the cat sat", 0)]
-    for use in (lk.tasks.train_topics, lk.tasks.train_doc2vec, lambda texts: lk.tasks.cluster_documents(texts, 2)):
+    for use in (
+        lk.analysis.train_topics,
+        lk.analysis.train_doc2vec,
+        lambda texts: lk.analysis.cluster_documents(texts, 2),
+    ):
         with pytest.raises(InputError, match="text 0 is a Labelled; give its text, one of text, label"):
             use(records)
 
 
 def test_input_that_does_not_fit(model, texts):
-    train = lk.tasks.train_topics
+    train = lk.analysis.train_topics
     for arguments, told in (
         ({"texts": "one text"}, r"give \[text\]"),
         ({"texts": []}, "no word is in 5 or more of the 0 texts"),
@@ -219,13 +225,13 @@ def test_input_that_does_not_fit(model, texts):
         model.coherence([["other", "words"]])
     for options in ({"num_words": 0}, {"columns": 0}):
         with pytest.raises(InputError, match="is 0"):
-            lk.tasks.plot_topics(model, **options)
+            lk.analysis.plot_topics(model, **options)
 
 
 def test_chinese_topics():
     pytest.importorskip("jieba")
     texts = ["我们在音乐会上听钢琴和小提琴的演奏。", "森林和河流在山谷里。"] * 10
-    found = lk.tasks.train_topics(texts, 2, language="zh", min_count=1, passes=5, batch_size=5)
+    found = lk.analysis.train_topics(texts, 2, language="zh", min_count=1, passes=5, batch_size=5)
     assert {"钢琴", "小提琴", "森林", "河流"} <= set(found.words) and not set(found.words) & {"我们", "和", "。"}
     first, second = found.document_topics(texts[:2])
     assert first.argmax() != second.argmax()

@@ -1,0 +1,14 @@
+from ..tasks.clusters import Clusters as Clusters
+from ..tasks.clusters import cluster_documents as cluster_documents
+from ..tasks.coherence import Coherence as Coherence
+from ..tasks.coherence import topic_coherence as topic_coherence
+from ..tasks.documents import DocumentVectors as DocumentVectors
+from ..tasks.documents import load_doc2vec as load_doc2vec
+from ..tasks.documents import train_doc2vec as train_doc2vec
+from ..tasks.pictures import plot_clusters as plot_clusters
+from ..tasks.pictures import plot_coherence as plot_coherence
+from ..tasks.pictures import plot_topics as plot_topics
+from ..tasks.topics import TopicModel as TopicModel
+from ..tasks.topics import coherence_curve as coherence_curve
+from ..tasks.topics import load_topics as load_topics
+from ..tasks.topics import train_topics as train_topics

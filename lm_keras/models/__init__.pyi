@@ -1,0 +1,31 @@
+from .attention_rnn import build_attention_rnn_lm as build_attention_rnn_lm
+from .bert import attention_maps as attention_maps
+from .bert import build_bert as build_bert
+from .bert_heads import bert_pretrainer as bert_pretrainer
+from .bert_heads import build_bert_pretrainer as build_bert_pretrainer
+from .bert_heads import pretraining_losses as pretraining_losses
+from .built import BuiltModel as BuiltModel
+from .built import load_model as load_model
+from .built import register_builder as register_builder
+from .causal_lm import CausalLM as CausalLM
+from .causal_lm import Views as Views
+from .cnn_classifier import build_cnn_classifier as build_cnn_classifier
+from .cnn_lm import build_cnn_lm as build_cnn_lm
+from .feedforward import build_feedforward_lm as build_feedforward_lm
+from .gpt2 import build_gpt2 as build_gpt2
+from .heads import answer_span as answer_span
+from .heads import regressor as regressor
+from .heads import sequence_classifier as sequence_classifier
+from .heads import token_classifier as token_classifier
+from .llama import build_llama as build_llama
+from .lstm import build_lstm_lm as build_lstm_lm
+from .pretrained.loading import load_pretrained as load_pretrained
+from .pretrained.saving import save_pretrained as save_pretrained
+from .rnn import build_gru_lm as build_gru_lm
+from .rnn import build_rnn_lm as build_rnn_lm
+from .sentence_embeddings import sentence_embeddings as sentence_embeddings
+from .seq2seq import Seq2SeqLM as Seq2SeqLM
+from .seq2seq_lstm import build_seq2seq_lstm as build_seq2seq_lstm
+from .seq2seq_transformer import build_seq2seq_transformer as build_seq2seq_transformer
+
+BUILDERS: dict[str, str]

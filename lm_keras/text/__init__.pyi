@@ -1,0 +1,15 @@
+from .bpe_tokenizer import BPETokenizer as BPETokenizer
+from .char_tokenizer import CharTokenizer as CharTokenizer
+from .cleaning import clean as clean
+from .folder import load_tokenizer as load_tokenizer
+from .inflection import lemmas as lemmas
+from .inflection import stem as stem
+from .parts_of_speech import tags as tags
+from .segmentation import sentences as sentences
+from .segmentation import words as words
+from .stop_lists import stop_words as stop_words
+from .stop_lists import without_stop_words as without_stop_words
+from .word_runs import collocations as collocations
+from .word_runs import ngrams as ngrams
+from .word_tokenizer import WordTokenizer as WordTokenizer
+from .wordpiece_tokenizer import WordPieceTokenizer as WordPieceTokenizer
