@@ -10,7 +10,6 @@ from pathlib import Path
 
 import tensorflow as tf
 from tensorflow.core.protobuf import saved_model_pb2
-from tensorflow.python.saved_model.fingerprinting_utils import write_fingerprint
 
 from lm_keras.errors import InputError
 from lm_keras.files import write_json
@@ -20,6 +19,7 @@ from lm_keras.serving.model_card import card_of, checked_told
 from lm_keras.serving.versions import place_of, write_version
 from lm_keras.serving.warmup import FILE as WARMUP
 from lm_keras.serving.warmup import write_warmup
+from lm_keras.utils.keras_internals import write_fingerprint
 
 _ONE_AT_A_TIME = threading.Lock()  # tracing a model, and the level of TensorFlow's logger, are not for two threads
 
@@ -102,7 +102,7 @@ def _point_default_at(name, folder):
     signatures = saved.meta_graphs[0].signature_def
     signatures["serving_default"].CopyFrom(signatures[name])
     path.write_bytes(saved.SerializeToString(deterministic=True))
-    write_fingerprint(str(folder))
+    write_fingerprint(folder)
 
 
 def _sizes(**given):

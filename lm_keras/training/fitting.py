@@ -14,6 +14,8 @@ from lm_keras import model_folder
 from lm_keras.data.text_dataset import TextDataset
 from lm_keras.errors import InputError
 from lm_keras.files import claimed, path_of
+from lm_keras.models.causal_lm import CausalLM
+from lm_keras.models.seq2seq import Seq2SeqLM
 from lm_keras.quiet import on_terminal
 from lm_keras.saved_kinds import RUN, TASK, WEIGHTS, kind_of
 from lm_keras.text import load_tokenizer
@@ -305,9 +307,14 @@ def _computing_in(model, policy):
 
 def _pair(model, tokenizer):
     """`(model, tokenizer)`, also of a LanguageModel; InputError for a tokenizer that goes with no such model."""
-    if not isinstance(model, keras.Model) and hasattr(getattr(model, "model", None), "step_model"):
-        model, tokenizer = model.model, model.tokenizer if tokenizer is None else tokenizer
-    if tokenizer is not None and not hasattr(model, "step_model"):
+    if not isinstance(model, keras.Model):
+        from lm_keras.language_model import LanguageModel  # which stands on this
+
+        if isinstance(model, LanguageModel):
+            model, tokenizer = model.model, model.tokenizer if tokenizer is None else tokenizer
+    if not isinstance(model, keras.Model):
+        raise InputError(f"fit trains a keras.Model or a LanguageModel, got {type(model).__name__}")
+    if tokenizer is not None and not isinstance(model, (CausalLM, Seq2SeqLM)):
         raise InputError(
             f"{model.name} is no language model of lm_keras.models.build_*, which a tokenizer would be saved with; "
             "leave tokenizer out, and save the trained model with lk.tasks.save or model.save"
@@ -320,7 +327,8 @@ def _pair(model, tokenizer):
 def _tokenizer_of(model, folder):
     """The tokenizer that the run in `folder` was started with, or None: at its end the model is saved there too."""
     kept = kind_of(folder) in ("language model", "unfinished fit") and (folder / NAME).exists()
-    if not kept or (folder / RUN).exists() or not hasattr(model, "step_model"):  # `lm-keras train` saves by itself
+    by_command = (folder / RUN).exists()  # `lm-keras train` saves by itself
+    if not kept or by_command or not isinstance(model, (CausalLM, Seq2SeqLM)):
         return None
     return _pair(model, load_tokenizer(folder))[1] if (folder / "tokenizer.json").exists() else None
 

@@ -12,11 +12,11 @@ from lm_keras.utils.keras_internals import flatten_layers
 class FrozenFor(keras.callbacks.Callback):
     """Keeps the weights of the layers named `layer` as they are for the first `epochs` epochs, to the bit.
 
-    For `lk.fit` and `model.fit`. The number of the epoch decides, so a resumed run goes on as it would have. The layer
-    stays trainable, and what an update changes in it is taken back: the train function and the optimizer's variables
-    are the same before and after, clipping counts the gradient all the time, and Adam's averages are warm when the
-    layer begins to learn (`layer.trainable = True` would start them at zero, late: too large steps). Weight decay is
-    taken back too; constraints still apply. After a `model.fit` that ended with an error, `compile` again.
+    For `lk.fit` and `model.fit`. The number of the epoch decides, so a resumed run goes on as it would have. The
+    layer stays trainable, and what an update changes in it is taken back, weight decay too: the train function and
+    the optimizer's variables are the same before and after, clipping counts the gradient all the time, and Adam's
+    averages are warm when the layer begins to learn (`layer.trainable = True` would start them at zero, late: too
+    large steps). Constraints still apply. After a `model.fit` that ended with an error, `compile` again.
 
     Args:
         epochs: The number of epochs at the start of the run, of at least 1, in which the weights stay.
