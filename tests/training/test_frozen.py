@@ -102,6 +102,7 @@ def test_a_layer_with_a_constraint_and_an_optimizer_that_scales_the_loss(policy)
     kernel.assign(unit(kernel))
     before, keep = kernel.numpy(), keras.callbacks.LambdaCallback(on_epoch_end=lambda *_: seen.append(kernel.numpy()))
     model.fit(x, x[:, 0], 8, 4, verbose=0, callbacks=[lk.training.FrozenFor(2, "held"), keep])
+    assert len(seen) == 4
     for epoch, values in enumerate(seen):
         np.testing.assert_allclose(np.linalg.norm(values, axis=0), 1, rtol=1e-5)
         assert np.abs(values - before).max() < 1e-6 if epoch < 2 else np.abs(values - before).max() > 1e-4
