@@ -11,13 +11,22 @@ import lm_keras as lk
 PAGES = [ROOT / "README.md", ROOT / "README.zh-CN.md", *sorted((ROOT / "docs").glob("*.md"))]
 
 
+TESTS = re.compile(r"`(tests/[\w/]+\.py)(?:::(\w+))?`")
+TARGETS = re.compile(r"\]\(([\w./-]+)\)")
+
+
+def test_pages_name_tests_and_files():
+    text = "".join(page.read_text(encoding="utf-8") for page in PAGES)
+    assert len(TESTS.findall(text)) > 20 and len(TARGETS.findall(text)) > 20
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_tests_and_files_that_a_page_names_exist(page):
     text = page.read_text(encoding="utf-8")
-    for path, test in re.findall(r"`(tests/[\w/]+\.py)(?:::(\w+))?`", text):
+    for path, test in TESTS.findall(text):
         assert (ROOT / path).is_file(), path
         assert not test or f"def {test}(" in (ROOT / path).read_text(encoding="utf-8"), f"{path}::{test}"
-    for target in re.findall(r"\]\(([\w./-]+)\)", text):
+    for target in TARGETS.findall(text):
         assert (page.parent / target).exists(), target
 
 

@@ -192,3 +192,81 @@ def test_every_import_follows_the_arrow():
                 other = (module.split(".") + [""])[1]
                 if module.split(".")[0] == "lm_keras" and {package, other} <= set(LEVELS) and package != other:
                     assert LEVELS[other] < LEVELS[package], f"{path}: {module}"
+
+
+# === Private names ===
+
+INTERNALS = "utils/keras_internals.py"  # private names of Keras and TensorFlow, each with a test
+PUBLIC = {
+    "_replace": "of a named tuple, where an underscore is no more than a way not to clash with a field",
+    "_asdict": "of a named tuple",
+    "_fields": "of a named tuple",
+    "_exit": "os._exit, documented by Python",
+    "_getframe": "sys._getframe, documented by Python",
+    "_lazy_names": "our own mark on a package that gives its names when they are asked for",
+    "_lm_keras_factors": "our own mark on a tensor; a table beside the tensors would keep their graphs alive",
+}
+STANDALONE = {"session.py": "a program that runs without lm_keras, in a process of its own"}
+
+
+def own_names(tree):
+    """The private names that a module defines: functions, classes, variables, attributes set on `self`."""
+    for node in ast.walk(tree):
+        if isinstance(node, (ast.FunctionDef, ast.ClassDef)):
+            yield node.name
+        elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            yield node.id
+        elif isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store) and of_self(node):
+            yield node.attr
+
+
+def of_self(node):
+    return isinstance(node.value, ast.Name) and node.value.id in ("self", "cls")
+
+
+def private_uses(tree):
+    """(line, what) of the private names of others that a module uses."""
+    own = {name for name in own_names(tree) if name.startswith("_")} | set(PUBLIC)
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Attribute) and node.attr.startswith("_") and not node.attr.endswith("__"):
+            if not of_self(node) and node.attr not in own:
+                yield node.lineno, ast.unparse(node)
+        elif isinstance(node, ast.Import) and any(is_private(alias.name) for alias in node.names):
+            yield node.lineno, ast.unparse(node)
+        elif isinstance(node, ast.ImportFrom):
+            names = [alias.name for alias in node.names if not alias.name.endswith("__")]
+            if is_private(node.module or "") or any(name.startswith("_") for name in names):
+                yield node.lineno, ast.unparse(node)
+
+
+def is_private(module):
+    return module.startswith(("tensorflow.python", "keras.src"))
+
+
+def test_private_names_of_others_stand_in_one_file():
+    root = Path(lk.__file__).parent
+    paths = [
+        p for p in root.rglob("*.py") if p.relative_to(root).as_posix() != INTERNALS and p.name not in STANDALONE
+    ]
+    assert len(paths) > 100
+    found = [
+        f"{path.relative_to(root)}:{line}: {what}"
+        for path in paths
+        for line, what in private_uses(ast.parse(path.read_text(encoding="utf-8")))
+    ]
+    assert not found, "\n".join(["move these to lm_keras/utils/keras_internals.py, each with a test:", *found])
+
+
+@pytest.mark.parametrize(
+    ("code", "lines"),
+    [
+        ("import keras\nkeras.Model()._layers", [2]),
+        ("from keras.src import ops\nimport tensorflow.python.eager.context", [1, 2]),
+        ("from lm_keras.files import _claims", [1]),
+        ("vars(model)['x']\nmodel._x = 1", [2]),
+        ("class A:\n def f(self, other):\n  self._x = other._x", []),
+        ("row._replace(a=1)\nself._flat\nx.__class__", []),
+    ],
+)
+def test_private_names_are_seen(code, lines):
+    assert [line for line, _ in private_uses(ast.parse(code))] == lines

@@ -69,7 +69,7 @@ class TextDataset(WrappedDataset):
             raise InputError(f"a TextDataset is made of a tf.data.Dataset, got {type(dataset).__name__}")
         if contiguous and batch_size is None:
             raise InputError("contiguous windows have a fixed number of rows; give batch_size")
-        super().__init__(dataset._wrapped if isinstance(dataset, TextDataset) else dataset)
+        super().__init__(dataset)
         self._contiguous, self._batch_size = bool(contiguous), batch_size
         self._tokens, self._num_bytes, self._stream = num_tokens, num_bytes, stream
         no_shuffle_warning(TextDataset)

@@ -9,7 +9,7 @@ import tensorflow as tf
 from lm_keras.errors import InputError
 from lm_keras.losses import check_takes_logits, takes_no_negative_label
 from lm_keras.utils.keras_internals import source_of
-from lm_keras.utils.traced import TracedFunctions
+from lm_keras.utils.traced import traced_of
 
 NEGATIVE = (
     "a label is negative, which keras.losses.SparseCategoricalCrossentropy does not take; compile with "
@@ -95,8 +95,7 @@ class LogitsModel(keras.Model):
     def _changed(self, function):
         """True when the layers are others than at the last call for this function."""
         fresh = []
-        # Past Keras' __setattr__, which would track what is kept in it.
-        vars(self).setdefault("_traced", TracedFunctions()).get(self, function, lambda: fresh.append(True))
+        traced_of(self).get(self, function, lambda: fresh.append(True))
         return bool(fresh)
 
 

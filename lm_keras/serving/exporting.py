@@ -100,7 +100,7 @@ def _point_default_at(name, folder):
     signatures = saved.meta_graphs[0].signature_def
     signatures["serving_default"].CopyFrom(signatures[name])
     path.write_bytes(saved.SerializeToString(deterministic=True))
-    write_fingerprint(str(folder))
+    write_fingerprint(folder)
 
 
 def _sizes(**given):

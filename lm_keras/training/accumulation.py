@@ -58,19 +58,21 @@ class Summed(keras.losses.Loss):
     def __init__(self, loss: object):
         self.given, self.mean = loss, loss_object(loss)
         super().__init__(name=self.mean.name, reduction="sum")
-        # A copy, not by `copy`, which Keras does by its config: a loss of one's own need not have one.
-        self.sum = object.__new__(type(self.mean))
-        vars(self.sum).update(vars(self.mean), reduction="sum")
 
-    def __call__(self, y, outputs, sample_weight=None):
+    def __call__(self, y: object, outputs: object, sample_weight: object = None) -> object:
         if sample_weight is None:
             return self.mean(y, outputs)
-        total = self.sum(y, outputs, sample_weight=sample_weight)
+        # The loss itself, for a moment: a copy needs its config, which a loss of one's own need not have.
+        reduction, self.mean.reduction = self.mean.reduction, "sum"
+        try:
+            total = self.mean(y, outputs, sample_weight=sample_weight)
+        finally:
+            self.mean.reduction = reduction
         return total / tf.distribute.get_strategy().num_replicas_in_sync  # as Keras does to a mean
 
-    def get_config(self):
+    def get_config(self) -> dict:
         return {"loss": keras.saving.serialize_keras_object(self.given)}
 
     @classmethod
-    def from_config(cls, config):
+    def from_config(cls, config: dict) -> object:
         return keras.saving.deserialize_keras_object(config["loss"])

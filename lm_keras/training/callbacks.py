@@ -14,13 +14,12 @@ class OfModel(keras.callbacks.CallbackList):
     """
 
     def __init__(self, callbacks: list, model: keras.Model):
-        super().__init__(callbacks, model=model)
-        self._trained, self._begun, self._last_logs = model, False, None
+        super().__init__(callbacks)
+        self._trained, self._network, self._begun, self._last_logs = model, model, False, None
+        super().set_model(model)
 
     def set_model(self, model: keras.Model) -> None:
-        self._network = model
-        if not hasattr(self, "_trained"):  # once: `FrozenFor` begins anew with it
-            super().set_model(model)
+        self._network = model  # the callbacks have theirs, once: `FrozenFor` begins anew with it
 
     def on_train_begin(self, logs=None):
         self._trained.stop_training = False
@@ -47,8 +46,8 @@ class OfModel(keras.callbacks.CallbackList):
 
 def check_place(model: keras.Model, callbacks: list) -> None:
     """Raises InputError within a strategy of several devices, and for a callback that would do what `fit` does."""
-    strategies = tf.distribute.get_strategy(), getattr(model, "distribute_strategy", None)
-    if any(getattr(found, "num_replicas_in_sync", 1) > 1 for found in strategies):
+    strategies = tf.distribute.get_strategy(), model.distribute_strategy
+    if any(strategy.num_replicas_in_sync > 1 for strategy in strategies):
         raise InputError(
             "fit trains on one device, and the model or the call is within a strategy of several; leave its scope, "
             "or give strategy='multi_worker'"

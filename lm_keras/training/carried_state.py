@@ -3,6 +3,7 @@
 import keras
 
 from lm_keras.errors import InputError
+from lm_keras.models.causal_lm import CausalLM
 
 
 class CarriedStep(keras.layers.Layer):
@@ -11,7 +12,7 @@ class CarriedStep(keras.layers.Layer):
     The state is a constant to the gradient, so back-propagation ends at the start of the batch.
     """
 
-    def __init__(self, model, batch_size):
+    def __init__(self, model: CausalLM, batch_size: int):
         super().__init__(name="carried_step", autocast=False)
         self.step_model = model.step_model
         self.state = [
@@ -19,30 +20,47 @@ class CarriedStep(keras.layers.Layer):
             for i, s in enumerate(model.initial_state(batch_size))
         ]
 
-    def call(self, ids):
+    def call(self, ids: object) -> object:
         logits, *state = self.step_model([ids, *[variable.value for variable in self.state]])
         for variable, value in zip(self.state, state, strict=True):
             variable.assign(keras.ops.cast(value, variable.dtype))
         return logits
 
-    def reset(self):
+    def reset(self) -> None:
         for variable in self.state:
             variable.assign(keras.ops.zeros_like(variable))
 
 
-def carry_state(model, batch_size):
-    """A `keras.Model` that shares `model`'s weights and carries its state from batch to batch.
+class CarriedModel(keras.Model):
+    """A functional `keras.Model`, ids [batch_size, T] -> logits [batch_size, T, V], that carries its state along."""
 
-    For contiguous windows (`lm_windows(..., contiguous=True)`), ids [batch_size, T] -> logits. Call
-    `carried.reset_state()` before each pass over the data. Source: Zaremba et al. 2014, section 4.1.
-    InputError for a model of growing memory (attention).
+    def __init__(self, model: CausalLM, batch_size: int):
+        ids = keras.Input(batch_shape=(batch_size, None), dtype="int32", name="ids")
+        super().__init__(ids, CarriedStep(model, batch_size)(ids), name=f"{model.name}_carried")
+
+    def reset_state(self) -> None:
+        """Sets the state to zeros, as before the first batch."""
+        self.get_layer("carried_step").reset()
+
+
+def carry_state(model: keras.Model, batch_size: int) -> CarriedModel:
+    """Returns a model that shares the weights of `model` and carries its state from batch to batch.
+
+    For contiguous windows (`lm_windows(..., contiguous=True)`). Call `carried.reset_state()` before each pass over
+    the data. Source: Zaremba et al. 2014, section 4.1.
+
+    Args:
+        model: A `CausalLM` with a state of fixed size: `build_lstm_lm`, `build_rnn_lm`, `build_feedforward_lm`, ...
+        batch_size: The rows of every batch.
+
+    Returns:
+        A functional `keras.Model`, ids int32 [batch_size, T] -> logits [batch_size, T, V].
+
+    Raises:
+        InputError: For another model, and for one of growing memory (attention).
     """
-    if not hasattr(model, "step_model"):
+    if not isinstance(model, CausalLM):
         raise InputError(f"{model.name} has no step view to carry a state; give windows made with contiguous=False")
     if model.context_length is not None:
         raise InputError(f"{model.name} has no state of fixed size to carry; give windows made with contiguous=False")
-    ids = keras.Input(batch_shape=(batch_size, None), dtype="int32", name="ids")
-    layer = CarriedStep(model, batch_size)
-    carried = keras.Model(ids, layer(ids), name=f"{model.name}_carried")
-    carried.reset_state = layer.reset
-    return carried
+    return CarriedModel(model, batch_size)

@@ -8,6 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from lm_keras.errors import InputError
+from lm_keras.models.built import BuiltModel
 from lm_keras.training.batches import arrays_of
 from lm_keras.training.rules import (
     check_label_shape,
@@ -46,7 +47,9 @@ class DataCheck:
                 "a batch of the data is no (x, y) or (x, y, weights); give both the inputs and the labels"
             )
         self.model, self.aim, self.num_batches, self.problem, self._unlabelled = model, aim, num_batches, None, 0
-        self.ours = any(hasattr(layer, "recipe") for layer in (model, *model.layers))  # as wide as what they read
+        self.ours = any(
+            isinstance(layer, BuiltModel) for layer in (model, *model.layers)
+        )  # as wide as what they read
         leaves = tf.nest.flatten(spec)
         self.inputs = input_rules(model, spec[0])
         self.labels = label_rules(aim, spec[1])

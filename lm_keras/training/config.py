@@ -1,14 +1,20 @@
 """What a training run is told."""
 
 import dataclasses
-import numbers
+from collections.abc import Callable
 from pathlib import Path
 
 from lm_keras.errors import InputError
+from lm_keras.utils.checks import MAX_SEED, check_choice, check_number, check_whole
 
 OPTIMIZERS = ("adamw", "adam", "sgd")
 SCHEDULES = ("cosine", "linear", "step", "constant")
 DTYPES = ("float32", "mixed_bfloat16")
+COUNTS = (
+    *("epochs", "max_steps", "batch_size", "accumulate_steps", "logging_steps", "checkpoint_steps"),
+    "decay_from_epoch",
+)
+OPTIONAL = ("max_steps", "clip_norm", "early_stopping_patience")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,40 +61,31 @@ class TrainingConfig:
     resume: bool = False
 
     def __post_init__(self):
-        counts = ("epochs", "batch_size", "accumulate_steps", "logging_steps", "checkpoint_steps", "decay_from_epoch")
-        for name in counts:
-            _least(self, name, 1, int)
-        _least(self, "warmup_steps", 0, int)
-        if self.max_steps is not None:
-            _least(self, "max_steps", 1, int)
-        for name in ("learning_rate", "min_learning_rate", "weight_decay", "momentum"):
-            _least(self, name, 0)
-        for name in ("clip_norm", "early_stopping_patience"):
-            if getattr(self, name) is not None:
-                _least(self, name, 0)
-        if self.learning_rate == 0:
-            raise InputError("learning_rate is 0; it must be above 0")
+        for name in COUNTS:
+            self._set(name, check_whole, 1)
+        for name in ("warmup_steps", "early_stopping_patience"):
+            self._set(name, check_whole, 0)
+        self._set("seed", check_whole, 0, MAX_SEED)
+        for name in ("min_learning_rate", "weight_decay", "decay_rate", "clip_norm"):
+            self._set(name, check_number, least=0)
+        self._set("learning_rate", check_number, above=0)
+        self._set("momentum", check_number, least=0, most=1)
+        self._set("beta_2", check_number, above=0, below=1)
         if self.min_learning_rate > self.learning_rate:
             raise InputError(
                 f"min_learning_rate {self.min_learning_rate} is above learning_rate {self.learning_rate}"
             )
-        if not 0 < self.beta_2 < 1:
-            raise InputError(f"beta_2 is {self.beta_2!r}; it must be between 0 and 1")
-        if self.momentum > 1:
-            raise InputError(f"momentum is {self.momentum!r}; it must be at most 1")
         for name, known in (("optimizer", OPTIMIZERS), ("schedule", SCHEDULES), ("dtype", DTYPES)):
-            if getattr(self, name) not in known:
-                raise InputError(f"{name} is {getattr(self, name)!r}; it must be one of {', '.join(known)}")
+            self._set(name, check_choice, known)
         if self.resume and self.output_dir is None:
             raise InputError("resume=True needs output_dir, the folder of the run to go on with")
+
+    def _set(self, name: str, check: Callable, *arguments: object, **limits: object) -> None:
+        """Checks a field and keeps it as a number of Python; None where it may be None."""
+        value = getattr(self, name)
+        if value is not None or name not in OPTIONAL:
+            object.__setattr__(self, name, check(name, value, *arguments, **limits))
 
     def total_steps(self, steps_per_epoch: int) -> int:
         """The steps of the whole run, `max_steps` or those of `epochs`, where an epoch has `steps_per_epoch`."""
         return self.max_steps or self.epochs * steps_per_epoch
-
-
-def _least(config, name, least, kind=numbers.Real):
-    value = getattr(config, name)
-    if not isinstance(value, kind) or isinstance(value, bool) or not value >= least:  # so that NaN is refused too
-        whole = "a whole number of " if kind is int else ""
-        raise InputError(f"{name} is {value!r}; it must be {whole}at least {least}")

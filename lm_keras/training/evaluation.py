@@ -1,6 +1,7 @@
 """Evaluation that weighs every token, every text the same, whatever the batches are."""
 
 import math
+import weakref
 
 import keras
 import tensorflow as tf
@@ -11,7 +12,7 @@ from lm_keras.training.batches import as_dataset, inputs_spec, is_windows
 from lm_keras.training.carried_state import carry_state
 from lm_keras.training.checks import DataCheck
 from lm_keras.training.objectives import objective
-from lm_keras.utils.traced import TracedFunctions
+from lm_keras.utils.traced import traced_of
 
 
 def evaluate(model: keras.Model, dataset, loss=None, workers=None, task: str | None = None) -> dict:
@@ -69,20 +70,17 @@ def evaluate(model: keras.Model, dataset, loss=None, workers=None, task: str | N
 
 def _network(model, batch_size, loss, task, dataset):
     """The network to evaluate and its compiled sums, kept so that each epoch's validation does not trace again."""
-    # Past Keras' __setattr__, which would take the network for a layer of the model. The loss is kept with them, so
-    # that its id stays its own.
-    traced = vars(model).setdefault("_lm_evaluation", TracedFunctions())
-
-    windows = is_windows(dataset)
+    windows, model_of = is_windows(dataset), weakref.ref(model)
 
     def make():
-        net = model if batch_size is None else carry_state(model, batch_size)
+        carried = None if batch_size is None else carry_state(model, batch_size)
         aim = objective(model, loss, task, inputs_spec(dataset), windows)
 
         @tf.function(reduce_retracing=True, autograph=False)  # as Keras traces its own steps
         def sums(x, y, weights=None):
-            return aim.sums(y, net(x, training=False), weights)
+            return aim.sums(y, (carried or model_of())(x, training=False), weights)
 
-        return net, sums, aim, loss
+        return carried, sums, aim, loss  # the loss is kept too, so that its id stays its own
 
-    return traced.get(model, (batch_size, id(loss), task, windows), make)[:3]
+    carried, sums, aim, _ = traced_of(model).get(model, ("evaluate", batch_size, id(loss), task, windows), make)
+    return carried or model, sums, aim

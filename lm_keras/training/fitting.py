@@ -14,6 +14,8 @@ from lm_keras import model_folder
 from lm_keras.data.text_dataset import TextDataset
 from lm_keras.errors import InputError
 from lm_keras.files import claimed, path_of
+from lm_keras.models.causal_lm import CausalLM
+from lm_keras.models.seq2seq import Seq2SeqLM
 from lm_keras.quiet import on_terminal
 from lm_keras.saved_kinds import RUN, TASK, WEIGHTS, kind_of
 from lm_keras.text import load_tokenizer
@@ -133,7 +135,9 @@ def _fit(
     steps = _cardinality(train)
     config = dataclasses.replace(config, epochs=-(-config.total_steps(steps) // steps))
     weighed = weighing(class_weight, model, aim.outputs, train.element_spec)
-    many, compile_again = config.accumulate_steps > 1, _compile(model, net, aim, config, steps)
+    # Several outputs count different labels: over workers, their losses are added as over accumulated batches.
+    shares = config.accumulate_steps > 1 or (workers is not None and isinstance(aim.outputs, (dict, list, tuple)))
+    compile_again = _compile(model, net, aim, config, steps, shares)
     _build(net, aim, train.element_spec)
 
     state = RunState(model, net, validation, config, steps, aim, loss, workers)
@@ -159,7 +163,7 @@ def _fit(
 
     def prepared(stream):
         stream = weighed(check.watched(stream))
-        return in_shares(stream, config.accumulate_steps, aim.loss, aim.outputs) if many else stream
+        return in_shares(stream, config.accumulate_steps, aim.loss, aim.outputs) if shares else stream
 
     legs = _legs(train, state, config, steps, prepared)
     try:
@@ -182,16 +186,16 @@ def _fit(
             each.finish()
     finally:
         log.close()
-        if many:
+        if shares:
             compile_again()
     return state.history()
 
 
-def _compile(model, net, aim, config, steps):
-    """Compiles both for the run; returns what compiles the model with the loss of one batch again."""
+def _compile(model, net, aim, config, steps, shares):
+    """Compiles both for the run, with sums as losses for weights in `shares`; returns what compiles without again."""
     optimizer, options = make_optimizer(config, steps), {"metrics": list(aim.metrics)}
     options["jit_compile"] = config.jit_compile
-    loss = summed(aim.loss) if config.accumulate_steps > 1 else aim.loss
+    loss = summed(aim.loss) if shares else aim.loss
     for each in {id(part): part for part in (net, model)}.values():  # callbacks may save either, or set its rate
         each.compile(optimizer, loss, **options)
     return lambda: model.compile(optimizer, aim.loss, **options)
@@ -303,9 +307,14 @@ def _computing_in(model, policy):
 
 def _pair(model, tokenizer):
     """`(model, tokenizer)`, also of a LanguageModel; InputError for a tokenizer that goes with no such model."""
-    if not isinstance(model, keras.Model) and hasattr(getattr(model, "model", None), "step_model"):
-        model, tokenizer = model.model, model.tokenizer if tokenizer is None else tokenizer
-    if tokenizer is not None and not hasattr(model, "step_model"):
+    if not isinstance(model, keras.Model):
+        from lm_keras.language_model import LanguageModel  # which stands on this
+
+        if isinstance(model, LanguageModel):
+            model, tokenizer = model.model, model.tokenizer if tokenizer is None else tokenizer
+    if not isinstance(model, keras.Model):
+        raise InputError(f"fit trains a keras.Model or a LanguageModel, got {type(model).__name__}")
+    if tokenizer is not None and not isinstance(model, (CausalLM, Seq2SeqLM)):
         raise InputError(
             f"{model.name} is no language model of lm_keras.models.build_*, which a tokenizer would be saved with; "
             "leave tokenizer out, and save the trained model with lk.tasks.save or model.save"
@@ -318,7 +327,8 @@ def _pair(model, tokenizer):
 def _tokenizer_of(model, folder):
     """The tokenizer that the run in `folder` was started with, or None: at its end the model is saved there too."""
     kept = kind_of(folder) in ("language model", "unfinished fit") and (folder / NAME).exists()
-    if not kept or (folder / RUN).exists() or not hasattr(model, "step_model"):  # `lm-keras train` saves by itself
+    by_command = (folder / RUN).exists()  # `lm-keras train` saves by itself
+    if not kept or by_command or not isinstance(model, (CausalLM, Seq2SeqLM)):
         return None
     return _pair(model, load_tokenizer(folder))[1] if (folder / "tokenizer.json").exists() else None
 

@@ -11,10 +11,12 @@ from keras import ops
 
 from lm_keras.errors import InputError
 from lm_keras.losses import CrossEntropy, SquaredError, aligned, check_takes_logits, expects_probabilities
+from lm_keras.models.causal_lm import CausalLM
 from lm_keras.models.logits_model import check_loss
+from lm_keras.models.seq2seq import Seq2SeqLM
 from lm_keras.training.label_counts import counting, keys_of, loss_object, part_of
 from lm_keras.training.outputs import outputs_of, predicts_its_words, probabilities, values_of_zeros
-from lm_keras.utils.keras_internals import mask_of
+from lm_keras.utils.keras_internals import mask_of, with_mask
 
 MANY = 10_000  # classes of tokens; a table of answers by labels takes 800 MB, and more of them are words
 TASKS = ("language_model", "classification", "regression")
@@ -68,7 +70,14 @@ def objective(model, loss=None, task=None, x_spec=None, windows=False):
     _check_probabilities(model, loss, x_spec)
     found = _objective(model, loss, task, outputs, windows)
     _check_logits(model, found.loss, loss is None and task is None, x_spec)
-    return dataclasses.replace(found, outputs=outputs, task=None if loss is not None else found.task)
+    bare = keras.tree.map_structure(_without_history, outputs)
+    return dataclasses.replace(found, outputs=bare, task=None if loss is not None else found.task)
+
+
+def _without_history(output: keras.KerasTensor) -> keras.KerasTensor:
+    """The same output, of no graph: an objective is kept beside a model, and must not hold it."""
+    bare, mask = keras.KerasTensor(output.shape, output.dtype), mask_of(output)
+    return bare if mask is None else with_mask(bare, keras.KerasTensor(mask.shape, mask.dtype))
 
 
 def _objective(model, loss, task, outputs, windows):
@@ -89,7 +98,7 @@ def _objective(model, loss, task, outputs, windows):
             "say what it is trained for with loss=..."
         )
     next_words = rank == 3 and (windows or outputs.shape[-1] > MANY or predicts_its_words(model, outputs.shape[-1]))
-    if task == "language_model" or (task is None and (hasattr(model, "step_model") or next_words)):
+    if task == "language_model" or (task is None and (isinstance(model, (CausalLM, Seq2SeqLM)) or next_words)):
         return Objective(
             CrossEntropy(), _word_sums, _word_report, ("loss", "perplexity", "accuracy"), task="language_model"
         )

@@ -7,12 +7,19 @@ import numpy as np
 import tensorflow as tf
 
 from lm_keras.errors import InputError
+from lm_keras.models.built import BuiltModel
+from lm_keras.models.causal_lm import CausalLM
 from lm_keras.utils.keras_internals import flatten_layers
 
 
 def is_graph(model: keras.Model) -> bool:
     """Whether the model is a graph of layers (functional, or a `Sequential` that is built)."""
-    return hasattr(model, "operations") or (isinstance(model, keras.Sequential) and hasattr(model, "outputs"))
+    if not isinstance(model, keras.Sequential):
+        return isinstance(model, keras.Function)
+    try:
+        return bool(model.outputs)
+    except AttributeError:  # what Keras raises for one without a known input
+        return False
 
 
 def outputs_of(model: keras.Model, x_spec=None):
@@ -31,7 +38,7 @@ def outputs_of(model: keras.Model, x_spec=None):
     Raises:
         InputError: For inputs of unknown rank, on which a model that is no graph cannot be called.
     """
-    if hasattr(model, "operations"):
+    if isinstance(model, keras.Function):
         return model.output
     if is_graph(model):
         return model.outputs[0]
@@ -62,9 +69,8 @@ def input_limits(model: keras.Model) -> dict[str, Limits]:
     The builders of this library say them. Of another model it is told of each input that an `Embedding` reads as it
     is: it knows the ids from 0 to `input_dim` - 1. In a subclassed model nothing can be told.
     """
-    recipe = getattr(model, "recipe", None)
-    if recipe is not None:
-        return _limits_of_builder(model, recipe)
+    if isinstance(model, BuiltModel):
+        return _limits_of_builder(model)
     if not is_graph(model):
         return {}
     inputs, found = {id(tensor): tensor.name for tensor in model.inputs}, {}
@@ -79,9 +85,9 @@ def input_limits(model: keras.Model) -> dict[str, Limits]:
     return found
 
 
-def _limits_of_builder(model, recipe):
-    arguments, names = recipe.arguments, [tensor.name for tensor in model.inputs]
-    if recipe.builder == "build_bert_pretrainer":
+def _limits_of_builder(model: BuiltModel) -> dict[str, Limits]:
+    arguments, names = model.recipe.arguments, [tensor.name for tensor in model.inputs]
+    if model.recipe.builder == "build_bert_pretrainer":
         arguments = arguments["encoder"]
     if "source_vocab_size" in arguments:  # a negative id is no token, here and in causal models
         sizes = {"source_ids": arguments["source_vocab_size"], "target_ids": model.vocab_size}
@@ -94,7 +100,7 @@ def _limits_of_builder(model, recipe):
         }
     if "vocab_size" not in arguments or len(names) != 1:
         return {}
-    causal = hasattr(model, "step_model")
+    causal = isinstance(model, CausalLM)
     longest = model.context_length if causal else None
     return {names[0]: Limits(None if causal else 0, arguments["vocab_size"], longest)}
 

@@ -66,7 +66,7 @@ def _first(values, wrong):
 def input_rules(model, spec):
     limits, graph = input_limits(model), is_graph(model)
     names, rules = [tensor.name for tensor in model.inputs] if graph else [], []
-    by_name = graph and isinstance(getattr(model, "input", None), dict)
+    by_name = isinstance(model, keras.Function) and isinstance(model.input, dict)
     if by_name:
         names = sorted(names)
     if by_name and not isinstance(spec, (list, tuple)):

@@ -6,6 +6,7 @@ import keras
 import numpy as np
 
 from lm_keras.errors import InputError
+from lm_keras.training.carried_state import CarriedModel
 from lm_keras.training.checkpoint import not_finite, save_checkpoint
 from lm_keras.training.evaluation import evaluate
 
@@ -108,7 +109,7 @@ class RunState(keras.callbacks.Callback):
             for variable, value in zip(self.net.metrics_variables, self._metrics, strict=True):
                 variable.assign(value)
             self._metrics = None
-        elif hasattr(self.net, "reset_state"):
+        elif isinstance(self.net, CarriedModel):
             self.net.reset_state()
         del self.epochs[epoch:]  # of a part of this epoch, where `max_steps` ended the run in it
 

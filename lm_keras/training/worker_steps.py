@@ -4,7 +4,7 @@ Every process holds the whole model in ordinary variables, which stay equal beca
 up the same gradients: what `model.fit` and callbacks read is the same everywhere.
 """
 
-import contextlib
+from collections.abc import Callable
 
 import keras
 import numpy as np
@@ -13,6 +13,7 @@ import tensorflow as tf
 from lm_keras.errors import InputError
 from lm_keras.training.accumulation import Summed
 from lm_keras.training.label_counts import labels_of
+from lm_keras.utils.keras_internals import flatten_layers
 
 MARK = 4096  # two numbers below it tell one batch from another; the sum of 4,096 of them is exact in float32
 
@@ -21,20 +22,18 @@ class SharedStep:
     """`net.train_step` of the parts of a batch as one step of the whole: losses, gradients, metrics.
 
     The loss of a batch is a mean over its labels, so the gradient of worker r counts n_r / (n_1 + ... + n_N), where
-    n_r is the number of labels in its part that count, or of its rows where the loss is a mean over rows.
-    Several outputs each have their own n_r: there all counts rows, and the loss of an output is multiplied with
-    what its share of the labels is to the share of the rows.
+    n_r is the number of labels in its part that count, or of its rows where the loss is a mean over rows. Where the
+    losses are sums (`Summed`) of weights that are shares of the whole batch already, as those of several outputs are,
+    the gradients are added as they are.
     A `train_step` divides its loss by `num_replicas_in_sync`, as Keras' losses do; that is taken back here.
     """
 
     def __init__(self, net, aim, workers, jit_compile=False):
         self.net, self.workers = net, workers
-        # A sum over the labels, of weights that are shares already: the parts' gradients are added as they are.
+        self.optimizer, self.collector = net.optimizer, GradientCollector(net.optimizer, self._keep)
         self.summed = any(isinstance(part, Summed) for part in keras.tree.flatten(net.loss))
-        if isinstance(aim.outputs, (list, tuple)):
-            raise InputError("several outputs on several workers need names: build the model with a dict of outputs")
         self.labels_of = None if self.summed else labels_of(net.loss, aim.outputs, "several workers")
-        norms = (layer for layer in net._flatten_layers() if isinstance(layer, keras.layers.BatchNormalization))
+        norms = (layer for layer in flatten_layers(net) if isinstance(layer, keras.layers.BatchNormalization))
         self.statistics = [v for layer in norms if layer.trainable for v in layer.non_trainable_variables]
         places = {id(v): i for i, v in enumerate(net.metrics_variables)}
         losses = [metric.variables for metric in net.metrics if type(metric) is keras.metrics.Mean]
@@ -42,35 +41,24 @@ class SharedStep:
         self._part_step = tf.function(self._part_step_, jit_compile=True) if jit_compile else self._part_step_
 
     def part(self, x, y, *weights):
-        """This worker's rows of a batch, what they weigh, and the factors of several losses by the outputs' names.
-
-        Returns (data, [labels, rows, 1 or 0, mark, mark], factors).
-        """
+        """This worker's rows of a batch, and what they weigh: (data, [labels, rows, 1 or 0, mark, mark])."""
         rows = tf.shape(tf.nest.flatten(y)[0])[0]
         first, last = (rows * i // self.workers.count for i in (self.workers.index, self.workers.index + 1))
         taken = tf.cast(last > first, tf.float32)
         data = tf.nest.map_structure(lambda t: t[first : tf.maximum(last, first + 1)], (x, y, *weights))
-        here, factors = last - first, {}
         own = tf.constant(1.0) if self.summed else self.labels_of(*data[1:])
-        if isinstance(own, dict):
-            whole = self.labels_of(y, *weights)
-            share = tf.cast(here / rows, tf.float32)
-            factors = {name: tf.math.divide_no_nan(own[name], whole[name] * share) for name in own}
-            own = tf.cast(here, tf.float32)
         marks = _marks(tf.nest.flatten((x, y, *weights)))
-        return data, tf.stack([own * taken, tf.cast(here, tf.float32), taken, *marks]), factors
+        return data, tf.stack([own * taken, tf.cast(last - first, tf.float32), taken, *marks])
 
-    def __call__(self, data, weight, factors):
+    def __call__(self, data, weight):
         """One step, in a `tf.function`; True where all workers read the same batch."""
         metrics = self.net.metrics_variables
         before = [v.value + 0 for v in metrics]
-        sums, grads, losses, changes, statistics = self.workers.strategy.run(
-            self._replica_step, (data, weight, factors)
-        )
+        sums, grads, losses, changes, statistics = self.workers.strategy.run(self._replica_step, (data, weight))
         labels, rows = tf.constant(1.0) if self.summed else sums[0], sums[1]
         grads = [tf.math.divide_no_nan(grad, labels) for grad in grads]
         # Outside of `strategy.run` the optimizer works as it does on one process: it clips the whole gradient.
-        self.net.optimizer.apply(grads, self._variables)
+        self.optimizer.apply(grads, self._variables)
         for (total, count), loss in zip(self.means, losses, strict=True):
             if (total, count) != self.means[0]:  # of one of several outputs: once a batch, as Keras counts it
                 changes[count] = tf.math.divide_no_nan(changes[count], sums[2])
@@ -81,8 +69,8 @@ class SharedStep:
             variable.assign(tf.cast(tf.math.divide_no_nan(value, rows), variable.dtype))
         return tf.reduce_all(sums[3:] == weight[3:] * self.workers.count)
 
-    def _replica_step(self, data, weight, factors):
-        grads, changes = self._part_step(data, factors)
+    def _replica_step(self, data, weight):
+        grads, changes = self._part_step(data)
         labels, rows, taken = weight[0], weight[1], weight[2]
         share = labels * self.workers.count
         losses = [tf.math.divide_no_nan(changes[total], changes[count]) for total, count in self.means]
@@ -97,54 +85,51 @@ class SharedStep:
         sums = tf.nest.pack_sequence_as(parts, flat)
         return sums[0][0], *sums[1:]
 
-    def _part_step_(self, data, factors):
+    def _part_step_(self, data):
         """`train_step` of this worker's rows, whose update is held back: its gradients, what it adds to metrics."""
         metrics = self.net.metrics_variables
         for variable in metrics:
             variable.assign(tf.zeros_like(variable))
-        with _held(self.net.optimizer) as held, _multiplied(self.net, factors):
+        self.net.optimizer = self.collector
+        try:
             self.net.train_step(data)
-        ((grads, self._variables),) = held
+        finally:
+            self.net.optimizer = self.optimizer
         # Dense: tables of rows would be gathered from all workers, which grows with their number. Of known shape:
         # else each would be sent alone.
-        grads = [tf.reshape(grad, v.shape) for grad, v in zip(grads, self._variables, strict=True)]
+        grads = [tf.reshape(grad, v.shape) for grad, v in zip(self._grads, self._variables, strict=True)]
         return grads, [v.value + 0 for v in metrics]
 
-
-@contextlib.contextmanager
-def _held(optimizer):
-    """Keeps the gradients that `optimizer` would apply: a list of one (gradients, variables)."""
-    held = []
-
-    def apply(grads, trainable_variables=None):
-        variables = list(trainable_variables or optimizer._trainable_variables)
-        pairs = [(grad, v) for grad, v in zip(grads, variables, strict=True) if grad is not None]
-        held.append(([grad for grad, _ in pairs], [v for _, v in pairs]))
-
-    vars(optimizer)["apply"] = apply  # past Keras' __setattr__; apply_gradients calls it too
-    try:
-        yield held
-    finally:
-        del vars(optimizer)["apply"]
+    def _keep(self, grads, variables):
+        pairs = zip(grads, variables or self.net.trainable_variables, strict=True)
+        self._grads, self._variables = zip(*((grad, v) for grad, v in pairs if grad is not None), strict=True)
 
 
-@contextlib.contextmanager
-def _multiplied(net, factors):
-    """Multiplies the loss of each output that `factors` names, also in the measures of the single losses."""
-    if not factors:
-        yield
-        return
-    compiled = net._compile_loss
-    plain = compiled._flat_losses
+class GradientCollector(keras.optimizers.Optimizer):
+    """An optimizer in the place of another one, which gives the gradients to a function and changes nothing.
 
-    def multiplied(part):
-        return part._replace(loss=lambda *data: part.loss(*data) * factors[part.path[0]])
+    Args:
+        optimizer: The other one: its learning rate, step and scale of the loss are read.
+        keep: A function of the gradients and their variables, or None for all that the optimizer was built with.
+    """
 
-    compiled._flat_losses = [multiplied(part) for part in plain]
-    try:
-        yield
-    finally:
-        compiled._flat_losses = plain
+    def __init__(self, optimizer: keras.optimizers.Optimizer, keep: Callable):
+        super().__init__(learning_rate=0.0, name="gradient_collector")
+        self.replaced, self.keep = optimizer, keep
+
+    @property
+    def iterations(self):
+        return self.replaced.iterations
+
+    @property
+    def learning_rate(self):
+        return self.replaced.learning_rate
+
+    def scale_loss(self, loss: tf.Tensor) -> tf.Tensor:
+        return self.replaced.scale_loss(loss)
+
+    def apply(self, grads: list, trainable_variables: list | None = None) -> None:
+        self.keep(grads, trainable_variables)
 
 
 def _marks(parts):

@@ -107,9 +107,8 @@ def multi_worker(start_timeout=3600):
     index = number if job == "chief" else number + len(jobs.get("chief", []))
     load_tensorflow(compute=False)
     import tensorflow as tf
-    from tensorflow.python.eager import context
 
-    if context.context()._context_handle is not None:
+    if _has_begun():
         raise InputError(
             "strategy='multi_worker' comes too late: TensorFlow has computed something already; call "
             "lm_keras.training.multi_worker() first in the program, before any model, tensor or dataset is made"
@@ -125,6 +124,19 @@ def multi_worker(start_timeout=3600):
         )
     _started.append(Workers(strategy, index, len(addresses)))
     return _started[0]
+
+
+def _has_begun() -> bool:
+    """Whether TensorFlow has computed something: from then on it refuses to change the number of its threads."""
+    import tensorflow as tf
+
+    threads = tf.config.threading.get_inter_op_parallelism_threads()
+    try:
+        tf.config.threading.set_inter_op_parallelism_threads(threads + 1)
+    except RuntimeError:
+        return True
+    tf.config.threading.set_inter_op_parallelism_threads(threads)
+    return False
 
 
 @contextlib.contextmanager

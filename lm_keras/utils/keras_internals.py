@@ -1,5 +1,6 @@
 """The private names of Keras and TensorFlow that have no public way around them: all stand here."""
 
+import os
 import sys
 import warnings
 
@@ -31,6 +32,11 @@ def with_mask(x: tf.Tensor, mask: tf.Tensor | None) -> tf.Tensor:
     return x
 
 
+def write_fingerprint(folder: str | os.PathLike) -> None:
+    """Writes the fingerprint.pb of a SavedModel anew, whose saved_model.pb has changed."""
+    fingerprinting_utils.write_fingerprint(os.fspath(folder))
+
+
 class OwnClipping:
     """Lets an optimizer clip the gradients of an update, accumulated ones too, with its method `clip`."""
 
@@ -48,8 +54,9 @@ class WrappedDataset(tf.data.Dataset):
     """
 
     def __init__(self, dataset: tf.data.Dataset):
-        self._wrapped = dataset  # before Dataset's own: it asks for the inputs
-        super().__init__(tf.data.experimental.to_variant(dataset))
+        # Before Dataset's own: it asks for the inputs.
+        self._wrapped = dataset._wrapped if isinstance(dataset, WrappedDataset) else dataset
+        super().__init__(tf.data.experimental.to_variant(self._wrapped))
 
     def _inputs(self):
         return [self._wrapped]

@@ -6,6 +6,7 @@ layers that compute in another precision are not.
 """
 
 import functools
+import weakref
 from collections.abc import Callable, Hashable
 
 import keras
@@ -50,3 +51,15 @@ class TracedFunctions:
         return len(variables) != len(self._variables) or any(
             old is not new for old, new in zip(self._variables, variables, strict=True)
         )
+
+
+_OF_MODELS = weakref.WeakKeyDictionary()
+
+
+def traced_of(model: keras.Model) -> TracedFunctions:
+    """Returns the functions traced of any `keras.Model`, which go when the model goes.
+
+    They are kept beside the model, of which nothing is known. So what is kept must not hold the model, which would
+    keep it alive for ever: a function that calls it takes a `weakref.ref` of it.
+    """
+    return _OF_MODELS.setdefault(model, TracedFunctions())

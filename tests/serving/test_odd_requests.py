@@ -80,7 +80,11 @@ def answers(exported, warm_check):
 
 def test_no_request_fails_and_all_text_is_utf8(answers):
     assert {name for name, answer in answers.items() if "error" in answer} == WRONG.keys()
-    for answer in (answers[name] for name in answers.keys() - WRONG.keys()):
+    right = [answers[name] for name in answers.keys() - WRONG.keys()]
+    assert all(
+        any(answer.get(output) for answer in right) for output in ("completion", "perplexity", "num_new_tokens")
+    )
+    for answer in right:
         assert all(isinstance(text, str) for text in answer.get("completion", []))  # query gives bytes if not UTF-8
         assert all(math.isfinite(x) and x <= 0 for x in answer["log_prob"])
         assert all(math.isfinite(x) and x >= 1 for x in answer.get("perplexity", []))

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 import lm_keras as lk
+from lm_keras.utils.keras_internals import flatten_layers
 
 MATRIX = np.random.default_rng(0).normal(size=(30, 4)).astype("float32")
 MATRIX[0] = -0.0
@@ -33,7 +34,7 @@ class Watch(keras.callbacks.Callback):
         self.seen = []
 
     def on_epoch_end(self, epoch, logs=None):
-        (layer,) = (layer for layer in self.model._flatten_layers() if layer.name == "embedding")
+        (layer,) = (layer for layer in flatten_layers(self.model) if layer.name == "embedding")
         self.seen.append(layer.get_weights()[0])
 
 
@@ -83,6 +84,46 @@ def test_several_fits_of_one_model():
     kernel = model.get_layer("conv_0").get_weights()[0]
     assert train(model, 2, *two) == [True, False]
     assert np.array_equal(model.get_layer("conv_0").get_weights()[0], kernel)
+
+
+@pytest.mark.parametrize("policy", ["float32", "mixed_float16"])
+def test_a_layer_with_a_constraint_and_an_optimizer_that_scales_the_loss(policy):
+    x = np.random.default_rng(4).normal(size=(32, 3)).astype("float32")
+    unit = keras.constraints.UnitNorm(axis=0)
+    model = keras.Sequential([
+        keras.Input((3,), dtype="float32"),
+        keras.layers.Dense(4, kernel_constraint=unit, dtype=policy, name="held"),
+        keras.layers.Dense(1, dtype=policy),
+    ], name=policy)  # fmt: skip
+    optimizer = keras.optimizers.AdamW(0.05, weight_decay=0.1)
+    scaled = keras.optimizers.LossScaleOptimizer(optimizer) if policy != "float32" else optimizer
+    model.compile(scaled, "mse")
+    kernel, seen = model.get_layer("held").kernel, []
+    kernel.assign(unit(kernel))
+    before, keep = kernel.numpy(), keras.callbacks.LambdaCallback(on_epoch_end=lambda *_: seen.append(kernel.numpy()))
+    model.fit(x, x[:, 0], 8, 4, verbose=0, callbacks=[lk.training.FrozenFor(2, "held"), keep])
+    assert len(seen) == 4
+    for epoch, values in enumerate(seen):
+        np.testing.assert_allclose(np.linalg.norm(values, axis=0), 1, rtol=1e-5)
+        assert np.abs(values - before).max() < 1e-6 if epoch < 2 else np.abs(values - before).max() > 1e-4
+    assert kernel.constraint is unit
+
+
+def test_compiling_again_ends_it_after_a_run_that_was_interrupted():
+    model = compiled(classifier())
+
+    def stop(epoch, logs=None):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train(model, 2, lk.training.FrozenFor(5), keras.callbacks.LambdaCallback(on_epoch_end=stop))
+    assert train(compiled(model), 1) == [False]
+
+
+def test_accumulated_updates_are_taken_back():
+    model = compiled(classifier())
+    model.compile(keras.optimizers.AdamW(0.05, weight_decay=0.1, gradient_accumulation_steps=2), model.loss)
+    assert train(model, 4, lk.training.FrozenFor(2)) == [True, True, False, False]
 
 
 def test_bad_arguments():

@@ -89,7 +89,8 @@ def test_a_loss_that_is_not_finite_stops_at_its_step(settings, tmp_path, monkeyp
     progress, _ = finite(tmp_path)
     assert progress["step"] >= 1 and f"the checkpoint of step {progress['step']} is kept" in str(told.value)
     assert ("float32" in str(told.value)) == ("dtype" in settings)
-    assert all(math.isfinite(row["loss"]) for row in read_rows(tmp_path / "metrics.csv"))
+    rows = read_rows(tmp_path / "metrics.csv")
+    assert rows and all(math.isfinite(row["loss"]) for row in rows)
 
 
 def test_without_a_folder_it_stops_too():

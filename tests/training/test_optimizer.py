@@ -1,5 +1,7 @@
 """Schedules against closed formulas, one optimizer step against NumPy."""
 
+import dataclasses
+import json
 import math
 
 import keras
@@ -174,11 +176,22 @@ NAN = float("nan")
         ("clip_norm", -1.0),
         ("clip_norm", NAN),
         ("early_stopping_patience", -1),
+        ("early_stopping_patience", 1.5),
+        ("seed", -1),
+        ("seed", 2**32),
+        ("decay_rate", NAN),
+        ("dtype", "float64"),
     ],
 )
 def test_impossible_settings_are_input_errors(name, value):
     with pytest.raises(InputError, match=name):
         TrainingConfig(**{name: value})
+
+
+def test_numbers_of_numpy_are_settings_that_json_can_hold():
+    config = TrainingConfig(epochs=np.int64(2), learning_rate=np.float32(0.5), seed=np.uint32(3))
+    assert json.loads(json.dumps(dataclasses.asdict(config)))["epochs"] == 2
+    assert (config.learning_rate, config.seed, config.max_steps) == (0.5, 3, None)
 
 
 def test_resume_needs_a_folder():

@@ -45,6 +45,15 @@ def test_a_mask_goes_along_with_a_tensor():
     assert seen.numpy().tolist() == [[2.0]]
 
 
+def test_a_fingerprint_is_that_of_the_file_as_it_is(tmp_path):
+    tf.saved_model.save(tf.Module(), str(tmp_path))
+    before = tf.saved_model.experimental.read_fingerprint(str(tmp_path))
+    (tmp_path / "fingerprint.pb").unlink()
+    write_fingerprint(tmp_path)
+    after = tf.saved_model.experimental.read_fingerprint(str(tmp_path))
+    assert after.saved_model_checksum == before.saved_model_checksum > 0
+
+
 def test_clip_has_the_gradients_of_the_update():
     class Halved(OwnClipping, keras.optimizers.SGD):
         def clip(self, grads):

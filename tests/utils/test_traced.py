@@ -1,6 +1,9 @@
 """What was traced before a layer changed in place is traced again: every answer is of the model as it is."""
 
+import functools
+import gc
 import time
+import weakref
 
 import keras
 import numpy as np
@@ -8,6 +11,7 @@ import pytest
 from small_models import VOCAB, build, ids
 
 import lm_keras as lk
+from lm_keras.utils.keras_internals import flatten_layers
 from lm_keras.utils.traced import TracedFunctions
 
 X = ids(4, 6)
@@ -38,7 +42,7 @@ def with_lora(model):
 
 
 def in_bfloat16(model):
-    for layer in model._flatten_layers():
+    for layer in flatten_layers(model):
         layer.dtype_policy = "mixed_bfloat16"
 
 
@@ -151,3 +155,46 @@ def test_to_look_for_a_change_takes_less_than_a_millisecond():
         traced.get(model, "f", lambda: None)
         taken.append(time.perf_counter() - start)
     assert min(taken) < 2e-3  # 0.4 ms where it was measured
+
+
+class Embedded(keras.Model):
+    def __init__(self):
+        super().__init__()
+        self.inner = keras.layers.Embedding(VOCAB, VOCAB)
+
+    def call(self, ids):
+        return self.inner(ids)
+
+
+def functional():
+    entry = keras.Input((None,), dtype="int32")
+    return keras.Model(entry, keras.layers.Embedding(VOCAB, VOCAB)(entry))
+
+
+KINDS = {
+    "functional": functional,
+    "sequential": lambda: keras.Sequential([keras.layers.Embedding(VOCAB, VOCAB)]),
+    "subclass": Embedded,
+    "ours": functools.partial(build, "lstm"),
+    "carried": functools.partial(build, "lstm"),
+}
+
+
+@pytest.mark.parametrize("loss", [None, "mse"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_was_traced_goes_with_its_model(kind, loss, tokenizer):
+    model, data = KINDS[kind](), WINDOWS
+    if kind == "carried":
+        data = lk.data.lm_windows([TEXT * 9], tokenizer, length=4, batch_size=2, contiguous=True)
+    elif loss:
+        data = data[0], np.zeros((*data[0].shape, VOCAB), "float32")
+    loss = None if kind == "carried" else loss
+    assert lk.evaluate(model, data, loss=loss)["loss"] > 0
+    if kind == "ours":
+        model.compile("sgd", loss or keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+        model.evaluate(*data, verbose=0)
+    alive = weakref.ref(model)
+    del model
+    keras.backend.clear_session(free_memory=False)
+    gc.collect()
+    assert alive() is None
