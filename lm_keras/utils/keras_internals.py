@@ -89,8 +89,3 @@ class _ShuffleOf:
         while frame is not None and frame.f_code.co_name != "get_data_adapter":
             frame = frame.f_back
         return frame is not None and isinstance(frame.f_locals.get("x"), self.kind)
-
-
-def write_fingerprint(folder: str) -> None:
-    """Writes fingerprint.pb anew, for a SavedModel whose graph was changed; TensorFlow's public API reads it only."""
-    fingerprinting_utils.write_fingerprint(folder)
