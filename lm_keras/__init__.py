@@ -5,7 +5,7 @@ The public names are imported at first use, so that `import lm_keras` stays fast
 
 import os
 
-from lm_keras._lazy import attach
+from lm_keras.utils.lazy import attach
 from lm_keras.utils.serializable import when_keras_is_imported
 
 # Keras reads its backend once, when it is imported; this project is written for TensorFlow.

@@ -11,13 +11,13 @@ from . import training as training
 from .errors import InputError as InputError
 from .generation.config import GenerationConfig as GenerationConfig
 from .language_model import LanguageModel as LanguageModel
-from .quantization import quantize as quantize
-from .serving.checking import check as check
-from .serving.exporting import export as export
+from .language_model import quantize as quantize
+from .serving.export.check import check as check
+from .serving.export.exporting import export as export
 from .text_model import TextModel as TextModel
 from .text_model import register_text_model as register_text_model
 from .training.config import TrainingConfig as TrainingConfig
 from .training.evaluation import evaluate as evaluate
-from .training.fitting import fit as fit
+from .training.fit import fit as fit
 
 __version__: str

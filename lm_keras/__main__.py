@@ -2,7 +2,7 @@
 
 import sys
 
-from lm_keras.cli import main
+from lm_keras.cli.parser import main
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -13,7 +13,7 @@ PROMPTS = ("The city was founded in", "In the nineteenth century ,", "He was bor
 def main(run="runs/demo", target="saved_models/demo", epochs=4, vocab_size=5000):
     """Text, tokens, LSTM, training, evaluation, generation, export, check and queries; prints as it goes."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    from lm_keras.quiet import load_tensorflow
+    from lm_keras.utils.quiet import load_tensorflow
 
     load_tensorflow()
     shutil.rmtree(run, ignore_errors=True)
@@ -34,7 +34,7 @@ def train(run, epochs, vocab_size):
     """From text to a trained language model; returns it, its held-out perplexity and the trigram's."""
     import lm_keras as lk
     from lm_keras.training import kneser_ney_perplexity, plot_learning_curve, unigram_perplexity
-    from lm_keras.training.run_log import read_rows
+    from lm_keras.training.run.log import read_rows
 
     heading("Text: an excerpt of the English Wikipedia that comes with gensim")
     train, valid = (

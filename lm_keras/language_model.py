@@ -5,13 +5,14 @@ from collections.abc import Iterable, Iterator
 
 from typing_extensions import Unpack
 
-from lm_keras import model_folder
 from lm_keras.errors import InputError
 from lm_keras.generation.config import GenerationConfig, GenerationOptions, check_taken, merged
 from lm_keras.generation.generate import Generation, Writer, generate, prompt_ids, stop_ids, stream
 from lm_keras.generation.scoring import Choice, Score, choose, score
-from lm_keras.serving.language_model import language_model_signatures
-from lm_keras.serving.served import Served
+from lm_keras.models import folder as model_folder
+from lm_keras.models.quantization import quantization_of, weight_only, without_lora
+from lm_keras.serving.export.completions import language_model_signatures
+from lm_keras.serving.export.signatures import Served
 from lm_keras.text_model import TextModel
 from lm_keras.utils.checks import check_texts
 
@@ -130,3 +131,28 @@ class LanguageModel(TextModel):
     def load(cls, folder: str | os.PathLike) -> "LanguageModel":
         """Reads a folder that `save` or `lm-keras train` wrote; InputError when it is not one, or not whole."""
         return cls(*model_folder.load(folder))
+
+
+# === Language models of a quarter or an eighth of the size: weights of 8 or 4 bits ===
+
+
+def quantize(language_model, mode):
+    """A new LanguageModel with weights of 8 bits ("int8") or 4 ("int4"); the given one stays as it is.
+
+    Keras' own `Model.quantize` with a config that leaves activations in float (`models.quantization.weight_only`), so
+    that a text's answer does not depend on those beside it. It scores, generates, saves, loads and exports as any
+    other, but cannot be trained. `model.quantize(...)` changes a model in place, with Keras' own defaults or yours.
+    LoRA adapters are merged before. Raises InputError for another mode, or for a model that is quantized already.
+    """
+    if not isinstance(language_model, LanguageModel):
+        what = type(language_model).__name__
+        raise InputError(f"quantize takes a LanguageModel, not a {what}; of a keras.Model use model.quantize(mode)")
+    config, model = weight_only(mode), language_model.model
+    if quantization_of(model):
+        raise InputError(f"{model.name} is quantized already; quantize the float model")
+    copy = without_lora(model)
+    if copy is model:
+        copy = type(model).from_config(model.get_config())
+        copy.set_weights(model.get_weights())
+    copy.quantize(config=config)
+    return LanguageModel(copy, language_model.tokenizer)

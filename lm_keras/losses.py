@@ -8,8 +8,7 @@ import tensorflow as tf
 from keras import ops
 
 from lm_keras.errors import InputError
-from lm_keras.layers.linear_cross_entropy import linear_cross_entropy
-from lm_keras.layers.output import factors_of
+from lm_keras.layers.fused_loss import factors_of, linear_cross_entropy
 from lm_keras.utils.keras_internals import mask_of, with_mask
 
 __all__ = ["CrossEntropy", "SquaredError"]

@@ -10,19 +10,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from lm_keras.errors import InputError, damaged, naming
-from lm_keras.files import claimed, path_of, read_json, write_json
-from lm_keras.model_folder import staged
 from lm_keras.models import load_model
-from lm_keras.models.limits import check_savable
-from lm_keras.saved_kinds import TASK, check_place, kind_of, refusal
+from lm_keras.models.folder import staged
+from lm_keras.models.keras_file import check_savable
 from lm_keras.text import load_tokenizer
+from lm_keras.utils.atomic_files import claimed, path_of, read_json, write_json
+from lm_keras.utils.saved_kinds import TASK, check_place, kind_of, refusal
 
 if TYPE_CHECKING:
     from typing import Self
 
     import keras
 
-    from lm_keras.serving.served import Served
+    from lm_keras.serving.export.signatures import Served
     from lm_keras.text.tokenizers.base import Tokenizer
 
 MODEL = "model.keras"
@@ -280,3 +280,19 @@ def _own_package():
 
 def _is_own(kind: type) -> bool:
     return kind.__module__.startswith("lm_keras.")
+
+
+# === The short forms of saving and loading a text model ===
+
+
+def save(text_model: TextModel, folder: str | os.PathLike) -> None:
+    """Short for `text_model.save(folder)`."""
+    if not isinstance(text_model, TextModel):
+        what = type(text_model).__name__
+        raise InputError(f"tasks.save takes a text model, such as a TextClassifier, not a {what}")
+    text_model.save(folder)
+
+
+def load(folder: str | os.PathLike) -> TextModel:
+    """Short for `TextModel.load(folder)`, but for language models, which `LanguageModel.load` reads."""
+    return load_registered(folder)

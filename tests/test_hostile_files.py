@@ -21,10 +21,9 @@ from keras import layers
 from paths import SUPPORT
 
 import lm_keras as lk
-from lm_keras.files import read_json
-from lm_keras.models.limits import weights_within
-from lm_keras.training.checkpoint import load_checkpoint, save_checkpoint
-from lm_keras.training.run_state import RunState
+from lm_keras.models.keras_file import weights_within
+from lm_keras.training.run.state import RunState, load_checkpoint, save_checkpoint
+from lm_keras.utils.atomic_files import read_json
 
 HUGE, LIMIT = 10**12, resource.getrlimit(resource.RLIMIT_AS)
 CASES = [json.loads(line) for line in (SUPPORT / "hostile_files.jsonl").read_text().splitlines()]

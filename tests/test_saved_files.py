@@ -11,7 +11,7 @@ from make_release_golden import TEXTS, TRAIN, answers_of
 from paths import GOLDEN
 
 import lm_keras as lk
-from lm_keras.cli import main
+from lm_keras.cli.parser import main
 
 SAVED = GOLDEN / "saved"
 

@@ -10,7 +10,7 @@ ignores the context cannot beat; there every choice is [MASK], for at a token th
 import argparse
 from pathlib import Path
 
-from lm_keras.quiet import load_tensorflow
+from lm_keras.utils.quiet import load_tensorflow
 
 load_tensorflow()
 

@@ -15,7 +15,7 @@ import json
 import os
 from pathlib import Path
 
-from lm_keras.quiet import load_tensorflow
+from lm_keras.utils.quiet import load_tensorflow
 
 load_tensorflow()
 
@@ -23,7 +23,7 @@ import keras  # noqa: E402
 import numpy as np  # noqa: E402
 
 import lm_keras as lk  # noqa: E402
-from lm_keras.data.corpora import cache_folder  # noqa: E402
+from lm_keras.data.corpora.registry import cache_folder  # noqa: E402
 
 FILE = "glove-6b-50d/glove.6B.50d.top20000.txt.gz"
 

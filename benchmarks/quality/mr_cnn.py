@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from lm_keras.quiet import load_tensorflow
+from lm_keras.utils.quiet import load_tensorflow
 
 # Arguments of the builder, and whether its embedding starts from the pretrained vectors.
 VARIANTS = {

@@ -95,7 +95,7 @@ def sentences(options):
 
 
 def _library():
-    from lm_keras.quiet import load_tensorflow
+    from lm_keras.utils.quiet import load_tensorflow
 
     load_tensorflow()
     import lm_keras

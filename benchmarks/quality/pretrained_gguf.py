@@ -33,7 +33,7 @@ def main():
     parser.add_argument("--python")
     options = parser.parse_args()
 
-    from lm_keras.quiet import load_tensorflow
+    from lm_keras.utils.quiet import load_tensorflow
 
     load_tensorflow()
     import lm_keras as lk

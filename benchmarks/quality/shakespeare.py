@@ -5,7 +5,7 @@ LM_KERAS_DATA=... python benchmarks/quality/shakespeare.py          # 2,000 step
 
 import argparse
 
-from lm_keras.quiet import load_tensorflow
+from lm_keras.utils.quiet import load_tensorflow
 
 load_tensorflow()
 

@@ -10,7 +10,7 @@ import itertools
 import json
 from pathlib import Path
 
-from lm_keras.quiet import load_tensorflow
+from lm_keras.utils.quiet import load_tensorflow
 
 load_tensorflow()
 

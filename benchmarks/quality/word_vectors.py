@@ -64,7 +64,7 @@ def shown(value):
 
 def similarity(vectors):
     from lm_keras import data, embeddings
-    from lm_keras.data.wiki import gensim_file
+    from lm_keras.data.corpora.running_text import gensim_file
 
     for name, file in PAIRS.items():
         ours = embeddings.word_similarity(vectors, data.load(name, split="all"))
@@ -77,7 +77,7 @@ def similarity(vectors):
 
 def some_questions(path, every):
     """gensim's file with the first of every so many questions."""
-    from lm_keras.data.wiki import gensim_file
+    from lm_keras.data.corpora.running_text import gensim_file
 
     lines, number = [], 0
     for line in gensim_file(TESTS + "questions-words.txt").read_text(encoding="utf-8").splitlines():

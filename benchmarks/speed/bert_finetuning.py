@@ -51,7 +51,7 @@ def texts():
 
 
 def ours(dropout, **changes):
-    from lm_keras.quiet import load_tensorflow
+    from lm_keras.utils.quiet import load_tensorflow
 
     load_tensorflow()
     import lm_keras as lk

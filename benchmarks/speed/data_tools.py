@@ -78,7 +78,7 @@ def report(options):
                 )
         print(f"{options.lines:,} lines, {path.stat().st_size / 2**20:,.0f} MiB")
         before, start = peak(), time.perf_counter()
-        from lm_keras.cli import main
+        from lm_keras.cli.parser import main
 
         main(["data", "report", str(path), "--out", str(Path(folder) / "report.html")])
         print(f"report: {time.perf_counter() - start:.1f} s, peak {peak():,.0f} MiB (before it {before:,.0f} MiB)")

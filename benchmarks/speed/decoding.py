@@ -46,7 +46,7 @@ def main():
 
 
 def language_model():
-    from lm_keras.quiet import load_tensorflow
+    from lm_keras.utils.quiet import load_tensorflow
 
     load_tensorflow()
     import lm_keras as lk

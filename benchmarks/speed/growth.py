@@ -16,7 +16,7 @@ import sys
 import time
 from pathlib import Path
 
-from lm_keras.quiet import load_tensorflow
+from lm_keras.utils.quiet import load_tensorflow
 
 load_tensorflow()
 

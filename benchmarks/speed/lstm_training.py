@@ -64,7 +64,7 @@ def batches(ids):
 
 
 def ours(ids, options, **changes):
-    from lm_keras.quiet import load_tensorflow
+    from lm_keras.utils.quiet import load_tensorflow
 
     load_tensorflow()
     import lm_keras as lk
@@ -74,7 +74,7 @@ def ours(ids, options, **changes):
 
 def plain_keras(ids, options, **changes):
     """The same layers of Keras, as a user would write them."""
-    from lm_keras.quiet import load_tensorflow
+    from lm_keras.utils.quiet import load_tensorflow
 
     load_tensorflow()
     import keras

@@ -9,7 +9,7 @@ import os
 import sys
 from pathlib import Path
 
-from lm_keras.quiet import load_tensorflow
+from lm_keras.utils.quiet import load_tensorflow
 
 load_tensorflow()
 

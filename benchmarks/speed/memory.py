@@ -88,7 +88,7 @@ def timed(run, times):
 
 
 def ours(size, parts=1, **changes):
-    from lm_keras.quiet import load_tensorflow
+    from lm_keras.utils.quiet import load_tensorflow
 
     load_tensorflow()
     import keras

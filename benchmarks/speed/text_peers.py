@@ -40,7 +40,7 @@ def main():
         name, folder, *rest = options.rival
         globals()[name](Path(folder), *map(int, rest))
         return
-    from lm_keras.quiet import load_tensorflow
+    from lm_keras.utils.quiet import load_tensorflow
 
     load_tensorflow()
     with tempfile.TemporaryDirectory() as folder:
@@ -181,7 +181,7 @@ def turns(run, told):
 
 def our_bpe(folder, parts, calls):
     one_core(calls)
-    from lm_keras.quiet import load_tensorflow
+    from lm_keras.utils.quiet import load_tensorflow
 
     load_tensorflow()
     import lm_keras as lk

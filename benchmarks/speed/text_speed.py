@@ -14,7 +14,7 @@ from pathlib import Path
 
 os.environ.update(TF_NUM_INTRAOP_THREADS="1", TF_NUM_INTEROP_THREADS="1", RAYON_NUM_THREADS="1")
 
-from lm_keras.quiet import load_tensorflow  # noqa: E402
+from lm_keras.utils.quiet import load_tensorflow  # noqa: E402
 
 load_tensorflow()
 

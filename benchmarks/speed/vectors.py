@@ -66,7 +66,10 @@ def read(name, path):
     """One reading, in this process: its seconds, its peak of memory, and the sum of the matrix."""
     from gensim.models import KeyedVectors
 
-    from lm_keras.embeddings import loading, table  # noqa: F401
+    from lm_keras.embeddings.io import (
+        table,  # noqa: F401
+        vector_files,
+    )
 
     few = None
     if name == SOME:
@@ -77,7 +80,7 @@ def read(name, path):
     if name == GENSIM:
         vectors = KeyedVectors.load_word2vec_format(path, no_header=True)
     else:
-        vectors = loading.load_glove(path, vocabulary=few)
+        vectors = vector_files.load_glove(path, vocabulary=few)
     seconds, cpu = time.perf_counter() - start, time.process_time() - cpu
     return {
         "seconds": seconds,

@@ -1,5 +1,5 @@
 """What a collection of documents holds: topics, document vectors, clusters and their plots."""
 
-from lm_keras._lazy import attach
+from lm_keras.utils.lazy import attach
 
 attach(__name__, __file__)

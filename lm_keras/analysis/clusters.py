@@ -6,11 +6,11 @@ from typing import NamedTuple
 
 import numpy as np
 
+from lm_keras.analysis.documents import DocumentVectors, train_doc2vec, unit_rows
+from lm_keras.analysis.terms import term_lists, vocabulary
 from lm_keras.errors import InputError
-from lm_keras.extra import analysis
-from lm_keras.tasks.documents import DocumentVectors, train_doc2vec, unit_rows
-from lm_keras.tasks.terms import term_lists, vocabulary
 from lm_keras.utils.checks import check_seed, check_sizes
+from lm_keras.utils.optional import analysis
 
 METHODS, FEATURES = ("kmeans", "agglomerative"), ("lsa", "tfidf", "doc2vec")
 DIRECTIONS = 50  # with 100, two sources of text were told apart at some seeds only

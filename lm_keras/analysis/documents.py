@@ -7,11 +7,11 @@ from typing import NamedTuple
 import numpy as np
 from tqdm import tqdm
 
+from lm_keras.analysis.terms import term_lists
 from lm_keras.errors import InputError
-from lm_keras.files import write_tensors
-from lm_keras.saved_kinds import read_kind
-from lm_keras.tasks.terms import term_lists
+from lm_keras.utils.atomic_files import write_tensors
 from lm_keras.utils.checks import check_choice, check_seed, check_sizes
+from lm_keras.utils.saved_kinds import read_kind
 
 SAMPLE = 1e-3  # words more frequent than this share are skipped at times (Mikolov et al. 2013, section 2.3)
 _KIND = "doc2vec"

@@ -2,9 +2,9 @@
 
 import math
 
-from lm_keras.embeddings.projections import project
+from lm_keras.analysis.clusters import reduced
+from lm_keras.embeddings.plots import project
 from lm_keras.errors import InputError
-from lm_keras.tasks.clusters import reduced
 from lm_keras.utils.checks import check_sizes
 
 # Matplotlib's own font holds no Chinese; the first of these that is installed helps it out.
@@ -59,7 +59,7 @@ def plot_coherence(curve, measure="c_npmi"):
 def plot_clusters(clusters, method="pca", seed=0):
     """The documents of `cluster_documents` in two dimensions, a colour for each cluster, with its first words.
 
-    `method`, `seed`: see `embeddings.projections.project`; vectors of more than 100 numbers lose the last directions.
+    `method`, `seed`: see `embeddings.plots.project`; vectors of more than 100 numbers lose the last directions.
     """
     from matplotlib.figure import Figure
 

@@ -45,9 +45,9 @@ def texts_of(source, split, splits, name, options):
     A table: its column of texts, and the labels beside it.
     """
     from lm_keras import data
-    from lm_keras.data.files import TABLES, TextFiles, plain_name
-    from lm_keras.data.record_texts import record_texts
-    from lm_keras.train_command import load_texts
+    from lm_keras.cli.train import load_texts
+    from lm_keras.data.corpora.records import record_texts
+    from lm_keras.data.text_files import TABLES, TextFiles, plain_name
 
     if not source:
         raise InputError(f"{name} is empty; give a text file, a folder or a known set")
@@ -82,7 +82,7 @@ class Lines:
         self.texts = texts
 
     def __iter__(self):
-        from lm_keras.data.files import TextFiles
+        from lm_keras.data.text_files import TextFiles
 
         for file in self.texts.files:
             held = ""

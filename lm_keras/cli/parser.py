@@ -2,17 +2,18 @@
 
 import argparse
 import dataclasses
+import importlib
 import os
 import sys
 import warnings
 
-from lm_keras import interruption
+from lm_keras.cli.data import add_report
+from lm_keras.cli.train import FAMILY_OPTIONS
+from lm_keras.cli.vectors import add_arguments as add_vectors
 from lm_keras.errors import InputError, WorkerLostError
-from lm_keras.family_options import FAMILY_OPTIONS
 from lm_keras.generation.config import GenerationConfig
-from lm_keras.quiet import complain, open_streams
-from lm_keras.report_command import add_report
-from lm_keras.vectors_command import add_arguments as add_vectors
+from lm_keras.utils import quiet
+from lm_keras.utils.quiet import complain, open_streams
 
 
 class Parser(argparse.ArgumentParser):
@@ -260,17 +261,23 @@ def _add_training(train):
     run.add_argument("--checkpoint-steps", type=number(int, 1), default=500, metavar="N")
 
 
+# The modules of this package that hold commands; all others are in `run`.
+MODULES = {"train": "train", "query": "serve", "vectors": "vectors"}
+
+
 def main(arguments=None):
     """Runs one command; returns the exit code: 0, 2 for bad input (one line on stderr), 1 for a failed check."""
     open_streams()
     options = parser().parse_args(arguments)
-    interruption.watch()
+    quiet.watch()
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     warnings.simplefilter("ignore")
     try:
-        from lm_keras import commands  # after --help and wrong usage have been answered
+        from lm_keras.cli.run import import_modules  # after --help and wrong usage have been answered
 
-        commands.import_modules(getattr(options, "modules", ()))
+        import_modules(getattr(options, "modules", ()))
+        # The module of a command is imported for it alone: the others' libraries take time.
+        commands = importlib.import_module(f"lm_keras.cli.{MODULES.get(options.command, 'run')}")
         code = getattr(commands, options.command.replace("-", "_"))(options) or 0
         sys.stdout.flush()  # a closed pipe is noticed here, not while Python ends
         return code

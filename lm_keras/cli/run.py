@@ -7,23 +7,16 @@ import types
 import warnings
 from pathlib import Path
 
-from lm_keras import interruption
+from lm_keras.cli.data import report
+from lm_keras.cli.serve import query  # noqa: F401
+from lm_keras.cli.train import default_unit, evaluation_windows, load_texts, read_run, told_by
+from lm_keras.cli.vectors import vectors  # noqa: F401
 from lm_keras.errors import InputError
-from lm_keras.files import path_of
 from lm_keras.generation.config import GenerationConfig, options_of
-from lm_keras.query_command import query  # noqa: F401
-from lm_keras.quiet import complain, load_tensorflow
-from lm_keras.report_command import report
-from lm_keras.saved_kinds import RUN, kind_of, refusal
-from lm_keras.train_command import (  # noqa: F401
-    default_unit,
-    evaluation_windows,
-    load_texts,
-    read_run,
-    told_by,
-    train,
-)
-from lm_keras.vectors_command import vectors  # noqa: F401
+from lm_keras.utils import quiet
+from lm_keras.utils.atomic_files import path_of
+from lm_keras.utils.quiet import complain, load_tensorflow
+from lm_keras.utils.saved_kinds import RUN, kind_of, refusal
 
 
 def evaluate(options):
@@ -73,7 +66,7 @@ def generate(options):
         pieces = language_model.stream(options.prompt, config)
         print(options.prompt, end="", flush=True)
         for piece in pieces:
-            interruption.check()
+            quiet.check()
             print(piece, end="", flush=True)
         print()
     else:

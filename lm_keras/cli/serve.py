@@ -7,8 +7,8 @@ import os
 
 from lm_keras.errors import InputError
 from lm_keras.generation.config import inputs_of
-from lm_keras.serving.failures import escaped, one_line
-from lm_keras.text.codepoints import valid
+from lm_keras.serving.client.results import escaped, one_line
+from lm_keras.text.unicode import valid
 
 
 def query(options):
@@ -29,7 +29,7 @@ def query(options):
 
 def _inputs(signatures, options):
     """`{name: values}` of the given inputs, typed as the signature says, and of those with a default."""
-    from lm_keras.serving.columns import row_seeds
+    from lm_keras.serving.client.client import row_seeds
 
     if options.signature not in signatures:
         raise InputError(

@@ -7,7 +7,7 @@ import warnings
 from pathlib import Path
 
 from lm_keras.errors import InputError
-from lm_keras.quiet import complain
+from lm_keras.utils.quiet import complain
 
 METHODS = {"3cosadd": "3CosAdd", "3cosmul": "3CosMul"}
 SET = "glove-6b-50d"  # of lk.data.available(), the one of word vectors
@@ -54,9 +54,9 @@ def _load(options):
 
 def _kind(path, member):
     """The format that the first bytes of a file show: fastText's .bin, word2vec's binary, or text."""
-    from lm_keras.embeddings.fasttext_format import MAGIC
-    from lm_keras.embeddings.loading import is_text
-    from lm_keras.embeddings.streams import opened
+    from lm_keras.embeddings.io.fasttext_format import MAGIC
+    from lm_keras.embeddings.io.streams import opened
+    from lm_keras.embeddings.io.vector_files import is_text
 
     with opened(path, member) as (stream, _, _):
         head = stream.read(1 << 16)

@@ -5,7 +5,7 @@ import os
 
 import numpy as np
 
-from lm_keras.data.files import read_texts
+from lm_keras.data.text_files import read_texts
 from lm_keras.errors import InputError
 from lm_keras.utils.checks import check_number, check_whole
 

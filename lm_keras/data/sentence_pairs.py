@@ -4,7 +4,7 @@ import itertools
 
 import numpy as np
 
-from lm_keras.data.masking import REPLACE, Masking, batches_of, check_request, padded
+from lm_keras.data.masked_lm import REPLACE, Masking, batches_of, check_request, padded
 from lm_keras.errors import InputError
 
 

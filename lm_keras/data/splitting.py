@@ -6,8 +6,8 @@ import os
 from collections.abc import Iterator
 from itertools import islice
 
-from lm_keras.data.files import read_texts
-from lm_keras.data.labelled_files import LabelledTexts
+from lm_keras.data.labelled import LabelledTexts
+from lm_keras.data.text_files import read_texts
 from lm_keras.errors import InputError
 from lm_keras.utils.checks import check_number
 

@@ -1,13 +1,14 @@
 """Pictures of words in two dimensions."""
 
+import numbers
 from collections.abc import Mapping
 
 import numpy as np
 
-from lm_keras.embeddings.label_places import label_places
-from lm_keras.embeddings.projections import project
-from lm_keras.embeddings.word_lookup import check_known
+from lm_keras.embeddings.evaluation.similarity import check_known
 from lm_keras.errors import InputError
+from lm_keras.utils.checks import check_choice, check_seed
+from lm_keras.utils.optional import analysis
 
 
 def plot_words(vectors, words, method="pca", *, perplexity=None, seed=0, title=None, figsize=(8, 6)):
@@ -64,3 +65,92 @@ def _label(figure, axes, points, words, colours):
         if (np.abs(place - pixel) > size / 2 + 9).any():
             ends = np.transpose([point, axes.transData.inverted().transform(place)])
             axes.plot(*ends, color="0.8", linewidth=0.6, zorder=0)
+
+
+# === Where labels go so that they do not lie on each other ===
+
+_RADIUS = 4  # pixels around a point that no label covers
+_DISTANCES = (5, 12, 22, 36, 54, 76)  # pixels between a point and its label
+_ANGLES = np.deg2rad([0, 180, 90, 270, 45, 135, 315, 225, 22.5, 157.5, 337.5, 202.5])
+
+
+def label_places(points, sizes, area):
+    """Centres float [N, 2] of labels of `sizes` [N, 2] for `points` [N, 2], all in pixels, inside of `area`.
+
+    `area`: left, bottom, right, top. Each label takes the first place near its point that is free; if none is, the
+    one that covers the least. Points in the thick of it come first: they have the fewest places.
+    """
+    points, sizes = np.asarray(points, float), np.asarray(sizes, float)
+    marks = np.concatenate([points - _RADIUS, points + _RADIUS], axis=1)
+    boxes, centres = np.empty((0, 4)), np.empty_like(points)
+    directions = np.stack([np.cos(_ANGLES), np.sin(_ANGLES)], axis=1)
+    near = np.hypot(*(points[:, None] - points).transpose(2, 0, 1))
+    for i in np.argsort(np.sort(near, axis=1)[:, :5].sum(axis=1), kind="stable"):
+        offsets = [directions * distance + np.sign(directions.round(9)) * sizes[i] / 2 for distance in _DISTANCES]
+        places = points[i] + np.concatenate(offsets)
+        tried = np.concatenate([places - sizes[i] / 2, places + sizes[i] / 2], axis=1)
+        outside = np.maximum(np.concatenate([area[:2] - tried[:, :2], tried[:, 2:] - area[2:]], axis=1), 0)
+        covered = _overlap(tried, boxes) + _overlap(tried, marks) + sizes[i].sum() * outside.sum(axis=1)
+        best = covered.argmin()  # the first of the smallest
+        centres[i], boxes = places[best], np.concatenate([boxes, tried[best : best + 1]])
+    return centres
+
+
+def _overlap(boxes, others):
+    """The area that each of `boxes` [M, 4] shares with `others` [N, 4]: [M]."""
+    low = np.maximum(boxes[:, None, :2], others[:, :2])
+    high = np.minimum(boxes[:, None, 2:], others[:, 2:])
+    return np.maximum(high - low, 0).prod(axis=2).sum(axis=1)
+
+
+# === Vectors to two dimensions, to look at them ===
+
+METHODS = ("pca", "tsne")
+
+
+def project(matrix, method="pca", *, perplexity=None, seed=0):
+    """float [N, E] -> (points float64 [N, 2], shares).
+
+    "pca": the two directions of the largest variance, and the share of all variance of each [2]; a direction's sign
+    is that of its largest coordinate. "tsne": van der Maaten and Hinton 2008, by scikit-learn, with cosine distances;
+    `perplexity` default: 30, or a third of the vectors; shares None. At least 2 vectors, for t-SNE 4.
+    """
+    check_choice("method", method, METHODS)
+    least = {"pca": 2, "tsne": 4}[method]
+    if len(matrix) < least:
+        raise InputError(f"a picture by {method} needs at least {least} vectors, got {len(matrix)}")
+    if not np.isfinite(matrix).all():
+        raise InputError("the vectors hold nan or infinity; leave those words out")
+    if method == "pca":
+        return _pca(np.asarray(matrix, np.float64))
+    return _tsne(np.asarray(matrix, np.float32), perplexity, seed), None
+
+
+def _pca(matrix):
+    matrix = matrix - matrix.mean(axis=0)
+    _, lengths, directions = np.linalg.svd(matrix, full_matrices=False)
+    largest = np.take_along_axis(directions, np.abs(directions).argmax(axis=1)[:, None], axis=1)
+    directions = directions * np.where(largest < 0, -1, 1)
+    points, shares = np.zeros((len(matrix), 2)), np.zeros(2)
+    found = min(2, len(directions))  # vectors of one number have one direction
+    points[:, :found] = matrix @ directions[:found].T
+    shares[:found] = lengths[:found] ** 2 / max((lengths**2).sum(), np.finfo(float).tiny)
+    return points, shares
+
+
+def _tsne(matrix, perplexity, seed):
+    TSNE = analysis("sklearn.manifold", "method='tsne'").TSNE  # noqa: N806
+    from threadpoolctl import threadpool_limits  # which scikit-learn needs itself
+
+    perplexity = min(30, len(matrix) / 3) if perplexity is None else perplexity
+    if not isinstance(perplexity, numbers.Real) or not 1 <= perplexity < len(matrix):
+        raise InputError(f"perplexity is {perplexity!r}; give 1 to {len(matrix) - 1}: less than there are vectors")
+    check_seed(seed)
+    if matrix.shape[1] < 2:
+        raise InputError("a picture by tsne needs vectors of at least 2 numbers, got 1: take pca")
+    if (matrix == matrix[0]).all():  # their spread, by which scikit-learn divides, is 0: its C code then crashes
+        raise InputError(f"all {len(matrix)} vectors are the same; there is nothing to see")
+    tsne = TSNE(2, perplexity=perplexity, metric="cosine", init="pca", random_state=seed)
+    # Its thousand small steps wait for each other's threads: on a busy machine one second became forty.
+    with threadpool_limits(1):
+        return tsne.fit_transform(matrix)

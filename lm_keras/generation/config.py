@@ -15,7 +15,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TypeAlias, TypedDict
 
 from lm_keras.errors import InputError, naming
-from lm_keras.files import path_of, read_json, write_json
+from lm_keras.utils.atomic_files import path_of, read_json, write_json
 from lm_keras.utils.checks import MAX_INT32, check_number, check_whole
 
 LARGEST = 3e38  # of a float32

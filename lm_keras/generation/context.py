@@ -9,7 +9,7 @@ import weakref
 
 import tensorflow as tf
 
-from lm_keras.utils.traced import TracedFunctions
+from lm_keras.utils.functions import TracedFunctions
 
 PIECE = 64  # tokens a step of a text that is only read
 

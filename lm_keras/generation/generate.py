@@ -18,7 +18,7 @@ from lm_keras.generation.context import sliding, state_spec
 from lm_keras.generation.contrastive import contrastive_search
 from lm_keras.generation.loop import GREEDY_STEPS, decode, decode_greedy, greedy_room, pad_left, read_prompts
 from lm_keras.generation.sampling import FILTERS
-from lm_keras.utils.traced import TracedFunctions, function
+from lm_keras.utils.functions import TracedFunctions, function
 
 BATCH = 64  # rows that go through the model at once
 PIECE = 16  # new tokens between two looks for a stop string

@@ -5,6 +5,8 @@ import math
 import keras
 from keras import layers, ops
 
+from lm_keras.errors import InputError
+
 WORTH_COMPILING = 2**17  # numbers: below, a dozen passes over them cost less than XLA does
 
 
@@ -23,7 +25,7 @@ class Gelu(layers.Layer):
     def call(self, x, training=None):
         large = None not in x.shape and math.prod(x.shape) >= WORTH_COMPILING
         if training and large and keras.backend.backend() == "tensorflow":
-            from lm_keras.layers.one_pass import one_pass
+            from lm_keras.utils.functions import one_pass
 
             return one_pass(ops.gelu, approximate=self.approximate)(x)
         return ops.gelu(x, approximate=self.approximate)
@@ -33,3 +35,23 @@ class Gelu(layers.Layer):
 
     def get_config(self):
         return {**super().get_config(), "approximate": self.approximate}
+
+
+# === Activation functions by name ===
+
+
+def activation_layer(activation, name):
+    """A layer for one of Keras' activations, "tanh", "relu", "sigmoid" ...; InputError for an unknown name."""
+    check_activation(activation)
+    return layers.Activation(activation, name=name)
+
+
+def check_activation(activation):
+    """Raises InputError for what is not the name of an activation: models save their arguments as text."""
+    try:
+        assert isinstance(activation, str)
+        keras.activations.get(activation)
+    except (AssertionError, ValueError):
+        raise InputError(
+            f'activation is {activation!r}; give the name of one of keras.activations, e.g. "tanh"'
+        ) from None

@@ -4,8 +4,7 @@ import keras
 from keras import layers, ops
 
 from lm_keras.errors import InputError
-from lm_keras.layers.attention import UNSEEN
-from lm_keras.layers.cache import cache_rows, write
+from lm_keras.layers.attention import UNSEEN, cache_rows, write
 
 SCORES = ("additive", "multiplicative")
 

@@ -3,6 +3,7 @@
 import dataclasses
 
 import keras
+import tensorflow as tf
 from keras import layers, ops
 
 
@@ -56,3 +57,48 @@ class WordEmbedding(layers.ReversibleEmbedding):
 
     def quantize(self, mode=None, type_check=True, config=None):
         return super().quantize(mode, type_check=False, config=config)
+
+
+# === Output layer and cross-entropy in one: no pass over the logits more than the two need together ===
+
+
+def linear_cross_entropy(x, table, bias, labels, rows=False):
+    """Nats [N] of int `labels` [N] under softmax(x W + b): x [N, D], W [D, V], or [V, D] with `rows`; bias or None.
+
+    The gradient of the logits is (softmax - one-hot) g. What is kept for it is e = exp(logits - max) alone: its row
+    sums and the g of each row scale the rows of x and of the product with W^T instead, N D numbers and not N V.
+    """
+    labels = tf.cast(labels, tf.int32)
+    if bias is None:
+        return _nats(labels, rows)(x, table)
+    return _nats(labels, rows)(x, table, bias)
+
+
+def _nats(labels, rows):
+    @tf.custom_gradient
+    def nats(x, table, bias=None):
+        exact = tf.float64 if x.dtype == tf.float64 else tf.float32  # in mixed precision too
+        logits = tf.cast(tf.matmul(x, table, transpose_b=rows), exact)
+        if bias is not None:
+            logits += tf.cast(bias, exact)
+        places = tf.stack([tf.range(tf.shape(labels)[0]), labels], 1)
+        at_label = tf.gather_nd(logits, places)
+        top = tf.reduce_max(logits, 1, keepdims=True)
+        e = tf.exp(logits - top)
+        total = tf.reduce_sum(e, 1, keepdims=True)
+
+        def gradient(g):
+            # One copy of e, where a one-hot matrix would be written, read and subtracted.
+            d = tf.cast(tf.tensor_scatter_nd_sub(e, places, total[:, 0]), x.dtype)  # (softmax - one-hot) total
+            scale = g[:, None] / total
+            scaled = x * tf.cast(scale, x.dtype)
+            d_x = tf.cast(tf.cast(tf.matmul(d, table, transpose_b=not rows), exact) * scale, x.dtype)
+            with tf.control_dependencies([d_x]):
+                d_table = tf.matmul(*((d, scaled) if rows else (scaled, d)), transpose_a=True)
+            if bias is None:
+                return d_x, d_table
+            return d_x, d_table, tf.matmul(tf.cast(scale, x.dtype), d, transpose_a=True)[0]
+
+        return tf.math.log(total[:, 0]) + top[:, 0] - at_label, gradient
+
+    return nats

@@ -1,6 +1,8 @@
 """An LSTM over a sequence in TensorFlow, with back-propagation through time written by hand."""
 
+import keras
 import tensorflow as tf
+from keras import layers, ops
 
 
 def lstm(x, h, c, kernel, recurrent, bias, mask=None, compiled=False):
@@ -106,3 +108,108 @@ def _backward(d_all_h, d_h, d_c, recurrent, before_c, all_c, activated, mask):
 
 _compiled_forward = tf.function(_forward, jit_compile=True, autograph=False)
 _compiled_backward = tf.function(_backward, jit_compile=True, autograph=False)
+
+
+# === The LSTM layer of Keras with a loop of less work: one product for all inputs, and a gradient written by hand ===
+
+WORTH_COMPILING = 4096  # time steps x units: below, XLA takes longer to compile the loop than it saves
+
+
+@keras.saving.register_keras_serializable("lm_keras")
+class LSTM(keras.layers.LSTM):
+    """`keras.layers.LSTM`: the same weights, arguments and results, in less time on a CPU.
+
+    The inputs are multiplied with their kernel before the loop, all time steps at once. Back-propagation through time
+    keeps only the gradients of the gates in its loop; those of both kernels are one product each after it.
+    (Hochreiter & Schmidhuber 1997 with the forget gate of Gers et al. 2000.) In training XLA compiles the loop where
+    the number of steps is fixed and the work is worth it. With dropout inside the cell, other activations, the input
+    read backwards, outputs that a mask makes zeros or another engine than TensorFlow, Keras' own loop runs.
+    """
+
+    def inner_loop(self, sequences, initial_state, mask, training=False):
+        cell = self.cell
+        usual = cell.activation is keras.activations.tanh and cell.recurrent_activation is keras.activations.sigmoid
+        if not usual or not cell.use_bias or self.go_backwards or cell.dropout or cell.recurrent_dropout:
+            return super().inner_loop(sequences, initial_state, mask, training)
+        if keras.backend.backend() != "tensorflow" or (mask is not None and self.zero_output_for_mask):
+            return super().inner_loop(sequences, initial_state, mask, training)
+
+        mask = keras.ops.cast(keras.tree.flatten(mask)[0], "bool") if mask is not None else None
+        steps = sequences.shape[1]
+        compiled = bool(training) and steps is not None and steps * self.units >= WORTH_COMPILING
+        weights = cell.kernel, cell.recurrent_kernel, cell.bias
+        weights = (keras.ops.cast(weight, cell.compute_dtype) for weight in weights)
+        outputs, h, c = lstm(sequences, *initial_state, *weights, mask=mask, compiled=compiled)
+        last = h if mask is None else outputs[:, -1]  # the state of a text without a real step is the initial one
+        return last, outputs if self.return_sequences else last[:, None], [h, c]
+
+
+# === A recurrent layer that also sees its own state of k steps ago (document 004, section 4.2) ===
+
+
+@keras.saving.register_keras_serializable("lm_keras")
+class SkipRNN(layers.Layer):
+    """h_t = σ(W_x x_t + W h_{t-1} + U h_{t-k} + b), k = `skip`; x [B, T, D] -> (h [B, T, units], state).
+
+    Document 004 leaves W_x x_t out; without an input the state could not depend on the text. The state
+    [B, k, units] holds h_{t-1}, ..., h_{t-k}, newest first; None: zeros, as h before the beginning is. A False in
+    `mask` [B, T] leaves the state of that row as it was.
+    """
+
+    def __init__(self, units, skip, activation="tanh", kernel_initializer="glorot_uniform",
+                 recurrent_initializer="orthogonal", skip_initializer="orthogonal", bias_initializer="zeros",
+                 **kwargs):  # fmt: skip
+        super().__init__(**kwargs)
+        self.units, self.skip, self.activation = units, skip, keras.activations.get(activation)
+        self.supports_masking = True
+        # The inputs of all steps in one product, before the loop.
+        self.input_dense = layers.Dense(units, kernel_initializer=kernel_initializer,
+                                        bias_initializer=bias_initializer, name="input")  # fmt: skip
+        cell = SkipCell(units, skip, self.activation, recurrent_initializer, skip_initializer, name="cell")
+        self.rnn = layers.RNN(cell, return_sequences=True, return_state=True, name="rnn")
+
+    def build(self, shape):
+        self.input_dense.build(shape)
+        self.rnn.build((*shape[:-1], self.units))
+
+    def call(self, x, initial_state=None, mask=None):
+        before = None if initial_state is None else ops.unstack(initial_state, self.skip, axis=1)
+        h, *state = self.rnn(self.input_dense(x), initial_state=before, mask=mask)
+        return h, ops.stack(state, axis=1)
+
+    def get_config(self):
+        dense, cell = self.input_dense, self.rnn.cell
+        initializers = {
+            "kernel_initializer": dense.kernel_initializer,
+            "recurrent_initializer": cell.recurrent_initializer,
+            "skip_initializer": cell.skip_initializer,
+            "bias_initializer": dense.bias_initializer,
+        }
+        return {
+            **super().get_config(),
+            "units": self.units,
+            "skip": self.skip,
+            "activation": keras.activations.serialize(self.activation),
+            **{name: keras.initializers.serialize(value) for name, value in initializers.items()},
+        }
+
+
+class SkipCell(layers.Layer):
+    """One step: z_t = W_x x_t + b [B, units] and [h_{t-1}, ..., h_{t-k}] -> h_t and [h_t, ..., h_{t-k+1}]."""
+
+    def __init__(self, units, skip, activation, recurrent_initializer, skip_initializer, **kwargs):
+        super().__init__(**kwargs)
+        self.units, self.skip, self.activation = units, skip, activation
+        self.recurrent_initializer = keras.initializers.get(recurrent_initializer)
+        self.skip_initializer = keras.initializers.get(skip_initializer)
+        self.state_size, self.output_size = [units] * skip, units
+
+    def build(self, shape):
+        square = (self.units, self.units)
+        self.recurrent_kernel = self.add_weight(square, self.recurrent_initializer, name="recurrent_kernel")
+        self.skip_kernel = self.add_weight(square, self.skip_initializer, name="skip_kernel")
+
+    def call(self, z, states):
+        z = z + ops.matmul(states[0], self.recurrent_kernel) + ops.matmul(states[-1], self.skip_kernel)
+        h = self.activation(z)
+        return h, [h, *states[:-1]]

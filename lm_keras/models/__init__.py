@@ -1,6 +1,6 @@
 """Model families, one file each: functional builders, ids [B, T] in, logits [B, T, V] out."""
 
-from lm_keras._lazy import attach
+from lm_keras.utils.lazy import attach
 
 # Family name on the command line -> builder. The contract tests run over the same dict.
 BUILDERS = {

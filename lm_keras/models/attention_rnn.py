@@ -5,15 +5,20 @@ from keras import layers, ops
 
 from lm_keras.errors import InputError
 from lm_keras.layers.alignment import Alignment, Append, check_score
-from lm_keras.layers.cache import slots
-from lm_keras.layers.packing import packed_text
+from lm_keras.layers.attention import slots
+from lm_keras.layers.padding import packed_text
 from lm_keras.layers.positions import Positions, Within
-from lm_keras.models.building import register_builder
-from lm_keras.models.causal_lm import CausalLM, Views
-from lm_keras.models.decoder import counted
-from lm_keras.models.logits_model import LogitsModel
+from lm_keras.models.base import LogitsModel
+from lm_keras.models.building import (
+    check_sizes,
+    check_tied,
+    initializers,
+    output_layer,
+    register_builder,
+    word_embedding,
+)
+from lm_keras.models.causal_lm import CausalLM, Views, counted
 from lm_keras.models.lstm import _lstm
-from lm_keras.models.parts import check_sizes, check_tied, initializers, output_layer, word_embedding
 from lm_keras.models.rnn import _recurrent
 
 

@@ -4,9 +4,8 @@ import keras
 from keras import layers, ops
 
 from lm_keras.errors import InputError
-from lm_keras.models.building import register_builder
-from lm_keras.models.built import BuiltModel
-from lm_keras.models.parts import check_sizes, initializers
+from lm_keras.models.base import BuiltModel
+from lm_keras.models.building import check_sizes, initializers, register_builder
 from lm_keras.utils.checks import MAX_INT32, check_number, check_whole
 
 

@@ -4,13 +4,19 @@ import keras
 from keras import layers, ops
 
 from lm_keras.errors import InputError
-from lm_keras.layers.activation import activation_layer
-from lm_keras.layers.context_window import ContextWindow
-from lm_keras.layers.packing import PackTokens, Remember, UnpackTokens, packed_text
-from lm_keras.models.building import register_builder
+from lm_keras.layers.activations import activation_layer
+from lm_keras.layers.padding import PackTokens, Remember, UnpackTokens, packed_text
+from lm_keras.layers.positions import ContextWindow
+from lm_keras.models.base import LogitsModel
+from lm_keras.models.building import (
+    check_sizes,
+    check_tied,
+    initializers,
+    output_layer,
+    register_builder,
+    word_embedding,
+)
 from lm_keras.models.causal_lm import CausalLM, Views
-from lm_keras.models.logits_model import LogitsModel
-from lm_keras.models.parts import check_sizes, check_tied, initializers, output_layer, word_embedding
 
 
 @register_builder(family="feedforward")

@@ -13,7 +13,11 @@ import numpy as np
 import lm_keras
 import lm_keras.models
 from lm_keras.errors import InputError, naming
-from lm_keras.files import (
+from lm_keras.models.keras_file import check_finite, check_savable, weights_within
+from lm_keras.models.quantization import without_lora
+from lm_keras.models.renamed import current_path
+from lm_keras.text.tokenizers.base import Tokenizer, load_tokenizer
+from lm_keras.utils.atomic_files import (
     claimed,
     opened_tensors,
     path_of,
@@ -23,11 +27,7 @@ from lm_keras.files import (
     write_tensors,
     writing,
 )
-from lm_keras.models.limits import check_finite, check_savable, weights_within
-from lm_keras.models.lora import without_lora
-from lm_keras.models.renamed import current_path
-from lm_keras.saved_kinds import CHECKPOINT, CONFIG, RESULT, WEIGHTS, check_place, kind_of, refusal
-from lm_keras.text.tokenizers.base import Tokenizer, load_tokenizer
+from lm_keras.utils.saved_kinds import CHECKPOINT, CONFIG, RESULT, WEIGHTS, check_place, kind_of, refusal
 
 DIVERGED = "the training has diverged: train again with a lower learning rate"
 STAGED = ".save-"  # begins the name of a folder of files that are not yet in their place

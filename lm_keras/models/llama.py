@@ -4,13 +4,11 @@ import keras
 from keras import layers, ops
 
 from lm_keras.errors import InputError
-from lm_keras.layers.attention import SelfAttention
-from lm_keras.layers.block import Dropout, Seeds, TransformerBlock, recomputable
-from lm_keras.layers.output import WordEmbedding
-from lm_keras.layers.rotary import Rotary, check_scaling
-from lm_keras.models.building import register_builder
-from lm_keras.models.decoder import decoder
-from lm_keras.models.parts import check_sizes
+from lm_keras.layers.attention import Dropout, Seeds, SelfAttention, TransformerBlock, recomputable
+from lm_keras.layers.fused_loss import WordEmbedding
+from lm_keras.layers.positions import Rotary, check_scaling
+from lm_keras.models.building import check_sizes, register_builder
+from lm_keras.models.causal_lm import decoder
 from lm_keras.utils.checks import check_positive
 
 

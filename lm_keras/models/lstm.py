@@ -3,12 +3,18 @@
 import keras
 from keras import layers, ops
 
-from lm_keras.layers.lstm import LSTM
-from lm_keras.layers.packing import packed_text
-from lm_keras.models.building import register_builder
+from lm_keras.layers.padding import packed_text
+from lm_keras.layers.recurrent import LSTM
+from lm_keras.models.base import LogitsModel
+from lm_keras.models.building import (
+    check_sizes,
+    check_tied,
+    initializers,
+    output_layer,
+    register_builder,
+    word_embedding,
+)
 from lm_keras.models.causal_lm import CausalLM, Views
-from lm_keras.models.logits_model import LogitsModel
-from lm_keras.models.parts import check_sizes, check_tied, initializers, output_layer, word_embedding
 
 
 @register_builder(family="lstm")

@@ -8,7 +8,7 @@ import keras
 from keras import ops
 
 from lm_keras.errors import InputError
-from lm_keras.models.built import BuiltModel, hidden_view
+from lm_keras.models.base import BuiltModel, hidden_view
 
 
 @dataclasses.dataclass(frozen=True)

@@ -4,10 +4,9 @@ import keras
 from keras import layers, ops
 
 from lm_keras.layers.alignment import Alignment, check_score
-from lm_keras.models.building import register_builder
-from lm_keras.models.logits_model import LogitsModel
+from lm_keras.models.base import LogitsModel
+from lm_keras.models.building import check_sizes, initializers, output_layer, register_builder
 from lm_keras.models.lstm import _lstm
-from lm_keras.models.parts import check_sizes, initializers, output_layer
 from lm_keras.models.seq2seq import Seq2SeqLM, Seq2SeqViews, source_and_target
 
 

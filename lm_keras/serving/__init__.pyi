@@ -1,9 +1,9 @@
-from .checking import check as check
-from .client import Client as Client
+from .client.client import Client as Client
+from .client.results import ServingError as ServingError
 from .configuration import serve_config as serve_config
-from .exporting import export as export
-from .failures import ServingError as ServingError
-from .served import Served as Served
-from .served import example_texts as example_texts
-from .served import signature as signature
-from .session import query as query
+from .export.check import check as check
+from .export.exporting import export as export
+from .export.session import query as query
+from .export.signatures import Served as Served
+from .export.signatures import example_texts as example_texts
+from .export.signatures import signature as signature

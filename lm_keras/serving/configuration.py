@@ -5,8 +5,8 @@ import os
 import warnings
 
 from lm_keras.errors import InputError
-from lm_keras.files import write_text
-from lm_keras.serving.versions import as_path, version_of, writing
+from lm_keras.serving.export.versions import as_path, version_of, writing
+from lm_keras.utils.atomic_files import write_text
 from lm_keras.utils.checks import check_whole
 
 IMAGE = "tensorflow/serving:latest"

@@ -1,10 +1,10 @@
+from ..text_model import load as load
+from ..text_model import save as save
 from .classification import Classification as Classification
 from .classification import TextClassifier as TextClassifier
 from .embedding import TextEmbedder as TextEmbedder
-from .folder import load as load
-from .folder import save as save
 from .qa import Answer as Answer
 from .qa import QuestionAnswerer as QuestionAnswerer
-from .spans import Span as Span
+from .tagging import Span as Span
 from .tagging import TextTagger as TextTagger
 from .text_to_text import TextToText as TextToText

@@ -2,12 +2,12 @@
 
 import tensorflow as tf
 
-from lm_keras.serving.results import Classification
-from lm_keras.serving.served import Served, example_texts, signature
-from lm_keras.tasks.model_inputs import IDS, ModelInputs, checked_classes, in_batches, ragged
+from lm_keras.serving.client.results import Classification
+from lm_keras.serving.export.signatures import Served, example_texts, signature
+from lm_keras.tasks.inputs import IDS, ModelInputs, checked_classes, in_batches, ragged
 from lm_keras.text_model import TextModel, register_text_model
 from lm_keras.utils.checks import check_texts
-from lm_keras.utils.traced import function
+from lm_keras.utils.functions import function
 
 
 @register_text_model

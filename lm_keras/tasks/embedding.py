@@ -4,12 +4,12 @@ import numpy as np
 import tensorflow as tf
 
 from lm_keras.errors import InputError
-from lm_keras.models.built import BuiltModel
-from lm_keras.serving.served import Served, example_texts, signature
-from lm_keras.tasks.model_inputs import IDS, ModelInputs, in_batches, output_of, ragged
+from lm_keras.models.base import BuiltModel
+from lm_keras.serving.export.signatures import Served, example_texts, signature
+from lm_keras.tasks.inputs import IDS, ModelInputs, in_batches, output_of, ragged
 from lm_keras.text_model import TextModel, register_text_model
 from lm_keras.utils.checks import check_texts
-from lm_keras.utils.traced import function
+from lm_keras.utils.functions import function
 
 
 @register_text_model

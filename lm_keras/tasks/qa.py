@@ -3,14 +3,25 @@
 import tensorflow as tf
 
 from lm_keras.errors import InputError
-from lm_keras.serving.results import Answer
-from lm_keras.serving.served import Served, example_texts, signature, utf8
-from lm_keras.tasks.model_inputs import IDS, ModelInputs, in_batches, output_of, ragged
-from lm_keras.tasks.windows import WORDS, by_pieces, tf_words_of, tokens_of, windows, words_of
-from lm_keras.text.codepoints import valid
+from lm_keras.serving.client.results import Answer
+from lm_keras.serving.export.signatures import Served, example_texts, signature, utf8
+from lm_keras.tasks.inputs import (
+    IDS,
+    WORDS,
+    ModelInputs,
+    by_pieces,
+    in_batches,
+    output_of,
+    ragged,
+    tf_words_of,
+    tokens_of,
+    windows,
+    words_of,
+)
+from lm_keras.text.unicode import valid
 from lm_keras.text_model import TextModel, register_text_model
 from lm_keras.utils.checks import check_sizes, check_texts
-from lm_keras.utils.traced import function
+from lm_keras.utils.functions import function
 
 NEVER = -1e30
 

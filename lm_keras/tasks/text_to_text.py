@@ -10,11 +10,11 @@ from lm_keras.generation.config import GenerationConfig, GenerationOptions, chec
 from lm_keras.generation.generate import Generation, Writer, generate, stop_ids, stream
 from lm_keras.generation.loop import encode_source
 from lm_keras.models.seq2seq import Seq2SeqLM
-from lm_keras.serving.completions import completion_answers, completion_examples, completion_signatures
-from lm_keras.serving.served import Served, example_texts
+from lm_keras.serving.export.completions import completion_answers, completion_examples, completion_signatures
+from lm_keras.serving.export.signatures import Served, example_texts
 from lm_keras.text_model import TextModel, register_text_model
 from lm_keras.utils.checks import check_texts
-from lm_keras.utils.traced import function
+from lm_keras.utils.functions import function
 
 
 @register_text_model

@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 from lm_keras.errors import InputError
 from lm_keras.text import segmentation
-from lm_keras.text.stop_lists import stop_words
+from lm_keras.text.stop_words import stop_words
 from lm_keras.utils.checks import check_choice, check_list, check_no_record, check_whole
 
 MEASURES = {"likelihood_ratio": "likelihood_ratio", "pmi": "pmi", "student_t": "student_t", "chi_square": "chi_sq"}

@@ -3,7 +3,7 @@
 import functools
 import unicodedata
 
-from lm_keras.text.codepoints import page_table, tf_page_lookup, valid
+from lm_keras.text.unicode import page_table, tf_page_lookup, valid
 
 WORD, SPACE, ALONE = range(3)
 # BERT's ideographs (Devlin et al. 2019's tokenizer): each is a word.

@@ -1,10 +1,10 @@
-from .carried_state import carry_state as carry_state
+from .baselines import kneser_ney_perplexity as kneser_ney_perplexity
+from .baselines import unigram_perplexity as unigram_perplexity
+from .callbacks import FrozenFor as FrozenFor
 from .config import TrainingConfig as TrainingConfig
+from .distributed.workers import multi_worker as multi_worker
 from .evaluation import evaluate as evaluate
-from .fitting import fit as fit
-from .frozen import FrozenFor as FrozenFor
-from .ngrams import kneser_ney_perplexity as kneser_ney_perplexity
-from .ngrams import unigram_perplexity as unigram_perplexity
+from .fit import fit as fit
 from .optimizer import make_optimizer as make_optimizer
-from .plots import plot_learning_curve as plot_learning_curve
-from .workers import multi_worker as multi_worker
+from .run.log import plot_learning_curve as plot_learning_curve
+from .train_steps import carry_state as carry_state

@@ -8,11 +8,10 @@ import tensorflow as tf
 
 from lm_keras.data.text_dataset import TextDataset
 from lm_keras.errors import InputError
-from lm_keras.training.batches import as_dataset, inputs_spec, is_windows
-from lm_keras.training.carried_state import carry_state
-from lm_keras.training.checks import DataCheck
+from lm_keras.training.batches import DataCheck, as_dataset, inputs_spec, is_windows
 from lm_keras.training.objectives import objective
-from lm_keras.utils.traced import traced_of
+from lm_keras.training.train_steps import carry_state
+from lm_keras.utils.functions import traced_of
 
 
 def evaluate(model: keras.Model, dataset, loss=None, workers=None, task: str | None = None) -> dict:

@@ -10,31 +10,27 @@ from pathlib import Path
 import keras
 import tensorflow as tf
 
-from lm_keras import model_folder
 from lm_keras.data.text_dataset import TextDataset
 from lm_keras.errors import InputError
-from lm_keras.files import claimed, path_of
+from lm_keras.models import folder as model_folder
 from lm_keras.models.causal_lm import CausalLM
 from lm_keras.models.seq2seq import Seq2SeqLM
-from lm_keras.quiet import on_terminal
-from lm_keras.saved_kinds import RUN, TASK, WEIGHTS, kind_of
 from lm_keras.text import load_tokenizer
-from lm_keras.training.accumulation import in_shares, summed
-from lm_keras.training.batches import as_dataset, inputs_spec, is_windows
+from lm_keras.training.batches import DataCheck, as_dataset, inputs_spec, is_windows
 from lm_keras.training.callbacks import OfModel, check_place
-from lm_keras.training.carried_state import carry_state
-from lm_keras.training.checkpoint import NAME, load_checkpoint
-from lm_keras.training.checks import DataCheck
-from lm_keras.training.class_weights import weighing
 from lm_keras.training.config import TrainingConfig
+from lm_keras.training.distributed.steps import start_together, train_together
+from lm_keras.training.distributed.workers import multi_worker
+from lm_keras.training.label_weights import weighing
 from lm_keras.training.objectives import objective
-from lm_keras.training.optimizer import make_optimizer
-from lm_keras.training.recompute import recomputing
-from lm_keras.training.run_log import RunLog
-from lm_keras.training.run_state import RunState, Saver
-from lm_keras.training.worker_steps import start_together, train_together
-from lm_keras.training.workers import multi_worker
+from lm_keras.training.optimizer import in_shares, make_optimizer, summed
+from lm_keras.training.run.log import RunLog
+from lm_keras.training.run.state import NAME, RunState, Saver, load_checkpoint
+from lm_keras.training.train_steps import carry_state, recomputing
+from lm_keras.utils.atomic_files import claimed, path_of
 from lm_keras.utils.keras_internals import flatten_layers
+from lm_keras.utils.quiet import on_terminal
+from lm_keras.utils.saved_kinds import RUN, TASK, WEIGHTS, kind_of
 
 
 def fit(

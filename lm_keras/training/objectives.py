@@ -11,11 +11,11 @@ from keras import ops
 
 from lm_keras.errors import InputError
 from lm_keras.losses import CrossEntropy, SquaredError, aligned, check_takes_logits, expects_probabilities
+from lm_keras.models.base import check_loss
 from lm_keras.models.causal_lm import CausalLM
-from lm_keras.models.logits_model import check_loss
 from lm_keras.models.seq2seq import Seq2SeqLM
-from lm_keras.training.label_counts import counting, keys_of, loss_object, part_of
-from lm_keras.training.outputs import outputs_of, predicts_its_words, probabilities, values_of_zeros
+from lm_keras.training.label_weights import counting, keys_of, loss_object, part_of
+from lm_keras.training.model_io import outputs_of, predicts_its_words, probabilities, values_of_zeros
 from lm_keras.utils.keras_internals import mask_of, with_mask
 
 MANY = 10_000  # classes of tokens; a table of answers by labels takes 800 MB, and more of them are words

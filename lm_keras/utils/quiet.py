@@ -2,7 +2,9 @@
 
 import contextlib
 import os
+import signal
 import sys
+import threading
 from pathlib import Path
 
 
@@ -68,3 +70,25 @@ def open_streams():
         if hasattr(stream, "reconfigure"):
             with contextlib.suppress(OSError, ValueError):  # what reads it is gone
                 stream.reconfigure(errors=errors)  # a prompt or a path may hold bytes that are no text
+
+
+# === Ctrl-C that is not lost: an exception that comes up within a callback of another library may end there ===
+
+_pressed = threading.Event()
+
+
+def watch():
+    """From now on Ctrl-C raises KeyboardInterrupt, and `check` does it again if nobody has heard of it."""
+
+    def pressed(number, frame):
+        _pressed.set()
+        raise KeyboardInterrupt
+
+    if threading.current_thread() is threading.main_thread():
+        _pressed.clear()
+        signal.signal(signal.SIGINT, pressed)
+
+
+def check():
+    if _pressed.is_set():
+        raise KeyboardInterrupt

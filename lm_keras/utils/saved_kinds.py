@@ -6,7 +6,7 @@ from collections.abc import Container
 from pathlib import Path
 
 from lm_keras.errors import InputError
-from lm_keras.files import opened_tensors, parsed, path_of, read_json, read_tensors
+from lm_keras.utils.atomic_files import opened_tensors, parsed, path_of, read_json, read_tensors
 
 CONFIG, WEIGHTS = "config.json", "model.safetensors"  # of a saved language model
 CHECKPOINT, METRICS = "checkpoint.safetensors", "metrics.csv"  # of a training

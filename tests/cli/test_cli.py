@@ -15,8 +15,8 @@ from pathlib import Path
 import pytest
 
 import lm_keras as lk
-from lm_keras.cli import main, parser
-from lm_keras.files import claimed, read_json, write_json
+from lm_keras.cli.parser import main, parser
+from lm_keras.utils.atomic_files import claimed, read_json, write_json
 
 PROGRAM = [sys.executable, "-m", "lm_keras"]
 SMALL = [
@@ -376,7 +376,8 @@ def test_help_needs_no_tensorflow():
 
 @pytest.mark.parametrize("size", [5_000, 66_000, 100_000, 202_187])
 def test_a_character_model_validates_on_a_tenth_of_a_small_file(place, size):
-    from lm_keras import cli, train_command
+    from lm_keras.cli import parser as cli
+    from lm_keras.cli import train as train_command
 
     text = ("a line of text that has no end mark of its own\n" * 5000)[:size]
     (place / "small.txt").write_text(text, encoding="utf-8")

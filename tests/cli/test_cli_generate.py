@@ -4,7 +4,7 @@ import pytest
 from small_models import tiny_lm
 
 import lm_keras as lk
-from lm_keras.cli import main
+from lm_keras.cli.parser import main
 
 PROMPT = ["generate", "run", "--prompt", "a b", "--max-new-tokens", "5"]
 

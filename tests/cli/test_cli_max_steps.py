@@ -1,7 +1,7 @@
 """`lm-keras train --max-steps`: the run ends there, within an epoch too, and goes on with more of them."""
 
-from lm_keras.cli import main
-from lm_keras.training.run_log import read_rows
+from lm_keras.cli.parser import main
+from lm_keras.training.run.log import read_rows
 
 
 def test_train_stops_after_max_steps_and_goes_on(tmp_path, capsys):

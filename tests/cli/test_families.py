@@ -10,8 +10,8 @@ import pytest
 from served_requests import FULL, beginnings, completions, requests
 
 import lm_keras as lk
-from lm_keras.cli import main
-from lm_keras.family_options import FAMILY_OPTIONS
+from lm_keras.cli.parser import main
+from lm_keras.cli.train import FAMILY_OPTIONS
 from lm_keras.training import unigram_perplexity
 
 pytestmark = pytest.mark.usefixtures("warm_check")

@@ -14,8 +14,8 @@ from gensim.models.fasttext import save_facebook_model
 from word_tests import half_right, made, read_pairs, read_questions
 
 import lm_keras as lk
-from lm_keras.cli import main
-from lm_keras.data.corpora import CORPORA
+from lm_keras.cli.parser import main
+from lm_keras.data.corpora.registry import CORPORA
 
 QUESTIONS = read_questions(each=12)
 
@@ -114,7 +114,7 @@ def refused(capsys, *arguments):
 
 def test_bad_input_is_one_line(capsys, folder, tmp_path, monkeypatch):
     monkeypatch.setenv("LM_KERAS_DATA", str(tmp_path))
-    monkeypatch.setattr("lm_keras.data.corpora.cache_folder", lambda: tmp_path)
+    monkeypatch.setattr("lm_keras.data.corpora.registry.cache_folder", lambda: tmp_path)
     assert "does not exist" in refused(capsys, tmp_path / "nothing.txt")
     assert "'b.txt': name one as member= (on the command line: --member)" in refused(capsys, folder / "both.zip")
     assert "glove-6b-50d is not on this machine" in refused(capsys, "glove-6b-50d")

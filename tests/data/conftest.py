@@ -3,7 +3,7 @@
 import pytest
 from loopback import origin
 
-import lm_keras.data.download as engine
+import lm_keras.data.corpora.download as engine
 
 
 @pytest.fixture

@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from loopback import origin, redirect, serve
 
-from lm_keras.data import addresses
-from lm_keras.data.addresses import check_address, open_address, redirected
+from lm_keras.data.corpora import download
+from lm_keras.data.corpora.download import check_address, open_address, redirected
 from lm_keras.errors import InputError
 
 HOSTS = {
@@ -148,19 +148,19 @@ def test_https_with_and_without_a_certificate_that_is_trusted(certificate, monke
     tls.load_cert_chain(*certificate)
     with origin(tls) as web, origin() as plain:
         web.answers, plain.answers = [serve(b"content")], [serve(b"content")]
-        addresses._certificates.cache_clear()
+        download._certificates.cache_clear()
         with pytest.raises(OSError, match="certificate verify failed"):
             open_address(web.url)
         assert web.asked == []
         monkeypatch.setenv("SSL_CERT_FILE", str(certificate[0]))
-        addresses._certificates.cache_clear()
+        download._certificates.cache_clear()
         with open_address(web.url) as response:
             assert (response.status, response.read()) == (200, b"content")
         web.answers = [redirect(plain.url)]
         with pytest.raises(InputError, match="only https is followed"):
             open_address(web.url)
         assert plain.asked == []
-    addresses._certificates.cache_clear()
+    download._certificates.cache_clear()
 
 
 def test_a_python_without_the_certificates_of_the_system(monkeypatch):
@@ -168,7 +168,7 @@ def test_a_python_without_the_certificates_of_the_system(monkeypatch):
     nothing = ssl.DefaultVerifyPaths(*[None] * 6)
     monkeypatch.setattr(ssl, "get_default_verify_paths", lambda: nothing)
     monkeypatch.setattr(ssl, "create_default_context", lambda: ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT))
-    assert addresses._certificates.__wrapped__().cert_store_stats()["x509_ca"] > 50
+    assert download._certificates.__wrapped__().cert_store_stats()["x509_ca"] > 50
 
 
 def test_what_is_said_of_us(monkeypatch):

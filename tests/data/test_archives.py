@@ -14,8 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from packed import make_tar, make_zip
 
-from lm_keras.data import archives
-from lm_keras.data.archives import unpack
+from lm_keras.data.corpora import corpus
+from lm_keras.data.corpora.corpus import unpack
 from lm_keras.errors import InputError
 
 TRAIN, TEST = b"one\ntwo\n" * 400, "三\n".encode()
@@ -103,7 +103,7 @@ def test_members_of_other_kinds(folder):
 
 @BOTH
 def test_an_archive_that_expands_without_end(folder, make, monkeypatch):
-    monkeypatch.setattr(archives, "MAX_SIZE", 10**6)
+    monkeypatch.setattr(corpus, "MAX_SIZE", 10**6)
     bomb = make({**GOOD, "set/train.txt": bytes(2 * 10**6)})
     assert len(bomb) < 10_000
     refused(folder, bomb, "expands to more than 1,000,000 bytes")

@@ -7,11 +7,16 @@ import numpy as np
 import pytest
 
 import lm_keras as lk
-from lm_keras.data.content_classifier import ContentClassifier, features
-from lm_keras.data.content_filter import ContentFilter
-from lm_keras.data.content_training import WEAK_PENALTY, _threshold, train_content_filter
+from lm_keras.data.quality.content_filter import (
+    WEAK_PENALTY,
+    ContentClassifier,
+    ContentFilter,
+    _threshold,
+    features,
+    train_content_filter,
+)
 from lm_keras.errors import InputError
-from lm_keras.files import read_tensors, write_tensors
+from lm_keras.utils.atomic_files import read_tensors, write_tensors
 
 WORDS = {"rude": ["darn", "ass", "cunt", "shit"], "threat": ["eat my hat"], "中文": ["坏蛋"]}
 

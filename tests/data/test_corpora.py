@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 import lm_keras as lk
-from lm_keras.data import corpora
-from lm_keras.data.corpora import CORPORA, fetch, load, locate
+from lm_keras.data.corpora import registry
+from lm_keras.data.corpora.registry import CORPORA, fetch, load, locate
 from lm_keras.errors import InputError
 
 CONTENT = {
@@ -117,8 +117,8 @@ def test_plain_files_and_the_cache_folder(stand_ins, monkeypatch):
     assert len(load("ptb", "test")) == 20
     monkeypatch.delenv("LM_KERAS_DATA")
     assert locate("ptb") is None
-    corpora.cache_folder().parent.mkdir(parents=True, exist_ok=True)
-    stand_ins.rename(corpora.cache_folder())
+    registry.cache_folder().parent.mkdir(parents=True, exist_ok=True)
+    stand_ins.rename(registry.cache_folder())
     assert len(load("ptb", "test")) == 20
 
 
@@ -140,7 +140,7 @@ def test_a_changed_or_damaged_file_is_refused(stand_ins):
 
 
 def test_a_file_that_expands_without_end_is_refused(stand_ins, monkeypatch):
-    monkeypatch.setattr(corpora, "MAX_SIZE", 2**20)
+    monkeypatch.setattr(registry, "MAX_SIZE", 2**20)
     path = stand_ins / "ptb" / "ptb.test.txt.gz"
     path.write_bytes(gzip.compress(bytes(2**26)))
     for _ in range(2):

@@ -9,7 +9,7 @@ import pytest
 from paths import ROOT
 
 from lm_keras.data import classes, load
-from lm_keras.data.corpora import CORPORA
+from lm_keras.data.corpora.registry import CORPORA
 
 PAGE = ROOT / "docs" / "corpora.md"
 

@@ -12,9 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from loopback import CONTENT, OTHER, SHA256, files, head, redirect, refused, serve, status
 
-import lm_keras.data.download as engine
-from lm_keras.data import addresses
-from lm_keras.data.download import download
+import lm_keras.data.corpora.download as engine
+from lm_keras.data.corpora import download as addresses
+from lm_keras.data.corpora.download import download
 
 
 @pytest.mark.parametrize("reset", [False, True])

@@ -9,9 +9,9 @@ import time
 import pytest
 from loopback import CONTENT, OTHER, SHA256, endless, files, head, origin, redirect, refused, serve, status
 
-import lm_keras.data.download as engine
-from lm_keras.data import addresses
-from lm_keras.data.download import download
+import lm_keras.data.corpora.download as engine
+from lm_keras.data.corpora import download as addresses
+from lm_keras.data.corpora.download import download
 from lm_keras.errors import InputError
 
 

@@ -9,10 +9,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import lm_keras as lk
-from lm_keras.data import near_duplicates
-from lm_keras.data.minhash import NUM_HASHES, band_hasher, bands
-from lm_keras.data.near_duplicates import duplicates, jaccard, without_duplicates
-from lm_keras.data.units import normalize, runs, units
+from lm_keras.data.quality import duplicates as near_duplicates
+from lm_keras.data.quality.duplicates import (
+    NUM_HASHES,
+    band_hasher,
+    bands,
+    duplicates,
+    jaccard,
+    normalize,
+    runs,
+    units,
+    without_duplicates,
+)
 from lm_keras.errors import InputError
 
 

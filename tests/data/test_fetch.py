@@ -7,10 +7,11 @@ import pytest
 from loopback import CONTENT, head, redirect, serve, status
 from packed import make_tar, make_zip
 
-import lm_keras.data.download as engine
-from lm_keras.data import archives, corpora
-from lm_keras.data.archives import Archive
-from lm_keras.data.corpora import CORPORA, cache_folder, fetch, load, locate
+import lm_keras.data.corpora.download as engine
+from lm_keras.data.corpora import corpus as archives
+from lm_keras.data.corpora import registry
+from lm_keras.data.corpora.corpus import Archive
+from lm_keras.data.corpora.registry import CORPORA, cache_folder, fetch, load, locate
 from lm_keras.errors import InputError
 
 TEXTS = {"train.txt": "one\r\ntwo\r\n" * 3000, "test.txt": "三\n"}
@@ -186,7 +187,7 @@ def test_a_set_that_came_while_we_waited_for_the_lock(web, tale, monkeypatch):
     """Another process ended between our first look and the lock."""
     tale()
     looks = [None, cache_folder(), cache_folder()]
-    monkeypatch.setattr(corpora, "locate", lambda name: looks.pop(0))
+    monkeypatch.setattr(registry, "locate", lambda name: looks.pop(0))
     assert fetch("tale") == cache_folder()
     assert web.asked == []
 

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from masked_rows import arrays, restored, special_ids
 
 import lm_keras as lk
-from lm_keras.data.masking import Masking
+from lm_keras.data.masked_lm import Masking
 from lm_keras.errors import InputError
 
 LENGTH = 40

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import lm_keras as lk
-from lm_keras.data.ngram_overlap import overlap
+from lm_keras.data.quality.overlap import overlap
 from lm_keras.errors import InputError
 
 TEXTS = st.lists(st.text(st.sampled_from("ab "), max_size=12), min_size=1, max_size=6)

@@ -5,6 +5,7 @@ import csv
 import gzip
 import json
 import lzma
+import sys
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import lm_keras as lk
-from lm_keras.data import labelled_files, read_labelled
+from lm_keras.data import read_labelled
 from lm_keras.errors import InputError
 
 ROWS = [('He said "no",\nand left', "neg"), ("good, very", "pos"), ("是 é 😀", "pos"), ("", "neutral")]
@@ -219,7 +220,7 @@ def test_a_long_line_takes_linear_time(tmp_path):
 
 @pytest.mark.parametrize("name", ["a.csv.gz", "a.jsonl.gz"])
 def test_a_line_that_never_ends_is_refused(tmp_path, monkeypatch, name):
-    monkeypatch.setattr(labelled_files, "LONGEST_FIELD", 1 << 20)
+    monkeypatch.setattr(sys.modules["lm_keras.data.labelled"], "LONGEST_FIELD", 1 << 20)
     path = write(tmp_path / name, gzip.compress(b"text,label\n" + b"x" * (1 << 23)))
     with pytest.raises(InputError, match="a line of more than 1,048,576 characters|not JSON"):
         read_labelled(path)

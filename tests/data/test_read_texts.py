@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lm_keras.data import files
-from lm_keras.data.files import read_texts
+from lm_keras.data import text_files
+from lm_keras.data.text_files import read_texts
 from lm_keras.errors import InputError
 
 
@@ -110,13 +110,13 @@ def test_block_borders_change_nothing(tmp_path_factory, text, block):
     path = tmp_path_factory.getbasetemp() / "blocks.txt"
     path.write_bytes(text.encode())
     expected = text.replace("\r\n", "\n")
-    files.BLOCK, before = block, files.BLOCK
+    text_files.BLOCK, before = block, text_files.BLOCK
     try:
         # No piece begins like a binary or a byte order mark: to see those takes a first block of some bytes.
         assert "".join(read_texts(path, "chunk")) == expected
         assert list(read_texts(path)) == [line for line in expected.split("\n") if line.strip()]
     finally:
-        files.BLOCK = before
+        text_files.BLOCK = before
 
 
 def test_chunks_are_whole_lines_of_about_64_kb(tmp_path):
@@ -217,6 +217,6 @@ def test_read_error_of_the_system_is_an_input_error(tmp_path, monkeypatch):
     def refuse(path):
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr(files, "_open", refuse)
+    monkeypatch.setattr(text_files, "_open", refuse)
     with pytest.raises(InputError, match="cannot be read .Permission denied"):
         read_texts(path)

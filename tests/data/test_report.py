@@ -9,8 +9,8 @@ from html.parser import HTMLParser
 import pytest
 
 import lm_keras as lk
-from lm_keras.cli import main
-from lm_keras.data.report_html import example, page, table
+from lm_keras.cli.parser import main
+from lm_keras.data.quality.report.page import example, page, table
 from lm_keras.errors import InputError
 
 VOID = {"meta", "img", "br"}
@@ -111,7 +111,9 @@ def test_the_page_holds_what_is_true(html):
 
 @pytest.fixture
 def no_pictures(monkeypatch):
-    monkeypatch.setattr("lm_keras.data.report.image", lambda figure, alt: "")  # they take most of the time
+    monkeypatch.setattr(
+        "lm_keras.data.quality.report.report.image", lambda figure, alt: ""
+    )  # they take most of the time
 
 
 def test_the_command_prints_what_is_worth_a_look(place, capsys, monkeypatch, no_pictures):
@@ -181,8 +183,8 @@ def test_with_many_texts_duplicates_are_looked_for_in_a_sample_and_the_page_says
 
 
 def test_lines_of_every_kind(tmp_path):
-    from lm_keras.data.files import read_texts
-    from lm_keras.report_command import Lines
+    from lm_keras.cli.data import Lines
+    from lm_keras.data.text_files import read_texts
 
     (tmp_path / "a.txt").write_text("one\r\n\n two\nthree", encoding="utf-8")
     (tmp_path / "b.txt").write_text("four\n", encoding="utf-8")
@@ -216,8 +218,8 @@ RECORDS = [
 
 
 def test_the_texts_of_every_kind_of_record():
-    from lm_keras.data import records
-    from lm_keras.data.record_texts import record_texts
+    from lm_keras.data.corpora import records
+    from lm_keras.data.corpora.records import record_texts
 
     for record, texts in RECORDS:
         assert record_texts([record]) == texts

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import lm_keras as lk
-from lm_keras.data.scrubbing import MARKS, scrub
+from lm_keras.data.quality.personal_data import MARKS, scrub
 from lm_keras.errors import InputError
 
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from masked_rows import arrays, restored, special_ids
 
 import lm_keras as lk
-from lm_keras.data.passages import _cut
+from lm_keras.data.sentence_pairs import _cut
 from lm_keras.errors import InputError
 
 LENGTH = 40

@@ -10,21 +10,19 @@ from dataclasses import replace
 import pytest
 
 from lm_keras.data import classes, load, locate
-from lm_keras.data.corpora import CORPORA
-from lm_keras.data.corpus import mended
-from lm_keras.data.sets import dialogues, labelled, pairs, questions, summaries, tagged, words
+from lm_keras.data.corpora import labels, questions, running_text, text_pairs
+from lm_keras.data.corpora.corpus import mended
+from lm_keras.data.corpora.registry import CORPORA
 from lm_keras.errors import InputError
 
 
 def test_news_reviews_and_messages():
     test = '"3","Fears","Unions at Turner\\Newall say \\$5 is ""too much""."\n"1","A, b","C"\n'
     sample = 'label,content\n4,"A second\\\\team, of rocketeers"\n2,Plain\n'
-    assert labelled.read_news(test, "test") == [('Unions at Turner Newall say $5 is "too much".', 2), ("C", 0)]
-    assert labelled.read_news(sample, "train") == [("A second team, of rocketeers", 3), ("Plain", 1)]
+    assert labels.read_news(test, "test") == [('Unions at Turner Newall say $5 is "too much".', 2), ("C", 0)]
+    assert labels.read_news(sample, "train") == [("A second team, of rocketeers", 3), ("Plain", 1)]
     hotels = 'label,review\n1,"近,但是""蔡陆线""好"\n0,\n0, 差 \n'
-    assert labelled.read_reviews(hotels, "all") == [('近,但是"蔡陆线"好', 1), ("差", 0)], (
-        "an empty review is no record"
-    )
+    assert labels.read_reviews(hotels, "all") == [('近,但是"蔡陆线"好', 1), ("差", 0)], "an empty review is no record"
 
 
 def test_relations_keep_the_places_of_the_entities():
@@ -32,7 +30,7 @@ def test_relations_keep_the_places_of_the_entities():
         '1\t"The <e1>author</e1> of a "keygen" uses a <e2>disassembler</e2>."\nInstrument-Agency(e2,e1)\nComment:\n\n'
         '2\t"A <e1>ridge</e1> uprises from the <e2>surge</e2>."\nOther\nComment: none\n\n'
     )
-    first, second = labelled.read_relations(content, "train")
+    first, second = labels.read_relations(content, "train")
     assert first.text == 'The author of a "keygen" uses a disassembler.'
     assert [first.text[slice(*place)] for place in (first.first, first.second)] == ["author", "disassembler"]
     assert [second.text[slice(*place)] for place in (second.first, second.second)] == ["ridge", "surge"]
@@ -44,7 +42,7 @@ def test_tags_become_bio():
     content = (
         "-DOCSTART- -X- O O\n\nEU NNP I-NP I-ORG\nis VBZ I-VP O\n\nJohn N I-NP I-PER\nLeeds N B-NP B-PER\nof I I-PP O"
     )
-    first, second = tagged.read_tagged_words(content + "\n\n-DOCSTART- -X- -X- O\n\n", "train")
+    first, second = labels.read_tagged_words(content + "\n\n-DOCSTART- -X- -X- O\n\n", "train")
     assert first == (("EU", "is"), ("B-ORG", "O"), ("NNP", "VBZ"), ("B-NP", "B-VP"))
     assert second.tags == ("B-PER", "B-PER", "O") and second.chunks == ("B-NP", "B-NP", "B-PP")
     for old, new in [
@@ -52,8 +50,8 @@ def test_tags_become_bio():
         ("I-A I-B B-B I-B", "B-A B-B B-B I-B"),
         ("B-A I-A O I-A", "B-A I-A O B-A"),
     ]:
-        assert " ".join(tagged.bio(old.split())) == new == " ".join(tagged.bio(new.split()))
-    (sentence,) = tagged.read_tagged_characters({"x.txt": "北\tB-LOC\n京\tI-LOC\n \tO\n\n"}, "all")
+        assert " ".join(labels.bio(old.split())) == new == " ".join(labels.bio(new.split()))
+    (sentence,) = labels.read_tagged_characters({"x.txt": "北\tB-LOC\n京\tI-LOC\n \tO\n\n"}, "all")
     assert (sentence.words, sentence.tags) == (("北", "京", " "), ("B-LOC", "I-LOC", "O"))
     assert classes("msra-ner") == ("O", "B-LOC", "I-LOC", "B-ORG", "I-ORG", "B-PER", "I-PER")
 
@@ -104,18 +102,18 @@ def test_stories():
 
 
 def test_conversations():
-    talk = dialogues.read_daily("Hey . __eou__ Who ? __eou__\nYes ! __eou__\n", "3 2 \n1\n", "0 6 \n4\n", "test")
+    talk = text_pairs.read_daily("Hey . __eou__ Who ? __eou__\nYes ! __eou__\n", "3 2 \n1\n", "0 6 \n4\n", "test")
     assert talk == [
         (("Hey .", "Who ?"), ("directive", "question"), ("no emotion", "surprise"), "", "en"),
         (("Yes !",), ("inform",), ("happiness",), "", "en"),
     ]
-    films = dialogues.read_replies("Yes - sure\u0097\nHello?\n\n", "No\x85\n \nWell.\n", "all")
+    films = text_pairs.read_replies("Yes - sure\u0097\nHello?\n\n", "No\x85\n \nWell.\n", "all")
     assert films == [(("Yes - sure—", "No…"), (), (), "", "en")], "a pair needs both sides"
     with pytest.raises(ValueError):
-        dialogues.read_replies("one\ntwo\n", "one\n", "all")
+        text_pairs.read_replies("one\ntwo\n", "one\n", "all")
     yml = "categories:\n- x\nconversations:\n- - What year?\n  - '1963'\n  - No\n- - 你好\n  - |\n    a:\n      b\n"
     yml += "- no - turns\n"
-    year, hello = dialogues.read_conversations({"chinese/trivia.yml": yml}, "all")
+    year, hello = text_pairs.read_conversations({"chinese/trivia.yml": yml}, "all")
     assert year == (("What year?", "1963", "No"), (), (), "trivia", "zh")
     assert hello.turns == ("你好", "a:\n  b")
 
@@ -127,32 +125,32 @@ def test_summaries():
         "summary": "They meet.",
         "topic": "greeting",
     }
-    assert summaries.read_dialogue_summaries(json.dumps(one) + "\n", "validation") == [
+    assert text_pairs.read_dialogue_summaries(json.dumps(one) + "\n", "validation") == [
         (one["dialogue"], ("They meet.",), ("greeting",), None, "dev_0")
     ]
     three = {"fname": "test_0", "dialogue": "Hi."}
     three |= {f"{key}{number}": f"{key} {number}" for number in "123" for key in ("summary", "topic")}
-    (record,) = summaries.read_dialogue_summaries(json.dumps(three), "test")
+    (record,) = text_pairs.read_dialogue_summaries(json.dumps(three), "test")
     assert record.summaries == ("summary 1", "summary 2", "summary 3") and record.topics[2] == "topic 3"
     doc = "<doc id={}>\n <human_label>{}</human_label>\n <summary>\n  {}\n </summary>\n"
     doc += " <short_text>\n  {}\n </short_text>\n</doc>\n"
     content = doc.format(0, 5, "标题", "正文 <b>") + doc.format(1, 1, "二", "三")
-    assert summaries.read_headlines(content, "test") == [
+    assert text_pairs.read_headlines(content, "test") == [
         ("正文 <b>", ("标题",), (), 5, "0"),
         ("三", ("二",), (), 1, "1"),
     ]
 
 
 def test_translations_and_hypotheses():
-    assert pairs.read_translations("A man\nTwo \n", "Ein Mann\nZwei\n", "Un homme\nDeux\n", "train") == [
+    assert text_pairs.read_translations("A man\nTwo \n", "Ein Mann\nZwei\n", "Un homme\nDeux\n", "train") == [
         ("A man", "Ein Mann", "Un homme"),
         ("Two", "Zwei", "Deux"),
     ]
     with pytest.raises(ValueError):
-        pairs.read_translations("one\ntwo\n", "eins\n", "un\n", "train")
+        text_pairs.read_translations("one\ntwo\n", "eins\n", "un\n", "train")
     scored = {"hyps": ["list flights", "lists"], "ref": "list flights", "id": "i1", "am_score": [-0.3, -0.5]}
     content = json.dumps(scored) + "\n" + json.dumps({"hyps": ["a"], "ref": "b"}) + "\n"
-    assert pairs.read_hypotheses(content, "test") == [
+    assert text_pairs.read_hypotheses(content, "test") == [
         ("list flights", ("list flights", "lists"), (-0.3, -0.5), "i1"),
         ("b", ("a",), (), ""),
     ]
@@ -160,9 +158,9 @@ def test_translations_and_hypotheses():
 
 def test_word_pairs_and_analogies():
     content = "# from here\n# Word 1\tWord 2\tMean\nold\tnew\t1.58\ncarbon dating\tfossil\t10.00\n"
-    assert words.read_word_pairs(content, "all") == [("old", "new", 1.58), ("carbon dating", "fossil", 10.0)]
+    assert running_text.read_word_pairs(content, "all") == [("old", "new", 1.58), ("carbon dating", "fossil", 10.0)]
     content = ": capitals\nAthens Greece Oslo Norway\n: gram1-adverb\ncalm calmly rapid rapidly\n"
-    assert words.read_analogies(content, "all") == [
+    assert running_text.read_analogies(content, "all") == [
         ("capitals", "Athens", "Greece", "Oslo", "Norway"),
         ("gram1-adverb", "calm", "calmly", "rapid", "rapidly"),
     ]

@@ -5,12 +5,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lm_keras.data import split
-from lm_keras.data.files import read_texts
-from lm_keras.data.labelled_files import LabelledTexts
-from lm_keras.data.sets import dialogues, labelled, tagged
-from lm_keras.data.sets import texts as running
-from lm_keras.data.split import cut_text, split_texts
+from lm_keras.data import splitting
+from lm_keras.data.corpora import labels as labelled
+from lm_keras.data.corpora import labels as tagged
+from lm_keras.data.corpora import running_text as running
+from lm_keras.data.corpora import text_pairs
+from lm_keras.data.labelled import LabelledTexts
+from lm_keras.data.splitting import cut_text, split_texts
+from lm_keras.data.text_files import read_texts
 from lm_keras.errors import InputError
 
 
@@ -62,7 +64,7 @@ def test_the_split_is_the_same_on_every_machine():
 
 @pytest.mark.parametrize("validation", [1e-7, 0.1, 1 - 1e-7])
 def test_many_texts_split_on_average_and_no_side_is_empty(monkeypatch, validation):
-    monkeypatch.setattr(split, "COUNTED", 1000)
+    monkeypatch.setattr(splitting, "COUNTED", 1000)
     train, valid = split_texts(Stream(5000), validation)
     num_train, num_valid = len(list(train)), len(list(valid))
     assert num_train + num_valid == 5000
@@ -135,8 +137,8 @@ def test_copies_of_a_text_are_on_one_side(numbers):
             [{"x": "\n\n".join("\t".join(pair) for pair in pairs)}],
             lambda r: r.words[0],
         ),
-        (dialogues.read_replies, ["\n".join(texts)] * 2, lambda record: record.turns[0]),
-        (dialogues.read_conversations, [{"english/x.yml": talks}], lambda record: record.turns[0]),
+        (text_pairs.read_replies, ["\n".join(texts)] * 2, lambda record: record.turns[0]),
+        (text_pairs.read_conversations, [{"english/x.yml": talks}], lambda record: record.turns[0]),
     ]:
         found = {split: list(map(text, make(*contents, split))) for split in ("train", "validation", "all")}
         assert found == {"train": rest, "validation": held_out, "all": texts}, make.__name__

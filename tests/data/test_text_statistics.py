@@ -6,9 +6,8 @@ import numpy as np
 import pytest
 
 import lm_keras as lk
-from lm_keras.data import languages
-from lm_keras.data.characters import is_damaged, is_mojibake
-from lm_keras.data.text_statistics import Sample, statistics
+from lm_keras.data.quality import statistics as languages
+from lm_keras.data.quality.statistics import Sample, is_damaged, is_mojibake, statistics
 from lm_keras.errors import InputError
 
 SENTENCES = {

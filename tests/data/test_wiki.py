@@ -8,17 +8,17 @@ from pathlib import Path
 import pytest
 from gensim.corpora import wikicorpus
 
-from lm_keras.data import corpora, wiki
-from lm_keras.data.corpora import load
+from lm_keras.data.corpora import registry, running_text
+from lm_keras.data.corpora.registry import load
 
 
 @pytest.fixture(scope="session")
 def wiki_cache(tmp_path_factory):
     """A cache with what the cache of this machine holds: the extraction, of seconds, is made once for all tests."""
-    folder, paragraphs = tmp_path_factory.mktemp("cache"), wiki._cached_paragraphs(corpora.cache_folder())
+    folder, paragraphs = tmp_path_factory.mktemp("cache"), running_text._cached_paragraphs(registry.cache_folder())
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(wiki, "_extract", lambda dump: paragraphs)
-        wiki._cached_paragraphs(folder / "lm_keras")
+        patch.setattr(running_text, "_extract", lambda dump: paragraphs)
+        running_text._cached_paragraphs(folder / "lm_keras")
     return folder
 
 
@@ -30,55 +30,55 @@ def test_wiki_excerpt(wiki_cache, monkeypatch):
     for mark in ("''", "\u00a0", "  ", "()", "( ", " )", "{{", "[[", "\n"):
         assert not [text for text in texts if mark in text], mark
     assert all(text[-1] in '.!?"' and text == text.strip() for text in texts)
-    monkeypatch.setattr(corpora, "wiki_paragraphs", lambda cache: texts)  # cleaned once is enough
+    monkeypatch.setattr(registry, "wiki_paragraphs", lambda cache: texts)  # cleaned once is enough
     train, valid = load("wiki-excerpt"), load("wiki-excerpt", "validation")
     assert (len(train), len(valid)) == (5032, 559)
     assert sorted(train + valid) == sorted(texts)
 
 
 def test_what_is_extracted_is_what_the_cache_holds(wiki_cache, monkeypatch):
-    cached = wiki._cached_paragraphs(wiki_cache / "lm_keras")
+    cached = running_text._cached_paragraphs(wiki_cache / "lm_keras")
     pages = wikicorpus.extract_pages
     monkeypatch.setattr(wikicorpus, "extract_pages", lambda *args, **kwargs: islice(pages(*args, **kwargs), 12))
-    found = wiki._extract(wiki.gensim_file(wiki.DUMP))
+    found = running_text._extract(running_text.gensim_file(running_text.DUMP))
     assert len(found) > 100 and found == cached[: len(found)]
 
 
 def test_wiki_cache_is_used_damaged_and_remade(wiki_cache, monkeypatch):
     (file,) = (wiki_cache / "lm_keras").iterdir()
-    whole, paragraphs, calls = file.read_bytes(), wiki._cached_paragraphs(file.parent), []
-    monkeypatch.setattr(wiki, "_extract", lambda dump: calls.append(dump) or paragraphs)
+    whole, paragraphs, calls = file.read_bytes(), running_text._cached_paragraphs(file.parent), []
+    monkeypatch.setattr(running_text, "_extract", lambda dump: calls.append(dump) or paragraphs)
     assert len(paragraphs) == 5591
     planted = gzip.compress(b"Something that another one has written here.")
     endless = gzip.compress(bytes(9_000_000), 1)
     for content in (whole[:-30], b"no gzip", planted, endless):
         calls.clear()
         file.write_bytes(content)
-        assert wiki._cached_paragraphs(file.parent) == paragraphs
-        assert wiki._cached_paragraphs(file.parent) == paragraphs
+        assert running_text._cached_paragraphs(file.parent) == paragraphs
+        assert running_text._cached_paragraphs(file.parent) == paragraphs
         assert len(calls) == 1, "made again, once"
         assert gzip.decompress(file.read_bytes()) == gzip.decompress(whole)
     assert list(file.parent.iterdir()) == [file], "no temporary file stays"
 
 
 def test_another_extraction_is_not_kept(tmp_path, monkeypatch):
-    monkeypatch.setattr(wiki, "_extract", lambda dump: ["One paragraph ''only''."])
+    monkeypatch.setattr(running_text, "_extract", lambda dump: ["One paragraph ''only''."])
     for _ in range(2):
-        assert wiki.wiki_paragraphs(tmp_path) == ["One paragraph only."]
+        assert running_text.wiki_paragraphs(tmp_path) == ["One paragraph only."]
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_cache_that_cannot_be_written_is_no_error(tmp_path, monkeypatch):
-    monkeypatch.setattr(wiki, "_extract", lambda dump: ["One paragraph."])
-    monkeypatch.setattr(wiki, "SHA256", hashlib.sha256(b"One paragraph.").hexdigest())
+    monkeypatch.setattr(running_text, "_extract", lambda dump: ["One paragraph."])
+    monkeypatch.setattr(running_text, "SHA256", hashlib.sha256(b"One paragraph.").hexdigest())
     (tmp_path / "file").write_text("a file where a folder should be")
-    assert wiki.wiki_paragraphs(tmp_path / "file" / "lm_keras") == ["One paragraph."]
+    assert running_text.wiki_paragraphs(tmp_path / "file" / "lm_keras") == ["One paragraph."]
 
     def refuse(self, target):
         raise PermissionError(30, "Read-only file system")
 
     monkeypatch.setattr(Path, "replace", refuse)
-    assert wiki.wiki_paragraphs(tmp_path / "new") == ["One paragraph."]
+    assert running_text.wiki_paragraphs(tmp_path / "new") == ["One paragraph."]
     assert list((tmp_path / "new").iterdir()) == []
 
 
@@ -95,4 +95,4 @@ def test_a_cache_that_cannot_be_written_is_no_error(tmp_path, monkeypatch):
     ],
 )
 def test_clean_markup(raw, clean):
-    assert wiki.clean_markup(raw) == clean
+    assert running_text.clean_markup(raw) == clean

@@ -5,8 +5,7 @@ import re
 import pytest
 
 import lm_keras as lk
-from lm_keras.data.content_filter import ContentFilter
-from lm_keras.data.word_list import read_word_list
+from lm_keras.data.quality.content_filter import ContentFilter, read_word_list
 from lm_keras.errors import InputError
 
 WORDS = {"rude": ["darn", "ass", "cunt", "shit"], "threat": ["eat my hat"], "中文": ["坏蛋"]}

@@ -8,7 +8,7 @@ from word_tests import half_right, made, read_questions, write_questions
 
 import lm_keras as lk
 from lm_keras import InputError
-from lm_keras.embeddings import analogy_answers
+from lm_keras.embeddings.evaluation import analogies
 
 pytestmark = pytest.mark.filterwarnings("ignore:Call to deprecated `init_sims`")  # gensim calls its own
 QUESTIONS = read_questions(each=40)
@@ -117,9 +117,9 @@ def test_cosmul_equal_to_gensim(vectors, file):
 @pytest.mark.parametrize("method", ["3cosadd", "3cosmul"])
 def test_batches_and_doubts_change_nothing(vectors, method, monkeypatch):
     at_once = lk.embeddings.analogies(vectors, QUESTIONS, method)
-    monkeypatch.setattr(analogy_answers, "_NUMBERS", 7 * len(vectors))
+    monkeypatch.setattr(analogies, "_NUMBERS", 7 * len(vectors))
     assert lk.embeddings.analogies(vectors, QUESTIONS, method) == at_once
-    monkeypatch.setattr(analogy_answers, "_ROUNDING", 10.0)  # every question is asked again, one at a time
+    monkeypatch.setattr(analogies, "_ROUNDING", 10.0)  # every question is asked again, one at a time
     assert lk.embeddings.analogies(vectors, QUESTIONS, method) == at_once
 
 

@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import lm_keras as lk
-from lm_keras.data.records import Labelled, Translation
-from lm_keras.embeddings import corpus
-from lm_keras.embeddings.corpus import END, EncodedSentences
+from lm_keras.data.corpora.records import Labelled, Translation
+from lm_keras.embeddings.training import encoded_sentences
+from lm_keras.embeddings.training.encoded_sentences import END, EncodedSentences
 
 WORDS = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=4)
 
@@ -21,7 +21,7 @@ def small_pieces():
     """A few words are many: pieces of 8 ids, a file from 20 ids on, sentences in parts of 9 words."""
     with pytest.MonkeyPatch.context() as patch:
         for name, size in (("CHUNK", 8), ("IN_MEMORY", 20), ("LONGEST", 9)):
-            patch.setattr(corpus, name, size)
+            patch.setattr(encoded_sentences, name, size)
         yield
 
 

@@ -12,8 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import lm_keras as lk
-from lm_keras.embeddings import fasttext_format, load_fasttext, save_vectors, train_fasttext
-from lm_keras.embeddings.keyed import keyed_vectors
+from lm_keras.embeddings import load_fasttext, save_vectors, train_fasttext
+from lm_keras.embeddings.io import fasttext_format
+from lm_keras.embeddings.io.table import keyed_vectors
 
 WORD = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1, max_size=8)
 

@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 from scipy.sparse import coo_array, csr_array
 
 import lm_keras as lk
-from lm_keras.embeddings import cooccurrence, corpus, glove
+from lm_keras.embeddings.training import encoded_sentences, glove
+from lm_keras.embeddings.training import glove as cooccurrence
 
 SENTENCES = st.lists(st.lists(st.sampled_from("abcdef"), max_size=9), min_size=1, max_size=6).filter(any)
 
@@ -19,7 +20,7 @@ def test_counts_are_those_of_a_loop(sentences, window, min_count):
     if not kept:
         return
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(corpus, "CHUNK", 10)
+        patch.setattr(encoded_sentences, "CHUNK", 10)
         patch.setattr(cooccurrence, "_PART", 4)
         words, counts = lk.embeddings.cooccurrences(sentences, window, min_count)
     assert set(words) == kept
@@ -118,7 +119,7 @@ def test_a_batch_of_one_is_the_papers_adagrad(problem, monkeypatch):
 
 
 def test_batches_descend_as_far_as_single_entries(news, monkeypatch):
-    words = corpus.EncodedSentences(news[:1])
+    words = encoded_sentences.EncodedSentences(news[:1])
     entries = glove.count_pairs(words, words.frequent(2), 3).tocoo()
     reached = []
     for largest in (1, glove.LARGEST_BATCH):

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 import lm_keras as lk
-from lm_keras.embeddings import negative_sampling
-from lm_keras.embeddings.negative_sampling import keep_probabilities, noise_distribution
+from lm_keras.embeddings.training import skip_gram
+from lm_keras.embeddings.training.skip_gram import keep_probabilities, noise_distribution
 
 
 def shown(dataset):
@@ -46,7 +46,7 @@ def test_pairs_are_the_neighbours_within_a_text():
 def test_no_pair_is_lost_between_parts(monkeypatch):
     texts = [" ".join(f"w{i}" for i in range(n, n + 7)) for n in range(0, 700, 7)]
     tokenizer = lk.text.WordTokenizer.train(texts)
-    monkeypatch.setattr(negative_sampling, "_CHUNK", 20)
+    monkeypatch.setattr(skip_gram, "_CHUNK", 20)
     dataset = lk.embeddings.skip_gram_pairs(texts, tokenizer, window=1, batch_size=10, subsample=None)
     centre, candidates = shown(dataset)
     assert len(centre) == len(set(zip(centre.tolist(), candidates[:, 0].tolist(), strict=True))) == 100 * 2 * 6

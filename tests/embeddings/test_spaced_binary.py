@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 import lm_keras as lk
 from lm_keras.embeddings import load_word2vec
-from lm_keras.embeddings.keyed import keyed_vectors
+from lm_keras.embeddings.io.table import keyed_vectors
 
 SPACED = ["new york", "paris", "san francisco bay area", "東京 タワー", "a b", "at name@domain.com", "los angeles"]
 

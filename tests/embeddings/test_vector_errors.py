@@ -225,7 +225,7 @@ def test_a_file_that_is_there_stays_when_writing_fails(folder, monkeypatch):
     (folder / "old").write_text("old")
     vectors = KeyedVectors(2)
     vectors.add_vectors(["a"], np.ones((1, 2), "float32"))
-    monkeypatch.setattr("lm_keras.files.os.fsync", lambda handle: 1 / 0)
+    monkeypatch.setattr("lm_keras.utils.atomic_files.os.fsync", lambda handle: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         save_vectors(vectors, folder / "old")
     assert (folder / "old").read_text() == "old"

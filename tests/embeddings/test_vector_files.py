@@ -15,8 +15,9 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 import lm_keras as lk
-from lm_keras.embeddings import load_fasttext, load_glove, load_word2vec, save_vectors, streams
-from lm_keras.embeddings.text_format import strange
+from lm_keras.embeddings import load_fasttext, load_glove, load_word2vec, save_vectors
+from lm_keras.embeddings.io import streams
+from lm_keras.embeddings.io.text_format import strange
 
 WORD = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\n\r\t\v\f "), min_size=1, max_size=8)
 PHRASE = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\n"), min_size=1, max_size=8)
@@ -136,7 +137,7 @@ def test_many_blocks(tmp_path, monkeypatch):
     (tmp_path / "g").write_bytes(b"500 7\n" + b"".join(w.encode() + b" " + row.tobytes() for w, row in spaced))
     for block in (1, 5, 100, 777, 1 << 17):
         for module in ("streams", "binary_format"):
-            monkeypatch.setattr(f"lm_keras.embeddings.{module}.BLOCK", block)
+            monkeypatch.setattr(f"lm_keras.embeddings.io.{module}.BLOCK", block)
         if block > 1:  # a block of one byte takes long
             same(load_glove(tmp_path / "t"), vectors)
         same(load_word2vec(tmp_path / "b"), binary)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 import lm_keras as lk
 from lm_keras.embeddings import load_fasttext, load_glove, load_word2vec, save_vectors
-from lm_keras.embeddings.keyed import keyed_vectors
+from lm_keras.embeddings.io.table import keyed_vectors
 
 WORDS = ["the", "w0", "naïve", "a\xa0b", "1990", "at name@domain.com", ".", "don't", "北京"]
 ROWS = np.random.default_rng(0).normal(size=(len(WORDS), 5)).astype("float32")

@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 from paths import GOLDEN
 
 import lm_keras as lk
-from lm_keras.embeddings import load_fasttext, load_glove, load_word2vec, save_vectors, streams
-from lm_keras.embeddings.keyed import keyed_vectors
+from lm_keras.embeddings import load_fasttext, load_glove, load_word2vec, save_vectors
+from lm_keras.embeddings.io import streams
+from lm_keras.embeddings.io.table import keyed_vectors
 
 FASTTEXT = GOLDEN / "fasttext"
 LOADERS = {

@@ -9,7 +9,7 @@ from gensim.models import KeyedVectors
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lm_keras.embeddings.words import EncodedWords, WordIndex, WordSequence
+from lm_keras.embeddings.io.table import EncodedWords, WordIndex, WordSequence
 
 WORD_LISTS = st.lists(st.text(st.characters(exclude_categories=["Cs"]), max_size=6), unique=True, max_size=40)
 

@@ -11,7 +11,8 @@ from word_tests import made
 
 import lm_keras as lk
 from lm_keras import InputError
-from lm_keras.embeddings import WEAT_TESTS, bias, weat
+from lm_keras.embeddings import WEAT_TESTS, weat
+from lm_keras.embeddings.evaluation import bias
 
 
 def random_vectors(seed, count=24, dim=6):

@@ -12,7 +12,7 @@ from gensim.models import FastText, KeyedVectors, Word2Vec
 from gensim.models.fasttext import FastTextKeyedVectors
 
 import lm_keras as lk
-from lm_keras.embeddings.corpus import EncodedSentences
+from lm_keras.embeddings.training.encoded_sentences import EncodedSentences
 
 SMALL = {"embedding_dim": 8, "window": 3, "negatives": 4, "epochs": 2, "seed": 3, "progress": False}
 

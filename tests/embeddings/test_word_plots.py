@@ -11,8 +11,7 @@ from word_tests import made
 
 import lm_keras as lk
 from lm_keras import InputError
-from lm_keras.embeddings.label_places import label_places
-from lm_keras.embeddings.projections import project
+from lm_keras.embeddings.plots import label_places, project
 
 
 @pytest.fixture(scope="module")

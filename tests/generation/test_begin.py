@@ -11,7 +11,7 @@ from safetensors.numpy import load_file
 from small_models import log_probs, tiny_lm
 
 import lm_keras as lk
-from lm_keras.cli import main
+from lm_keras.cli.parser import main
 from lm_keras.models import BUILDERS
 
 EXACT = 1e-4

@@ -11,11 +11,8 @@ from keras import layers
 
 from lm_keras.errors import InputError
 from lm_keras.layers.alignment import Alignment
-from lm_keras.layers.attention import SelfAttention, attend
-from lm_keras.layers.cache import cache_rows, slots, write
-from lm_keras.layers.cross_attention import CrossAttention, MemoryHeads
-from lm_keras.layers.rotary import Rotary, rotate
-from lm_keras.layers.sinusoids import Sinusoids
+from lm_keras.layers.attention import CrossAttention, MemoryHeads, SelfAttention, attend, cache_rows, slots, write
+from lm_keras.layers.positions import Rotary, Sinusoids, rotate
 
 CLOSE = {"rtol": 0, "atol": 1e-5}
 

@@ -7,8 +7,8 @@ import tensorflow as tf
 
 import lm_keras as lk
 from lm_keras import losses as lk_losses
-from lm_keras.layers import gelu, lstm, output
-from lm_keras.layers.linear_cross_entropy import linear_cross_entropy
+from lm_keras.layers import activations, fused_loss, recurrent
+from lm_keras.layers.fused_loss import linear_cross_entropy
 
 
 def draw(*shape, seed=0):
@@ -39,13 +39,13 @@ def graph(f, **options):
     ],
 )
 def test_lstm_is_that_of_keras(returned, masked, compiled, monkeypatch):
-    monkeypatch.setattr(lstm, "WORTH_COMPILING", 0 if compiled else 10**9)
+    monkeypatch.setattr(recurrent, "WORTH_COMPILING", 0 if compiled else 10**9)
     both = "both" in returned
     x, states = draw(3, 7, 5), [draw(3, 4, seed=1 + i) for i in range(4 if both else 2)]
     real = np.random.default_rng(3).random((3, 7)) > [[0.4], [0.4], [2]]  # the last text has no real step
     mask = tf.cast(real, masked) if masked else None
     options = {"return_sequences": "all" in returned, "return_state": True, "use_cudnn": False}
-    ours, theirs = lstm.LSTM(4, **options), keras.layers.LSTM(4, **options)
+    ours, theirs = recurrent.LSTM(4, **options), keras.layers.LSTM(4, **options)
     if both:
         ours, theirs = keras.layers.Bidirectional(ours), keras.layers.Bidirectional(theirs)
     for layer in (ours, theirs):
@@ -102,7 +102,7 @@ def test_linear_cross_entropy_survives_logits_that_overflow():
 def test_the_loss_of_the_output_layer_leaves_out_what_keras_masks(reduction):
     ids = np.array([[1, 2, 3, 0, 0], [4, 5, 0, 0, 0], [1, 2, 3, 4, 5]], "int32")
     losses = []
-    for head in (output.Logits, keras.layers.Dense):
+    for head in (fused_loss.Logits, keras.layers.Dense):
         keras.utils.set_random_seed(0)
         x = keras.Input((5,), dtype="int32")
         model = keras.Model(x, head(9)(keras.layers.Embedding(9, 4, mask_zero=True)(x)))
@@ -113,8 +113,8 @@ def test_the_loss_of_the_output_layer_leaves_out_what_keras_masks(reduction):
 
 @pytest.mark.parametrize("approximate", [False, True])
 def test_gelu_is_that_of_keras(approximate, monkeypatch):
-    monkeypatch.setattr(gelu, "WORTH_COMPILING", 0)
-    layer, x, upstream = gelu.Gelu(approximate), draw(5, 40) * 3, draw(5, 40, seed=1)
+    monkeypatch.setattr(activations, "WORTH_COMPILING", 0)
+    layer, x, upstream = activations.Gelu(approximate), draw(5, 40) * 3, draw(5, 40, seed=1)
 
     def run(f):
         with tf.GradientTape() as tape:
@@ -140,9 +140,11 @@ def test_fifty_steps_give_the_losses_of_the_plain_path(family, policy, monkeypat
     def losses(fast):
         if not fast:
             monkeypatch.setattr(lk_losses, "factors_of", lambda logits: None)
-            monkeypatch.setattr(lstm.LSTM, "inner_loop", keras.layers.LSTM.inner_loop)
+            monkeypatch.setattr(recurrent.LSTM, "inner_loop", keras.layers.LSTM.inner_loop)
         else:
-            monkeypatch.setattr(lk_losses, "factors_of", lambda logits: used.append(1) or output.factors_of(logits))
+            monkeypatch.setattr(
+                lk_losses, "factors_of", lambda logits: used.append(1) or fused_loss.factors_of(logits)
+            )
         if family == "gpt2":
             model = lk.models.build_gpt2(30, max_length=12, hidden_dim=16, num_layers=1, num_heads=2, seed=0)
         else:
@@ -163,7 +165,7 @@ def test_logits_with_an_activation_keep_it_in_the_loss():
     x, labels = draw(6, 4), tf.constant([0, 8, 3, 3, 1, 5], tf.int64)
     losses = []
     for activation in (None, "tanh"):
-        ours, plain = (layer(9, activation=activation) for layer in (output.Logits, keras.layers.Dense))
+        ours, plain = (layer(9, activation=activation) for layer in (fused_loss.Logits, keras.layers.Dense))
         for layer in (ours, plain):
             layer.build(x.shape)
         ours.set_weights(plain.get_weights())
@@ -174,7 +176,7 @@ def test_logits_with_an_activation_keep_it_in_the_loss():
 
 
 def test_a_tied_output_of_another_precision_keeps_it_in_the_loss():
-    layer = output.WordEmbedding(9, 4, reverse_dtype="float32", dtype="mixed_bfloat16")
+    layer = fused_loss.WordEmbedding(9, 4, reverse_dtype="float32", dtype="mixed_bfloat16")
     layer.build()
     x, labels = draw(6, 4) * 5, tf.constant([0, 8, 3, 3, 1, 5])
     fast = graph(lambda: lk_losses.CrossEntropy()(labels, layer(x, reverse=True)))()

@@ -8,8 +8,8 @@ from keras import ops
 from steps import check_steps
 
 from lm_keras.errors import InputError
-from lm_keras.layers.context_window import ContextWindow
-from lm_keras.layers.packing import PackTokens, Remember, UnpackTokens
+from lm_keras.layers.padding import PackTokens, Remember, UnpackTokens
+from lm_keras.layers.positions import ContextWindow
 from lm_keras.models import build_cnn_lm
 
 V = 13

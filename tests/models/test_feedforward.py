@@ -10,7 +10,7 @@ from steps import check_steps
 
 from lm_keras.errors import InputError
 from lm_keras.models import build_feedforward_lm
-from lm_keras.training.carried_state import carry_state
+from lm_keras.training.train_steps import carry_state
 
 V = 13
 X = np.random.default_rng(0).integers(0, V, (3, 7)).astype("int32")

@@ -8,7 +8,7 @@ import pytest
 
 import lm_keras as lk
 from lm_keras.errors import InputError
-from lm_keras.files import write_tensors
+from lm_keras.utils.atomic_files import write_tensors
 
 
 def test_a_fresh_process_loads_a_trained_classifier(tmp_path, warm_python):

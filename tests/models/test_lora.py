@@ -8,8 +8,7 @@ from safetensors.numpy import load_file
 
 import lm_keras as lk
 from lm_keras import tasks
-from lm_keras.models.lora import without_lora
-from lm_keras.models.quantized import all_layers
+from lm_keras.models.quantization import all_layers, without_lora
 
 EQUAL = {"rtol": 1e-5, "atol": 1e-6}
 X = np.array([[2, 97, 98, 99, 100], [2, 98, 98, 101, 97]]) + 1

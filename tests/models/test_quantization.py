@@ -10,7 +10,7 @@ from small_models import CAUSAL, CLASSES, OTHERS, VOCAB, answers, array, build, 
 
 import lm_keras as lk
 from lm_keras.errors import InputError
-from lm_keras.files import read_tensors
+from lm_keras.utils.atomic_files import read_tensors
 
 NEAR = {"int8": 0.02, "int4": 0.3}  # of the largest logit
 STEPS = 7
@@ -40,7 +40,7 @@ def test_every_family(family, tokenizer, tmp_path):
     model = build(family)
     language_model, x = lk.LanguageModel(model, tokenizer), ids(3, STEPS)
     exact = answers(model, x)[0]
-    for mode in lk.models.quantized.MODES if family in ("lstm", "llama") else ["int8"]:
+    for mode in lk.models.quantization.MODES if family in ("lstm", "llama") else ["int8"]:
         quantized = lk.quantize(language_model, mode)
         logits = answers(quantized.model, x)[0]
         assert 0 < abs(logits - exact).max() < NEAR[mode] * abs(exact).max()

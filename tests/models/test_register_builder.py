@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 import lm_keras as lk
-from lm_keras.cli import main
-from lm_keras.models import built
+from lm_keras.cli.parser import main
+from lm_keras.models import base
 
 MODULE = '''
 import keras
@@ -44,7 +44,7 @@ def mine(tmp_path, monkeypatch):
 
 
 def forget():
-    built.REGISTERED.pop("build_bigram", None)
+    base.REGISTERED.pop("build_bigram", None)
     sys.modules.pop("mybuilders", None)
 
 

@@ -8,7 +8,7 @@ from keras import ops
 from steps import check_steps
 
 from lm_keras.errors import InputError
-from lm_keras.layers.skip_rnn import SkipRNN
+from lm_keras.layers.recurrent import SkipRNN
 from lm_keras.models import build_gru_lm, build_rnn_lm
 
 V = 13

@@ -84,7 +84,7 @@ def double(word_version, tmp_path_factory, warm_server):
     pytest.importorskip("tensorflow_serving.apis", reason="no tensorflow-serving-api")
     from raw_models import save_tasks, save_two_versions
 
-    from lm_keras.serving import session
+    from lm_keras.serving.export import session
 
     folder = tmp_path_factory.mktemp("raw_models")
     models = {
@@ -124,6 +124,6 @@ def switch(double):
 @pytest.fixture
 def hasty(monkeypatch):
     """Short pauses between tries."""
-    from lm_keras.serving import failures
+    from lm_keras.serving.client import results
 
-    monkeypatch.setattr(failures, "FIRST_WAIT", 0.01)
+    monkeypatch.setattr(results, "FIRST_WAIT", 0.01)

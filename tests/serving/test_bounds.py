@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from small_tasks import MAKE
 
 import lm_keras as lk
-from lm_keras import cli
-from lm_keras.serving.bounds import ROWS, bounded, tf_cut
+from lm_keras.cli import parser
+from lm_keras.serving.export.signatures import ROWS, bounded, tf_cut
 
 LIMIT = 48
 
@@ -88,7 +88,7 @@ def test_the_limit_holds_in_an_export_and_is_told(news, tmp_path, warm_check, ca
         with pytest.raises(lk.InputError, match="max_text_bytes is .*; it must be a whole number of at least 4"):
             lk.export(model, tmp_path / "x", max_text_bytes=wrong)
     with pytest.raises(SystemExit):
-        cli.main(["export", "run", "x", "--max-text-bytes", "3"])
+        parser.main(["export", "run", "x", "--max-text-bytes", "3"])
     assert "--max-text-bytes: '3' is not a whole number of at least 4" in capsys.readouterr().err
 
 

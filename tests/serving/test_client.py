@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from lm_keras.serving import Client, query
-from lm_keras.serving.results import Answer, Beams, Completion, Span, Tensor, TextScore
+from lm_keras.serving.client.results import Answer, Beams, Completion, Span, Tensor, TextScore
 
 
 @pytest.fixture(scope="module")

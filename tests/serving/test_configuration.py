@@ -9,7 +9,7 @@ from google.protobuf import text_format
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lm_keras import cli
+from lm_keras.cli import parser
 from lm_keras.errors import InputError
 from lm_keras.serving import serve_config
 
@@ -58,7 +58,7 @@ def test_what_a_server_does_not_find_is_named(tmp_path, capsys):
     for path in (tmp_path / "6" / "saved_model.pb", tmp_path / "bare" / "saved_model.pb"):
         path.parent.mkdir()
         path.touch()
-    assert cli.main(["serve-config", str(tmp_path)]) == 0
+    assert parser.main(["serve-config", str(tmp_path)]) == 0
     told = capsys.readouterr().err.splitlines()
     assert {name: list(model.model_version_policy.specific.versions) for name, model in read(tmp_path).items()} == {
         "lm": [1]
@@ -144,14 +144,14 @@ def test_what_is_not_there_is_named_and_nothing_is_written(tmp_path, versions, o
 
 def test_from_the_command_line(tmp_path, capsys):
     exports(tmp_path, lm=["1", "2"])
-    assert cli.main(["serve-config", str(tmp_path), "--stable", "lm=2"]) == 0
+    assert parser.main(["serve-config", str(tmp_path), "--stable", "lm=2"]) == 0
     assert capsys.readouterr().out.splitlines() == [
         str(tmp_path / name)
         for name in ("models.config", "batching_parameters.txt", "monitoring.config", "compose.yaml")
     ]
     assert dict(read(tmp_path)["lm"].version_labels) == {"stable": 2}
-    assert cli.main(["serve-config", str(tmp_path / "lm")]) == 2
+    assert parser.main(["serve-config", str(tmp_path / "lm")]) == 2
     assert "there is no export in" in capsys.readouterr().err
     with pytest.raises(SystemExit) as refused:
-        cli.main(["serve-config", str(tmp_path), "--stable", "lm"])
+        parser.main(["serve-config", str(tmp_path), "--stable", "lm"])
     assert refused.value.code == 2 and "NAME=VERSION" in capsys.readouterr().err

@@ -8,7 +8,7 @@ from served_requests import beginnings, completions, requests
 from small_tasks import MAKE
 
 import lm_keras as lk
-from lm_keras.tasks.spans import as_json
+from lm_keras.tasks.tagging import as_json
 
 pytestmark = pytest.mark.usefixtures("warm_check")
 

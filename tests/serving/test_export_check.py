@@ -10,7 +10,7 @@ import tensorflow as tf
 from tensorflow.core.protobuf import saved_model_pb2
 
 import lm_keras as lk
-from lm_keras.serving.warmup import FILE, read_warmup, write_warmup
+from lm_keras.serving.export.warmup import FILE, read_warmup, write_warmup
 
 pytestmark = pytest.mark.usefixtures("warm_check")
 
@@ -148,7 +148,7 @@ def test_a_folder_that_is_no_export_is_bad_input(tmp_path, word_version):
 
 def test_no_python_of_ours_in_the_fresh_process(word_version):
     """The child runs session.py with its blocker in place: what it blocks cannot be imported."""
-    from lm_keras.serving.session import Blocker
+    from lm_keras.serving.export.session import Blocker
 
     for name in ("keras", "keras.layers", "lm_keras", "lm_keras.text", "tf_keras"):
         spec = Blocker().find_spec(name)

@@ -35,7 +35,7 @@ def listing(folder):
 
 def test_versions_count_up_and_appear_only_when_whole(small, tmp_path, monkeypatch):
     target, seen = tmp_path / "deep" / "name", []
-    module = importlib.import_module("lm_keras.serving.exporting")
+    module = importlib.import_module("lm_keras.serving.export.exporting")
     real_save, real_write = tf.saved_model.save, module.write_json
 
     def look(path):
@@ -131,7 +131,7 @@ def quick(monkeypatch):
     def write(folder, name, *_):
         (folder / "saved_model.pb").write_text(name)
 
-    monkeypatch.setattr(importlib.import_module("lm_keras.serving.exporting"), "_write", write)
+    monkeypatch.setattr(importlib.import_module("lm_keras.serving.export.exporting"), "_write", write)
 
 
 def make_versions(folder, *versions):

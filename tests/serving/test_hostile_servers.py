@@ -20,8 +20,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lm_keras import InputError, cli
-from lm_keras.serving import Client, ServingError, failures
+from lm_keras import InputError
+from lm_keras.cli import parser
+from lm_keras.serving import Client, ServingError
+from lm_keras.serving.client import results
 
 SECRET = "s3cret-prompt"
 FLOAT, TEXT = "DT_FLOAT", "DT_STRING"
@@ -100,7 +102,7 @@ def serving(answer, outputs=SCORE):
 
 @pytest.fixture(autouse=True)
 def no_pauses(monkeypatch):
-    monkeypatch.setattr(failures, "FIRST_WAIT", 0.001)
+    monkeypatch.setattr(results, "FIRST_WAIT", 0.001)
 
 
 def refused(call, *words):
@@ -161,7 +163,7 @@ def test_a_handshake_ends_at_the_deadline():
 
 @pytest.mark.parametrize("retries", [3, 10**6])
 def test_all_tries_together_end_at_the_deadline(retries, monkeypatch):
-    monkeypatch.setattr(failures, "FIRST_WAIT", 0.1)
+    monkeypatch.setattr(results, "FIRST_WAIT", 0.1)
     with answering(lambda *_: http({"error": "busy"}, "503 Busy")) as server:
         began = time.monotonic()
         refused(Client(server.url, "m", timeout=0.3, retries=retries).status)
@@ -249,7 +251,7 @@ def test_a_password_is_sent_and_never_shown(caplog, capsys):
         client = Client(url, "m")
         told = [str(refused(client.status, "//***@127.0.0.1", "no")), repr(client), str(vars(client)["_name"])]
         assert b"Authorization: Basic bWU6aHVudGVyMiE=\r\n" in server.requests[0][0]
-        assert cli.main(["query", url, "m"]) == 2
+        assert parser.main(["query", url, "m"]) == 2
     told.append(str(refused(client.status, "cannot be reached")))
     for wrong in (
         "http://me:hunter2@host:port",
@@ -280,7 +282,7 @@ def test_a_password_is_sent_and_never_shown(caplog, capsys):
 def test_long_and_odd_errors_are_short_and_plain(body, capsys):
     with answering(lambda *_: http(body, "400 Bad \x1b[31m")) as server:
         refused(Client(server.url, "m").status)
-        assert cli.main(["query", server.url, "m"]) == 2
+        assert parser.main(["query", server.url, "m"]) == 2
     told = capsys.readouterr().err
     assert len(told) < 700 and told.count("\n") == 1 and told.strip().isprintable()
 
@@ -298,8 +300,8 @@ def test_names_and_texts_of_a_server_do_nothing_to_a_terminal(capsys):
 
     with answering(script) as server:
         for more in ([], ["--input", "text=a"], ["--input", "text=a", "--json"], ["--json"]):
-            assert cli.main(["query", server.url, "m", *more]) == 0
-        assert cli.main(["query", server.url, "m", "--signature", "none", "--input", "a=b"]) == 2
+            assert parser.main(["query", server.url, "m", *more]) == 0
+        assert parser.main(["query", server.url, "m", "--signature", "none", "--input", "a=b"]) == 2
     shown = "".join(capsys.readouterr())
     assert r"\u001b[2J\u202e\u009b" in shown and shown.replace("\n", "").isprintable()
 

@@ -4,13 +4,13 @@ import json
 
 import pytest
 
-from lm_keras import cli
+from lm_keras.cli import parser
 
 
 @pytest.fixture
 def ask(url, capsys):
     def run(*arguments, code=0):
-        assert cli.main(["query", url, *arguments]) == code
+        assert parser.main(["query", url, *arguments]) == code
         told = capsys.readouterr()
         return told.err if code else told.out
 
@@ -78,7 +78,7 @@ def test_what_is_wrong_is_one_line(ask, arguments, message):
 
 @pytest.mark.parametrize("address", ["localhost:8501", "http://127.0.0.1:9", "grpc://127.0.0.1:9"])
 def test_no_server_is_one_line(address, capsys, hasty):
-    assert cli.main(["query", address, "lm"]) == 2
+    assert parser.main(["query", address, "lm"]) == 2
     told = capsys.readouterr().err
     assert told.count("\n") == 1 and address in told
 
@@ -86,5 +86,5 @@ def test_no_server_is_one_line(address, capsys, hasty):
 @pytest.mark.parametrize("more", [["--input", "prompt"], ["--version", "1", "--label", "x"], ["--timeout", "0"]])
 def test_wrong_usage(more, capsys):
     with pytest.raises(SystemExit) as refused:
-        cli.main(["query", "http://localhost:8501", "lm", *more])
+        parser.main(["query", "http://localhost:8501", "lm", *more])
     assert refused.value.code == 2 and capsys.readouterr().err.count("\n") == 1

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lm_keras.serving.warmup import FILE, read_warmup, write_warmup
+from lm_keras.serving.export.warmup import FILE, read_warmup, write_warmup
 
 CALLS = [
     {"signature": "score", "inputs": {"text": [b"", "ä".encode() * 300, "今天".encode(), b"\xff\x00"]}},

@@ -11,7 +11,7 @@ import threading
 
 import pytest
 
-from lm_keras.data.download import download
+from lm_keras.data.corpora.download import download
 from lm_keras.errors import InputError
 
 CONTENT = random.Random(0).randbytes(200_000)

@@ -6,7 +6,7 @@ LM_KERAS_FULL=1 asks 200 texts and 10,000 strings of random bytes at every signa
 import os
 import random
 
-from lm_keras.serving.completions import NO_TEXT
+from lm_keras.serving.export.completions import NO_TEXT
 
 FULL = bool(os.environ.get("LM_KERAS_FULL"))
 TEXTS, BYTES, BATCHES = (200, 10_000, (1, 7, 64)) if FULL else (16, 64, (1, 7, 64))

@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from lm_keras.data.wiki import gensim_file
-from lm_keras.embeddings.table import Table
+from lm_keras.data.corpora.running_text import gensim_file
+from lm_keras.embeddings.io.table import Table
 
 FILES = {"wordsim353": "wordsim353.tsv", "simlex999": "simlex999.txt", "word-analogies": "questions-words.txt"}
 

@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 
 import lm_keras as lk
-from lm_keras.embeddings.projections import project
+from lm_keras.analysis.documents import unit_rows
+from lm_keras.analysis.terms import term_lists
+from lm_keras.embeddings.plots import project
 from lm_keras.errors import InputError
-from lm_keras.files import write_tensors
-from lm_keras.tasks.documents import unit_rows
-from lm_keras.tasks.terms import term_lists
+from lm_keras.utils.atomic_files import write_tensors
 
 pytest.importorskip("sklearn")
 SMALL = {"embedding_dim": 24, "epochs": 60, "min_count": 2, "seed": 3}
@@ -182,7 +182,7 @@ def test_vectors_of_your_own(two_sources):
 
 def test_silhouette_of_many_documents_counts_every_cluster(monkeypatch):
     near = np.random.default_rng(0).normal([9, 0], 0.1, (49, 2))
-    monkeypatch.setattr("lm_keras.tasks.clusters._MOST_PAIRS", 10)
+    monkeypatch.setattr("lm_keras.analysis.clusters._MOST_PAIRS", 10)
     found = lk.analysis.cluster_documents(np.vstack([near, [[-9, 0]]]), 2)
     assert sorted(np.bincount(found.labels)) == [1, 49] and 0.5 < found.silhouette < 1
 

@@ -5,8 +5,8 @@ import pytest
 
 import lm_keras as lk
 from lm_keras import tasks
-from lm_keras.tasks.spans import spans
-from lm_keras.text.word_places import word_places
+from lm_keras.tasks.tagging import spans
+from lm_keras.text.word_offsets import word_places
 
 
 def softmax(x):

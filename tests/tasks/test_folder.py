@@ -10,7 +10,7 @@ from small_tasks import MAKE, policy
 
 import lm_keras as lk
 from lm_keras import tasks
-from lm_keras.cli import main
+from lm_keras.cli.parser import main
 
 USE = {
     "cnn_classifier": lambda bundle, texts: bundle.classify(texts),

@@ -9,7 +9,7 @@ from small_tasks import encoder, policy, text_to_text, word_pieces
 
 import lm_keras as lk
 from lm_keras import tasks
-from lm_keras.tasks.windows import by_pieces, windows
+from lm_keras.tasks.inputs import by_pieces, windows
 
 
 @pytest.fixture(scope="module")

@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import lm_keras as lk
-from lm_keras.tasks.spans import as_json, spans, tf_escaped, tf_spans
-from lm_keras.text.word_places import tf_word_places, word_places
+from lm_keras.tasks.tagging import as_json, spans, tf_escaped, tf_spans
+from lm_keras.text.word_offsets import tf_word_places, word_places
 
 TAGS = ["O", "B-PER", "I-PER", "B-LOC", "I-LOC", "S-LOC", "E-PER", "MISC", 'I-"odd\\']
 in_graph = tf.function(tf_word_places, input_signature=[tf.TensorSpec([None], tf.string)])

@@ -8,9 +8,9 @@ from themes import THEMES, planted
 from tqdm import tqdm
 
 import lm_keras as lk
+from lm_keras.analysis.terms import term_lists
 from lm_keras.errors import InputError
-from lm_keras.files import write_tensors
-from lm_keras.tasks.terms import term_lists
+from lm_keras.utils.atomic_files import write_tensors
 
 
 @pytest.fixture(scope="module")

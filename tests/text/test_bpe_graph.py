@@ -9,10 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from texts import LANGUAGES, paragraphs, texts, tricky_texts
 
-from lm_keras.text import BPETokenizer, bpe_merges, bpe_pipeline
-from lm_keras.text.bpe_pretokens import tf_pretokens
+from lm_keras.text import BPETokenizer
+from lm_keras.text.tokenizers.bpe import graph, pipeline
+from lm_keras.text.tokenizers.bpe.pretokens import tf_pretokens
 
-_BYTES = {letter: byte for byte, letter in enumerate(bpe_pipeline.alphabet())}
+_BYTES = {letter: byte for byte, letter in enumerate(pipeline.alphabet())}
 _DIGITS = ["1234567", "٣٤", "½", "Ⅷ", "x²", "𝟘9", "12 345", "\u0bf0"]
 _SPACES = [
     "  a",
@@ -44,11 +45,11 @@ _QUOTES = [
 ]
 
 
-@pytest.fixture(params=bpe_pipeline.PATTERNS, scope="module")
+@pytest.fixture(params=pipeline.PATTERNS, scope="module")
 def cutters(request):
     """(The cuts in a graph, those of `tokenizers`), as functions of a list of texts."""
     name = request.param
-    peer = bpe_pipeline.build({"a": 0}, [], bpe_pipeline.PATTERNS[name], None, None, False, []).pre_tokenizer
+    peer = pipeline.build({"a": 0}, [], pipeline.PATTERNS[name], None, None, False, []).pre_tokenizer
 
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string)])
     def cut(strings):
@@ -102,9 +103,9 @@ def test_merges_of_any_order(made, left_out):
     pairs = [(piece[:i], piece[i:]) for piece in pieces for i in range(1, len(piece))]
     pairs = [pair for pair in pairs if set(pair) <= set(pieces)]
     merges = made.sample(pairs, made.randint(0, len(pairs)))
-    tokens = [letter for letter in bpe_pipeline.alphabet() if letter != left_out]
+    tokens = [letter for letter in pipeline.alphabet() if letter != left_out]
     tokens += [piece for piece in pieces if len(piece) > 1]
-    tokenizer = BPETokenizer([*tokens, bpe_pipeline.MARK], merges=merges)
+    tokenizer = BPETokenizer([*tokens, pipeline.MARK], merges=merges)
     batch = ["".join(made.choices("aaabbbc", k=made.randint(0, 40))) for _ in range(60)]
     assert ids_of(tokenizer, batch) == tokenizer.encode_batch(batch)
 
@@ -115,9 +116,9 @@ def test_words_of_many_blocks(learned):
     merges = BPETokenizer.train(paragraphs()[:50], vocab_size=500).merges
     for _ in range(0 if learned else 12):  # some results are now used before their own rank
         merges.insert(made.randrange(len(merges)), merges.pop(made.randrange(len(merges))))
-    tokens = [*bpe_pipeline.alphabet(), *(left + right for left, right in merges), bpe_pipeline.MARK]
+    tokens = [*pipeline.alphabet(), *(left + right for left, right in merges), pipeline.MARK]
     tokenizer = BPETokenizer(tokens, merges=merges)
-    _, _, marked = bpe_merges.merge_table(merges, {token: i for i, token in enumerate(tokens)})
+    _, _, marked = graph.merge_table(merges, {token: i for i, token in enumerate(tokens)})
     assert marked != learned
     words = "".join(char for char in paragraphs()[0] if char.isalpha())
     batch = ["".join(made.choices("etaoin", k=k)) for k in (255, 256, 511, 512, 513, 1200)]
@@ -126,9 +127,9 @@ def test_words_of_many_blocks(learned):
 
 
 def test_a_byte_that_is_not_in_the_vocabulary():
-    tokens = [letter for letter in bpe_pipeline.alphabet() if letter not in "xy"] + ["ab", "aba", bpe_pipeline.MARK]
+    tokens = [letter for letter in pipeline.alphabet() if letter not in "xy"] + ["ab", "aba", pipeline.MARK]
     batch = ["abxab", "xx", "axb yab", "", "ayxbya"]
-    for unk in (None, bpe_pipeline.MARK):
+    for unk in (None, pipeline.MARK):
         tokenizer = BPETokenizer(tokens, merges=["a b", "ab a"], unk_token=unk)
         ids = tokenizer.encode_batch(batch)
         assert ids_of(tokenizer, batch) == ids

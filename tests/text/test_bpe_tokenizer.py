@@ -12,7 +12,8 @@ from tokenizers import Tokenizer, models, pre_tokenizers
 
 import lm_keras as lk
 from lm_keras.errors import InputError
-from lm_keras.text import BPETokenizer, bpe_pipeline, load_tokenizer
+from lm_keras.text import BPETokenizer, load_tokenizer
+from lm_keras.text.tokenizers.bpe import pipeline
 
 MARK = "<|endoftext|>"
 
@@ -45,7 +46,7 @@ def test_ids_equal_those_of_hugging_face(trained):
 def test_the_trained_vocabulary(trained):
     assert trained.tokens[0] == MARK and trained.eos_id == trained.bos_id == 0
     assert trained.pad_id is None and trained.unk_id is None
-    assert trained.tokens[1:257] == sorted(bpe_pipeline.alphabet())
+    assert trained.tokens[1:257] == sorted(pipeline.alphabet())
     assert [left + right for left, right in trained.merges] == trained.tokens[257:]
     assert set(trained.merges[:2]) == {("Ġ", "t"), ("Ġ", "a")}  # the most frequent pairs of English
     assert len(trained.tokens) == trained.vocab_size == 1500
@@ -108,7 +109,7 @@ def checkpoint(trained, folder, config=None, **changes):
         "version": "1.0",
         "added_tokens": added,
         "normalizer": None,
-        "pre_tokenizer": bpe_pipeline.PATTERNS["llama3"],
+        "pre_tokenizer": pipeline.PATTERNS["llama3"],
         "post_processor": {"type": "Sequence", "processors": [{"type": "ByteLevel"}, template]},
         "model": {"type": "BPE", "vocab": ids, "merges": trained.merges, "ignore_merges": True},
     }
@@ -124,7 +125,7 @@ def test_a_checkpoints_tokenizer_json(trained, tmp_path):
     assert (read.bos_id, read.eos_id, read.pad_id, read.add_bos) == (1500, 1501, 1501, True)
     assert (read.pattern, read.ignore_merges, read.vocab_size) == ("llama3", True, 1502)
     peer = Tokenizer(models.BPE(ids_of(trained), list(trained.merges), ignore_merges=True))
-    pattern = bpe_pipeline.PATTERNS["llama3"]["pretokenizers"][0]["pattern"]["Regex"]
+    pattern = pipeline.PATTERNS["llama3"]["pretokenizers"][0]["pattern"]["Regex"]
     split = pre_tokenizers.Split(__import__("tokenizers").Regex(pattern), "isolated")
     peer.pre_tokenizer = pre_tokenizers.Sequence([split, pre_tokenizers.ByteLevel(False, use_regex=False)])
     batch = [*paragraphs()[:200], *LANGUAGES, *tricky_texts(500), "<|im_end|>"]

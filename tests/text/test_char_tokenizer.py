@@ -3,7 +3,7 @@ from hypothesis import strategies as st
 from texts import any_text, texts
 
 from lm_keras.text import CharTokenizer
-from lm_keras.text.codepoints import lower
+from lm_keras.text.unicode import lower
 
 tokenizer = CharTokenizer.train(["abc de\n", "aß"], vocab_size=264)
 

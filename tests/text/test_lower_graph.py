@@ -1,6 +1,6 @@
 import tensorflow as tf
 
-from lm_keras.text.codepoints import lower, tf_lower
+from lm_keras.text.unicode import lower, tf_lower
 
 
 def test_graph_lowers_every_character_as_python_does():

@@ -9,14 +9,14 @@ from nltk.tag import PerceptronTagger
 
 from lm_keras import text
 from lm_keras.errors import InputError
-from lm_keras.text import parts_of_speech
+from lm_keras.text import tagging
 
 
 @pytest.fixture
 def nothing_downloaded(monkeypatch):
     """NLTK as it is after `pip install`: no resource anywhere."""
     monkeypatch.setattr(nltk.data, "path", [])
-    parts_of_speech._perceptron.cache_clear()
+    tagging._perceptron.cache_clear()
     wordnet._unload()
 
 
@@ -24,10 +24,10 @@ def nothing_downloaded(monkeypatch):
 def nltk_data(monkeypatch, tmp_path):
     """A folder of NLTK's resources for a test to fill; NLTK looks nowhere else."""
     monkeypatch.setattr(nltk.data, "path", [str(tmp_path)])
-    parts_of_speech._perceptron.cache_clear()
+    tagging._perceptron.cache_clear()
     wordnet._unload()
     yield tmp_path
-    parts_of_speech._perceptron.cache_clear()
+    tagging._perceptron.cache_clear()
     wordnet._unload()
 
 

@@ -10,7 +10,7 @@ from texts import nltk_words, paragraphs, sentences, texts, tricky_texts
 from lm_keras.errors import InputError
 from lm_keras.text import segmentation, words
 from lm_keras.text import sentences as split
-from lm_keras.text.treebank import Treebank
+from lm_keras.text.tokenizers.word.treebank import Treebank
 
 
 def test_english_sentences_keep_abbreviations_together():
@@ -57,7 +57,7 @@ def test_fast_tokenizer_equals_nltk_on_any_text(before, text):
 
 
 def test_fast_tokenizer_forgets_before_memory_is_full(monkeypatch):
-    monkeypatch.setattr("lm_keras.text.treebank._MAX_PIECES", 50)
+    monkeypatch.setattr("lm_keras.text.tokenizers.word.treebank._MAX_PIECES", 50)
     fast = Treebank()
     for text in sentences()[:200]:
         assert fast(text) == nltk_words(text)

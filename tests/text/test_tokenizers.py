@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from texts import LANGUAGES, paragraphs, texts
 
 import lm_keras as lk
-from lm_keras.cli import main
+from lm_keras.cli.parser import main
 from lm_keras.errors import InputError
 from lm_keras.text import (
     BPETokenizer,
@@ -210,7 +210,7 @@ def test_pairs(tokenizer):
 
 
 def test_words_of_a_text_encoded_alone_are_the_text(tokenizer):
-    from lm_keras.text.word_places import word_places
+    from lm_keras.text.word_offsets import word_places
 
     if tokenizer.cuts_at_words:
         for text in (*LANGUAGES, *paragraphs()[300:400]):

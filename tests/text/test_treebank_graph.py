@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from texts import LANGUAGES, nltk_words, paragraphs, sentences, texts, tricky_texts
 
-from lm_keras.text.treebank_graph import tf_words
+from lm_keras.text.tokenizers.word.treebank import tf_words
 
 
 def graph_words(batch):

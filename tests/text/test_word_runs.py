@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lm_keras import text
-from lm_keras.data.records import Labelled
+from lm_keras.data.corpora.records import Labelled
 from lm_keras.errors import InputError
-from lm_keras.text import word_runs
+from lm_keras.text.collocations import MEASURES
 
 
 @given(st.lists(st.sampled_from(["a", "b", "", "é", "语言"]), max_size=12), st.integers(1, 6))
@@ -63,7 +63,7 @@ def test_collocations_of_three_words_and_of_any_case():
     assert text.collocations(texts, size=3) == []
 
 
-@pytest.mark.parametrize("measure", list(word_runs.MEASURES))
+@pytest.mark.parametrize("measure", list(MEASURES))
 def test_every_measure_puts_a_fixed_pair_before_a_chance_pair(measure):
     words = ("ice cream ice cream ice cream red car red house red car blue car blue house " * 3).split()
     found = {c.words: c.score for c in text.collocations([words], 100, measure, min_count=1)}

@@ -10,7 +10,7 @@ from tokenizers import normalizers, pre_tokenizers
 
 from lm_keras.serving import query
 from lm_keras.text import WordPieceTokenizer
-from lm_keras.text.wordpiece_words import tf_words
+from lm_keras.text.tokenizers.wordpiece.graph import tf_words
 
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 EVERY = [chr(code) for code in range(0x110000) if not 0xD800 <= code < 0xE000]

@@ -9,7 +9,7 @@ import tensorflow as tf
 
 import lm_keras as lk
 from lm_keras.errors import InputError
-from lm_keras.training.recompute import recomputing
+from lm_keras.training.train_steps import recomputing
 
 V, T = 600, 5  # ids above 256 are no whole numbers in bfloat16
 X = np.random.default_rng(0).integers(V - 40, V, (12, T)).astype("int32")

@@ -2,6 +2,7 @@
 
 import csv
 import math
+import sys
 
 import keras
 import numpy as np
@@ -10,8 +11,7 @@ import tensorflow as tf
 
 import lm_keras as lk
 from lm_keras.errors import InputError
-from lm_keras.training import fitting
-from lm_keras.training.workers import Workers
+from lm_keras.training.distributed.workers import Workers
 
 V = 7
 X = np.random.default_rng(0).integers(0, V, (12, 5)).astype("int32")
@@ -202,7 +202,9 @@ def test_perplexity_of_a_hopeless_model_is_finite():
 
 @pytest.mark.parametrize("strategy", [None, "multi_worker"])
 def test_a_callback_that_stops_the_rest_of_an_epoch_stops_the_run(strategy, tmp_path, monkeypatch):
-    monkeypatch.setattr(fitting, "multi_worker", lambda: Workers(tf.distribute.get_strategy(), 0, 1))
+    monkeypatch.setattr(
+        sys.modules["lm_keras.training.fit"], "multi_worker", lambda: Workers(tf.distribute.get_strategy(), 0, 1)
+    )
     settings = {**QUICK, "epochs": 4, "batch_size": 2, "checkpoint_steps": 2, "output_dir": tmp_path / "run"}
 
     class Kill(keras.callbacks.Callback):

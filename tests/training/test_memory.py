@@ -9,7 +9,7 @@ import tensorflow as tf
 
 import lm_keras as lk
 from lm_keras.errors import InputError
-from lm_keras.layers.block import TransformerBlock
+from lm_keras.layers.attention import TransformerBlock
 from lm_keras.training import TrainingConfig, make_optimizer
 
 VOCAB, LENGTH = 50, 16
@@ -131,7 +131,7 @@ BUILDS = {
 
 @pytest.mark.parametrize("name", BUILDS)
 def test_all_blocks_but_the_last_are_computed_twice(name):
-    from lm_keras.training.recompute import recomputing
+    from lm_keras.training.train_steps import recomputing
 
     model, found, grads = BUILDS[name](), [], []
 

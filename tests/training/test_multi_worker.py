@@ -15,12 +15,12 @@ from multi_worker_child import answers, free_addresses, run, tags_and_more
 from paths import SUPPORT
 
 import lm_keras as lk
-from lm_keras import cli
+from lm_keras.cli import parser
 from lm_keras.errors import InputError
-from lm_keras.files import read_json
-from lm_keras.training.label_counts import labels_of
-from lm_keras.training.run_log import read_rows
-from lm_keras.training.worker_steps import SharedStep
+from lm_keras.training.distributed.steps import SharedStep
+from lm_keras.training.label_weights import labels_of
+from lm_keras.training.run.log import read_rows
+from lm_keras.utils.atomic_files import read_json
 
 CHILD = SUPPORT / "multi_worker_child.py"
 
@@ -91,7 +91,7 @@ def test_the_command_line_trains_on_two_workers(tmp_path, capsys, warm_python):
     together = [*options, "--strategy", "multi_worker", "--out", str(tmp_path / "two")]
     for code, told in two_workers(warm_python, "-m", "lm_keras", *together):
         assert code == 0, told
-    assert cli.main([*options, "--out", str(tmp_path / "one")]) == 0
+    assert parser.main([*options, "--out", str(tmp_path / "one")]) == 0
     capsys.readouterr()
     models = [lk.LanguageModel.load(tmp_path / name).model for name in ("two", "one")]
     for weight, expected in zip(*(model.get_weights() for model in models), strict=True):
@@ -125,7 +125,7 @@ def test_what_cannot_start_is_said_in_one_line(text, said, monkeypatch, tmp_path
         monkeypatch.setenv("TF_CONFIG", text)
     np.asarray(lk.models.build_lstm_lm(9, embedding_dim=2, hidden_dim=2).weights[0])  # TensorFlow has begun
     options = ["train", "--model", "lstm", "--data", "x", "--tokenizer", "char", "--strategy", "multi_worker"]
-    assert cli.main([*options, "--out", str(tmp_path / "run")]) == 2
+    assert parser.main([*options, "--out", str(tmp_path / "run")]) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert said in line
     assert not (tmp_path / "run").exists()
@@ -133,7 +133,7 @@ def test_what_cannot_start_is_said_in_one_line(text, said, monkeypatch, tmp_path
 
 def test_state_cannot_be_carried_from_the_command_line_either(tmp_path, capsys):
     options = ["train", "--model", "lstm", "--data", "x", "--tokenizer", "char", "--strategy", "multi_worker"]
-    assert cli.main([*options, "--contiguous", "--out", str(tmp_path / "run")]) == 2
+    assert parser.main([*options, "--contiguous", "--out", str(tmp_path / "run")]) == 2
     assert "--strategy multi_worker cannot carry state along" in capsys.readouterr().err
 
 

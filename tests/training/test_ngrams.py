@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from lm_keras.errors import InputError
-from lm_keras.training.ngrams import kneser_ney_perplexity, kneser_ney_probabilities, unigram_perplexity
+from lm_keras.training.baselines import kneser_ney_perplexity, kneser_ney_probabilities, unigram_perplexity
 
 EOS, V = 0, 40  # ids 1..39 are words
 

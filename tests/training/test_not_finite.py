@@ -2,6 +2,7 @@
 
 import math
 import shutil
+import sys
 
 import keras
 import numpy as np
@@ -9,13 +10,12 @@ import pytest
 import tensorflow as tf
 
 import lm_keras as lk
-from lm_keras.cli import main
+from lm_keras.cli.parser import main
 from lm_keras.errors import InputError
-from lm_keras.files import read_tensors, write_tensors
-from lm_keras.training import fitting
-from lm_keras.training.checkpoint import NAME
-from lm_keras.training.run_log import read_rows
-from lm_keras.training.workers import Workers
+from lm_keras.training.distributed.workers import Workers
+from lm_keras.training.run.log import read_rows
+from lm_keras.training.run.state import NAME
+from lm_keras.utils.atomic_files import read_tensors, write_tensors
 
 V = 7
 X = np.random.default_rng(0).integers(0, V - 1, (12, 5)).astype("int32")  # the last word does not occur
@@ -81,7 +81,9 @@ def test_a_run_that_diverges_ends_in_one_line_and_leaves_a_checkpoint_to_go_on_w
     ids=str,
 )
 def test_a_loss_that_is_not_finite_stops_at_its_step(settings, tmp_path, monkeypatch):
-    monkeypatch.setattr(fitting, "multi_worker", lambda: Workers(tf.distribute.get_strategy(), 0, 1))
+    monkeypatch.setattr(
+        sys.modules["lm_keras.training.fit"], "multi_worker", lambda: Workers(tf.distribute.get_strategy(), 0, 1)
+    )
     strategy = settings.pop("strategy", None)
     config = lk.TrainingConfig(output_dir=tmp_path, **HUGE, **settings, logging_steps=1)
     with pytest.raises(InputError, match=r"loss is (nan|inf) (at|by) step \d .*a smaller learning rate") as told:
@@ -123,7 +125,9 @@ def test_a_validation_loss_that_is_not_finite_stops(tmp_path):
 # === Weights, where no loss shows it ===
 @pytest.mark.parametrize(("value", "strategy"), [(math.nan, None), (math.inf, "multi_worker")])
 def test_weights_are_looked_at_before_each_checkpoint(value, strategy, tmp_path, monkeypatch):
-    monkeypatch.setattr(fitting, "multi_worker", lambda: Workers(tf.distribute.get_strategy(), 0, 1))
+    monkeypatch.setattr(
+        sys.modules["lm_keras.training.fit"], "multi_worker", lambda: Workers(tf.distribute.get_strategy(), 0, 1)
+    )
     config = lk.TrainingConfig(output_dir=tmp_path, epochs=3, early_stopping_patience=3, logging_steps=1, **QUICK)
     with pytest.raises(InputError, match="embeddings holds values that are not finite .* of step 3 is kept"):
         lk.fit(small(), (X, Y), (X, Y), config, [Spoil(1, value)], strategy=strategy)
@@ -140,7 +144,9 @@ def test_weights_are_looked_at_before_each_checkpoint(value, strategy, tmp_path,
 @pytest.mark.parametrize("strategy", [None, "multi_worker"])
 def test_weights_that_a_callback_has_spoiled_are_not_saved(strategy, tmp_path, monkeypatch):
     """It comes after the look at the weights of the epoch, and before the checkpoint."""
-    monkeypatch.setattr(fitting, "multi_worker", lambda: Workers(tf.distribute.get_strategy(), 0, 1))
+    monkeypatch.setattr(
+        sys.modules["lm_keras.training.fit"], "multi_worker", lambda: Workers(tf.distribute.get_strategy(), 0, 1)
+    )
     spoil = Spoil(1)
     spoil.on_epoch_end = lambda epoch, logs=None: Spoil.on_train_batch_end(spoil, 0)
     spoil.on_train_batch_end = lambda batch, logs=None: None

@@ -9,7 +9,7 @@ import pytest
 from multi_worker_child import free_addresses
 
 from lm_keras.errors import InputError
-from lm_keras.training.rendezvous import GO, meet
+from lm_keras.training.distributed.workers import GO, meet
 
 
 def test_workers_meet_whoever_comes_first():

@@ -13,8 +13,8 @@ from paths import SUPPORT
 from resume_child import EPOCHS, run
 
 from lm_keras.errors import InputError
-from lm_keras.training.checkpoint import NAME
-from lm_keras.training.run_log import read_rows
+from lm_keras.training.run.log import read_rows
+from lm_keras.training.run.state import NAME
 
 CHANCE = random.SystemRandom()  # `fit` seeds the common one
 CHILD = SUPPORT / "resume_child.py"

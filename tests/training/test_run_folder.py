@@ -13,11 +13,11 @@ import numpy as np
 import pytest
 
 import lm_keras as lk
-from lm_keras import train_command
-from lm_keras.cli import main
+from lm_keras.cli import train as train_command
+from lm_keras.cli.parser import main
 from lm_keras.errors import InputError
-from lm_keras.files import claimed, write_json
-from lm_keras.training.checkpoint import NAME
+from lm_keras.training.run.state import NAME
+from lm_keras.utils.atomic_files import claimed, write_json
 
 X = np.random.default_rng(0).integers(3, 9, (8, 5)).astype("int32")
 TOKENIZER = lk.text.WordTokenizer.train(["a b c d e f g a b c d"], vocab_size=9, language=None)

@@ -15,12 +15,12 @@ import numpy as np
 import pytest
 
 import lm_keras as lk
-from lm_keras.cli import main
+from lm_keras.cli.parser import main
 from lm_keras.errors import InputError, WriteError
-from lm_keras.files import read_tensors, write_tensors
-from lm_keras.quiet import on_terminal, tell
-from lm_keras.training.checkpoint import NAME
-from lm_keras.training.run_log import RunLog, read_rows
+from lm_keras.training.run.log import RunLog, read_rows
+from lm_keras.training.run.state import NAME
+from lm_keras.utils.atomic_files import read_tensors, write_tensors
+from lm_keras.utils.quiet import on_terminal, tell
 
 X = np.random.default_rng(0).integers(0, 9, (16, 5)).astype("int32")
 SETTINGS = {"batch_size": 4, "warmup_steps": 0, "epochs": 2, "logging_steps": 2, "checkpoint_steps": 1}
@@ -209,7 +209,7 @@ def test_names_that_are_no_utf8_work_as_all_others(text, tmp_path, capsys):
     assert main(train(tmp_path / os.fsdecode(b"none\xe9"), tmp_path / "new")) == 2
     assert len(capsys.readouterr().err.splitlines()) == 1
 
-    from lm_keras.train_command import told_by
+    from lm_keras.cli.train import told_by
 
     assert told_by(out)["training_data"]["data"] == f"{tmp_path}/caf\ufffd.txt"  # in the card of an export
 

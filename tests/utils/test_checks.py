@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from lm_keras import InputError
-from lm_keras.data.records import Labelled
+from lm_keras.data.corpora.records import Labelled
 from lm_keras.utils.checks import (
     MAX_INT32,
     check_choice,

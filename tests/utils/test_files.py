@@ -9,7 +9,15 @@ import pytest
 
 from lm_keras import InputError
 from lm_keras.errors import WriteError
-from lm_keras.files import locked, read_json, read_tensors, replacing, write_json, write_tensors, write_text
+from lm_keras.utils.atomic_files import (
+    locked,
+    read_json,
+    read_tensors,
+    replacing,
+    write_json,
+    write_tensors,
+    write_text,
+)
 
 TENSORS = {"a/b": np.arange(6, dtype=np.float32).reshape(2, 3), "": np.zeros((), np.int64)}
 

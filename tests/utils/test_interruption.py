@@ -5,19 +5,19 @@ import signal
 
 import pytest
 
-from lm_keras import interruption
+from lm_keras.utils import quiet
 
 
 def test_a_lost_interruption_is_raised_again():
     before = signal.getsignal(signal.SIGINT)
     try:
-        interruption.watch()
-        interruption.check()  # nothing was pressed
+        quiet.watch()
+        quiet.check()  # nothing was pressed
         with pytest.raises(KeyboardInterrupt):
             os.kill(os.getpid(), signal.SIGINT)
         with pytest.raises(KeyboardInterrupt):
-            interruption.check()
-        interruption.watch()
-        interruption.check()  # another command starts anew
+            quiet.check()
+        quiet.watch()
+        quiet.check()  # another command starts anew
     finally:
         signal.signal(signal.SIGINT, before)

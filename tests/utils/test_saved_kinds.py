@@ -11,9 +11,9 @@ from paths import GOLDEN
 
 import lm_keras as lk
 from lm_keras import tasks
-from lm_keras.cli import main
-from lm_keras.files import write_tensors
-from lm_keras.saved_kinds import TELLS, kind_of
+from lm_keras.cli.parser import main
+from lm_keras.utils.atomic_files import write_tensors
+from lm_keras.utils.saved_kinds import TELLS, kind_of
 
 
 @pytest.fixture(scope="module")

@@ -11,8 +11,8 @@ import pytest
 from small_models import VOCAB, build, ids
 
 import lm_keras as lk
+from lm_keras.utils.functions import TracedFunctions
 from lm_keras.utils.keras_internals import flatten_layers
-from lm_keras.utils.traced import TracedFunctions
 
 X = ids(4, 6)
 WINDOWS = X[:, :-1], X[:, 1:]

@@ -3,8 +3,8 @@
 import json
 import re
 
-from lm_keras.data.corpus import OURS, Corpus, lines, mended, one_file, part
-from lm_keras.data.records import QuestionAnswer, ReferenceAnswer
+from lm_keras.data.corpora.corpus import OURS, Corpus, lines, mended, one_file, part
+from lm_keras.data.corpora.records import QuestionAnswer, ReferenceAnswer
 
 
 def read_squad(content: str, split: str) -> list[QuestionAnswer]:

@@ -4,6 +4,7 @@ Each is a named tuple with a method `texts()`: what it holds of running text, a 
 ids are none.
 """
 
+from collections.abc import Iterable
 from typing import NamedTuple
 
 
@@ -143,3 +144,18 @@ class Analogy(NamedTuple):
 
     def texts(self) -> list[str]:
         return list(self[1:])
+
+
+# === What the records of the named corpora hold of running text ===
+
+
+def record_texts(records: Iterable[NamedTuple]) -> list[str]:
+    """Returns the texts of records, without blank ones. A context that questions in a row share comes once."""
+    texts, context = [], None
+    for record in records:
+        found = record.texts()
+        if isinstance(record, QuestionAnswer):
+            found = found[1:] if record.context == context else found
+            context = record.context
+        texts += found
+    return [text for text in texts if text.strip()]

@@ -11,12 +11,13 @@ import zlib
 from pathlib import Path
 from urllib.parse import quote
 
-from lm_keras.data.archives import MAX_SIZE, unpack
-from lm_keras.data.corpus import part
-from lm_keras.data.corpus_table import CORPORA
-from lm_keras.data.wiki import DUMP, gensim_file, wiki_paragraphs
+from lm_keras.data.corpora.corpus import MAX_SIZE, part, unpack
+from lm_keras.data.corpora.labels import LABELLED, TAGGED
+from lm_keras.data.corpora.questions import QUESTIONS
+from lm_keras.data.corpora.running_text import DUMP, TABLES, TEXTS, WORDS, gensim_file, wiki_paragraphs
+from lm_keras.data.corpora.text_pairs import DIALOGUES, PAIRS, SUMMARIES
 from lm_keras.errors import InputError, naming
-from lm_keras.files import locked
+from lm_keras.utils.atomic_files import locked
 
 
 def available():
@@ -45,7 +46,7 @@ def load(name, split="train"):
     """Returns the records of one split of a named corpus. Never uses the network.
 
     docs/corpora.md has a table of the sets: records, splits and their sizes, licence, source.
-    A list of str for running text; else of the named tuples of lm_keras.data.records: `Labelled(text, label)`,
+    A list of str for running text; else of the named tuples of lm_keras.data: `Labelled(text, label)`,
     `TaggedSentence`, `QuestionAnswer`, `Translation`, `Dialogue`, `Summary`, `Relation`, `Hypotheses`, ...
     A label is a place in `classes(name)`. Splits are the official ones where they exist; otherwise one record in
     ten is "validation", by `split_texts(records, 0.1, seed=0)`, but for copies of what is in "train", which go
@@ -141,7 +142,7 @@ def _locate(corpus, file):
 
 
 def _download(corpus, folder):
-    from lm_keras.data.download import download  # the libraries of the network are loaded only here
+    from lm_keras.data.corpora.download import download  # the libraries of the network are loaded only here
 
     if corpus.archive is None:
         for file, sha256 in corpus.sha256.items():
@@ -204,3 +205,9 @@ def _how_to_get(corpus):
         f"it cannot be fetched ({corpus.why or corpus.licence}): get it from {corpus.source} and put"
         f" {', '.join(missing)} into $LM_KERAS_DATA"
     )
+
+
+# === The table of the named corpora ===
+
+KINDS = (TEXTS, LABELLED, TAGGED, QUESTIONS, DIALOGUES, SUMMARIES, PAIRS, WORDS, TABLES)
+CORPORA = {corpus.name: corpus for kind in KINDS for corpus in kind}

@@ -1,11 +1,23 @@
 """Words that are not wanted, found in spite of disguises."""
 
+import math
+import os
 import re
 import unicodedata
+from collections import Counter
 from pathlib import Path
+from typing import NamedTuple
 
-from lm_keras.data.files import read_texts
-from lm_keras.errors import InputError
+import numpy as np
+
+from lm_keras.data.quality.duplicates import check_text_stream, duplicates, normalize, units
+from lm_keras.data.splitting import split_texts
+from lm_keras.data.text_files import read_texts
+from lm_keras.errors import InputError, naming
+from lm_keras.utils.atomic_files import write_tensors
+from lm_keras.utils.checks import check_number, check_text
+from lm_keras.utils.optional import analysis
+from lm_keras.utils.saved_kinds import CONTENT_FILTER, read_kind
 
 PACKAGED = Path(__file__).with_name("word_list.txt")
 
@@ -119,3 +131,205 @@ def _fold(text):
             if not unicodedata.combining(character) and unicodedata.category(character) != "Cf"
         )
     return " ".join(text.casefold().split())
+
+
+# === Unwanted text told by its words: TF-IDF and logistic regression, applied without scikit-learn ===
+
+
+def features(text):
+    """The words of a text (characters, in Chinese) and its pairs of words in a row; long numbers as so many zeros."""
+    words = [
+        "0" * min(len(word), 12) if len(word) > 2 and word.isdecimal() else word for word in units(normalize(text))
+    ]
+    return words + [f"{first} {second}" for first, second in zip(words, words[1:], strict=False)]
+
+
+class ContentClassifier:
+    """p(unwanted | text) = sigmoid(bias + weights · x), x the TF-IDF vector of `features(text)` of length 1.
+
+    x_f is (1 + log count) * idf_f, as scikit-learn's TfidfVectorizer(sublinear_tf=True) has it.
+    `vocabulary`: list of the F features; `idf`, `weights`: float64 [F]; `bias`: a number.
+    Raises InputError for parts that do not fit together.
+    """
+
+    def __init__(self, vocabulary, idf, weights, bias):
+        self.vocabulary = list(vocabulary)
+        self.idf, self.weights = np.asarray(idf, np.float64), np.asarray(weights, np.float64)
+        self.bias = float(bias)
+        shape = (len(self.vocabulary),)
+        fits = self.idf.shape == self.weights.shape == shape
+        if not fits or not np.isfinite([*self.idf, *self.weights, self.bias]).all():
+            raise InputError(
+                f"a classifier of {shape[0]} features needs as many finite idf and weights, got"
+                f" {self.idf.shape} and {self.weights.shape}; use another copy"
+            )
+        weighted = zip(self.idf.tolist(), (self.idf * self.weights).tolist(), strict=True)
+        self._table = dict(zip(self.vocabulary, weighted, strict=True))
+
+    def score(self, text):
+        """The probability that a text is unwanted, as the training set had it."""
+        squares = total = 0.0
+        for feature, count in Counter(features(text)).items():
+            if feature in self._table:
+                idf, weighted = self._table[feature]
+                frequency = 1 + math.log(count)
+                squares += (frequency * idf) ** 2
+                total += frequency * weighted
+        logit = self.bias + (total / math.sqrt(squares) if squares else 0.0)
+        return 1 / (1 + math.exp(-logit)) if logit > -700 else 0.0
+
+
+# === A filter that keeps unwanted texts out of training data: a word list, and a classifier if there is one ===
+
+
+class Dropped(NamedTuple):
+    """A text that a filter did not keep: its place, the text, and why."""
+
+    index: int
+    text: str
+    reason: str
+
+
+class ContentFilter:
+    """Drops texts with a word of the list, and those whose score by the classifier reaches the threshold.
+
+    `words`: None for the list in the package (`lm_keras/data/word_list.txt`, which says where it comes from and what
+    it cannot do), the path of such a file, {category: [words]}, a list of words, or () for none.
+    `classifier`, `threshold`: see `train_content_filter`, which makes both; `measured` is what it found of them.
+    A filter that is fit for one kind of text may be useless for another: measure it on texts of your own.
+    """
+
+    def __init__(self, words=None, classifier=None, threshold=0.5, measured=None):
+        check_number("threshold", threshold, above=0, most=1)
+        if words is None or isinstance(words, (str, os.PathLike)):
+            words = read_word_list(PACKAGED if words is None else words)
+        elif not isinstance(words, dict):
+            words = {"unwanted": list(words)}
+        self.words = WordList(words)
+        self.classifier, self.threshold, self.measured = classifier, threshold, measured
+
+    def reason(self, text):
+        """Why a text is dropped, such as "word list: profanity" or "classifier: 0.98"; None where it is kept."""
+        check_text(text)
+        if category := self.words.find(text):
+            return f"word list: {category}"
+        score = self.classifier.score(text) if self.classifier else 0.0
+        return f"classifier: {score:.2f}" if self.classifier and score >= self.threshold else None
+
+    def filter(self, texts, dropped=None):
+        """Yields the texts that are kept; each of the others is appended to the list `dropped`, as a `Dropped`."""
+        check_text_stream(texts)
+        for index, text in enumerate(texts):
+            reason = self.reason(text)
+            if reason is None:
+                yield text
+            elif dropped is not None:
+                dropped.append(Dropped(index, text, reason))
+
+    def save(self, path: str | os.PathLike) -> None:
+        """Writes words, classifier and threshold to one safetensors file."""
+        told = {"format": CONTENT_FILTER, "words": self.words.categories, "threshold": self.threshold}
+        told |= {"measured": self.measured, "classifier": None}
+        tensors = {}
+        if self.classifier:
+            told["classifier"] = {"vocabulary": self.classifier.vocabulary, "bias": self.classifier.bias}
+            tensors = {"idf": self.classifier.idf, "weights": self.classifier.weights}
+        write_tensors(path, tensors, told)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike) -> "ContentFilter":
+        """The filter of a file that `save` wrote; InputError for any other file."""
+        tensors, told = read_kind(path, "content filter", "ContentFilter.load")
+        with naming(path):
+            if not isinstance(told, dict) or told.get("format") != CONTENT_FILTER:
+                raise InputError("it is no content filter; give a file that ContentFilter.save wrote")
+            try:
+                parts = told["classifier"]
+                classifier = parts and ContentClassifier(
+                    parts["vocabulary"], tensors["idf"], tensors["weights"], parts["bias"]
+                )
+                return cls(dict(told["words"]), classifier, told["threshold"], told["measured"])
+            except (KeyError, TypeError, ValueError) as error:
+                raise InputError(f"a part is missing or wrong ({error}); the file is damaged") from error
+
+
+# === Training the classifier of a content filter ===
+
+WEAK_PENALTY = 30.0  # C of scikit-learn; vectors of length 1 need large weights
+
+
+def train_content_filter(texts, labels, *, words=None, precision=0.95, validation=0.2, max_features=50_000, seed=0):
+    """Returns a `ContentFilter` with a classifier that learned from `labels`: 1 or True for an unwanted text.
+
+    TF-IDF of words and pairs of words that come in two texts or more, the `max_features` most frequent, and logistic
+    regression by scikit-learn, on all but a share `validation` of the texts, drawn by `seed`. The threshold is the
+    one of highest recall on that share for which at least `precision` of what it drops is unwanted; what it reaches
+    there is in `filter.measured`, a little better than on new text, as the threshold was chosen by it. Texts of that
+    share that repeat another one (`duplicates`) are left out: the classifier would know them by heart.
+    `words`: as for `ContentFilter`.
+    Raises InputError for labels that do not fit, a class that is missing on a side, and a precision that no threshold
+    reaches.
+    """
+    check_text_stream(texts)
+    texts, labels = list(texts), _labels(labels)
+    if len(texts) != len(labels) or not len(texts):
+        raise InputError(f"got {len(texts)} texts and {len(labels)} labels; give one label for each, at least one")
+    check_number("precision", precision, above=0, most=1)
+    train, valid = split_texts(list(range(len(texts))), validation, seed)
+    repeated = {pair.index - len(train) for pair in duplicates([texts[place] for place in train + valid])}
+    valid = [place for index, place in enumerate(valid) if index not in repeated]
+    for name, side in {"training": train, "validation": valid}.items():
+        if len(set(labels[side])) < 2:
+            raise InputError(
+                f"the {name} part has not texts of both classes; give more, that do not repeat each other"
+            )
+    classifier = _fit([texts[place] for place in train], labels[train], max_features)
+    scores = np.array([classifier.score(texts[place]) for place in valid])
+    threshold, measured = _threshold(scores, labels[valid], precision)
+    return ContentFilter(words, classifier, threshold, measured)
+
+
+def _labels(labels):
+    labels = np.asarray(list(labels))
+    if labels.ndim != 1 or not np.isin(labels, (0, 1)).all():
+        raise InputError("labels are 1 (or True) for an unwanted text and 0 (or False) for the others")
+    return labels.astype(bool)
+
+
+def _fit(texts, labels, max_features):
+    purpose = "training a content filter"
+    vectorizer = analysis("sklearn.feature_extraction.text", purpose).TfidfVectorizer
+    regression = analysis("sklearn.linear_model", purpose).LogisticRegression
+    vectorizer = vectorizer(analyzer=features, sublinear_tf=True, min_df=2, max_features=max_features)
+    try:
+        vectors = vectorizer.fit_transform(texts)
+    except ValueError as error:  # no feature is left
+        raise InputError("no word comes in two of the texts; give more texts") from error
+    fitted = regression(C=WEAK_PENALTY, max_iter=1000).fit(vectors, labels)
+    return ContentClassifier(
+        vectorizer.get_feature_names_out().tolist(), vectorizer.idf_, fitted.coef_[0], fitted.intercept_[0]
+    )
+
+
+def _threshold(scores, unwanted, precision):
+    """The lowest score from which on at least `precision` of the texts are unwanted, and what that gives."""
+    order = np.argsort(-scores, kind="stable")
+    scores, unwanted = scores[order], unwanted[order]
+    hits = np.cumsum(unwanted)
+    reached = hits / np.arange(1, len(hits) + 1)
+    last_of_its_score = np.append(scores[1:] != scores[:-1], True)
+    good = np.flatnonzero(last_of_its_score & (reached >= precision))
+    if not len(good):
+        best = reached[last_of_its_score].max()
+        raise InputError(
+            f"no threshold drops texts of which {precision:.0%} are unwanted, the best is {best:.1%}; ask for a lower"
+            " precision, or give more texts"
+        )
+    place = good[-1]
+    measured = {
+        "precision": float(reached[place]),
+        "recall": float(hits[place] / hits[-1]),
+        "num_texts": len(scores),
+        "num_unwanted": int(hits[-1]),
+    }
+    return float(scores[place]), measured

@@ -1,15 +1,18 @@
 """Exact and near duplicates."""
 
 import hashlib
+import re
+import unicodedata
+import zlib
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 import numpy as np
 
-from lm_keras.data.minhash import band_hasher, bands
-from lm_keras.data.units import check_text_stream, normalize, runs
-from lm_keras.utils.checks import check_number, check_whole
+from lm_keras.errors import InputError
+from lm_keras.utils.checks import check_number, check_text, check_whole
+from lm_keras.utils.optional import analysis
 
 CROWD = 100  # kept texts of one bucket that a text is compared with
 LEAST_THRESHOLD = 0.2  # below, 128 hashes find too few of the pairs, and half of all text is alike
@@ -122,3 +125,97 @@ def _shared_buckets(keys):
         _, inverse, counts = np.unique(keys[:, band], return_inverse=True, return_counts=True)
         buckets[:, band] = np.where(counts[inverse] > 1, inverse, -1)
     return buckets
+
+
+# === MinHash bands: two texts that are alike share at least one band's key, two that are not rarely do ===
+
+NUM_HASHES = 128
+FOUND = 0.99  # of the pairs that are just alike enough
+AT_ONCE = 10_000  # shingles hashed at once: 5 MB
+
+
+def bands(threshold):
+    """`(num_bands, rows)`: how the hashes of a text are put together to keys.
+
+    Two sets of Jaccard similarity s agree in a hash with probability s, in a band of r with s^r, and in one of b
+    bands with 1 - (1 - s^r)^b (Broder 1997; Leskovec, Rajaraman & Ullman, Mining of Massive Datasets, 3.4.2).
+    The longest bands are taken that still find a pair at the threshold with probability 0.99.
+    """
+    for rows in range(NUM_HASHES, 0, -1):
+        number = NUM_HASHES // rows
+        if 1 - (1 - threshold**rows) ** number >= FOUND:
+            return number, rows
+    return NUM_HASHES, 1
+
+
+def band_hasher(num_bands, rows, seed):
+    """A function from the shingles of a text (str) to its band keys, uint64 [num_bands]."""
+    sketch = analysis("datasketch", "finding near-duplicates").MinHash(NUM_HASHES, seed=seed, hashfunc=zlib.crc32)
+    mix = np.random.default_rng(seed).integers(0, 2**63, rows, np.uint64) * np.uint64(2) + np.uint64(1)
+
+    def band_keys(shingles):
+        shingles = list(shingles)
+        sketch.clear()
+        for start in range(0, len(shingles), AT_ONCE):
+            some = shingles[start : start + AT_ONCE]
+            sketch.update_batch([shingle.encode("utf-8", "surrogatepass") for shingle in some])
+        hashes = sketch.hashvalues[: num_bands * rows].reshape(num_bands, rows)
+        # A sum modulo 2^64: unlike bands fall together with probability 2^-32, and are told apart later.
+        return (hashes * mix).sum(axis=1, dtype=np.uint64)
+
+    return band_keys
+
+
+# === What "the same text" and "a word" are where texts of any language are compared ===
+
+# Lao and Thai, Burmese, Khmer, kana, Han: no spaces between words, so each character is a unit of its own.
+_ALONE = (
+    "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3041-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
+)
+# Vowel signs and accents, which Python's \w leaves out: Latin and Cyrillic, Hebrew, Arabic, the scripts of India.
+_MARKS = (
+    "\u0300-\u036f\u0483-\u0487\u0591-\u05bd\u05bf\u05c1\u05c2\u05c4\u05c5\u05c7"
+    "\u0610-\u061a\u064b-\u065f\u0670\u06d6-\u06ed\u0900-\u0963\u0966-\u0dff"
+)
+_LETTERS = f"(?:[^\\W{_ALONE}]|[{_MARKS}])+"
+_UNITS = re.compile(f"[{_ALONE}]|{_LETTERS}(?:['’]{_LETTERS})*")
+_ASCII_UNITS = re.compile(r"[A-Za-z0-9_]+(?:'[A-Za-z0-9_]+)*")
+
+
+def check_text_stream(texts: object, name: str = "texts") -> None:
+    """Raises InputError for what is no iterable of texts, such as one string, whose characters would be taken so."""
+    if isinstance(texts, (str, bytes)):
+        raise InputError(f"{name}: got one string; give an iterable of texts, such as a list or read_texts(path)")
+    if not isinstance(texts, Iterable):
+        raise InputError(f"{name}: got {type(texts).__name__}; give an iterable of texts, such as a list")
+
+
+def normalize(text: str) -> str:
+    """Unicode NFKC, case folded, white space runs as one space, none at the ends.
+
+    Two texts are exact duplicates when this gives the same for both: "Ｈｅｌｌｏ  World\\n" and "hello world" are.
+    Punctuation and accents stay.
+    """
+    check_text(text)
+    if not text.isascii():
+        text = unicodedata.normalize("NFKC", text)
+    return " ".join(text.casefold().split())
+
+
+def units(normal: str) -> list[str]:
+    """The words of a normalized text, without punctuation; in scripts without spaces (Chinese) each character."""
+    return (_ASCII_UNITS if normal.isascii() else _UNITS).findall(normal)
+
+
+def runs(text: str, size: int) -> list[str]:
+    """All runs of `size` units of a text, in order, each joined by spaces: its n-grams, or shingles.
+
+    A text of fewer units is one run of all it has; one without any unit ("?!") is one run of itself.
+    """
+    normal = normalize(text)
+    found = units(normal)
+    if len(found) <= size:
+        return [" ".join(found) or normal]
+    if size == 1:
+        return found
+    return list(map(" ".join, zip(*(found[i:] for i in range(size)), strict=False)))

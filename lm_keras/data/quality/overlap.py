@@ -4,7 +4,7 @@ import heapq
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from lm_keras.data.units import check_text_stream, runs
+from lm_keras.data.quality.duplicates import check_text_stream, runs
 from lm_keras.errors import InputError
 from lm_keras.utils.checks import check_whole
 

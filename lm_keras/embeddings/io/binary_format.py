@@ -4,8 +4,8 @@ import re
 
 import numpy as np
 
-from lm_keras.embeddings.streams import BLOCK
-from lm_keras.embeddings.table import Table, check_dim
+from lm_keras.embeddings.io.streams import BLOCK
+from lm_keras.embeddings.io.table import Table, check_dim
 from lm_keras.errors import InputError
 
 LONGEST_WORD = 10_000  # bytes

@@ -1,15 +1,21 @@
 """Files of word vectors to gensim's KeyedVectors."""
 
 import codecs
+import gzip
 from collections.abc import Iterable
 from pathlib import Path
 
-from lm_keras.embeddings import decimals, fasttext_format
-from lm_keras.embeddings.binary_format import read_binary
-from lm_keras.embeddings.streams import opened
-from lm_keras.embeddings.text_format import read_text
+import numpy as np
+
+from lm_keras.embeddings.io import fasttext_format, text_format
+from lm_keras.embeddings.io.binary_format import LONGEST_WORD, read_binary
+from lm_keras.embeddings.io.fasttext_format import check_subwords, write_fasttext
+from lm_keras.embeddings.io.streams import BOM, opened
+from lm_keras.embeddings.io.text_format import LOOKED_AT, read_text, strange
 from lm_keras.errors import InputError
 from lm_keras.text.tokenizers.base import Tokenizer
+from lm_keras.utils.atomic_files import replacing
+from lm_keras.utils.checks import check_choice
 
 
 def load_glove(path, vocabulary=None, member=None):
@@ -82,14 +88,14 @@ def is_text(head):
     """Whether a file of word2vec that begins with `head` is text: it is UTF-8, or its second line ends in numbers."""
     first, _, rest = head.partition(b"\n")
     counts = first.split()
-    if len(counts) != 2 or not decimals.COUNT.fullmatch(counts[1]):
+    if len(counts) != 2 or not text_format.COUNT.fullmatch(counts[1]):
         return True  # which gives the message for a missing header
     if b"\0" not in rest and _is_utf8(rest):  # then the reader of text knows which line is damaged
         return True
     pieces = rest.partition(b"\n")[0].strip(b" \r").rsplit(b" ", int(counts[1]))[1:]
     if b"\n" not in rest and len(head) == 1 << 16:
         pieces = pieces[:-1]  # the last number of a very long line may be cut
-    return bool(pieces) and all(decimals.NUMBER.fullmatch(piece) for piece in pieces)
+    return bool(pieces) and all(text_format.NUMBER.fullmatch(piece) for piece in pieces)
 
 
 def _is_utf8(text):
@@ -99,3 +105,78 @@ def _is_utf8(text):
     except UnicodeDecodeError:
         return False
     return True
+
+
+# === KeyedVectors to files ===
+
+FORMATS = ("glove", "word2vec", "word2vec-binary", "fasttext")
+
+
+def save_vectors(vectors, path, format="word2vec"):  # noqa: A002
+    """Writes KeyedVectors as "glove" or "word2vec" (text; so is fastText's .vec), "word2vec-binary" or "fasttext".
+
+    "fasttext", for FastTextKeyedVectors, is fastText's .bin, which keeps their subwords; the others keep the vectors
+    of whole words alone. The function of that format reads the same words and bits back, and so do gensim (but for
+    words with spaces in "glove") and the official fastText ("word2vec", "fasttext"). Binary files of very few
+    numbers a word may look like text, so give `binary=` where you know it. A path that ends in .gz is compressed.
+    Raises InputError, before anything is written, for text in a file named .bin, numbers that are not finite and a
+    word that the format cannot hold: an empty one, one of 10,000 bytes or more; in "word2vec" one with a space, a tab
+    or a line break (a no-break space is part of a word), in binary with a space or a line feed, in "glove" with a
+    line break, a space at an end or a number after a space; for fastText with a zero byte. The same for a glove file
+    that begins with U+FEFF, which would be its byte order mark, or of whose first words most look like another
+    layout, such as "a:" or "a b", and where none can be written.
+    """
+    check_choice("format", format, FORMATS)
+    path, table = Path(path).expanduser(), np.asarray(vectors.vectors, np.float32)
+    if format in ("glove", "word2vec") and path.name.removesuffix(".gz").endswith(".bin"):
+        raise InputError(f'{path} is no name for text; give another, or format="fasttext" or "word2vec-binary"')
+    words = [str(word).encode() if _writable(str(word), format) else _refuse(word) for word in vectors.index_to_key]
+    if format == "glove":
+        if words and words[0].startswith(BOM):
+            _refuse(vectors.index_to_key[0])
+        found = strange(map(str, vectors.index_to_key[:LOOKED_AT]))
+        if found:
+            raise InputError(f'most of the words look like {found!r}, which no file of GloVe tells; give "word2vec"')
+    if not np.isfinite(table).all():
+        raise InputError("the vectors hold nan or infinity; a file of vectors cannot")
+    if format == "fasttext":
+        check_subwords(vectors)
+    try:
+        with replacing(path) as temporary, (gzip.open if path.suffix == ".gz" else open)(temporary, "wb") as file:
+            if format == "fasttext":
+                write_fasttext(file, vectors, words)
+            else:
+                _write(file, words, table, format)
+    except OSError as error:
+        raise InputError(f"{path} cannot be written ({error.strerror or error})") from error
+
+
+def _write(file, words, table, kind):
+    if kind != "glove":
+        file.write(b"%d %d\n" % table.shape)
+    line = b"%s " + b" ".join([b"%.9g"] * table.shape[1]) + b"\n"
+    for word, row in zip(words, table, strict=True):
+        text = kind != "word2vec-binary"
+        file.write(line % (word, *row.tolist()) if text else word + b" " + row.astype("<f4").tobytes() + b"\n")
+
+
+def _writable(word, kind):
+    if not word or any("\ud800" <= char <= "\udfff" for char in word) or len(word.encode()) >= LONGEST_WORD:
+        return False
+    if kind == "fasttext":
+        return "\0" not in word
+    if kind == "word2vec-binary":
+        return " " not in word and "\n" not in word
+    encoded = word.encode()
+    if kind == "word2vec":
+        return len(encoded.split()) == 1 and encoded == encoded.strip()
+    if b"\n" in encoded or b"\r" in encoded or encoded != encoded.strip():
+        return False
+    pieces = encoded.split()
+    return len(pieces) == 1 or not text_format.NUMERIC.fullmatch(pieces[-1])
+
+
+def _refuse(word):
+    word = str(word)
+    shown = repr(word if len(word) <= 60 else word[:57] + "...")
+    raise InputError(f"the word {shown} cannot be written in this format: take it out first, or give another format")

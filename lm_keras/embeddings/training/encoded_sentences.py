@@ -13,9 +13,9 @@ from tqdm import tqdm
 
 from lm_keras.data.windows import IN_MEMORY, IdsInFile
 from lm_keras.errors import InputError
-from lm_keras.text.codepoints import valid
 from lm_keras.text.segmentation import check_language
 from lm_keras.text.segmentation import words as split_words
+from lm_keras.text.unicode import valid
 from lm_keras.utils.checks import check_no_record
 
 END = -1  # the mark after each sentence

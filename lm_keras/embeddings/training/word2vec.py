@@ -2,7 +2,7 @@
 
 from tqdm import tqdm
 
-from lm_keras.embeddings.corpus import EncodedSentences
+from lm_keras.embeddings.training.encoded_sentences import EncodedSentences
 from lm_keras.errors import InputError
 from lm_keras.utils.checks import check_choice, check_number, check_positive, check_seed, check_sizes
 

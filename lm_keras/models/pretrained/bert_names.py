@@ -1,7 +1,6 @@
 """BERT as Hugging Face writes it: config.json and the names of the tensors."""
 
-from lm_keras.models.pretrained.checkpoint import only, setting
-from lm_keras.models.pretrained.weights import Family
+from lm_keras.models.pretrained.weights import Family, only, setting
 
 _TOP = {
     "tokens/embeddings": "embeddings.word_embeddings.weight",

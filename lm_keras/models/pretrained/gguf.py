@@ -1,9 +1,109 @@
-"""The metadata of a GGUF file as the config.json of Hugging Face that it came from."""
+"""What a GGUF file says before its numbers: metadata, and where each tensor is (its specification, version 3)."""
+
+import math
+import mmap
 
 import numpy as np
 
 from lm_keras.errors import InputError
-from lm_keras.layers.rotary import rotary_angles
+from lm_keras.layers.positions import rotary_angles
+from lm_keras.models.pretrained.weights import Checkpoint
+
+_NUMBERS = {
+    0: "<u1",
+    1: "<i1",
+    2: "<u2",
+    3: "<i2",
+    4: "<u4",
+    5: "<i4",
+    6: "<f4",
+    7: "?",
+    10: "<u8",
+    11: "<i8",
+    12: "<f8",
+}
+_STRING, _ARRAY = 8, 9
+_WIDEST, _MOST_DIMS, _DEEPEST = 1 << 20, 4, 4  # bytes of an alignment, axes of a tensor, arrays within each other
+
+
+def read_header(path):
+    """`(fields, tensors)`: metadata by name; {tensor name: (shape, number of its type, place of its first byte)}.
+
+    Shapes are NumPy's, the slowest axis first. Raises InputError for another version, or a damaged file.
+    """
+    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        cursor = _Cursor(data, len(b"GGUF"))
+        try:
+            version = cursor.number("<u4")
+            if version not in (2, 3):
+                raise InputError(
+                    f"{path} is GGUF of version {version}; little-endian files of version 2 and 3 are read"
+                )
+            num_tensors, num_fields = cursor.number("<u8"), cursor.number("<u8")
+            cursor.check(num_tensors + num_fields, 12)
+            fields = {cursor.string(): cursor.value(cursor.number("<u4")) for _ in range(num_fields)}
+            tensors = {cursor.string(): cursor.tensor() for _ in range(num_tensors)}
+            step = fields.get("general.alignment", 32)
+            if type(step) is not int or not 0 < step <= _WIDEST or step % 8:
+                raise ValueError(f"an alignment of {step!r} bytes")
+            start = -(-cursor.place // step) * step
+        except InputError:
+            raise
+        except (ValueError, TypeError, KeyError, ArithmeticError, RecursionError) as error:
+            raise InputError(f"{path} is damaged or cut short ({error}); use another copy") from None
+    return fields, {name: (shape, kind, start + place) for name, (shape, kind, place) in tensors.items()}
+
+
+class _Cursor:
+    """Reads one thing after the other, and nothing behind the end."""
+
+    def __init__(self, data, place):
+        self.data, self.place = data, place
+
+    def check(self, count, size):
+        if count * size > len(self.data) - self.place:
+            raise ValueError(f"{count} values at byte {self.place} of {len(self.data)}")
+
+    def numbers(self, kind, count):
+        kind = np.dtype(kind)
+        self.check(count, kind.itemsize)
+        values = np.frombuffer(self.data, kind, count, self.place).tolist()
+        self.place += count * kind.itemsize
+        return values
+
+    def number(self, kind):
+        return self.numbers(kind, 1)[0]
+
+    def string(self):
+        length = self.number("<u8")
+        self.check(length, 1)
+        self.place += length
+        return self.data[self.place - length : self.place].decode("utf-8", errors="replace")
+
+    def value(self, kind, depth=0):
+        if kind == _STRING:
+            return self.string()
+        if kind != _ARRAY:
+            return self.number(_NUMBERS[kind])
+        inner, count = self.number("<u4"), self.number("<u8")
+        if inner in _NUMBERS:
+            return self.numbers(_NUMBERS[inner], count)
+        self.check(count, 8)
+        if depth == _DEEPEST:
+            raise ValueError("arrays within arrays within arrays")
+        return [self.value(inner, depth + 1) for _ in range(count)]
+
+    def tensor(self):
+        dims = self.number("<u4")
+        if not 0 < dims <= _MOST_DIMS:
+            raise ValueError(f"a tensor of {dims} dimensions")
+        shape = tuple(self.numbers("<u8", dims)[::-1])
+        if math.prod(shape) > 2**40:
+            raise ValueError(f"a tensor of shape {shape}")
+        return shape, self.number("<u4"), self.number("<u8")
+
+
+# === The metadata of a GGUF file as the config.json of Hugging Face that it came from ===
 
 ARCHITECTURES = ("llama", "qwen2")
 # What other architectures have; with another value the numbers would be others.
@@ -99,3 +199,92 @@ def _llama3(path, config, divisors):
         if plain.shape == divisors.shape and np.allclose(plain / slow, divisors, rtol=1e-4):
             return scaling
     raise InputError(f"{path} has rope_freqs.weight of a rule that is not known here, only Llama 3.1's")
+
+
+# === Llama-type models in GGUF files, the format of llama.cpp, read through the `gguf` package ===
+
+_TOP = {"token_embd": "embed_tokens", "output_norm": "norm", "output": "lm_head"}
+_BLOCK = {
+    "attn_norm": "input_layernorm",
+    "attn_q": "self_attn.q_proj",
+    "attn_k": "self_attn.k_proj",
+    "attn_v": "self_attn.v_proj",
+    "attn_output": "self_attn.o_proj",
+    "ffn_norm": "post_attention_layernorm",
+    "ffn_gate": "mlp.gate_proj",
+    "ffn_up": "mlp.up_proj",
+    "ffn_down": "mlp.down_proj",
+}
+SPEEDS = "rope_freqs.weight"
+ROWS = 2048  # of a matrix that are decoded at a time
+
+
+def open_gguf(path):
+    """`(checkpoint, fields)`: tensors under Hugging Face's names, and the file's metadata by name.
+
+    Tensors of all types that the `gguf` package can decode come as float32. Raises InputError for a file that is
+    damaged, cut short, of another architecture, or when the package is missing.
+    """
+    try:
+        import gguf
+    except ImportError:
+        raise InputError(f"{path} needs the gguf package; pip install gguf") from None
+    fields, tensors = read_header(path)
+    kinds = {name: _kind(gguf, path, name, *entry) for name, entry in tensors.items()}
+
+    def decoded(name):
+        shape, _, place = tensors[name]
+        kind, numbers, size = kinds[name]
+        values = np.empty((math.prod(shape) // shape[-1], shape[-1]), "float32")
+        width = shape[-1] // numbers * size
+        try:
+            for row in range(0, len(values), ROWS):  # decoding takes several times the room of its result
+                count = min(ROWS, len(values) - row)
+                raw = np.fromfile(path, "u1", count * width, offset=place + row * width).reshape(count, width)
+                values[row : row + count] = gguf.dequantize(raw, kind)
+        except NotImplementedError:
+            raise InputError(f"{path} holds {name} as {kind.name}, which gguf cannot decode") from None
+        return values.reshape(shape)
+
+    speeds = decoded(SPEEDS) if SPEEDS in tensors else None
+    config = config_of(path, fields, {name: shape for name, (shape, *_) in tensors.items()}, speeds)
+    names = {_name(name): name for name in tensors if name != SPEEDS}
+
+    def read(name):
+        values = decoded(names[name])
+        heads = {"q_proj": "num_attention_heads", "k_proj": "num_key_value_heads"}.get(name.split(".")[-2])
+        return values if heads is None or config["model_type"] != "llama" else _halves(values, config[heads])
+
+    return Checkpoint(path, config, {name: tensors[full][0] for name, full in names.items()}, read), fields
+
+
+def _kind(gguf, path, name, shape, number, place):
+    """(type, numbers a block, bytes a block) of a tensor; InputError where its bytes are not in the file."""
+    try:
+        kind = gguf.GGMLQuantizationType(number)
+        numbers, size = gguf.GGML_QUANT_SIZES[kind]
+    except (ValueError, KeyError):
+        raise InputError(f"{path} holds {name} as type {number}, which gguf does not know") from None
+    count = math.prod(shape)
+    if not count or shape[-1] % numbers or place + count // numbers * size > path.stat().st_size:
+        raise InputError(f"{path} is damaged or cut short: {name} ends behind the end of the file; use another copy")
+    return kind, numbers, size
+
+
+def _halves(values, heads):
+    """Rows of queries or keys with the two features of a rotated pair side by side -> in the two halves of a head.
+
+    llama.cpp reorders the rows of the llama architecture, and of no other.
+    """
+    pairs = values.reshape(heads, -1, 2, *values.shape[1:])
+    return pairs.swapaxes(1, 2).reshape(values.shape)
+
+
+def _name(name):
+    """Hugging Face's name of a tensor; one that is not known stays as it is."""
+    block, _, rest = name.removeprefix("blk.").partition(".") if name.startswith("blk.") else ("", "", name)
+    part, _, kind = rest.rpartition(".")
+    known = (_BLOCK if block else _TOP).get(part)
+    if known is None:
+        return name
+    return f"layers.{block}.{known}.{kind}" if block else f"{known}.{kind}"

@@ -1,7 +1,6 @@
 """GPT-2 as Hugging Face writes it: config.json and the names of the tensors."""
 
-from lm_keras.models.pretrained.checkpoint import only, setting
-from lm_keras.models.pretrained.weights import Family
+from lm_keras.models.pretrained.weights import Family, only, setting
 
 _TOP = {
     "tokens/embeddings": "wte.weight",

@@ -1,8 +1,7 @@
 """Llama, Mistral and Qwen2 as Hugging Face writes them: config.json and the names of the tensors."""
 
 from lm_keras.errors import InputError
-from lm_keras.models.pretrained.checkpoint import only, setting
-from lm_keras.models.pretrained.weights import Family
+from lm_keras.models.pretrained.weights import Family, only, setting
 
 _BLOCK = {
     "block_{}/attention_norm/scale": ("input_layernorm.weight",),

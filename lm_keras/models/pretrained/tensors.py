@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from lm_keras.errors import InputError
-from lm_keras.files import read_json, replacing
+from lm_keras.utils.atomic_files import read_json, replacing
 
 SINGLE, INDEX = "model.safetensors", "model.safetensors.index.json"
 _TYPES = ("F64", "F32", "F16", "BF16")

@@ -1,12 +1,15 @@
 """Reading the tokenizer that comes with a checkpoint."""
 
+import json
 import warnings
+from pathlib import Path
 
 from lm_keras.errors import InputError
-from lm_keras.files import read_json
-from lm_keras.text import bpe_files, bpe_pipeline
-from lm_keras.text.bpe_tokenizer import BPETokenizer
-from lm_keras.text.wordpiece_tokenizer import WordPieceTokenizer
+from lm_keras.text.tokenizers.bpe import files, pipeline
+from lm_keras.text.tokenizers.bpe.tokenizer import BPETokenizer
+from lm_keras.text.tokenizers.wordpiece.tokenizer import WordPieceTokenizer
+from lm_keras.text.tokenizers.wordpiece.vocabulary import hugging_face
+from lm_keras.utils.atomic_files import read_json, write_json, write_text
 
 _FOREIGN = ("tokenizer.model", "spiece.model", "sentencepiece.bpe.model")
 # llama.cpp's names of the ways to cut a text. Of the first group a piece that is a token is that token.
@@ -17,7 +20,7 @@ _CUTS = {
     "smollm": "gpt2-digits",
     **_LLAMA3,
     **dict.fromkeys(("qwen2", "deepseek-r1-qwen"), "qwen2"),
-    "default": bpe_pipeline.LLAMA_CPP_DEFAULT,
+    "default": pipeline.LLAMA_CPP_DEFAULT,
 }
 # Control tokens, or those that a file counts among the user's, at which llama.cpp ends a text in any case.
 _ENDS = {
@@ -57,16 +60,16 @@ def _from_json(path, config):
     model = content.get("model") if isinstance(content, dict) else None
     if isinstance(model, dict) and model.get("type") == "WordPiece":
         return WordPieceTokenizer.from_tokenizer_json(path)
-    tokens, options = bpe_files.read_tokenizer_json(path)
+    tokens, options = files.read_tokenizer_json(path)
     return _byte_level(tokens, options | {"end_ids": _named(path.parent, tokens)}, config)
 
 
 def _from_pair(folder, config):
-    tokens, merges = bpe_files.read_pair(folder / "vocab.json", folder / "merges.txt")
+    tokens, merges = files.read_pair(folder / "vocab.json", folder / "merges.txt")
     pattern = "qwen2" if config.get("model_type") == "qwen2" else "gpt2"
     if pattern == "gpt2" and _content(folder / _CONFIG).get("add_prefix_space"):
-        pattern = {**bpe_pipeline.PATTERNS["gpt2"], "add_prefix_space": True}  # in Python; it has no in-graph twin
-    special = [token for token in (bpe_pipeline.MARK,) if token in tokens]
+        pattern = {**pipeline.PATTERNS["gpt2"], "add_prefix_space": True}  # in Python; it has no in-graph twin
+    special = [token for token in (pipeline.MARK,) if token in tokens]
     options = {"merges": merges, "pattern": pattern, "special_tokens": special, "end_ids": _named(folder, tokens)}
     return _byte_level(tokens, options, config)
 
@@ -86,8 +89,8 @@ def _byte_level(tokens, options, config):
             options[f"{name}_id"] = given[0]
         if name == "eos":
             options["end_ids"] = [*options["end_ids"], *given]
-    if not options.get("add_bos") and bpe_pipeline.MARK in tokens:
-        options["bos_id"] = tokens.index(bpe_pipeline.MARK)  # texts have no mark before them, but one between them
+    if not options.get("add_bos") and pipeline.MARK in tokens:
+        options["bos_id"] = tokens.index(pipeline.MARK)  # texts have no mark before them, but one between them
     size = config.get("vocab_size")
     if isinstance(size, int):
         if len(tokens) > size:
@@ -168,3 +171,86 @@ def _named(folder, tokens):
 
 def _or_without(error):
     return InputError(f"{error}; load_pretrained(..., tokenizer=False) loads the model without it")
+
+
+# === Writing a tokenizer as Hugging Face's files ===
+
+_FLAGS = {"single_word": False, "lstrip": False, "rstrip": False, "normalized": False, "special": True}
+_MARKS = ("bos", "eos", "pad")
+
+
+def save_tokenizer(tokenizer, folder):
+    """Writes tokenizer.json and tokenizer_config.json, for WordPiece vocab.txt too.
+
+    InputError for a tokenizer that has no such form: words, characters, or bytes with a lower case of our own.
+    """
+    folder = Path(folder)
+    lowercase = tokenizer.lowercase
+    if isinstance(tokenizer, WordPieceTokenizer):
+        content = _word_pieces(tokenizer)
+        config = {"tokenizer_class": "BertTokenizer", "do_lower_case": lowercase}
+        config["strip_accents"] = tokenizer.strip_accents
+        write_text(folder / "vocab.txt", "".join(token + "\n" for token in tokenizer.tokens))
+    elif isinstance(tokenizer, BPETokenizer) and not lowercase:
+        content = _byte_level_json(tokenizer)
+        config = {"tokenizer_class": "PreTrainedTokenizerFast", "add_bos_token": tokenizer.add_bos}
+        marks = tokenizer.marks
+        config |= {f"{mark}_token": tokenizer.tokens[marks[mark]] for mark in _MARKS if mark in marks}
+    else:
+        name = type(tokenizer).__name__ + (" with lowercase=True" if lowercase else "")
+        raise InputError(f"{name} has no form that transformers reads; save lm.model without it")
+    write_json(folder / "tokenizer.json", content)
+    write_json(folder / "tokenizer_config.json", config)
+
+
+def _byte_level_json(tokenizer):
+    """The content of a tokenizer.json."""
+    ids = {token: i for i, token in enumerate(tokenizer.tokens)}
+    special = [{"id": ids[token], "content": token} | _FLAGS for token in tokenizer.special_tokens]
+    after = decoder = {"type": "ByteLevel", "add_prefix_space": True, "trim_offsets": True, "use_regex": True}
+    if tokenizer.add_bos:
+        after = _template(tokenizer, [tokenizer.bos_id, "A"], [tokenizer.bos_id, "A", "B"])
+    return {
+        "version": "1.0",
+        "truncation": None,
+        "padding": None,
+        "added_tokens": sorted([*special, *tokenizer.added_tokens], key=lambda token: token["id"]),
+        "normalizer": tokenizer.normalizer,
+        "pre_tokenizer": pipeline.config_of(tokenizer.pattern),
+        "post_processor": after,
+        "decoder": decoder,
+        "model": {
+            "type": "BPE",
+            "vocab": ids,  # with the special tokens: only those that stand here too keep their ids
+            "merges": [list(pair) for pair in tokenizer.merges],
+            "ignore_merges": tokenizer.ignore_merges,
+        },
+    }
+
+
+def _word_pieces(tokenizer):
+    ids = {token: i for i, token in enumerate(tokenizer.tokens)}
+    content = json.loads(hugging_face(ids, tokenizer.lowercase, tokenizer.strip_accents).to_str())
+    content["added_tokens"] = [
+        {"id": i, "content": tokenizer.tokens[i]} | _FLAGS for i in sorted(tokenizer.special_ids)
+    ]
+    first = [tokenizer.cls_id, "A", tokenizer.sep_id]
+    content["post_processor"] = _template(tokenizer, first, [*first, "B", tokenizer.sep_id])
+    content["decoder"] = {"type": "WordPiece", "prefix": "##", "cleanup": True}
+    return content
+
+
+def _template(tokenizer, single, pair):
+    """What is put around one text and two: ids of marks, "A" and "B"."""
+    tokens = tokenizer.tokens
+
+    def parts(places):
+        second, made = 0, []
+        for place in places:
+            second |= place == "B"
+            kind, name = ("Sequence", place) if isinstance(place, str) else ("SpecialToken", tokens[place])
+            made.append({kind: {"id": name, "type_id": int(second)}})
+        return made
+
+    marks = {tokens[i]: {"id": tokens[i], "ids": [i], "tokens": [tokens[i]]} for i in single if isinstance(i, int)}
+    return {"type": "TemplateProcessing", "single": parts(single), "pair": parts(pair), "special_tokens": marks}

@@ -1,9 +1,12 @@
 """A client of TF Serving: requests of many rows, typed answers."""
 
+import collections
 import contextlib
+import math
 import numbers
+import reprlib
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from urllib.parse import urlsplit
 
 import numpy as np
@@ -11,19 +14,25 @@ from typing_extensions import Unpack
 
 from lm_keras.errors import InputError
 from lm_keras.generation.config import GenerationConfig, RequestOptions, check_names, inputs_of, merged
-from lm_keras.serving.answers import OUTPUTS, check_declared, checked_rows, spans_in
-from lm_keras.serving.columns import as_columns, as_list, row_seeds
-from lm_keras.serving.failures import ServingError, one_line, redacted, retried
-from lm_keras.serving.results import (
+from lm_keras.serving.client.results import (
+    OUTPUTS,
     Answer,
     Beams,
     Classification,
     Completion,
+    ServingError,
     Span,
     TextScore,
     VersionStatus,
+    check_declared,
+    checked_rows,
+    kind_of,
+    one_line,
+    redacted,
+    retried,
+    spans_in,
 )
-from lm_keras.text.codepoints import valid
+from lm_keras.text.unicode import valid
 from lm_keras.utils.checks import check_number, check_whole
 
 SCHEMES = ("http", "https", "grpc", "grpcs")
@@ -87,9 +96,9 @@ class Client:
         check_whole("batch_size", batch_size)
         check_whole("max_response_bytes", max_response_bytes, 1, 2**31 - 1)  # the most of a message of gRPC
         if scheme.startswith("grpc"):
-            from lm_keras.serving.grpc_transport import Grpc as Transport
+            from lm_keras.serving.client.grpc import Grpc as Transport
         else:
-            from lm_keras.serving.rest import Rest as Transport
+            from lm_keras.serving.client.rest import Rest as Transport
         self._transport = Transport(url.rstrip("/"), model, version, label, timeout, max_response_bytes)
         self._name, self._model, self._batch_size = redacted(url), model, batch_size
         self._timeout, self._retries = timeout, retries
@@ -274,3 +283,74 @@ def _checked_scheme(url):
             return parts.scheme
     shown = repr(one_line(redacted(url)) if isinstance(url, str) else url)
     raise InputError(f"{shown} is not the address of a server alone; {EXAMPLE}, and the model's name beside it")
+
+
+# === The inputs of a request: one column of equally many values an input, of the type that the signature names ===
+
+
+def as_columns(inputs, tensors):
+    """`{name: value or values}` as ({name: list}, number of rows); a single value stands in every row.
+
+    `tensors` are the signature's inputs, a Tensor each. Strings stay str or bytes, numbers become int and float.
+    """
+    lists = {name: as_list(value) for name, value in inputs.items()}
+    lengths = {name: len(values) for name, values in lists.items() if values is not None}
+    if len(set(lengths.values())) > 1:
+        told = ", ".join(f"{name} {length}" for name, length in lengths.items())
+        raise InputError(f"the inputs have different numbers of rows ({told}); give one value for all, or as many")
+    rows = next(iter(lengths.values()), 1)
+    columns = {}
+    for name, values in lists.items():
+        dtype, shape = tensors[name]
+        if kind_of(dtype) is None:
+            raise InputError(f"{name} of this model is of type {dtype}, which this client does not send")
+        if shape == []:
+            raise InputError(f"{name} of this model is one value for all rows, which this client does not send")
+        rank = None if shape is None else len(shape) - 1
+        if values is None:
+            columns[name] = [_typed(name, inputs[name], dtype, rank)] * rows
+        else:
+            columns[name] = [_typed(name, value, dtype, rank) for value in values]
+    return columns, rows
+
+
+def as_list(value):
+    """A list of the values, or None for a single value."""
+    if isinstance(value, np.ndarray):
+        value = value.tolist()
+    return list(value) if isinstance(value, Iterable) and not isinstance(value, (str, bytes)) else None
+
+
+def row_seeds(prompts, seed):
+    """A seed a row: the k-th repeat of a prompt takes seed + k, as in `LanguageModel.generate`."""
+    repeats, seeds = collections.Counter(), []
+    for prompt in prompts:
+        text = prompt if isinstance(prompt, (str, bytes)) else None  # another value is refused when it is typed
+        seeds.append(seed + repeats[text])
+        repeats[text] += 1
+    return seeds
+
+
+def _typed(name, value, dtype, rank):
+    """A value of the wanted type, or with `rank` > 0 a list of such; None: of any rank."""
+    values = as_list(value)
+    if values is not None and rank != 0:
+        return [_typed(name, each, dtype, rank and rank - 1) for each in values]
+    if values is not None or rank:
+        pass
+    elif dtype == "string":
+        if isinstance(value, str):
+            return valid(value)  # as in Python: half a character is U+FFFD
+        if isinstance(value, bytes):
+            return value
+    elif dtype == "bool":
+        if isinstance(value, (bool, np.bool_)):
+            return bool(value)
+    elif isinstance(value, numbers.Real) and not isinstance(value, bool):
+        if kind_of(dtype) == "float":
+            with contextlib.suppress(OverflowError):  # a whole number beyond all floats
+                if not math.isfinite(value) or abs(value) <= float(np.finfo(dtype).max):
+                    return float(value)
+        elif isinstance(value, numbers.Integral) and np.iinfo(dtype).min <= value <= np.iinfo(dtype).max:
+            return int(value)
+    raise InputError(f"{name} is {reprlib.repr(value)}; the model takes {dtype}{' lists' if rank else ''} there")

@@ -6,9 +6,8 @@ import time
 from urllib.parse import urlsplit
 
 from lm_keras.errors import InputError
-from lm_keras.quiet import load_tensorflow
-from lm_keras.serving.failures import ServingError, redacted
-from lm_keras.serving.results import Tensor, VersionStatus
+from lm_keras.serving.client.results import ServingError, Tensor, VersionStatus, redacted
+from lm_keras.utils.quiet import load_tensorflow
 
 OPTIONS = {
     "grpc.max_send_message_length": -1,

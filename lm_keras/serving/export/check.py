@@ -7,9 +7,9 @@ import os
 from collections.abc import Sequence
 
 from lm_keras.errors import InputError
-from lm_keras.files import read_json
-from lm_keras.serving.session import query
-from lm_keras.serving.versions import as_path
+from lm_keras.serving.export.session import query
+from lm_keras.serving.export.versions import as_path
+from lm_keras.utils.atomic_files import read_json
 
 DTYPES = ("float32", "int32", "int64", "bool", "string")
 
@@ -69,7 +69,7 @@ def _recorded(extra):
 
 
 def _warmup_calls(version):
-    from lm_keras.serving.warmup import FILE, read_warmup
+    from lm_keras.serving.export.warmup import FILE, read_warmup
 
     for call in read_warmup(version / FILE):
         yield {**call, "inputs": {name: values.tolist() for name, values in call["inputs"].items()}}

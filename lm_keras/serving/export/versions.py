@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from lm_keras.errors import InputError
-from lm_keras.files import FULL, cannot_write
+from lm_keras.utils.atomic_files import FULL, cannot_write
 
 LARGEST = 2**63 - 1  # TF Serving's versions are int64
 MODELS = "saved_models"  # by convention a folder of models, never a model

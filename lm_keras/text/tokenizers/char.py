@@ -3,12 +3,13 @@
 from itertools import chain
 
 from lm_keras.errors import InputError
-from lm_keras.text import codepoints, vocabulary
+from lm_keras.text import unicode
+from lm_keras.text.tokenizers import base
 from lm_keras.text.tokenizers.base import Tokenizer, register_tokenizer
 
 BYTES = tuple(f"<0x{byte:02X}>" for byte in range(256))
-_RESERVED = (*vocabulary.SPECIAL_TOKENS, *BYTES)
-_FIRST_BYTE = len(vocabulary.SPECIAL_TOKENS)
+_RESERVED = (*base.SPECIAL_TOKENS, *BYTES)
+_FIRST_BYTE = len(base.SPECIAL_TOKENS)
 
 
 @register_tokenizer
@@ -22,8 +23,8 @@ class CharTokenizer(Tokenizer):
 
     kind = "char"
     reserved = _RESERVED
-    pad_id, unk_id = vocabulary.PAD_ID, vocabulary.UNK_ID
-    bos_id = eos_id = vocabulary.EOS_ID
+    pad_id, unk_id = base.PAD_ID, base.UNK_ID
+    bos_id = eos_id = base.EOS_ID
 
     def __init__(self, tokens, language="en", lowercase=False):
         super().__init__(tokens, language, lowercase)
@@ -40,10 +41,10 @@ class CharTokenizer(Tokenizer):
 
         `vocab_size` counts the special tokens and the 256 bytes too; None keeps all characters.
         """
-        vocabulary.check_size(vocab_size, len(_RESERVED), "3 special tokens and 256 bytes")
+        base.check_size(vocab_size, len(_RESERVED), "3 special tokens and 256 bytes")
         empty = cls(_RESERVED, language, lowercase)
-        counts = vocabulary.count(texts, empty.normalize)
-        return cls(vocabulary.choose(counts, vocab_size, min_count, _RESERVED), language, lowercase)
+        counts = base.count(texts, empty.normalize)
+        return cls(base.choose(counts, vocab_size, min_count, _RESERVED), language, lowercase)
 
     def encode(self, text):
         """Returns the ids of a text, without any mark at its ends."""
@@ -70,9 +71,9 @@ class CharTokenizer(Tokenizer):
         import tensorflow as tf
 
         codes = tf.strings.unicode_decode(strings, "UTF-8", errors="replace")
-        char = codepoints.tf_lower_codes(codes.flat_values) if self.lowercase else codes.flat_values
-        table = codepoints.page_table({ord(token): i for token, i in self._ids.items()}, default=-1)
-        ids = codepoints.tf_page_lookup(table, char)
+        char = unicode.tf_lower_codes(codes.flat_values) if self.lowercase else codes.flat_values
+        table = unicode.page_table({ord(token): i for token, i in self._ids.items()}, default=-1)
+        ids = unicode.tf_page_lookup(table, char)
         # The k-th id of a character that has n of them: the character's own, or its k-th UTF-8 byte. The last of n
         # bytes holds the lowest six bits, the one before it the next six; the first byte is marked with n ones.
         num_bytes = 1 + sum(tf.cast(char >= first, tf.int32) for first in (0x80, 0x800, 0x10000))
@@ -97,7 +98,7 @@ class CharTokenizer(Tokenizer):
         flat = ids.flat_values
         flat = tf.where((flat >= 0) & (flat < self.vocab_size), flat, self.vocab_size)
         pieces = ids.with_flat_values(tf.gather(tf.constant(self._surface), flat))
-        return codepoints.tf_valid(tf.strings.reduce_join(pieces, axis=1))
+        return unicode.tf_valid(tf.strings.reduce_join(pieces, axis=1))
 
 
 def _byte_ids(char):

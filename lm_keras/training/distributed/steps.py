@@ -11,8 +11,8 @@ import numpy as np
 import tensorflow as tf
 
 from lm_keras.errors import InputError
-from lm_keras.training.accumulation import Summed
-from lm_keras.training.label_counts import labels_of
+from lm_keras.training.label_weights import labels_of
+from lm_keras.training.optimizer import Summed
 from lm_keras.utils.keras_internals import flatten_layers
 
 MARK = 4096  # two numbers below it tell one batch from another; the sum of 4,096 of them is exact in float32

@@ -9,7 +9,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from lm_keras.serving import session
+from lm_keras.serving.export import session
 
 HERE = Path(__file__).parent
 # What others wrote and tests, notebooks and their kernels import: half of the time that such a process takes.

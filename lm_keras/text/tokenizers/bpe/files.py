@@ -3,8 +3,8 @@
 from pathlib import Path
 
 from lm_keras.errors import InputError
-from lm_keras.files import read_json
-from lm_keras.text import bpe_pipeline
+from lm_keras.text.tokenizers.bpe import pipeline
+from lm_keras.utils.atomic_files import read_json
 from lm_keras.utils.checks import check_whole
 
 
@@ -38,7 +38,7 @@ def read_tokenizer_json(path):
     except (KeyError, TypeError) as error:
         raise InputError(f"{path}: added_tokens or vocab is damaged ({error})") from None
     # Only a vocabulary that lacks some of the bytes can need it.
-    unk_token = None if ids.keys() >= set(bpe_pipeline.alphabet()) else model.get("unk_token") or None
+    unk_token = None if ids.keys() >= set(pipeline.alphabet()) else model.get("unk_token") or None
     if unk_token and model.get("fuse_unk"):
         raise InputError(f"{path}: a vocabulary without all bytes is not supported where fuse_unk is true")
     normalizer = content.get("normalizer")
@@ -123,5 +123,5 @@ def checked_ends(eos_id, end_ids, ids):
 
 def checked_id(name, value, ids):
     if value is None:
-        raise InputError(f"this vocabulary has no {bpe_pipeline.MARK}: give {name}, the id of what ends a text")
+        raise InputError(f"this vocabulary has no {pipeline.MARK}: give {name}, the id of what ends a text")
     return check_whole(name, value, 0, len(ids) - 1)

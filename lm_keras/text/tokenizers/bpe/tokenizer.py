@@ -1,8 +1,13 @@
 """Byte-level byte-pair encoding, as in GPT-2 and its successors."""
 
+import json
+
 from lm_keras.errors import InputError, naming
-from lm_keras.text import bpe_files, bpe_graph, bpe_pipeline, bpe_training
+from lm_keras.text import unicode
+from lm_keras.text.tokenizers import base
 from lm_keras.text.tokenizers.base import Tokenizer, register_tokenizer
+from lm_keras.text.tokenizers.bpe import files, graph, pipeline
+from lm_keras.utils.checks import check_whole
 
 
 @register_tokenizer
@@ -25,7 +30,7 @@ class BPETokenizer(Tokenizer):
         *,
         merges=None,
         pattern="gpt2",
-        special_tokens=(bpe_pipeline.MARK,),
+        special_tokens=(pipeline.MARK,),
         bos_id=None,
         eos_id=None,
         end_ids=(),
@@ -48,22 +53,22 @@ class BPETokenizer(Tokenizer):
         """
         super().__init__(tokens, language, lowercase)
         ids = {token: i for i, token in enumerate(tokens)}
-        self.special_tokens = bpe_files.special_ids(special_tokens, ids)
-        self.eos_id = bpe_files.checked_id("eos_id", ids.get(bpe_pipeline.MARK) if eos_id is None else eos_id, ids)
-        self.bos_id = bpe_files.checked_id("bos_id", self.eos_id if bos_id is None else bos_id, ids)
-        self.end_ids = bpe_files.checked_ends(self.eos_id, end_ids, ids)
-        self.pad_id = None if pad_id is None else bpe_files.checked_id("pad_id", pad_id, ids)
-        self.pattern, self.normalizer, self.added_tokens = bpe_pipeline.name_of(pattern), normalizer, added_tokens
+        self.special_tokens = files.special_ids(special_tokens, ids)
+        self.eos_id = files.checked_id("eos_id", ids.get(pipeline.MARK) if eos_id is None else eos_id, ids)
+        self.bos_id = files.checked_id("bos_id", self.eos_id if bos_id is None else bos_id, ids)
+        self.end_ids = files.checked_ends(self.eos_id, end_ids, ids)
+        self.pad_id = None if pad_id is None else files.checked_id("pad_id", pad_id, ids)
+        self.pattern, self.normalizer, self.added_tokens = pipeline.name_of(pattern), normalizer, added_tokens
         self.add_bos, self.ignore_merges = bool(add_bos), bool(ignore_merges)
-        self.merges, self.unk_token = bpe_files.checked_merges(merges, ids), unk_token
-        bpe_files.special_ids([] if unk_token is None else [unk_token], ids)
+        self.merges, self.unk_token = files.checked_merges(merges, ids), unk_token
+        files.special_ids([] if unk_token is None else [unk_token], ids)
         vocab = {token: i for token, i in ids.items() if token == unk_token or token not in self.special_tokens}
-        cuts = bpe_pipeline.config_of(self.pattern)
-        self._pipeline = bpe_pipeline.build(
+        cuts = pipeline.config_of(self.pattern)
+        self._pipeline = pipeline.build(
             vocab, self.merges, cuts, normalizer, unk_token, self.ignore_merges, added_tokens
         )
         # What each id decodes to, as bytes.
-        self._surface = [b"" if token in self.special_tokens else bpe_pipeline.surface(token) for token in tokens]
+        self._surface = [b"" if token in self.special_tokens else pipeline.surface(token) for token in tokens]
         self._twin = None
 
     @classmethod
@@ -72,13 +77,13 @@ class BPETokenizer(Tokenizer):
 
         `vocab_size` counts `<|endoftext|>` (id 0) and the 256 bytes too; None is 8,000. A small text gives fewer.
         """
-        tokens, merges = bpe_training.learn(texts, vocab_size, min_count, lowercase)
+        tokens, merges = learn(texts, vocab_size, min_count, lowercase)
         return cls(tokens, language, lowercase, merges=merges)
 
     @classmethod
     def from_files(cls, encoder_json, vocab_bpe, **options):
         """Reads GPT-2's encoder.json and vocab.bpe (elsewhere called vocab.json and merges.txt)."""
-        tokens, merges = bpe_files.read_pair(encoder_json, vocab_bpe)
+        tokens, merges = files.read_pair(encoder_json, vocab_bpe)
         with naming(vocab_bpe):
             return cls(tokens, merges=merges, **options)
 
@@ -88,7 +93,7 @@ class BPETokenizer(Tokenizer):
 
         The marks come from tokenizer_config.json beside it, if that is there; `options` take precedence over both.
         """
-        tokens, found = bpe_files.read_tokenizer_json(path)
+        tokens, found = files.read_tokenizer_json(path)
         with naming(path):
             return cls(tokens, **(found | options))
 
@@ -134,9 +139,9 @@ class BPETokenizer(Tokenizer):
 
     def _graph(self):
         if self._twin is None:
-            alone = bpe_pipeline.alone(self._pipeline, self.tokens, self.special_tokens, self.ignore_merges)
+            alone = pipeline.alone(self._pipeline, self.tokens, self.special_tokens, self.ignore_merges)
             what = (self.tokens, self.merges, self.unk_token, alone, self._surface, self.pattern, self.lowercase)
-            self._twin = bpe_graph.Graph(*what)
+            self._twin = graph.Graph(*what)
         return self._twin
 
     def get_config(self):
@@ -158,7 +163,54 @@ class BPETokenizer(Tokenizer):
 
 def _after_space(token):
     try:
-        text = bpe_pipeline.surface(token).decode()
+        text = pipeline.surface(token).decode()
     except UnicodeDecodeError:
         return None
     return text[1:] if text.startswith(" ") and len(text) > 1 else None
+
+
+# === Learning the merges of byte-level BPE with Hugging Face's `tokenizers` ===
+
+VOCAB_SIZE = 8_000
+_SMALLEST = 257
+
+
+def learn(texts, vocab_size, min_count, lowercase):
+    """Returns (tokens, merges): `<|endoftext|>`, the 256 bytes, then what the merges make, in their order.
+
+    `texts` may be more than memory holds: only the different pieces and their numbers are kept. Equal counts are
+    settled by ids, so the same texts always give the same tokens.
+    """
+    from tokenizers import Tokenizer, models, pre_tokenizers, trainers
+
+    base.check_size(vocab_size, _SMALLEST, f"{pipeline.MARK} and 256 bytes")
+    vocab_size = VOCAB_SIZE if vocab_size is None else vocab_size
+    check_whole("min_count", min_count)
+    if isinstance(texts, (str, bytes)):
+        raise InputError("train takes an iterable of texts, got one string: put it into a list")
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    trainer = trainers.BpeTrainer(
+        vocab_size=vocab_size,
+        min_frequency=min_count,
+        special_tokens=[pipeline.MARK],
+        initial_alphabet=list(pipeline.alphabet()),
+        show_progress=False,
+    )
+    seen = []
+    tokenizer.train_from_iterator(_checked(texts, lowercase, seen), trainer)
+    if not seen:
+        raise InputError("the training texts hold no tokens at all: give at least one text that is not empty")
+    model = json.loads(tokenizer.to_str())["model"]
+    return sorted(model["vocab"], key=model["vocab"].get), model["merges"]
+
+
+def _checked(texts, lowercase, seen):
+    """Yields the texts as `encode` reads them; `seen` gets a mark at the first that is not empty."""
+    for text in texts:
+        if not isinstance(text, (str, bytes)):
+            raise InputError(f"train takes an iterable of strings, got a {type(text).__name__} in it")
+        text = unicode.valid(text)
+        if text and not seen:
+            seen.append(True)
+        yield unicode.lower(text) if lowercase else text

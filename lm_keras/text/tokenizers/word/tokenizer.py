@@ -3,10 +3,12 @@
 from itertools import chain
 
 from lm_keras.errors import InputError
-from lm_keras.text import codepoints, detokenize, jieba_words, segmentation, vocabulary
+from lm_keras.text import segmentation, unicode
+from lm_keras.text import segmentation as jieba_words
+from lm_keras.text.tokenizers import base
 from lm_keras.text.tokenizers.base import Tokenizer, register_tokenizer
-from lm_keras.text.treebank import Treebank
-from lm_keras.text.treebank_graph import tf_words
+from lm_keras.text.tokenizers.word import detokenize
+from lm_keras.text.tokenizers.word.treebank import Treebank, tf_words
 
 
 @register_tokenizer
@@ -25,15 +27,15 @@ class WordTokenizer(Tokenizer):
     """
 
     kind = "word"
-    reserved = vocabulary.SPECIAL_TOKENS
-    pad_id, unk_id = vocabulary.PAD_ID, vocabulary.UNK_ID
-    bos_id = eos_id = vocabulary.EOS_ID
+    reserved = base.SPECIAL_TOKENS
+    pad_id, unk_id = base.PAD_ID, base.UNK_ID
+    bos_id = eos_id = base.EOS_ID
 
     def __init__(self, tokens, language="en", lowercase=False, user_words=None):
         segmentation.check_language(language)
         self.user_words = _checked(user_words, language, jieba_words.checked)
         super().__init__(tokens, language, lowercase)
-        self._ids = {token: i for i, token in enumerate(tokens) if i >= len(vocabulary.SPECIAL_TOKENS)}
+        self._ids = {token: i for i, token in enumerate(tokens) if i >= len(base.SPECIAL_TOKENS)}
         self._period = None if language in (None, "zh") else self._ids.get(".")
         self._surfaces = detokenize.surfaces(self.tokens, language)
         self._treebank = self._cutter = None
@@ -48,17 +50,17 @@ class WordTokenizer(Tokenizer):
         too.
         """
         user_words = _checked(user_words, language, jieba_words.given_words)
-        smallest = len(vocabulary.SPECIAL_TOKENS) + 1
-        vocabulary.check_size(vocab_size, smallest, "3 special tokens and a word")
-        change = codepoints.lower if lowercase else None
+        smallest = len(base.SPECIAL_TOKENS) + 1
+        base.check_size(vocab_size, smallest, "3 special tokens and a word")
+        change = unicode.lower if lowercase else None
         if language == "zh":
             cutter = jieba_words.WordCutter(jieba_words.shared_words() | (user_words or {}))
             user_words = cutter.user_words
             cut = lambda text: cutter(change(text) if change else text)  # noqa: E731
         else:
             cut = lambda text: segmentation.words(text, language, change)  # noqa: E731
-        counts = vocabulary.count(texts, lambda text: cut(codepoints.valid(text)))
-        tokens = vocabulary.choose(counts, vocab_size, min_count, vocabulary.SPECIAL_TOKENS)
+        counts = base.count(texts, lambda text: cut(unicode.valid(text)))
+        tokens = base.choose(counts, vocab_size, min_count, base.SPECIAL_TOKENS)
         if len(tokens) < smallest:
             raise InputError(f"no word of the training texts occurs {min_count} times: give a smaller min_count")
         return cls(tokens, language, lowercase, user_words)

@@ -4,7 +4,21 @@ Nothing in it looks over a space. So a batch is cut at spaces, only its distinct
 the distinct words are looked up: text repeats itself.
 """
 
-from lm_keras.text.wordpiece_words import tf_words
+import numpy as np
+
+from lm_keras.text.tokenizers.word import detokenize
+from lm_keras.text.tokenizers.wordpiece.characters import (
+    ALONE,
+    CODE_BITS,
+    COUNT_BITS,
+    DROPPED,
+    RANK_SHIFT,
+    SPACE,
+    WORD,
+    character_tables,
+    normalizer,
+)
+from lm_keras.text.unicode import tf_page_lookup
 
 MAX_WORD = 100  # a longer word is unknown
 _LENGTH = 128  # a value of the vocabulary's table is id * 128 + length
@@ -113,3 +127,104 @@ def _longest_first(words, length, index, table, longest):
         shape_invariants=(vector, tf.TensorShape([]), vector, vector, vector, vector),
     )
     return result[-2:]
+
+
+# === BERT's cleaning and its cut into words inside a TensorFlow graph, character by character, by tables ===
+
+
+def tf_words(strings, lowercase, strip_accents):
+    """The words of strings [B], as BERT cuts and writes them, ragged [B, (n)], in UTF-8."""
+    import tensorflow as tf
+
+    page_table, atoms = character_tables(lowercase, strip_accents)
+    codes = tf.strings.unicode_decode(strings, "UTF-8", errors="replace")
+    row = tf.cast(codes.value_rowids(), tf.int32)
+    value = tf_page_lookup(page_table, codes.flat_values)
+    atom, row = tf.cond(
+        tf.reduce_any(value < 0),
+        lambda: _decomposed(codes.flat_values, value, row, atoms),
+        lambda: (tf.bitwise.bitwise_xor(codes.flat_values, value), row),
+    )
+    if strip_accents:
+        rank = tf.bitwise.right_shift(atom, RANK_SHIFT)
+        wrong = tf.reduce_any((rank[1:] > 0) & (rank[1:] < rank[:-1]))
+        atom = tf.cond(wrong, lambda: _in_order(atom, rank, row), lambda: atom)
+    kind = tf.bitwise.right_shift(atom, CODE_BITS) % 4
+    keep = tf.where(kind != DROPPED)[:, 0]
+    atom, kind, row = (tf.gather(x, keep) for x in (atom, kind, row))
+    # A word begins with a punctuation mark, and after anything that is no letter, and with a string.
+    begins = (kind == ALONE) | (tf.concat([[SPACE], kind], 0)[:-1] != WORD) | (row != tf.concat([[-1], row], 0)[:-1])
+    inside = tf.where(kind != SPACE)[:, 0]
+    begins = tf.where(tf.gather(begins, inside))[:, 0]
+    size = tf.size(inside, tf.int64)
+    letters = tf.gather(atom, inside) % (1 << CODE_BITS)
+    letters = tf.RaggedTensor.from_row_splits(letters, tf.concat([begins, [size]], 0), validate=False)
+    row = tf.cast(tf.gather(tf.gather(row, inside), begins), tf.int64)
+    return tf.RaggedTensor.from_value_rowids(
+        tf.strings.unicode_encode(letters, "UTF-8"), row, nrows=codes.nrows(), validate=False
+    )
+
+
+def _decomposed(codes, value, row, atoms):
+    """The atoms of all characters, and the row of each of them."""
+    import tensorflow as tf
+
+    many = -1 - value
+    count = tf.where(value < 0, many % (1 << COUNT_BITS), 1)
+    index = tf.repeat(tf.range(tf.size(codes)), count)
+    place = tf.range(tf.size(index)) - tf.gather(tf.cumsum(count, exclusive=True), index)
+    many = tf.bitwise.right_shift(tf.maximum(tf.gather(many, index), 0), COUNT_BITS) + place
+    value, codes, row = (tf.gather(x, index) for x in (value, codes, row))
+    several = value < 0
+    atoms = np.append(atoms, np.int32(0))  # never empty
+    listed = tf.gather(atoms, tf.where(several, many, 0))
+    return tf.where(several, listed, tf.bitwise.bitwise_xor(codes, value)), row
+
+
+def _in_order(atom, rank, row):
+    """Sorts each run of combining marks by rank, as Unicode's canonical order has it."""
+    import tensorflow as tf
+
+    run = tf.cumsum(tf.cast(rank == 0, tf.int32)) + row
+    return tf.gather(atom, tf.argsort(tf.cast(run, tf.int64) * 256 + tf.cast(rank, tf.int64), stable=True))
+
+
+# === Pieces of words back to text, with the spaces of `detokenize` ===
+# What is special to pieces: one with "##" is glued to what is before it. Marks glue only where BERT cuts beside
+# them in any case, so that decoded text is read the same again. There is no space beside an ideograph or a Chinese
+# mark. An apostrophe is glued to the word before it and to a contraction after it: don ' t is don't, dogs ' toys is
+# dogs' toys. A straight quote or a hyphen has spaces on both sides, as in BERT's own decoder: the ids do not say
+# where it belongs.
+
+_SHIFT = 3  # detokenize takes the ids 0 and 2 for the marks of the other tokenizers
+
+
+def decoding_table(tokens, silent):
+    """Returns (place of each id, -1 for the `silent` ones; the table of `detokenize` at these places)."""
+    texts = [""] * _SHIFT + [token[2:] if _goes_on(token) else token for token in tokens]
+    texts, right, left = detokenize.surfaces(texts, "en")
+    masks = {sign: [side[0] for side in detokenize.surfaces([sign], "en")[1:]] for sign in "a’"}
+    for i, text in enumerate(texts[:-1]):
+        if len(text) != 1 or (text.isalnum() and text < "\u2e80"):
+            continue
+        if not _stands_alone(text):  # for BERT a letter, as £: a space beside it tells two words apart
+            right[i], left[i] = masks["a"]
+        elif text >= "\u2e80":  # below it are quotes that English text has too
+            right[i], left[i] = (side[0] for side in detokenize.surfaces([text], "zh")[1:])
+        elif text == "'":
+            right[i] = masks["’"][0]
+    for i, token in enumerate(tokens, _SHIFT):
+        if _goes_on(token):
+            left[i] = left[-1]  # the mask that is glued to everything
+    return [-1 if i in silent else i + _SHIFT for i in range(len(tokens))], (texts, right, left)
+
+
+def _goes_on(token):
+    return token.startswith("##") and len(token) > 2
+
+
+def _stands_alone(char):
+    from tokenizers import pre_tokenizers
+
+    text = normalizer(False, False).normalize_str(f"a{char}a")
+    return len(pre_tokenizers.BertPreTokenizer().pre_tokenize_str(text)) == 3

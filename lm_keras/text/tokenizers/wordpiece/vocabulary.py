@@ -5,10 +5,13 @@ numbers: two runs give two vocabularies. Here the characters have their numbers 
 """
 
 from collections import Counter
+from pathlib import Path
 
-from lm_keras.errors import InputError
-from lm_keras.text import codepoints, vocabulary
-from lm_keras.text.wordpiece_characters import normalizer
+from lm_keras.errors import InputError, naming
+from lm_keras.text import unicode
+from lm_keras.text.tokenizers import base
+from lm_keras.text.tokenizers.wordpiece.characters import normalizer
+from lm_keras.utils.atomic_files import read_json
 
 SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 VOCAB_SIZE = 30_522  # BERT's
@@ -34,13 +37,13 @@ def train_tokens(texts, vocab_size, min_count, lowercase):
     """
     from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 
-    vocabulary.check_size(vocab_size, len(SPECIAL_TOKENS) + 1, "5 special tokens and a character")
+    base.check_size(vocab_size, len(SPECIAL_TOKENS) + 1, "5 special tokens and a character")
     vocab_size = vocab_size or VOCAB_SIZE
     words = _words(texts, lowercase)
     units = Counter()
     for word, n in words.items():
         units.update({unit: n * times for unit, times in _units(word).items()})
-    tokens = vocabulary.choose(units, vocab_size, min_count, SPECIAL_TOKENS)
+    tokens = base.choose(units, vocab_size, min_count, SPECIAL_TOKENS)
     if len(tokens) == len(SPECIAL_TOKENS):
         raise InputError(f"no character of the training texts occurs {min_count} times: give a smaller min_count")
     kept = set(tokens)
@@ -59,7 +62,7 @@ def _words(texts, lowercase):
     """Counts the words. Nothing looks over a space, so what is between two is cleaned and cut once."""
     from tokenizers import pre_tokenizers
 
-    chunks = vocabulary.count(texts, lambda text: filter(None, codepoints.valid(text).split(" ")))
+    chunks = base.count(texts, lambda text: filter(None, unicode.valid(text).split(" ")))
     clean, cut = normalizer(lowercase, None).normalize_str, pre_tokenizers.BertPreTokenizer().pre_tokenize_str
     words = Counter()
     for chunk, n in chunks.items():
@@ -82,3 +85,77 @@ def _repeated(words):
     for word, n in words.items():
         for start in range(0, n, _BLOCK):
             yield f"{word} " * min(_BLOCK, n - start)
+
+
+# === BERT's vocabularies in the two forms in which checkpoints hold them ===
+
+_CLEANING = {"clean_text": True, "handle_chinese_chars": True}
+_MODEL = {"unk_token": "[UNK]", "continuing_subword_prefix": "##", "max_input_chars_per_word": 100}
+
+
+def read_vocabulary(path):
+    """Returns the tokens of a vocab.txt: one a line, in the order of the ids."""
+    try:
+        text = Path(path).read_bytes().decode("utf-8")
+    except OSError as error:
+        message = f"there is no readable {path} ({error.strerror}): give the vocab.txt of a BERT model"
+        raise InputError(message) from error
+    except ValueError as error:
+        raise InputError(f"{path} is not UTF-8 ({error}): give the vocab.txt of a BERT model") from error
+    # Only "\n" ends a line: multilingual vocabularies hold other line separators as tokens.
+    return [line.removesuffix("\r") for line in text.removesuffix("\n").split("\n")]
+
+
+def read_tokenizer_json(path):
+    """Returns (tokens, lowercase, strip_accents) of a tokenizer.json in Hugging Face's format.
+
+    Its truncation and padding are not taken over, nor its decoder: they are arguments and rules of their own here.
+    """
+    content = read_json(path)
+    with naming(path):
+        if not isinstance(content, dict):
+            raise InputError("this is no tokenizer.json of a BERT model")
+        normalizer = _part(
+            content, "normalizer", "BertNormalizer", {"clean_text": True, "handle_chinese_chars": True}
+        )
+        _part(content, "pre_tokenizer", "BertPreTokenizer", {})
+        model = _part(content, "model", "WordPiece", _MODEL)
+        marks = content.get("post_processor")
+        if marks is not None and _type(marks) not in ("TemplateProcessing", "BertProcessing"):
+            raise InputError(f"post_processor {_type(marks)!r} is not known: give the tokenizer.json of a BERT model")
+        lowercase, strip_accents = normalizer.get("lowercase"), normalizer.get("strip_accents")
+        if not isinstance(lowercase, bool) or not isinstance(strip_accents, bool | None):
+            raise InputError("lowercase or strip_accents of the normalizer is neither true nor false")
+        return _tokens(model.get("vocab"), content.get("added_tokens") or []), lowercase, strip_accents
+
+
+def _type(part):
+    return part.get("type") if isinstance(part, dict) else part
+
+
+def _part(content, name, kind, settings):
+    part = content.get(name)
+    if _type(part) != kind:
+        raise InputError(f"{name} {_type(part)!r} is not known: give the tokenizer.json of a BERT model ({kind})")
+    for key, value in settings.items():
+        if part.get(key) != value:
+            raise InputError(f"{kind} with {key} {part.get(key)!r} is not known, only {value!r}")
+    return part
+
+
+def _tokens(vocab, added):
+    """The list of all tokens by id."""
+    try:
+        ids = {**vocab, **{token["content"]: token["id"] for token in added}}
+        plain = [token["content"] for token in added if not token["special"]]
+        tokens = sorted(ids, key=ids.get)
+        whole = [ids[token] for token in tokens] == list(range(len(tokens)))
+    except (KeyError, TypeError, AttributeError):
+        whole = False
+    if not whole:
+        raise InputError(
+            "vocab or added_tokens is damaged: each token must have an id, from 0 on, and none be left out"
+        )
+    if plain:
+        raise InputError(f"the added token {plain[0]!r} would be cut out of texts, which is not known here")
+    return tokens

@@ -1,0 +1,1 @@
+"""The command line `lm-keras`, one file for each group of commands."""

@@ -1,0 +1,1 @@
+"""What a set of texts is like, and what should not be in it."""
