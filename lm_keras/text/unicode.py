@@ -3,8 +3,6 @@
 import functools
 import re
 
-import numpy as np
-
 from lm_keras.errors import InputError
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
@@ -61,6 +59,8 @@ def page_table(values, default):
 
     `values` is {code point: int}; a code point that is not in it has the value `default`.
     """
+    import numpy as np  # not for `valid`, which needs none
+
     pages = [np.full(_PAGE, default, np.int32)]
     numbers = np.zeros(_NUM_PAGES, np.int32)
     for code, value in sorted(values.items()):
