@@ -19,6 +19,9 @@ PUNKT = {
 _CHINESE_END = re.compile(r"""(?<=[。！？…；])(?![。！？…；])[”’」』）】》"']*""")
 # What bytes.split() and TensorFlow call a space; str.split() knows 20 more.
 _NOT_ASCII_SPACE = re.compile(r"[^ \t\n\v\f\r]+")
+MAX_FREQUENCY = 10**9  # of a word of the user in jieba
+# A word, its frequency, its part of speech: a line of a user dictionary of jieba.
+_LINE = re.compile(r"(.+?)(?:\s+([0-9]+))?(?:\s+[a-z]+)?")
 
 
 def sentences(text: str, language: str | None = "en", downloaded: bool = False) -> list[str]:
@@ -132,14 +135,6 @@ def load_dictionary(tokenizer):
             tokenizer.initialized = True
 
 
-# === Chinese words by a jieba of one's own: the same whatever is done to the jieba that all share ===
-
-MAX_FREQUENCY = 10**9
-_LINE = re.compile(
-    r"(.+?)(?:\s+([0-9]+))?(?:\s+[a-z]+)?"
-)  # a word, its frequency, its part of speech, as jieba has it
-
-
 def shared_words() -> dict[str, int]:
     """Returns {word: frequency} by which the shared jieba differs from its own dictionary.
 
@@ -153,17 +148,17 @@ def shared_words() -> dict[str, int]:
     return changed | {word: 0 for word in sorted(jieba.finalseg.Force_Split_Words) if not shared.get(word)}
 
 
-def given_words(user_words) -> dict[str, int | None]:
+def read_user_words(user_words) -> dict[str, int | None]:
     """Returns {word: frequency, None: what jieba suggests} of words, of a mapping, or of a file in jieba's form."""
     if isinstance(user_words, (str, Path)):
         return _words_of_file(user_words)
     try:
-        return checked(user_words if isinstance(user_words, Mapping) else dict.fromkeys(user_words))
+        return check_user_words(user_words if isinstance(user_words, Mapping) else dict.fromkeys(user_words))
     except TypeError:
         raise InputError(f"user_words are words, {{word: frequency}} or a file's path, got {user_words!r}") from None
 
 
-def checked(user_words: Mapping) -> dict[str, int | None]:
+def check_user_words(user_words: Mapping) -> dict[str, int | None]:
     """Returns {word: frequency} as a dict; InputError for what is none."""
     if not isinstance(user_words, Mapping):
         raise InputError(f"user_words are {{word: frequency}}, got {type(user_words).__name__}")

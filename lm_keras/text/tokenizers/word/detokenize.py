@@ -7,7 +7,7 @@ Python and the graph agree by construction.
 
 import numpy as np
 
-from lm_keras.text.tokenizers import base
+from lm_keras.text.tokenizers.vocabulary import EOS_ID, PAD_ID
 
 _LEFT_GLUED = (
     ", . ; : ! ? % ) ] } ... ” ’ » ' '' n't N'T 's 'S 'm 'M 'd 'D 'll 'LL 're 'RE 've 'VE 'n 'ye"
@@ -66,7 +66,7 @@ def decode(table, ids, previous):
 
 def _kept(i, vocab_size):
     """The id as a plain int, -1 for what decodes to nothing (-1 is also the place of "no token" in the table)."""
-    silent = i is None or not 0 <= i < vocab_size or i in (base.PAD_ID, base.EOS_ID)
+    silent = i is None or not 0 <= i < vocab_size or i in (PAD_ID, EOS_ID)
     return -1 if silent else int(i)
 
 
@@ -78,7 +78,7 @@ def tf_decode(table, ids, previous):
     none = len(texts) - 1
 
     def kept(i):
-        return (i >= 0) & (i < none) & (i != base.PAD_ID) & (i != base.EOS_ID)
+        return (i >= 0) & (i < none) & (i != PAD_ID) & (i != EOS_ID)
 
     ids = tf.ragged.boolean_mask(ids, ids.with_flat_values(kept(ids.flat_values)))
     i, row = ids.flat_values, tf.cast(ids.value_rowids(), tf.int32)

@@ -8,9 +8,9 @@ from collections import Counter
 from pathlib import Path
 
 from lm_keras.errors import InputError, naming
-from lm_keras.text import unicode
-from lm_keras.text.tokenizers import base
+from lm_keras.text.tokenizers.vocabulary import check_size, choose, count
 from lm_keras.text.tokenizers.wordpiece.characters import normalizer
+from lm_keras.text.unicode import valid
 from lm_keras.utils.atomic_files import read_json
 
 SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
@@ -37,13 +37,13 @@ def train_tokens(texts, vocab_size, min_count, lowercase):
     """
     from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 
-    base.check_size(vocab_size, len(SPECIAL_TOKENS) + 1, "5 special tokens and a character")
+    check_size(vocab_size, len(SPECIAL_TOKENS) + 1, "5 special tokens and a character")
     vocab_size = vocab_size or VOCAB_SIZE
     words = _words(texts, lowercase)
     units = Counter()
     for word, n in words.items():
         units.update({unit: n * times for unit, times in _units(word).items()})
-    tokens = base.choose(units, vocab_size, min_count, SPECIAL_TOKENS)
+    tokens = choose(units, vocab_size, min_count, SPECIAL_TOKENS)
     if len(tokens) == len(SPECIAL_TOKENS):
         raise InputError(f"no character of the training texts occurs {min_count} times: give a smaller min_count")
     kept = set(tokens)
@@ -62,7 +62,7 @@ def _words(texts, lowercase):
     """Counts the words. Nothing looks over a space, so what is between two is cleaned and cut once."""
     from tokenizers import pre_tokenizers
 
-    chunks = base.count(texts, lambda text: filter(None, unicode.valid(text).split(" ")))
+    chunks = count(texts, lambda text: filter(None, valid(text).split(" ")))
     clean, cut = normalizer(lowercase, None).normalize_str, pre_tokenizers.BertPreTokenizer().pre_tokenize_str
     words = Counter()
     for chunk, n in chunks.items():
