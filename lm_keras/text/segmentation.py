@@ -3,8 +3,10 @@
 import functools
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
+from types import ModuleType
+from typing import Any
 
 from lm_keras.errors import InputError
 from lm_keras.utils.checks import check_text
@@ -76,8 +78,12 @@ def words(
     return [word for sentence in sentences(text, language, downloaded) for word in _treebank()(change(sentence))]
 
 
-def check_language(language):
-    """Raises InputError for a language that `sentences` and `words` do not know."""
+def check_language(language: str | None) -> None:
+    """Checks a language.
+
+    Raises:
+        InputError: For one that `sentences` and `words` do not know.
+    """
     if language is not None and language != "zh" and language not in PUNKT:
         raise InputError(
             f"language {language!r} is not known: choose one of {', '.join(sorted([*PUNKT, 'zh']))}, or None for "
@@ -86,7 +92,7 @@ def check_language(language):
 
 
 @functools.cache
-def _punkt(language, downloaded):
+def _punkt(language: str, downloaded: bool) -> Any:
     from nltk.tokenize.punkt import PunktParameters, PunktSentenceTokenizer, PunktTokenizer
 
     if downloaded:
@@ -107,14 +113,18 @@ def _punkt(language, downloaded):
 
 
 @functools.cache
-def _treebank():
+def _treebank() -> Callable[[str], list[str]]:
     from lm_keras.text.tokenizers.word.treebank import Treebank
 
     return Treebank()
 
 
-def load_jieba():
-    """jieba, which is an extra, with its dictionary loaded; InputError when it is not installed."""
+def load_jieba() -> ModuleType:
+    """Returns jieba, which is an extra, with its dictionary loaded.
+
+    Raises:
+        InputError: When it is not installed.
+    """
     try:
         import jieba
     except ImportError as missing:
@@ -123,7 +133,7 @@ def load_jieba():
     return jieba
 
 
-def load_dictionary(tokenizer):
+def load_dictionary(tokenizer: Any) -> None:
     """Loads the dictionary of a jieba.Tokenizer from the dictionary itself.
 
     jieba's own way is a cache in the folder for temporary files, of Python's marshal format, which any user of the
@@ -148,8 +158,12 @@ def shared_words() -> dict[str, int]:
     return changed | {word: 0 for word in sorted(jieba.finalseg.Force_Split_Words) if not shared.get(word)}
 
 
-def read_user_words(user_words) -> dict[str, int | None]:
-    """Returns {word: frequency, None: what jieba suggests} of words, of a mapping, or of a file in jieba's form."""
+def read_user_words(user_words: Mapping[str, int | None] | Iterable[str] | str | Path) -> dict[str, int | None]:
+    """Returns {word: frequency, None: what jieba suggests} of words, of a mapping, or of a file in jieba's form.
+
+    Raises:
+        InputError: For anything else.
+    """
     if isinstance(user_words, (str, Path)):
         return _words_of_file(user_words)
     try:
@@ -158,8 +172,12 @@ def read_user_words(user_words) -> dict[str, int | None]:
         raise InputError(f"user_words are words, {{word: frequency}} or a file's path, got {user_words!r}") from None
 
 
-def check_user_words(user_words: Mapping) -> dict[str, int | None]:
-    """Returns {word: frequency} as a dict; InputError for what is none."""
+def check_user_words(user_words: Mapping[str, int | None]) -> dict[str, int | None]:
+    """Returns {word: frequency} as a dict.
+
+    Raises:
+        InputError: For what is none.
+    """
     if not isinstance(user_words, Mapping):
         raise InputError(f"user_words are {{word: frequency}}, got {type(user_words).__name__}")
     for word, frequency in user_words.items():
@@ -182,7 +200,7 @@ class WordCutter:
         user_words: {word: frequency} of these words, with what jieba suggested where none was given.
     """
 
-    def __init__(self, user_words):
+    def __init__(self, user_words: Mapping[str, int | None]) -> None:
         self.user_words = {}
         self._jieba = tokenizer = load_jieba().Tokenizer()
         dictionary, tokenizer.total = _dictionary()
@@ -197,7 +215,7 @@ class WordCutter:
             self.user_words[word] = frequency
         self._no_words = {word for word, frequency in self.user_words.items() if not frequency and len(word) > 1}
 
-    def __call__(self, text):
+    def __call__(self, text: str) -> list[str]:
         words = [word for word in self._jieba.lcut(text) if not word.isspace()]
         if self._no_words:  # jieba's hidden Markov model may still find them
             words = [part for word in words for part in (word if word in self._no_words else (word,))]
@@ -205,7 +223,7 @@ class WordCutter:
 
 
 @functools.cache
-def _dictionary():
+def _dictionary() -> tuple[dict[str, int], int]:
     """`({word: frequency}, their sum)` of jieba's own dictionary, which no one changes."""
     jieba = load_jieba()
     tokenizer = jieba.Tokenizer()
@@ -213,7 +231,7 @@ def _dictionary():
     return tokenizer.FREQ, tokenizer.total
 
 
-def _words_of_file(path):
+def _words_of_file(path: str | Path) -> dict[str, int | None]:
     path, words = Path(path).expanduser(), {}
     try:
         lines = path.read_text(encoding="utf-8-sig").split("\n")

@@ -10,6 +10,7 @@ from lm_keras.errors import InputError, naming
 from lm_keras.text.tokenizers.base import Tokenizer, register_tokenizer
 from lm_keras.text.tokenizers.word import detokenize
 from lm_keras.text.tokenizers.wordpiece import graph
+from lm_keras.text.tokenizers.wordpiece.characters import normalizer
 from lm_keras.text.tokenizers.wordpiece.vocabulary import (
     SPECIAL_TOKENS,
     hugging_face,
@@ -22,6 +23,8 @@ from lm_keras.text.unicode import valid
 if TYPE_CHECKING:
     import tensorflow as tf
     from typing_extensions import Self
+
+_SHIFT = 3  # detokenize takes the ids 0 and 2 for the marks of the other tokenizers
 
 
 @register_tokenizer
@@ -127,7 +130,7 @@ class WordPieceTokenizer(Tokenizer):
     def decode(self, ids: Iterable[int], previous: int | None = None) -> str:
         """Returns the text of ids: words with spaces where English puts them, no marks but [UNK].
 
-        The spaces are WordTokenizer's (`detokenize`); see `graph.decoding_table` for what is special to pieces.
+        The spaces are WordTokenizer's (`detokenize`); see `_decoding_table` for what is special to pieces.
 
         Args:
             ids: Integers.
@@ -141,7 +144,7 @@ class WordPieceTokenizer(Tokenizer):
     def _decode_table(self) -> tuple[list[int], tuple]:
         if self._decoding is None:
             silent = {self.pad_id, self.cls_id, self.sep_id, self.mask_id}
-            self._decoding = graph.decoding_table(self.tokens, silent)
+            self._decoding = _decoding_table(self.tokens, silent)
         return self._decoding
 
     def tf_encode(self, strings: "tf.Tensor") -> "tf.RaggedTensor":
@@ -188,3 +191,41 @@ class WordPieceTokenizer(Tokenizer):
     def get_config(self) -> dict[str, Any]:
         """Returns the arguments of the constructor, as JSON has them."""
         return super().get_config() | {"strip_accents": self.strip_accents}
+
+
+def _decoding_table(tokens: Sequence[str], silent: set[int]) -> tuple[list[int], tuple]:
+    """Returns (place of each id, -1 for the `silent` ones; the table of `detokenize` at these places).
+
+    What is special to pieces: one with "##" is glued to what is before it. Marks glue only where BERT cuts beside
+    them in any case, so that decoded text is read the same again. There is no space beside an ideograph or a Chinese
+    mark. An apostrophe is glued to the word before it and to a contraction after it: don ' t is don't, dogs ' toys
+    is dogs' toys. A straight quote or a hyphen has spaces on both sides, as in BERT's own decoder: the ids do not say
+    where it belongs.
+    """
+    texts = [""] * _SHIFT + [token[2:] if _goes_on(token) else token for token in tokens]
+    texts, right, left = detokenize.surfaces(texts, "en")
+    masks = {sign: [side[0] for side in detokenize.surfaces([sign], "en")[1:]] for sign in "a’"}
+    for i, text in enumerate(texts[:-1]):
+        if len(text) != 1 or (text.isalnum() and text < "\u2e80"):
+            continue
+        if not _stands_alone(text):  # for BERT a letter, as £: a space beside it tells two words apart
+            right[i], left[i] = masks["a"]
+        elif text >= "\u2e80":  # below it are quotes that English text has too
+            right[i], left[i] = (side[0] for side in detokenize.surfaces([text], "zh")[1:])
+        elif text == "'":
+            right[i] = masks["’"][0]
+    for i, token in enumerate(tokens, _SHIFT):
+        if _goes_on(token):
+            left[i] = left[-1]  # the mask that is glued to everything
+    return [-1 if i in silent else i + _SHIFT for i in range(len(tokens))], (texts, right, left)
+
+
+def _goes_on(token: str) -> bool:
+    return token.startswith("##") and len(token) > 2
+
+
+def _stands_alone(char: str) -> bool:
+    from tokenizers import pre_tokenizers
+
+    text = normalizer(False, False).normalize_str(f"a{char}a")
+    return len(pre_tokenizers.BertPreTokenizer().pre_tokenize_str(text)) == 3
