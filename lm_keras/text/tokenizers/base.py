@@ -421,9 +421,11 @@ def _same(one: type | None, other: type) -> bool:
 
 def tokenizer_kinds() -> dict[str, type[Tokenizer]]:
     """Returns {kind: class} of all tokenizers that are registered."""
-    from lm_keras.text import BPETokenizer, CharTokenizer, WordPieceTokenizer, WordTokenizer  # noqa: F401
+    from lm_keras import text
 
-    return dict(_KINDS)  # the import has registered ours
+    for name in text.__all__:  # ours are public names, which are imported at first use: that registers them
+        getattr(text, name)
+    return dict(_KINDS)
 
 
 def load_tokenizer(folder: str | Path) -> Tokenizer:
