@@ -1,17 +1,20 @@
 """`lm-keras`: train · evaluate · score · generate · export · check · serve-config · query · data · vectors."""
 
 import argparse
+import contextlib
 import dataclasses
 import importlib
 import os
 import sys
 import warnings
+from collections.abc import Callable, Sequence
 
 from lm_keras.cli.data import add_report
-from lm_keras.cli.train import FAMILY_OPTIONS
+from lm_keras.cli.family import add_options, builder_of, check_family, check_unknown, with_single_values
 from lm_keras.cli.vectors import add_arguments as add_vectors
 from lm_keras.errors import InputError, WorkerLostError
 from lm_keras.generation.config import GenerationConfig
+from lm_keras.models import BUILDERS
 from lm_keras.utils import quiet
 from lm_keras.utils.quiet import complain, open_streams
 
@@ -21,7 +24,7 @@ class Parser(argparse.ArgumentParser):
 
     def format_help(self):
         for action in self._actions:
-            if action.default is not None and action.default is not False and action.default != argparse.SUPPRESS:
+            if action.default not in (None, False, [], argparse.SUPPRESS):
                 action.help = ", ".join(part for part in (action.help, "default %(default)s") if part)
         return super().format_help()
 
@@ -65,11 +68,12 @@ def input_of(text):
     return name, value
 
 
-def parser():
+def parser(builder: Callable | None = None) -> Parser:
+    """The parser of all commands; that of `train` has the options of a family whose `builder` is given."""
     top = Parser(prog="lm-keras", description="Train, evaluate, use and export language models.")
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND", parser_class=Parser)
     train = commands.add_parser("train", help="train a model on text")
-    _add_train(train)
+    _add_train(train, builder)
 
     evaluate = commands.add_parser("evaluate", help="loss, perplexity and bits per byte of a run on text")
     evaluate.add_argument("run", help="run folder")
@@ -182,10 +186,7 @@ def _add_query(query):
     add("--json", action="store_true", help="print one JSON object")
 
 
-def _add_train(train):
-    train.add_argument(
-        "--model", required=True, choices=FAMILY_OPTIONS, metavar="FAMILY", help=", ".join(FAMILY_OPTIONS)
-    )
+def _add_train(train, builder):
     train.add_argument(
         "--data", required=True, metavar="PATH|NAME", help="text file (.gz, .bz2, .xz), folder or known set"
     )
@@ -208,30 +209,16 @@ def _add_train(train):
     text.add_argument("--lowercase", action="store_true")
     text.add_argument("--length", type=number(int, 1), default=35, metavar="N", help="tokens a window")
     text.add_argument("--contiguous", action="store_true", help="carry the state from batch to batch")
-    _add_model(train)
+    _add_model(train, builder)
     _add_training(train)
 
 
-def _add_model(train):
-    model = train.add_argument_group("model", "defaults: the builder's; transformers: 4 layers, 4 heads, 128 wide")
-    for name, least in {
-        "embedding-dim": 1,
-        "hidden-dim": 1,
-        "num-layers": 1,
-        "num-heads": 1,
-        "num-kv-heads": 1,
-    }.items():
-        model.add_argument(f"--{name}", type=number(int, least), metavar="N")
-    model.add_argument("--max-length", type=number(int, 1), metavar="N", help="attention span (default: --length)")
-    model.add_argument("--context-length", type=number(int, 1), metavar="N", help="feedforward: words it sees")
-    model.add_argument("--skip", type=number(int, 1), metavar="K", help="rnn: adds U h[t-K]")
-    model.add_argument("--score", choices=("additive", "multiplicative"), help="attention_rnn")
-    model.add_argument("--kernel-size", type=number(int, 1), metavar="N", help="cnn: words a convolution spans")
-    model.add_argument("--dilation-growth", type=number(int, 1), metavar="N", help="cnn: spread of layer i: N^i")
-    model.add_argument("--dropout", type=number(float, 0, 0.99), metavar="X")
-    model.add_argument("--batch-norm", action="store_true", help="feedforward")
-    model.add_argument("--tie-embeddings", action="store_true", help="score words with the embedding")
-    model.add_argument("--init-scale", type=number(float, 1e-9), metavar="X", help="draw all weights from U(-X, X)")
+def _add_model(train, builder):
+    sizes = "`lm-keras train --model FAMILY --help` lists the options of a family"
+    model = train.add_argument_group("model", sizes if builder is None else f"the arguments of {builder.__name__}")
+    model.add_argument("--model", required=True, metavar="FAMILY", help=", ".join(BUILDERS))
+    if builder is not None:
+        add_options(model, builder, number)
 
 
 def _add_training(train):
@@ -265,17 +252,49 @@ def _add_training(train):
 MODULES = {"train": "train", "query": "serve", "vectors": "vectors"}
 
 
+def parsed(arguments: Sequence[str]) -> argparse.Namespace:
+    """The options of a command line.
+
+    Those of `train` are parsed twice: without TensorFlow first, which finds most of what is wrong, and then with the
+    options of the family, which are the arguments of its builder.
+    """
+    top = parser()
+    if arguments[:1] != ["train"]:
+        return top.parse_args(arguments)
+    first = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
+    first.add_argument("--model")
+    first.add_argument("--import", dest="modules", action="append", default=[])
+    chosen, rest = argparse.Namespace(model=None, modules=[]), []
+    with contextlib.suppress(argparse.ArgumentError):  # `--model` without a name, of which the next parser tells
+        chosen, rest = first.parse_known_args(arguments)
+    if chosen.model is None or not {"-h", "--help"} & set(rest):
+        top.parse_known_args(arguments)  # ends here where something is wrong, or help is wanted
+    if not chosen.modules:
+        check_family(chosen.model)
+    _import_modules(chosen.modules)
+    builder = builder_of(chosen.model).function
+    options, unknown = parser(builder).parse_known_args(arguments)
+    if unknown:
+        check_unknown(unknown, chosen.model)
+        top.error(f"unrecognized arguments: {' '.join(unknown)}")
+    return with_single_values(options, builder)
+
+
+def _import_modules(names):
+    from lm_keras.cli.run import import_modules  # after --help and wrong usage have been answered
+
+    import_modules(names)
+
+
 def main(arguments=None):
     """Runs one command; returns the exit code: 0, 2 for bad input (one line on stderr), 1 for a failed check."""
     open_streams()
-    options = parser().parse_args(arguments)
-    quiet.watch()
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     warnings.simplefilter("ignore")
     try:
-        from lm_keras.cli.run import import_modules  # after --help and wrong usage have been answered
-
-        import_modules(getattr(options, "modules", ()))
+        options = parsed(sys.argv[1:] if arguments is None else list(arguments))
+        quiet.watch()
+        _import_modules(getattr(options, "modules", ()))
         # The module of a command is imported for it alone: the others' libraries take time.
         commands = importlib.import_module(f"lm_keras.cli.{MODULES.get(options.command, 'run')}")
         code = getattr(commands, options.command.replace("-", "_"))(options) or 0

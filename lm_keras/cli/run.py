@@ -144,7 +144,7 @@ def data(options):
 def import_modules(names):
     """Imports the modules that the user names, from the current folder too."""
     if names:
-        load_tensorflow()
+        load_tensorflow(compute=False)  # which a strategy of several workers must come before
         sys.path.append(str(Path.cwd()))
     for name in names:
         try:

@@ -5,7 +5,9 @@ import math
 import re
 from pathlib import Path
 
+from lm_keras.cli.family import builder_arguments, builder_of
 from lm_keras.errors import InputError
+from lm_keras.models.renamed import current_settings
 from lm_keras.utils.atomic_files import claimed, path_of, read_json, write_json
 from lm_keras.utils.quiet import load_tensorflow, tell
 from lm_keras.utils.saved_kinds import CONFIG, RESULT, RUN, TELLS, kind_of
@@ -60,7 +62,7 @@ def _train(options, folder):
     load_tensorflow()
     import keras
 
-    from lm_keras import LanguageModel, TrainingConfig, data, evaluate, fit, models
+    from lm_keras import LanguageModel, TrainingConfig, data, evaluate, fit
     from lm_keras.models import folder as model_folder
 
     started = folder and (folder / RUN).exists() and (folder / CONFIG).exists()  # others get the chief's weights
@@ -69,8 +71,7 @@ def _train(options, folder):
     else:
         tokenizer = _train_tokenizer(tokenizer_class, options, _shown(texts, "vocabulary"))
         keras.utils.set_random_seed(options.seed)
-        builder = getattr(models, models.BUILDERS[options.model])
-        model = builder(tokenizer.vocab_size, **arguments)
+        model = builder_of(options.model).function(tokenizer.vocab_size, **arguments)
     windows = data.lm_windows(
         _shown(texts, "encoding"),
         tokenizer,
@@ -114,13 +115,12 @@ def _check_out(folder, options):
             told = "" if kind == "nothing" else f" (it {TELLS[kind]})"
             raise InputError(f"--out {folder} holds no run to resume{told}; give the folder of a run, or a new one")
         return
-    before = ADDED | read_run(folder / RUN)
+    before = ADDED | current_settings(read_run(folder / RUN))
     for name, value in vars(options).items():
-        if name not in MAY_CHANGE and before.get(name) != value:
+        old = before.get(name)
+        if name not in MAY_CHANGE and old != value and not (old is False and value is None):  # as older runs have it
             flag = "--" + name.replace("_", "-")
-            raise InputError(
-                f"the run in {folder} was started with {flag} {before.get(name)}, not {value}; give the same"
-            )
+            raise InputError(f"the run in {folder} was started with {flag} {old}, not {value}; give the same")
 
 
 def read_run(path):
@@ -230,50 +230,3 @@ def evaluation_windows(texts, tokenizer, options, rows=1):
     if options.contiguous:
         return data.lm_windows(texts, tokenizer, options.length, rows, contiguous=True)
     return data.lm_windows(texts, tokenizer, options.length, options.batch_size, shuffle=False)
-
-
-# === Which of the command line's model options belong to which family ===
-
-WORDS = ("embedding_dim", "tie_embeddings", "init_scale")
-STACK = ("hidden_dim", "num_layers", "dropout")
-ATTENTION = (*STACK, "num_heads", "max_length")
-# Family -> what its builder takes beside vocab_size and seed.
-FAMILY_OPTIONS = {
-    "feedforward": (*WORDS, *STACK, "context_length", "batch_norm"),
-    "rnn": (*WORDS, *STACK, "skip"),
-    "gru": (*WORDS, *STACK),
-    "lstm": (*WORDS, *STACK),
-    "attention_rnn": (*WORDS, *STACK, "score", "max_length"),
-    "cnn": (*WORDS, *STACK, "kernel_size", "dilation_growth"),
-    "gpt2": ATTENTION,
-    "llama": (*ATTENTION, "num_kv_heads", "tie_embeddings"),
-}
-MODEL_OPTIONS = sorted({name for names in FAMILY_OPTIONS.values() for name in names})
-# The released sizes are the builders' defaults; a CPU trains these in minutes.
-SMALL_TRANSFORMER = {"hidden_dim": 128, "num_layers": 4, "num_heads": 4}
-
-
-def builder_arguments(options):
-    """The builder's arguments for the parsed options; InputError for an option that the family does not have.
-
-    What was not given is the builder's default, but for transformers, which start small, and `max_length`, which
-    is the length of the training windows.
-    """
-    known = FAMILY_OPTIONS[options.model]
-    given = {name: getattr(options, name) for name in MODEL_OPTIONS if getattr(options, name) not in (None, False)}
-    for name in given:
-        if name not in known:
-            flag, others = _flag(name), ", ".join(family for family, has in FAMILY_OPTIONS.items() if name in has)
-            raise InputError(f"{flag} does not belong to --model {options.model}, only to {others}; leave it out")
-    defaults = dict(SMALL_TRANSFORMER) if "num_heads" in known else {}
-    if "max_length" in known:
-        if options.contiguous:
-            raise InputError(f"--contiguous carries a state of fixed size, unlike {options.model}'s; leave it out")
-        defaults["max_length"] = options.length
-        if given.get("max_length", options.length) < options.length:
-            raise InputError(f"--max-length {options.max_length} is less than --length {options.length}; give more")
-    return {**defaults, **given, "seed": options.seed}
-
-
-def _flag(name):
-    return "--" + name.replace("_", "-")
