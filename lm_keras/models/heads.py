@@ -17,7 +17,7 @@ from keras import layers
 
 from lm_keras.errors import InputError
 from lm_keras.layers.padding import HidePadding, TokenPooling
-from lm_keras.models.base import BuiltModel, LogitsModel
+from lm_keras.models.base import BuiltModel, LogitsModel, is_graph
 from lm_keras.models.building import check_sizes
 from lm_keras.models.causal_lm import CausalLM
 from lm_keras.models.seq2seq import Seq2SeqLM
@@ -158,7 +158,7 @@ class _Encoded:
 
     def __init__(self, encoder, dropout, seed):
         check_sizes(dropout)
-        if not isinstance(encoder, keras.Model) or not hasattr(encoder, "input"):
+        if not isinstance(encoder, keras.Model) or not is_graph(encoder):
             raise InputError(f"a head goes on an encoder, a functional keras.Model, got {type(encoder).__name__}")
         if isinstance(encoder, (CausalLM, Seq2SeqLM)):
             raise InputError(
@@ -203,7 +203,7 @@ def sentence_embeddings(
     max_length: int | None = None,
     batch_size: int = 32,
 ) -> np.ndarray:
-    """The mean of an encoder's vectors over a text's tokens, [CLS] and [SEP] too (Reimers & Gurevych 2019, section 3).
+    """One vector a text: the mean over its tokens, [CLS] and [SEP] too (Reimers & Gurevych 2019, section 3).
 
     The scalar product of two is their cosine.
 
@@ -222,6 +222,8 @@ def sentence_embeddings(
     """
     if isinstance(texts, str):
         raise InputError(f"texts is one str, {texts[:40]!r}; give a list of them")
+    if not isinstance(encoder, BuiltModel) or encoder.recipe is None or encoder.recipe.builder != "build_bert":
+        raise InputError(f"sentence_embeddings takes an encoder of build_bert, got {type(encoder).__name__}")
     tokenizer = tokenizer or encoder.tokenizer
     if tokenizer is None:
         raise InputError("the encoder has no tokenizer; give one: sentence_embeddings(..., tokenizer=...)")

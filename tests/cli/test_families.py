@@ -48,7 +48,7 @@ def test_from_text_to_a_checked_export(family, place, texts, capsys, monkeypatch
     monkeypatch.chdir(place)
     kind = TOKENIZER.get(family, "char")
     sizes = ["--hidden-dim", "16", "--length", str(LENGTH)]
-    draws = "initializer_range" in options_of(builder_of(family).function)
+    draws = "embedding_dim" in options_of(builder_of(family).function)
     sizes += ["--vocab-size", "300"] if kind != "char" else []
     sizes += ["--embedding-dim", "8", "--initializer-range", "0.5"] if draws else []
     rate = "0.03" if draws else "0.015"

@@ -45,6 +45,7 @@ def mine(tmp_path, monkeypatch):
 
 def forget():
     base.REGISTERED.pop("build_bigram", None)
+    lk.models.BUILDERS.pop("bigram", None)
     sys.modules.pop("mybuilders", None)
 
 
