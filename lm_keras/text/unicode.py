@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from lm_keras.errors import InputError
 
 if TYPE_CHECKING:
+    import numpy as np
     import tensorflow as tf
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
@@ -63,7 +64,7 @@ def _lower_case() -> dict[int, str]:
     return {code: small for code, small in pairs if small != chr(code)}
 
 
-def page_table(values: Mapping[int, int], default: int) -> tuple[np.ndarray, np.ndarray]:
+def page_table(values: Mapping[int, int], default: int) -> "tuple[np.ndarray, np.ndarray]":
     """Returns a sparse array over all code points, for most pages of 256 are the same one.
 
     Args:
@@ -85,7 +86,7 @@ def page_table(values: Mapping[int, int], default: int) -> tuple[np.ndarray, np.
     return numbers, np.stack(pages)
 
 
-def tf_page_lookup(table: tuple[np.ndarray, np.ndarray], codes: "tf.Tensor") -> "tf.Tensor":
+def tf_page_lookup(table: "tuple[np.ndarray, np.ndarray]", codes: "tf.Tensor") -> "tf.Tensor":
     """Returns the values of code points [N] int32 in a `page_table`."""
     import tensorflow as tf
 
