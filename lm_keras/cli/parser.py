@@ -20,7 +20,7 @@ class Parser(argparse.ArgumentParser):
 
     def format_help(self):
         for action in self._actions:
-            if action.default is not None and action.default is not False and action.default != argparse.SUPPRESS:
+            if action.default not in (None, False, [], argparse.SUPPRESS):
                 action.help = ", ".join(part for part in (action.help, "default %(default)s") if part)
         return super().format_help()
 
