@@ -90,7 +90,8 @@ class BertBlock(TransformerBlock):
     def build(self, x_shape):
         for layer in (self.attention, self.attention_norm, self.expand, self.feed_forward_norm):
             layer.build(x_shape)
-        self.contract.build((*x_shape[:-1], self.options["feed_forward_dim"]))
+        for layer in (self.gelu, self.contract):
+            layer.build((*x_shape[:-1], self.options["feed_forward_dim"]))
 
     @recomputable
     def call(self, x, visible, training=None):

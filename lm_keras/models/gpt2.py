@@ -84,7 +84,8 @@ class GPT2Block(TransformerBlock):
     def build(self, x_shape):
         for layer in (self.attention_norm, self.attention, self.feed_forward_norm, self.expand):
             layer.build(x_shape)
-        self.contract.build((*x_shape[:-1], self.options["feed_forward_dim"]))
+        for layer in (self.gelu, self.contract):
+            layer.build((*x_shape[:-1], self.options["feed_forward_dim"]))
 
     @recomputable
     def call(self, x, visible, memory=None, training=None):
