@@ -62,6 +62,7 @@ def _train(options, folder):
 
     from lm_keras import LanguageModel, TrainingConfig, data, evaluate, fit, models
     from lm_keras.models import folder as model_folder
+    from lm_keras.training.train_steps import blocks_to_recompute
 
     started = folder and (folder / RUN).exists() and (folder / CONFIG).exists()  # others get the chief's weights
     if started:
@@ -71,6 +72,8 @@ def _train(options, folder):
         keras.utils.set_random_seed(options.seed)
         builder = getattr(models, models.BUILDERS[options.model])
         model = builder(tokenizer.vocab_size, **arguments)
+    if options.recompute:
+        blocks_to_recompute(model)
     windows = data.lm_windows(
         _shown(texts, "encoding"),
         tokenizer,
