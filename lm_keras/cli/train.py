@@ -139,6 +139,7 @@ def _train(options, folder):
 
     from lm_keras import LanguageModel, TrainingConfig, data, evaluate, fit
     from lm_keras.models import folder as model_folder
+    from lm_keras.training.train_steps import blocks_to_recompute
 
     started = folder and (folder / RUN).exists() and (folder / CONFIG).exists()  # others get the chief's weights
     if started:
@@ -147,6 +148,8 @@ def _train(options, folder):
         tokenizer = _train_tokenizer(tokenizer_class, options, _shown(texts, "vocabulary"))
         keras.utils.set_random_seed(options.seed)
         model = builder_of(options.model).function(tokenizer.vocab_size, **arguments)
+    if options.recompute:
+        blocks_to_recompute(model)
     windows = data.lm_windows(
         _shown(texts, "encoding"),
         tokenizer,
