@@ -12,7 +12,7 @@ from lm_keras.utils.saved_kinds import CONFIG, RESULT, RUN, TELLS, kind_of
 
 VOCAB_SIZES = {"char": None}  # None: all characters; other kinds have 10,000 tokens
 UNITS = {"char": "chunk"}  # what one text is; for other kinds a line
-NOT_KEPT = ("command", "resume", "out", "strategy", "modules")
+NOT_KEPT = ("command", "call", "resume", "out", "strategy", "modules")
 # What is read from run.json again, and how it looks.
 SETTINGS = {
     "length": lambda value: type(value) is int and value > 0,
@@ -23,6 +23,7 @@ SETTINGS = {
 FEW_CHUNKS = 40  # of about 64 KB
 MAY_CHANGE = (
     "command",
+    "call",
     "resume",
     "out",
     "epochs",

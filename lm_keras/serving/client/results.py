@@ -12,8 +12,6 @@ import time
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-import numpy as np
-
 from lm_keras.text.unicode import valid
 
 DEEPEST = 32  # dimensions of a tensor whose number of them is not declared
@@ -203,6 +201,8 @@ def checked_rows(values: object, tensor: Tensor, rows: int, name: str, where: st
 
 
 def _checked(value, kind, dtype, raw, shape, left):
+    import numpy as np  # the command line imports this module before it needs numbers
+
     if shape if shape is not None else isinstance(value, list):
         size = shape[0] if shape else None
         if not isinstance(value, list) or not left or size not in (None, len(value)):
