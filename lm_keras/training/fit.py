@@ -29,16 +29,16 @@ from lm_keras.training.callbacks import OfModel, check_place
 from lm_keras.training.config import TrainingConfig
 from lm_keras.training.distributed.steps import start_together, train_together
 from lm_keras.training.distributed.workers import Workers, multi_worker
-from lm_keras.training.label_weights import weighing
+from lm_keras.training.label_weights import in_shares, summed, weighing
 from lm_keras.training.objectives import Objective, objective
-from lm_keras.training.optimizer import in_shares, make_optimizer, summed
+from lm_keras.training.optimizer import make_optimizer
 from lm_keras.training.run.log import RunLog
-from lm_keras.training.run.state import NAME, RunState, Saver, load_checkpoint
+from lm_keras.training.run.state import RunState, Saver, load_checkpoint
 from lm_keras.training.train_steps import carry_state, recomputing
 from lm_keras.utils.atomic_files import claimed, path_of
 from lm_keras.utils.keras_internals import flatten_layers
 from lm_keras.utils.quiet import on_terminal
-from lm_keras.utils.saved_kinds import RUN, TASK, WEIGHTS, kind_of
+from lm_keras.utils.saved_kinds import CHECKPOINT, RUN, TASK, WEIGHTS, kind_of
 
 if TYPE_CHECKING:
     from lm_keras.language_model import LanguageModel
@@ -216,12 +216,12 @@ def _enter_folder(stack: contextlib.ExitStack, config: TrainingConfig, workers: 
 def _claimed(folder: Path, resume: bool) -> Iterator[None]:
     """The run folder, for one process at a time, without what a kill within a save left behind."""
     with claimed(folder):
-        if not resume and (folder / NAME).exists():
+        if not resume and (folder / CHECKPOINT).exists():
             raise InputError(f"{folder} already holds a run; give another output_dir or resume=True to go on with it")
         for name in (WEIGHTS, TASK):
-            if not (folder / NAME).exists() and (folder / name).exists():
+            if not (folder / CHECKPOINT).exists() and (folder / name).exists():
                 raise InputError(
-                    f"{folder} holds a model ({name}) and no {NAME} to go on from; give another output_dir"
+                    f"{folder} holds a model ({name}) and no {CHECKPOINT} to go on from; give another output_dir"
                 )
         for left in folder.glob(".*.tmp"):
             if re.fullmatch(r"\..+\.\d+\.tmp", left.name) and not left.is_dir():
@@ -232,7 +232,7 @@ def _claimed(folder: Path, resume: bool) -> Iterator[None]:
 
 def _tokenizer_of(model: keras.Model, folder: Path) -> Tokenizer | None:
     """The tokenizer that the run in `folder` was started with, or None: at its end the model is saved there too."""
-    kept = kind_of(folder) in ("language model", "unfinished fit") and (folder / NAME).exists()
+    kept = kind_of(folder) in ("language model", "unfinished fit") and (folder / CHECKPOINT).exists()
     by_command = (folder / RUN).exists()  # `lm-keras train` saves by itself
     if not kept or by_command or not isinstance(model, (CausalLM, Seq2SeqLM)):
         return None
@@ -347,7 +347,7 @@ def _go_on(run: _Run, state: RunState, tokenizer: Tokenizer | None, workers: Wor
 
     def load():
         progress = None
-        if run.config.resume and (folder / NAME).exists():
+        if run.config.resume and (folder / CHECKPOINT).exists():
             progress, best = load_checkpoint(folder, run.net, run.steps)
             state.restore(progress, best)
         if folder and tokenizer is not None:
