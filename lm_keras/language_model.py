@@ -36,24 +36,50 @@ class LanguageModel(TextModel):
         self.tokenizer = tokenizer
         self._writer = Writer(model, tokenizer)
 
-    def score(self, texts, *, begin=True, end=True):
-        """Scores each text: the sum of log p(token | before) over its tokens and, with `end`, the end mark.
+    def score(self, texts: str | Iterable[str], *, begin: bool = True, end: bool = True) -> list[Score]:
+        """Scores each text: the sum of log p(token | before) over its tokens.
 
-        Returns a Score a text. A text that is empty has one token, the end mark. With a word tokenizer the
-        bits a byte count unknown words as <unk>, so they compare only among models of one vocabulary.
-        `begin=False` puts no begin mark before it (`<|endoftext|>` for GPT-2): then the first token has no
-        probability and does not count. `begin=False, end=False` is what transformers' loss of a GPT-2 counts.
-        Raises InputError where no token is left to score.
+        `begin=False, end=False` is what transformers' loss of a GPT-2 counts.
+
+        Args:
+            texts: A string or several. A text that is empty has one token, the end mark. With a word tokenizer the
+                bits a byte count unknown words as <unk>, so they compare only among models of one vocabulary.
+            begin: Whether the begin mark stands before the text (`<|endoftext|>` for GPT-2). Without it the first
+                token has no probability and does not count.
+            end: Whether the end mark counts as a token.
+
+        Returns:
+            A Score for each text.
+
+        Raises:
+            InputError: A text has no token to score, or is none.
         """
         return score(self._writer, self._texts(texts), begin, end)
 
-    def choose(self, prompts, answers, *, end=False, normalize=None, begin=True):
-        """Which of the `answers` (a list of strings) follows each prompt: a list of Choices a prompt, best first.
+    def choose(
+        self,
+        prompts: str | Iterable[str],
+        answers: str | Iterable[str],
+        *,
+        end: bool = False,
+        normalize: str | None = None,
+        begin: bool = True,
+    ) -> list[list[Choice]]:
+        """Says which of some answers follows each prompt, by log p(answer | prompt).
 
-        A Choice has log p(answer | prompt), the answer's tokens after the prompt's (so that a BPE answer brings
-        its leading space), with `end=True` of the end mark too, which tells an answer from one that goes on.
-        Probabilities are the softmax over the answers of these, with `normalize="tokens"` of their means a token.
-        `begin=False`: no begin mark before the prompt, see `LanguageModel`.
+        Args:
+            prompts: A string or several.
+            answers: Strings. Their tokens come after the prompt's, so that a BPE answer brings its leading space.
+            end: Whether the end mark counts too, which tells an answer from one that goes on.
+            normalize: None: probabilities are the softmax of these over the answers; "tokens": of their means per
+                token.
+            begin: Whether the begin mark stands before the prompt, see `LanguageModel`.
+
+        Returns:
+            For each prompt a list of Choices, best first.
+
+        Raises:
+            InputError: For no answers, one without a token, and for what is no text.
         """
         return choose(self._writer, self._texts(prompts), self._texts(answers), end, normalize, begin)
 

@@ -10,17 +10,18 @@ import tensorflow as tf
 
 from lm_keras.generation.beam import beam_search
 from lm_keras.generation.config import inputs_of, options_of
-from lm_keras.generation.generate import banned_marks, end_ids
+from lm_keras.generation.generate import banned_marks
 from lm_keras.generation.loop import decode, prefill
 from lm_keras.generation.scoring import score_ids
 from lm_keras.serving.export.signatures import Served, align_right, example_texts, signature, utf8
+from lm_keras.text.tokenizers.base import Tokenizer
 from lm_keras.utils.functions import function
 
 NO_TEXT = -3.4028234663852886e38  # a score for "there is no such text": JSON has no infinity
 
 
 def completion_signatures(
-    model: keras.Model, tokenizer: object, start: Callable, given: str, limit: int, num_beams: int
+    model: keras.Model, tokenizer: Tokenizer, start: Callable, given: str, limit: int, num_beams: int
 ) -> dict[str, Callable]:
     """{name: tf.function}; `start(text [B], count)` gives the last token [B] and the state before it of each row.
 
@@ -28,7 +29,7 @@ def completion_signatures(
     `GenerationConfig` names for each signature. No text is refused: `max_new_tokens` is cut to 0 ... the limit, and a
     temperature of 0 or less is greedy.
     """
-    banned, ends = banned_marks(tokenizer), end_ids(tokenizer)
+    banned, ends = banned_marks(tokenizer), list(tokenizer.end_ids)
 
     @function(input_signature=[tf.TensorSpec([None, None], tf.int32), tf.TensorSpec([None], tf.int32)])
     def text_of(tokens, last):
