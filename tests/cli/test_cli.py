@@ -362,7 +362,7 @@ def test_a_prompt_that_is_no_text_is_printed_with_a_mark(capsys):
 def test_help_needs_no_tensorflow():
     commands = ["train", "evaluate", "score", "generate", "export", "check", "data"]
     script = (
-        "import contextlib, io, sys\nfrom lm_keras.cli import main\n"
+        "import contextlib, io, sys\nfrom lm_keras.cli.parser import main\n"
         f"for command in [[], *([c] for c in {commands})]:\n"
         "    with contextlib.redirect_stdout(io.StringIO()) as text:\n"
         "        try: main([*command, '--help'])\n"

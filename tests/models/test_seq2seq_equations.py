@@ -111,7 +111,7 @@ def lstm(x, w, name, h, c):
 @pytest.mark.parametrize("bidirectional", [False, True])
 def test_lstm(attention, bidirectional):
     sizes = {"embedding_dim": 5, "hidden_dim": 6, "attention": attention, "bidirectional": bidirectional}
-    model = lk.models.build_seq2seq_lstm(9, 9, **sizes)
+    model = lk.models.build_seq2seq_lstm(9, target_vocab_size=9, **sizes)
     w, zero = shake(model), np.zeros(6)
     x = w["source_embedding/embeddings"][SOURCE[0]]
     memory, *last = lstm(x, w, "encoder_0", zero, zero)
