@@ -204,7 +204,6 @@ PUBLIC = {
     "_exit": "os._exit, documented by Python",
     "_getframe": "sys._getframe, documented by Python",
     "_lazy_names": "our own mark on a package that gives its names when they are asked for",
-    "_lm_keras_factors": "our own mark on a tensor; a table beside the tensors would keep their graphs alive",
 }
 STANDALONE = {"session.py": "a program that runs without lm_keras, in a process of its own"}
 
