@@ -190,6 +190,7 @@ BAD = {
     "set of records": (train("wordsim353", "new"), "wordsim353 holds WordPair records, no running text"),
     "too short": (train("short.txt", "new"), "fewer than one window"),
     "empty validation": (train("news.txt", "new", "--valid", "empty.txt"), "empty.txt"),
+    "recomputing without blocks": (train("news.txt", "new", "--recompute"), "no two transformer blocks"),
     "unknown model": (train("news.txt", "new", "--model", "xlnet"), "xlnet"),
     "vocabulary of 1": (train("news.txt", "new", "--vocab-size", "1"), "--vocab-size"),
     "length 0": (train("news.txt", "new", "--length", "0"), "--length"),
