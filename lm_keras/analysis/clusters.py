@@ -1,8 +1,8 @@
 """Documents in groups that nobody named before."""
 
 import warnings
-from collections.abc import Iterator
-from typing import NamedTuple
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -18,10 +18,13 @@ _MOST_PAIRS = 5_000  # documents of the silhouette, which compares each with eac
 
 
 class Clusters(NamedTuple):
-    """`labels` int [N]: the cluster of each document; `top_words`: what marks each cluster ([] without texts).
+    """Documents in groups.
 
-    `silhouette`: between -1 and 1, near 0 where clusters touch (Rousseeuw 1987); `vectors` [N, D], dense or sparse:
-    what was clustered, rows of length 1.
+    Attributes:
+        labels: int [N], the cluster of each document.
+        top_words: The words that mark each cluster, [] without texts.
+        silhouette: Between -1 and 1, near 0 where clusters touch (Rousseeuw 1987).
+        vectors: [N, D], dense or sparse, what was clustered; rows of length 1.
     """
 
     labels: np.ndarray
@@ -31,25 +34,39 @@ class Clusters(NamedTuple):
 
 
 def cluster_documents(
-    documents,
-    num_clusters,
-    method="kmeans",
-    features="lsa",
+    documents: Iterable[str | Sequence[str]] | np.ndarray,
+    num_clusters: int,
+    method: str = "kmeans",
+    features: str | DocumentVectors | np.ndarray = "lsa",
     *,
-    language="en",
-    num_words=8,
-    min_count=2,
-    seed=0,
-    progress=True,
-):
-    """Puts documents into `num_clusters` groups with scikit-learn.
+    language: str | None = "en",
+    num_words: int = 8,
+    min_count: int = 2,
+    seed: int = 0,
+    progress: bool = True,
+) -> Clusters:
+    """Puts documents into groups, with scikit-learn.
 
-    `documents`: texts (strings, or lists of words), or vectors [N, D] of your own. `features` of texts: "tfidf",
-    their words weighted; "lsa", that in its first 50 directions (Deerwester et al. 1990); "doc2vec", as by
-    `train_doc2vec`, which may show its `progress`; or DocumentVectors, or vectors [N, D], as of `TextEmbedder.embed`.
-    `method`: "kmeans", or "agglomerative" (Ward). Words in fewer than `min_count` texts do not count. The same seed
-    gives the same clusters.
-    InputError where k-means finds fewer than `num_clusters` different documents.
+    The same seed gives the same clusters.
+
+    Args:
+        documents: Texts (strings, or lists of words), or vectors [N, D] of your own.
+        num_clusters: How many groups.
+        method: "kmeans", or "agglomerative" (Ward).
+        features: Of texts. "tfidf": their words weighted. "lsa": that in its first 50 directions (Deerwester et al.
+            1990). "doc2vec": as by `train_doc2vec`. Or `DocumentVectors`, or vectors [N, D], as of
+            `TextEmbedder.embed`.
+        language: Of texts that are strings.
+        num_words: Words that mark each cluster.
+        min_count: Words in fewer texts do not count.
+        seed: Of the random numbers.
+        progress: Whether the training of doc2vec shows a progress bar.
+
+    Returns:
+        `Clusters`.
+
+    Raises:
+        InputError: Where k-means finds fewer than `num_clusters` different documents.
     """
     if method not in METHODS or (isinstance(features, str) and features not in FEATURES):
         raise InputError(
@@ -76,7 +93,7 @@ def cluster_documents(
     return Clusters(labels, top_words, silhouette, vectors)
 
 
-def reduced(vectors, size, seed):
+def reduced(vectors: Any, size: int, seed: int) -> np.ndarray:
     """The rows of a matrix, dense or sparse, in its first `size` directions: float [N, size], or fewer."""
     from sklearn.decomposition import TruncatedSVD
 

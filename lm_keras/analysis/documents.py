@@ -2,6 +2,7 @@
 
 import functools
 import os
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -17,7 +18,7 @@ SAMPLE = 1e-3  # words more frequent than this share are skipped at times (Mikol
 _KIND = "doc2vec"
 
 
-class Neighbour(NamedTuple):
+class Neighbor(NamedTuple):
     """A training document by its place, and the cosine of its vector with the one asked for."""
 
     index: int
@@ -27,18 +28,36 @@ class Neighbour(NamedTuple):
 class DocumentVectors:
     """Paragraph vectors (Le & Mikolov 2014), trained by `train_doc2vec`.
 
-    `vectors` float32 [N, D]: those of the training documents; `words`: the V words, `counts` int64 [V]; `output`
-    [V, D]: what predicts a word from a vector, `inputs` [V, D]: the word vectors ("dm" alone has them, or None).
+    Args:
+        vectors: float32 [N, D], those of the training documents.
+        words: The V words.
+        counts: int64 [V], how often each occurs.
+        output: float32 [V, D], what predicts a word from a vector.
+        inputs: float32 [V, D], the word vectors, which only method "dm" has.
+        settings: Those of the training.
     """
 
-    def __init__(self, vectors, words, counts, output, inputs=None, *, settings):
+    def __init__(
+        self,
+        vectors: np.ndarray,
+        words: Iterable[str],
+        counts: np.ndarray,
+        output: np.ndarray,
+        inputs: np.ndarray | None = None,
+        *,
+        settings: dict,
+    ) -> None:
         self.vectors, self.words, self.counts = vectors, list(words), counts
         self.output, self.inputs, self.settings = output, inputs, settings
 
-    def infer(self, texts, epochs=None):
-        """Vectors float32 [N, D] of texts (strings, or lists of words), by training each one alone.
+    def infer(self, texts: Iterable[str | Sequence[str]], epochs: int | None = None) -> np.ndarray:
+        """Returns vectors of new texts, float32 [N, D], by training each one alone.
 
         A row depends on its text alone and is the same at every call. A text of new words only stays near 0.
+
+        Args:
+            texts: Strings, or lists of words.
+            epochs: How often each text is gone through. None: as in training.
         """
         epochs = self.settings["epochs"] if epochs is None else epochs
         check_sizes(epochs=epochs)
@@ -46,8 +65,19 @@ class DocumentVectors:
         rows = [self._infer(words, epochs) for words in lists]
         return np.array(rows, "float32").reshape(len(rows), self.vectors.shape[1])
 
-    def similar(self, document, n=10):
-        """The `n` training documents nearest to a text, or to the training document of a place, nearest first."""
+    def similar(self, document: str | Sequence[str] | int, n: int = 10) -> list[Neighbor]:
+        """Returns the training documents nearest to a document, nearest first.
+
+        Args:
+            document: A text, or the place of a training document.
+            n: How many.
+
+        Returns:
+            A list of `Neighbor(index, cosine)`.
+
+        Raises:
+            InputError: For a text without any word of the training, and a place that is none.
+        """
         check_sizes(n=n)
         place = None
         if isinstance(document, str | list | tuple):
@@ -62,7 +92,7 @@ class DocumentVectors:
             place, query = document, self.vectors[document]
         cosines = unit_rows(self.vectors) @ unit_rows(query[None])[0]
         order = [i for i in np.argsort(-cosines, kind="stable").tolist() if i != place]
-        return [Neighbour(i, float(cosines[i])) for i in order[:n]]
+        return [Neighbor(i, float(cosines[i])) for i in order[:n]]
 
     def save(self, path: str | os.PathLike) -> None:
         """Writes one safetensors file, which `load` reads."""
@@ -121,25 +151,42 @@ class DocumentVectors:
 
 
 def train_doc2vec(
-    texts,
-    embedding_dim=100,
+    texts: Iterable[str | Sequence[str]],
+    embedding_dim: int = 100,
     *,
-    language="en",
-    method="dbow",
-    epochs=40,
-    window=5,
-    min_count=2,
-    negative=5,
-    seed=0,
-    progress=True,
-):
-    """Trains DocumentVectors on texts, strings or lists of words, with gensim's doc2vec.
+    language: str | None = "en",
+    method: str = "dbow",
+    epochs: int = 40,
+    window: int = 5,
+    min_count: int = 2,
+    negative: int = 5,
+    seed: int = 0,
+    progress: bool = True,
+) -> DocumentVectors:
+    """Trains a vector for each document, with gensim's doc2vec (Le & Mikolov 2014).
 
-    `method`: "dbow", where the vector predicts the words of its document (section 2.3 of Le & Mikolov 2014), or
-    "dm", where it does so together with the `window` words before and after (2.2). `negative` noise words for each.
-    Words are lower case, stop words stay; what is rarer than `min_count` is left out, and so is what follows the
-    10,000th word of a text. One thread, so that the same seed gives the same vectors. Short or few texts need more
-    `epochs`, about 100: as long as unrelated texts have a cosine near 1, the vectors have not come apart yet.
+    Words are lower case, stop words stay. What follows the 10,000th word of a text is left out. One thread, so that
+    the same seed gives the same vectors. Short or few texts need more `epochs`, about 100: as long as unrelated texts
+    have a cosine near 1, the vectors have not come apart yet.
+
+    Args:
+        texts: Strings, or lists of words.
+        embedding_dim: D, numbers of a vector.
+        language: Of texts that are strings.
+        method: "dbow": the vector predicts the words of its document (section 2.3 of the paper). "dm": it does so
+            together with the words before and after (2.2).
+        epochs: How often the texts are gone through.
+        window: Words on each side, of "dm".
+        min_count: Words that occur less often are left out.
+        negative: Noise words for each true one.
+        seed: Of the random numbers.
+        progress: Whether a progress bar is shown.
+
+    Returns:
+        `DocumentVectors`.
+
+    Raises:
+        InputError: Where no word occurs often enough.
     """
     check_choice("method", method, ("dbow", "dm"))
     check_sizes(embedding_dim=embedding_dim, epochs=epochs, window=window, min_count=min_count, negative=negative)
@@ -163,7 +210,11 @@ def train_doc2vec(
 
 
 def load_doc2vec(path: str | os.PathLike) -> DocumentVectors:
-    """Short for `DocumentVectors.load(path)`."""
+    """Returns the `DocumentVectors` that their `save` wrote.
+
+    Raises:
+        InputError: For another file.
+    """
     return DocumentVectors.load(path)
 
 
@@ -175,7 +226,7 @@ def _each_epoch(bar):
     return callback
 
 
-def unit_rows(vectors):
+def unit_rows(vectors: np.ndarray) -> np.ndarray:
     """Each row divided by its length; a row of zeros stays."""
     lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
     return vectors / np.where(lengths > 0, lengths, 1)

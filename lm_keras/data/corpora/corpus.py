@@ -12,7 +12,7 @@ import struct
 import tarfile
 import zipfile
 import zlib
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -41,13 +41,22 @@ class Archive:
     members: dict[str, str] = field(default_factory=dict)
 
 
-def unpack(path, members, folder, sha256):
-    """Writes each file of `members` (file → its name in the archive at `path`) to `folder`, checked by its `sha256`.
+def unpack(path: str | Path, members: Mapping[str, str], folder: str | Path, sha256: Mapping[str, str]) -> None:
+    """Writes files of an archive to a folder, all of them or none.
 
-    A member's name says only which bytes are taken, never where they go. Refused, with nothing written: an archive
-    in which any name climbs out of its folder ("../", "/etc", "C:"), a member that is missing, a link, a folder,
-    encrypted, damaged, or not the expected one, and more than MAX_SIZE bytes in all (of a .tar.gz: of the archive
-    unpacked, for it can only be read from its start). Raises InputError, one line.
+    A member's name says only which bytes are taken, never where they go.
+
+    Args:
+        path: The .zip or .tar.gz.
+        members: The name of each file in the folder -> its name in the archive.
+        folder: Where the files go.
+        sha256: Of each file.
+
+    Raises:
+        InputError: With nothing written, for an archive in which any name climbs out of its folder ("../", "/etc",
+            "C:"), a member that is missing, a link, a folder, encrypted, damaged, or not the expected one, and for
+            more than MAX_SIZE bytes in all (of a .tar.gz: of the archive unpacked, for it can only be read from its
+            start).
     """
     path, missing = Path(path), {name: file for file, name in members.items()}
     try:

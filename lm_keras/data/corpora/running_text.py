@@ -23,16 +23,18 @@ SHA256 = "9c4eb7933382b60f89c3912331c22ec4650e65dd67552f3af67b32aa1d8f8d20"
 _LARGEST = 1 << 23  # bytes that are read of the cache: it has 2.6 million
 
 
-def wiki_paragraphs(cache=None):
-    """The 5,591 paragraphs of at least 12 words that end like a sentence, cleaned, in the order of the dump.
+def wiki_paragraphs(cache: str | Path | None = None) -> list[str]:
+    """Returns the 5,591 paragraphs of the embedded Wikipedia dump, cleaned, in its order.
 
-    The extraction takes seconds; its result is kept in the folder `cache` when that can be written, and taken from
-    there if its sha256 is that of the extraction.
+    Each has at least 12 words and ends like a sentence. The extraction takes seconds.
+
+    Args:
+        cache: A folder where the result is kept, if it can be written, and taken from, if its sha256 is right.
     """
     return [clean_markup(paragraph) for paragraph in _cached_paragraphs(cache)]
 
 
-def gensim_file(name):
+def gensim_file(name: str) -> Path:
     """A file of the installed gensim, found without importing gensim (which takes seconds)."""
     spec = importlib.util.find_spec("gensim")
     path = Path(spec.origin).parent / name if spec else None
@@ -41,7 +43,7 @@ def gensim_file(name):
     return path
 
 
-def clean_markup(text):
+def clean_markup(text: str) -> str:
     """Removes what gensim's filter_wiki leaves: list marks, quote marks, holes where templates stood."""
     text = re.sub(r"^[*#:;,]+\s*", "", text)
     text = re.sub(r"'''(?<=\w''')(?=s\b)", "'", text)  # ''The Times'''s: italics, then an apostrophe

@@ -3,6 +3,7 @@
 import functools
 import re
 from collections import Counter
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from lm_keras.errors import InputError
@@ -37,7 +38,7 @@ _INTERNATIONAL_DIGITS = range(9, 16)  # with the country's code
 _NEXT = re.compile(rf"{_GAPS}(?:0[0-9]|\(|1[3-9]\d{{9}})")
 
 
-def find_ibans(text):
+def find_ibans(text: str) -> Iterator[tuple[int, int]]:
     """Yields the (start, end) of each IBAN: of its country's length and form, with the right check digits."""
     from stdnum import iban
 
@@ -55,7 +56,7 @@ def find_ibans(text):
                 break
 
 
-def find_cards(text):
+def find_cards(text: str) -> Iterator[tuple[int, int]]:
     """Yields the (start, end) of each card number: 13 to 19 digits that pass the Luhn check.
 
     Spaces or hyphens may stand between groups of 3 digits or more (the last may have fewer); of a longer row of
@@ -90,7 +91,7 @@ def _card_end(text, groups):
     return longest
 
 
-def find_international(text):
+def find_international(text: str) -> Iterator[tuple[int, int]]:
     """Yields the (start, end) of each telephone number with + or 00 and the country's code.
 
     Where it ends, Google's libphonenumber knows: the longest valid number. One after a "+" that is not valid
@@ -183,17 +184,27 @@ class Scrubbed(NamedTuple):
     found: dict
 
 
-def scrub(text, kinds=tuple(MARKS)):
-    """Replaces personal data by marks: returns `Scrubbed(text, found)`, `found` such as {"email": 2, "phone": 1}.
+def scrub(text: str, kinds: Sequence[str] = tuple(MARKS)) -> Scrubbed:
+    """Replaces personal data by marks.
 
-    email, in Latin, Greek or Cyrillic letters -> <EMAIL>; iban, by its country's length and form and its check
-    digits (python-stdnum) -> <IBAN>; card, 13 to 19 digits that pass the Luhn check (as one in ten of other numbers
-    that long does) -> <CARD>; phone -> <PHONE>: with + or 00 and the country's code (where it ends, libphonenumber
-    says), Chinese mobile (11 digits from 13... to 19...) and landline numbers, 9 to 11 digits that begin with one 0
-    (Europe, Japan), North American ones with hyphens, dots or brackets; ip, IPv4 (version numbers of four parts too)
-    -> <IP>. Digits of any script, no-break and thin spaces, and all hyphens count as those of ASCII. Left: names,
-    postal addresses, numbers of identity cards, other telephone numbers, "name at example dot com". It lowers what a
-    model can learn by heart; it does not make a text anonymous.
+    Digits of any script, no-break and thin spaces, and all hyphens count as those of ASCII. Left are names, postal
+    addresses, numbers of identity cards, other telephone numbers, "name at example dot com". It lowers what a model
+    can learn by heart; it does not make a text anonymous.
+
+    Args:
+        text: A text.
+        kinds: What is replaced. "email", in Latin, Greek or Cyrillic letters -> <EMAIL>. "iban", by its country's
+            length and form and its check digits (python-stdnum) -> <IBAN>. "card", 13 to 19 digits that pass the Luhn
+            check (as one in ten of other numbers that long does) -> <CARD>. "phone" -> <PHONE>: with + or 00 and the
+            country's code (where it ends, libphonenumber says), Chinese mobile (11 digits from 13... to 19...) and
+            landline numbers, 9 to 11 digits that begin with one 0 (Europe, Japan), North American ones with hyphens,
+            dots or brackets. "ip", IPv4 (version numbers of four parts too) -> <IP>.
+
+    Returns:
+        `Scrubbed(text, found)`, `found` such as {"email": 2, "phone": 1}.
+
+    Raises:
+        InputError: For other kinds.
     """
     check_text(text)
     unknown = [kind for kind in kinds if kind not in MARKS]
