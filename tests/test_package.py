@@ -82,7 +82,7 @@ def test_one_function_under_two_names():
 def package(tmp_path):
     """A package whose public names are those of its modules: a function, one of another module, and of a folder."""
     files = {
-        "__init__.py": "from lm_keras._lazy import attach\n\nversion = 3\nattach(__name__, __file__)\n",
+        "__init__.py": "from lm_keras.utils.lazy import attach\n\nversion = 3\nattach(__name__, __file__)\n",
         "__init__.pyi": "from . import plain as plain\nfrom .export.writing import export as export\n"
         "from .fit import fit as fit\nfrom .other import evaluate as evaluate\nversion: int\n",
         "plain.py": "",
