@@ -1,4 +1,4 @@
-"""Pictures of topics and clusters, as Matplotlib figures: `figure.savefig("topics.png")`."""
+"""Plots of topics and clusters, as Matplotlib figures: `figure.savefig("topics.png")`."""
 
 import math
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""What texts are about: topic models by gensim."""
+"""What texts are about: topic models by gensim, and their coherence."""
 
 import functools
 import os
@@ -216,7 +216,6 @@ def bag(words: Iterable[str], ids: Mapping[str, int]) -> list[tuple[int, int]]:
 
 
 def _gensim(bags, words, **options):
-
     return Lda(bags, id2word=dict(enumerate(words)), iterations=ITERATIONS, **options)
 
 
@@ -287,7 +286,7 @@ def check_measure(measure: str) -> None:
     check_choice("measure", measure, MEASURES)
 
 
-# === gensim's online variational Bayes for topics (Hoffman, Blei & Bach 2010), with each text of equal weight ===
+# === gensim's model, with each text of equal weight ===
 
 
 class Lda(LdaModel):

@@ -222,7 +222,7 @@ def _join(full, num_full, last, rest):
     return dataset.apply(tf.data.experimental.assert_cardinality(num_full + bool(rest)))
 
 
-# === The order in which an epoch reads its items: decided by a seed and the epoch's number, by nothing else ===
+# === The order of an epoch, which a seed and the epoch's number decide ===
 
 
 def shuffled_batches(

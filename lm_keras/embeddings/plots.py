@@ -1,4 +1,4 @@
-"""Pictures of words in two dimensions."""
+"""Plots of words in two dimensions."""
 
 import numbers
 from collections.abc import Iterable, Mapping, Sequence
@@ -129,7 +129,7 @@ def _overlap(boxes, others):
     return np.maximum(high - low, 0).prod(axis=2).sum(axis=1)
 
 
-# === Vectors to two dimensions, to look at them ===
+# === Vectors to two dimensions ===
 
 METHODS = ("pca", "tsne")
 

@@ -240,7 +240,7 @@ def _line(error):
     return " ".join(text.split())[:300] or type(error).__name__
 
 
-# === Asking a web address for a file, and the rule by which a server may send us on to another one ===
+# === Asking a web address for a file, and where a server may send us on to ===
 
 MAX_REDIRECTS = 5
 TIMEOUT = 30.0  # seconds without a byte

@@ -1,4 +1,4 @@
-"""Texts with a class each, and two entities of a text with their relation."""
+"""Sets with labels: a class of each text, a relation of two entities, a tag of each word."""
 
 import re
 from collections.abc import Sequence

@@ -155,9 +155,6 @@ class Analogy(NamedTuple):
         return list(self[1:])
 
 
-# === What the records of the named corpora hold of running text ===
-
-
 def record_texts(records: Iterable[NamedTuple]) -> list[str]:
     """Returns the texts of records, without blank ones. A context that questions in a row share comes once."""
     texts, context = [], None

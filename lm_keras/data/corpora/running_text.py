@@ -1,4 +1,4 @@
-"""Running text: a list of str, one paragraph, item, sentence or poem a text, or one long text."""
+"""Sets of running text, of words, and of tables that a model is built with."""
 
 import bz2
 import contextlib
@@ -15,7 +15,7 @@ from lm_keras.data.splitting import cut_text
 from lm_keras.errors import InputError
 from lm_keras.utils.atomic_files import replacing
 
-# === The embedded corpus: paragraphs of English Wikipedia from a dump that gensim's wheel carries for its tests ===
+# === The embedded corpus: paragraphs of English Wikipedia, from a dump in gensim's wheel ===
 
 DUMP = "test/test_data/enwiki-latest-pages-articles1.xml-p000000010p000030302-shortened.bz2"
 # Of the extracted paragraphs, a line each, UTF-8. Of another gensim that extracts others nothing is kept.
@@ -90,7 +90,7 @@ def _extract(dump):
     return [line for line in lines if len(line.split()) >= 12 and line[-1] in '.!?"']
 
 
-# === Running text: a list of str, one paragraph, item, sentence or poem a text, or one long text ===
+# === Running text: one paragraph, item, sentence or poem a text, or one long text ===
 
 
 def read_lines(content: str, split: str) -> list[str]:
@@ -200,7 +200,7 @@ TEXTS = (
 )
 
 
-# === Tests of word vectors, all inside gensim: word pairs with the similarity that people see, and analogies ===
+# === Tests of word vectors, in gensim's wheel ===
 
 
 def read_word_pairs(content: str, split: str) -> list[WordPair]:
@@ -251,7 +251,7 @@ WORDS = (
 )
 
 
-# === Sets that are no texts but what a model is built with: `lk.data.fetch` gives their path ===
+# === Sets that hold no texts: `lk.data.fetch` gives their path ===
 
 TABLES = (
     Corpus(

@@ -1,4 +1,4 @@
-"""Exact and near duplicates."""
+"""Exact and near duplicates among texts."""
 
 import hashlib
 import re
@@ -146,7 +146,7 @@ def _shared_buckets(keys):
     return buckets
 
 
-# === MinHash bands: two texts that are alike share at least one band's key, two that are not rarely do ===
+# === MinHash: texts that are alike share the key of a band at least, others rarely do ===
 
 NUM_HASHES = 128
 FOUND = 0.99  # of the pairs that are just alike enough
@@ -185,7 +185,7 @@ def band_hasher(num_bands: int, rows: int, seed: int) -> Callable[[Iterable[str]
     return band_keys
 
 
-# === What "the same text" and "a word" are where texts of any language are compared ===
+# === What "the same text" and "a word" are, in any language ===
 
 # Lao and Thai, Burmese, Khmer, kana, Han: no spaces between words, so each character is a unit of its own.
 _ALONE = (

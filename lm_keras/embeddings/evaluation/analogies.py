@@ -132,6 +132,7 @@ def _answered(vectors, rows, index, restrict_vocab, method, epsilon):
 
 
 # === The words nearest to b + c - a, many questions at a time ===
+
 # One matrix product scores a batch of questions against all words. Its sums round otherwise than those of gensim,
 # which asks one question at a time, so two words that are equally good within rounding may change places: such
 # questions are asked again as gensim does, and the counts are the very same.

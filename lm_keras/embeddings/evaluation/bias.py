@@ -14,6 +14,7 @@ from lm_keras.utils.checks import check_seed, check_sizes
 if TYPE_CHECKING:
     from gensim.models import KeyedVectors
 
+
 _EXACT = 50_000  # partitions that are all looked at: nine words a side are 48,620
 _NUMBERS = 1 << 20  # random numbers at a time
 _ROUNDING = 1e-12  # sums that differ by less are equal
@@ -127,7 +128,7 @@ def _drawn(total, size, permutations, seed):
         yield rng.random((min(rows, permutations - start), total)).argsort(axis=1)[:, :size]
 
 
-# === Word sets of three tests of Caliskan, Bryson and Narayanan (2017), for `weat(vectors, *WEAT_TESTS[name])` ===
+# === Word sets of three tests of the paper ===
 
 
 class WeatTest(NamedTuple):

@@ -1,4 +1,4 @@
-"""How far the cosines of word vectors follow people's judgement of similarity (WordSim-353, SimLex-999)."""
+"""How far cosines follow people's judgement (WordSim-353, SimLex-999), and the nearest neighbors of words."""
 
 import difflib
 import math
@@ -82,7 +82,31 @@ def _checked(pair):
     raise InputError(f"a pair is (first, second, score), two words and a number; got {pair!r}")
 
 
-# === Words of tests and of users to rows of a KeyedVectors, and what to say about a word that is not there ===
+def nearest_words(
+    vectors: "KeyedVectors", words: str | Iterable[str], n: int = 10
+) -> dict[str, list[tuple[str, float]]]:
+    """Returns the words with the largest cosine to each of `words`, nearest first.
+
+    Args:
+        vectors: gensim's `KeyedVectors`. Those of n-grams (fastText's .bin) have one for every word.
+        words: One word, or several.
+        n: How many neighbors of each.
+
+    Returns:
+        A dict from each word to its neighbors, `(word, cosine)`. A vector of zeros is near none.
+
+    Raises:
+        InputError: For a word without a vector; the message names words of about the same spelling.
+    """
+    check_sizes(n=n)
+    words = [words] if isinstance(words, str) else list(words)
+    check_known(vectors, words)
+    with np.errstate(invalid="ignore"):  # 0 / 0 of an empty vector
+        found = {word: vectors.most_similar(word, topn=n) for word in words}
+    return {word: [pair for pair in pairs if not np.isnan(pair[1])] for word, pairs in found.items()}
+
+
+# === Looking words up ===
 
 _SEARCHED = 100_000  # words, of the most frequent, that a misspelt one is compared with
 _SHOWN = 5
@@ -128,30 +152,3 @@ def suggestions(vectors: "KeyedVectors", word: str, n: int = 3) -> list[str]:
     near = difflib.get_close_matches(wanted, spellings, n, cutoff=0.7)
     found += [spellings[spelling] for spelling in near if spellings[spelling] not in (word, *found)]
     return found[:n]
-
-
-# === The neighbors of words ===
-
-
-def nearest_words(
-    vectors: "KeyedVectors", words: str | Iterable[str], n: int = 10
-) -> dict[str, list[tuple[str, float]]]:
-    """Returns the words with the largest cosine to each of `words`, nearest first.
-
-    Args:
-        vectors: gensim's `KeyedVectors`. Those of n-grams (fastText's .bin) have one for every word.
-        words: One word, or several.
-        n: How many neighbors of each.
-
-    Returns:
-        A dict from each word to its neighbors, `(word, cosine)`. A vector of zeros is near none.
-
-    Raises:
-        InputError: For a word without a vector; the message names words of about the same spelling.
-    """
-    check_sizes(n=n)
-    words = [words] if isinstance(words, str) else list(words)
-    check_known(vectors, words)
-    with np.errstate(invalid="ignore"):  # 0 / 0 of an empty vector
-        found = {word: vectors.most_similar(word, topn=n) for word in words}
-    return {word: [pair for pair in pairs if not np.isnan(pair[1])] for word, pairs in found.items()}

@@ -16,6 +16,7 @@ from lm_keras.errors import InputError
 if TYPE_CHECKING:
     from gensim.models import KeyedVectors
 
+
 MAGIC = struct.pack("<i", 793712314)
 # Of Args::save: dim, ws, epoch, minCount, neg, wordNgrams, loss, model, bucket, minn, maxn, lrUpdateRate, t.
 _SETTINGS = "<12id"
@@ -62,7 +63,9 @@ def read_fasttext(
     names = [spelled.get(words[i]) or words[i].decode() for i in kept]
     _check_work([words[i] for i in kept], min_n, max_n, name)
     ngrams = matrix[len(words) :] if 0 < max_n >= min_n else matrix[:0]
-    vectors = made(names, matrix[kept], ngrams, min_n, max_n, {name: word for word, name in spelled.items()})
+    vectors = subword_vectors(
+        names, matrix[kept], ngrams, min_n, max_n, {name: word for word, name in spelled.items()}
+    )
     if not np.isfinite(vectors.vectors).all():
         raise InputError(f"{name}: its vectors hold nan or infinity; the file is damaged")
     return vectors
@@ -101,7 +104,7 @@ def write_fasttext(file: BinaryIO, vectors: "FastTextKeyedVectors", words: list[
     Settings of the training that the vectors do not know are fastText's defaults, and the output layer is zero, as at
     the start of a training.
     """
-    spelled = getattr(vectors, "spelled", {})
+    spelled = vectors.spelled if isinstance(vectors, SubwordVectors) else {}
     words = [spelled.get(word.decode(), word) for word in words]
     count, dim = len(words), vectors.vector_size
     seen = [max(1, int(n)) for n in vectors.expandos.get("count", np.ones(count))]
@@ -129,8 +132,8 @@ def check_subwords(vectors: "KeyedVectors") -> None:
         raise InputError(f'{told}, or format="word2vec"')
     own, ngrams, words = vectors.vectors_vocab, vectors.vectors_ngrams, list(vectors.index_to_key)
     if len(own) == len(words):
-        spelled = getattr(vectors, "spelled", {})
-        again = made(words, own, ngrams, vectors.min_n, vectors.max_n, spelled)
+        spelled = vectors.spelled if isinstance(vectors, SubwordVectors) else {}
+        again = subword_vectors(words, own, ngrams, vectors.min_n, vectors.max_n, spelled)
         same = (again.vectors == vectors.vectors).all(axis=1)
         if [words[i] for i in np.flatnonzero(~same)] == [EOS]:
             said = "its vector is another one when it is read again"
@@ -163,7 +166,7 @@ def _words(source):
     return list(words)[:count]
 
 
-def made(
+def subword_vectors(
     words: list[str], own: np.ndarray, ngrams: np.ndarray, min_n: int, max_n: int, spelled: Mapping[str, bytes] = ()
 ) -> "SubwordVectors":
     """SubwordVectors: a word's vector is the mean of its `own` and those of its n-grams.
@@ -237,7 +240,7 @@ class _Bytes:
         return matrix
 
 
-# === Vectors of words and of their n-grams of characters, as the official fastText makes them ===
+# === Vectors of words and their n-grams, as the official fastText makes them ===
 
 
 class SubwordVectors(FastTextKeyedVectors):

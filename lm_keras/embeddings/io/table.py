@@ -1,4 +1,4 @@
-"""The words of a KeyedVectors, in a tenth of the memory of a list and a dict of strings.
+"""Rows of a file of vectors to gensim's KeyedVectors, whose words take a tenth of the memory of a list and a dict.
 
 400,000 words of GloVe are 55 MB as Python strings and numbers, more than two thirds of their vectors of 50
 dimensions; here they are 12 MB. Who changes the words (`add_vectors`) gets a true list and dict inside.
@@ -151,7 +151,7 @@ class WordIndex(MutableMapping):
         return (WordIndex, (self._encoded,)) if self._dict is None else (dict, (self._dict,))
 
 
-# === Vectors as they are read, row by row of a file, until they are a KeyedVectors ===
+# === Vectors as they are read, row by row, until they are a KeyedVectors ===
 
 _STEP = 4 << 20  # bytes: the least by which the matrix grows
 

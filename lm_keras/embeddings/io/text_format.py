@@ -15,6 +15,7 @@ from lm_keras.errors import InputError
 if TYPE_CHECKING:
     from gensim.models import KeyedVectors
 
+
 LOOKED_AT = 100  # lines that decide how many numbers a line holds
 _LAYOUT = "a line is a word and its numbers, with spaces or tabs between them"
 _OTHER_SPACE = re.compile(rb"[\t\v\f]")
@@ -153,14 +154,14 @@ class _Reader:
         """InputError for the first line in another layout, of which no word might be among those that are wanted."""
         _, numbers, row = self._parts(line, self.first, cut=False)
         try:
-            parse(numbers)
+            parse_numbers(numbers)
         except NotANumberError as error:
             raise self._error(row, f"{_shown(error.field)} where a number is expected") from None
 
     def _add(self, words, rests, numbers, sure=False):
         """Adds the rows, or returns False if one is not as it should be; InputError if `sure` of their sizes."""
         try:
-            values, ends = parse(b" ".join(rests))
+            values, ends = parse_numbers(b" ".join(rests))
         except NotANumberError as error:
             if not sure:
                 return False
@@ -215,7 +216,8 @@ def _shown(text):
     return repr(text if len(text) <= 60 else text[:57] + "...")
 
 
-# === Decimal numbers of a text, thousands at a time: one core does what strtod does, several times as fast ===
+# === Decimal numbers, thousands at a time: one core does what strtod does, several times as fast ===
+
 # Eight digits are one machine word: three multiplications join neighbors, then pairs, then fours. A number of up
 # to 15 digits or so is then (digits before and after the point) / 10^f, two exact numbers and one correctly rounded
 # division, so the result is that of strtod (Clinger 1990, "How to read floating point numbers accurately").
@@ -241,7 +243,7 @@ class NotANumberError(ValueError):
         self.index, self.field = index, field
 
 
-def parse(text: bytes) -> tuple[np.ndarray, np.ndarray]:
+def parse_numbers(text: bytes) -> tuple[np.ndarray, np.ndarray]:
     """Returns the numbers float64 [N] of the N - 1 single spaces in `text` (bytes), and where they end, int64 [N].
 
     A number is what NUMBER matches, so neither nan nor inf. Raises NotANumberError for the first field that is none.

@@ -1,4 +1,4 @@
-"""Files of word vectors to gensim's KeyedVectors."""
+"""Files of word vectors, read to gensim's KeyedVectors and written from them."""
 
 import codecs
 import gzip
@@ -152,7 +152,7 @@ def _is_utf8(text):
     return True
 
 
-# === KeyedVectors to files ===
+# === Writing ===
 
 FORMATS = ("glove", "word2vec", "word2vec-binary", "fasttext")
 

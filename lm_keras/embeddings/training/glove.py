@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from gensim.models import KeyedVectors
     from scipy.sparse import csr_array
 
+
 LARGEST_BATCH = 1 << 15  # counts; one of a small text has a 64th of them all
 
 
@@ -183,7 +184,7 @@ def _numbered(ids, size):
     return np.flatnonzero(present), (np.cumsum(present) - 1)[ids]
 
 
-# === How often words stand near each other: what GloVe learns from ===
+# === Co-occurrence counts ===
 
 _PART = 2 * CHUNK  # words whose pairs are in memory: a text that is one sentence would need 500 bytes a word
 

@@ -1,4 +1,4 @@
-"""Texts to what skip-gram with negative sampling learns from (Mikolov et al. 2013b)."""
+"""Skip-gram with negative sampling (Mikolov et al. 2013b), from scratch: its training pairs and its Keras model."""
 
 import itertools
 from collections.abc import Iterable
@@ -18,6 +18,7 @@ from lm_keras.utils.checks import check_number, check_seed, check_sizes
 if TYPE_CHECKING:
     import tensorflow as tf
     from gensim.models import KeyedVectors
+
 
 _CHUNK = 1 << 18  # tokens whose pairs are shuffled together
 
@@ -146,7 +147,7 @@ def _pairs(ids, keep, window, marks, rng):
     return rng.permutation(np.concatenate(pairs))
 
 
-# === Skip-gram with negative sampling (Mikolov et al. 2013b) as a Keras model, from scratch ===
+# === The model ===
 
 
 def build_skip_gram(

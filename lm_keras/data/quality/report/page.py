@@ -1,4 +1,4 @@
-"""The parts of a page: one file, no scripts, nothing from elsewhere, every text escaped."""
+"""The parts of a report's page (one file, no scripts, nothing from elsewhere, every text escaped) and its figures."""
 
 import base64
 import html
@@ -108,7 +108,7 @@ def _visible(text):
     return html.escape("".join(shown))
 
 
-# === The pictures of a data report; each function returns a matplotlib Figure ===
+# === Figures ===
 
 BAR = "#4477aa"
 LINE = "#cc6677"

@@ -104,7 +104,7 @@ def _shown(texts, what):
     return tqdm(texts, desc=what, unit=" texts", disable=None, leave=False)
 
 
-# === Sections ===
+# === Sections of the page ===
 def _first(notes):
     if not notes:
         return paragraph("Nothing that this report looks for stands out.")
@@ -242,7 +242,7 @@ def _method(measured):
     return paragraph(text, note=True)
 
 
-# === What of a data report is worth a look before training, as sentences ===
+# === What is worth a look before training, as sentences ===
 
 
 def findings(measured: "Measured") -> list[str]:
