@@ -49,7 +49,7 @@ def insert(path: Path, how: str, name: str, code: str) -> None:
     for part in name.split("."):
         (node,) = (child for child in node.body if part == name_of(child))
     if how == "last in":
-        node = node.value.elts[-1]
+        node, code = node.value.elts[-1], code.rstrip() + ",\n"
     space = "\n\n" if isinstance(node, ast.FunctionDef) else ""
     lines.insert(node.end_lineno, space + textwrap.indent(code, " " * node.col_offset))
     path.write_text("".join(lines), encoding="utf-8")

@@ -34,7 +34,7 @@ from lm_keras.training.objectives import Objective, objective
 from lm_keras.training.optimizer import make_optimizer
 from lm_keras.training.run.log import RunLog
 from lm_keras.training.run.state import RunState, Saver, load_checkpoint
-from lm_keras.training.train_steps import carry_state, recomputing
+from lm_keras.training.train_steps import blocks_to_recompute, carry_state, recomputing
 from lm_keras.utils.atomic_files import claimed, path_of
 from lm_keras.utils.keras_internals import flatten_layers
 from lm_keras.utils.quiet import on_terminal
@@ -106,6 +106,8 @@ def fit(
     check_place(model, callbacks)
     keras.utils.set_random_seed(config.seed)
     train, validation, aim, check = _data(model, train, validation, config, loss, task)
+    if config.recompute:
+        blocks_to_recompute(model)  # refused before a file is written
     with contextlib.ExitStack() as stack:
         config = _enter_folder(stack, config, workers)
         if config.resume and tokenizer is None:
