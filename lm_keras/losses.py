@@ -146,6 +146,16 @@ OF_PROBABILITIES = (
     "CategoricalGeneralizedCrossEntropy", "Dice", "KLDivergence", "Poisson", "Tversky",
     "categorical_generalized_cross_entropy", "dice", "kl_divergence", "poisson", "tversky",
 )  # fmt: skip
+WITH_FROM_LOGITS = (
+    keras.losses.BinaryCrossentropy,
+    keras.losses.BinaryFocalCrossentropy,
+    keras.losses.CategoricalCrossentropy,
+    keras.losses.CategoricalFocalCrossentropy,
+    keras.losses.SparseCategoricalCrossentropy,
+    keras.metrics.BinaryCrossentropy,
+    keras.metrics.CategoricalCrossentropy,
+    keras.metrics.SparseCategoricalCrossentropy,
+)
 RIGHT = "keras.losses.SparseCategoricalCrossentropy(from_logits=True)"
 
 
@@ -184,7 +194,7 @@ def expects_probabilities(loss: object) -> str | None:
     name = getattr(function, "__name__", type(function).__name__)
     if any(getattr(keras.losses, known) in (function, type(loss)) for known in OF_PROBABILITIES):
         return name
-    if hasattr(loss, "from_logits"):
+    if isinstance(loss, WITH_FROM_LOGITS):
         return None if loss.from_logits else name
     if isinstance(loss, (keras.losses.Loss, keras.metrics.Metric)) or not callable(loss):
         return None

@@ -42,7 +42,7 @@ class TextDataset(WrappedDataset):
     - `repeat`: all, tokens and bytes times as many.
     - `shuffle`: `batch_size`, tokens and bytes. `map`: the stream alone, since the function may drop targets.
     - `apply`: what its function keeps.
-    - All others (`batch`, `filter`, `shard`, `zip`, ...) give a plain `tf.data.Dataset`, which knows nothing.
+    - All others (`batch`, `filter`, `shard`, ...) give a plain `tf.data.Dataset`, which knows nothing.
 
     Contiguous windows are read with the state carried from batch to batch, so nothing may come between them. Of them
     `shuffle`, `map`, `repeat`, `batch` and all others that give other batches or another order raise `InputError`, as

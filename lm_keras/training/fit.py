@@ -294,7 +294,8 @@ def _compiled(
 
     def prepared(stream):
         stream = weighed(check.watched(stream))
-        return in_shares(stream, config.accumulate_steps, aim.loss, aim.outputs) if shares else stream
+        whom = "accumulate_steps" if config.accumulate_steps > 1 else "several workers"
+        return in_shares(stream, config.accumulate_steps, aim.loss, aim.outputs, whom) if shares else stream
 
     def finish():
         if shares:  # a model that was trained with sums is left with the loss of one batch

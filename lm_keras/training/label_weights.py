@@ -114,7 +114,7 @@ def _listed(parts):
 # labels of all of them, which are counted before the first of them is given to the model.
 
 
-def in_shares(stream: tf.data.Dataset, steps: int, loss: object, outputs: object) -> tf.data.Dataset:
+def in_shares(stream: tf.data.Dataset, steps: int, loss: object, outputs: object, whom: str) -> tf.data.Dataset:
     """Returns batches (x, y, weights) for `summed(loss)` that weigh, `steps` together, as one large batch would.
 
     Args:
@@ -122,8 +122,9 @@ def in_shares(stream: tf.data.Dataset, steps: int, loss: object, outputs: object
         steps: how many batches an update takes.
         loss: what `compile` takes for `outputs`.
         outputs: the symbolic outputs of the model.
+        whom: who needs the shares, for the error.
     """
-    counts, keys = labels_of(loss, outputs, "accumulate_steps"), keys_of(loss, outputs)
+    counts, keys = labels_of(loss, outputs, whom), keys_of(loss, outputs)
 
     def shares(*parts):
         batches = tf.data.Dataset.zip(parts)

@@ -121,11 +121,11 @@ class GradientCollector(keras.optimizers.Optimizer):
         self.replaced, self.keep = optimizer, keep
 
     @property
-    def iterations(self):
+    def iterations(self) -> object:
         return self.replaced.iterations
 
     @property
-    def learning_rate(self):
+    def learning_rate(self) -> object:
         return self.replaced.learning_rate
 
     def scale_loss(self, loss: tf.Tensor) -> tf.Tensor:

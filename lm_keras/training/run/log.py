@@ -84,12 +84,12 @@ class RunLog(keras.callbacks.Callback):
                     tf.summary.scalar(key, min(value, 3e38))  # of float32, which TensorBoard takes
 
     # === Callback ===
-    def on_epoch_begin(self, epoch, logs=None):
+    def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
         self._started, self._first = time.perf_counter(), self.state.step
         if self.state.step % self.state.steps_per_epoch == 0:
             self.state.logged = 0, 0.0
 
-    def on_train_batch_end(self, batch, logs=None):
+    def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
         done = self.state.step % self.state.steps_per_epoch or self.state.steps_per_epoch
         if self.state.step % self.config.logging_steps == 0:
             # Keras' logs hold the mean since the epoch's start: take the part before the last row off again.
@@ -99,7 +99,7 @@ class RunLog(keras.callbacks.Callback):
             rate = float(self.model.optimizer.learning_rate)
             self._add(epoch=self.state.epoch(), loss=loss, learning_rate=rate)
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
         validation = {key: logs[key] for key in self.fields[len(FIELDS) :] if key in logs}
         if validation:
             self._add(epoch=epoch + 1, **validation)

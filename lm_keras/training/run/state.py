@@ -1,4 +1,4 @@
-"""The position of a run: what a checkpoint holds beside the tensors, and the callback that keeps it."""
+"""The state of a run: its position, which a callback keeps, and the checkpoint of it and of all tensors."""
 
 from __future__ import annotations
 
@@ -128,7 +128,7 @@ class RunState(keras.callbacks.Callback):
         return history
 
     # === Callback ===
-    def on_epoch_begin(self, epoch, logs=None):
+    def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
         if self._metrics is not None:  # the second part of an epoch: its means and its carried state go on
             for variable, value in zip(self.net.metrics_variables, self._metrics, strict=True):
                 variable.assign(value)
@@ -137,11 +137,11 @@ class RunState(keras.callbacks.Callback):
             self.net.reset_state()
         del self.epochs[epoch:]  # of a part of this epoch, where `max_steps` ended the run in it
 
-    def on_train_batch_end(self, batch, logs=None):
+    def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
         self.step += 1
         self.check_loss("loss", logs.get("loss", 0.0))  # the mean since the epoch's start: one batch is enough
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
         self.check_weights()
         if "perplexity" in self.measures:
             logs["perplexity"] = math.exp(min(logs["loss"], 700))
@@ -177,12 +177,12 @@ class Saver(keras.callbacks.Callback):
         super().__init__()
         self.state = state
 
-    def on_train_batch_end(self, batch, logs=None):
+    def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
         if self.state.saves_now():
             self.state.check_weights()
             self.state.save()
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
         self.state.check_weights()
         self.state.save()
 
