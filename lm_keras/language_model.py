@@ -10,9 +10,11 @@ from lm_keras.generation.config import GenerationConfig, GenerationOptions, chec
 from lm_keras.generation.generate import Generation, Writer, generate, prompt_ids, stop_ids, stream
 from lm_keras.generation.scoring import Choice, Score, choose, score
 from lm_keras.models import folder as model_folder
+from lm_keras.models.causal_lm import CausalLM
 from lm_keras.models.quantization import quantization_of, weight_only, without_lora
 from lm_keras.serving.export.completions import language_model_signatures
 from lm_keras.serving.export.signatures import Served
+from lm_keras.text.tokenizers.base import Tokenizer
 from lm_keras.text_model import TextModel
 from lm_keras.utils.checks import check_texts
 
@@ -20,40 +22,68 @@ __all__ = ["Choice", "Generation", "LanguageModel", "Score"]
 
 
 class LanguageModel(TextModel):
-    """Bundles a causal model (`CausalLM`, logits [B, T, V]) and a tokenizer of the same vocabulary.
-
-    `tokenizer=None`: what takes or gives text raises InputError; `model` works.
+    """A causal model with its tokenizer: scores and writes text.
 
     Every text begins with the tokenizer's begin mark, as the windows of `data.lm_windows` do in training. GPT-2 in
     transformers has none (its `<|endoftext|>`, both begin and end, stands between texts): `begin=False`, which
     `generate`, `stream`, `score` and `choose` take, gives that text and those probabilities. A prompt must have a
     token then. An export always puts the mark.
+
+    Args:
+        model: A `CausalLM`, ids [B, T] -> logits [B, T, V].
+        tokenizer: A tokenizer of V tokens; None: what takes or gives text raises InputError, `model` works.
+
+    Raises:
+        InputError: The model is no CausalLM, or the tokenizer of another vocabulary.
     """
 
-    def __init__(self, model, tokenizer):
+    def __init__(self, model: CausalLM, tokenizer: Tokenizer | None):
         model_folder.check_pair(model, tokenizer)
         super().__init__(model, {} if tokenizer is None else {"tokenizer": tokenizer})
         self.tokenizer = tokenizer
         self._writer = Writer(model, tokenizer)
 
-    def score(self, texts, *, begin=True, end=True):
-        """Scores each text: the sum of log p(token | before) over its tokens and, with `end`, the end mark.
+    def score(self, texts: str | Iterable[str], *, begin: bool = True, end: bool = True) -> list[Score]:
+        """Scores each text: the sum of log p(token | before) over its tokens.
 
-        Returns a Score a text. A text that is empty has one token, the end mark. With a word tokenizer the
-        bits a byte count unknown words as <unk>, so they compare only among models of one vocabulary.
-        `begin=False` puts no begin mark before it (`<|endoftext|>` for GPT-2): then the first token has no
-        probability and does not count. `begin=False, end=False` is what transformers' loss of a GPT-2 counts.
-        Raises InputError where no token is left to score.
+        With a word tokenizer the bits a byte count unknown words as <unk>, so they compare only among models of one
+        vocabulary. `begin=False, end=False` is what transformers' loss of a GPT-2 counts.
+
+        Args:
+            texts: A string or several.
+            begin: Whether the begin mark stands before a text (`<|endoftext|>` for GPT-2). Without it the first token
+                has no probability and does not count.
+            end: Whether the end mark counts. A text that is empty has one token then.
+
+        Returns:
+            A Score for each text.
+
+        Raises:
+            InputError: No token is left to score.
         """
         return score(self._writer, self._texts(texts), begin, end)
 
-    def choose(self, prompts, answers, *, end=False, normalize=None, begin=True):
-        """Which of the `answers` (a list of strings) follows each prompt: a list of Choices a prompt, best first.
+    def choose(
+        self,
+        prompts: str | Iterable[str],
+        answers: str | Iterable[str],
+        *,
+        end: bool = False,
+        normalize: str | None = None,
+        begin: bool = True,
+    ) -> list[list[Choice]]:
+        """Finds which of some answers follows each prompt, by log p(answer | prompt).
 
-        A Choice has log p(answer | prompt), the answer's tokens after the prompt's (so that a BPE answer brings
-        its leading space), with `end=True` of the end mark too, which tells an answer from one that goes on.
-        Probabilities are the softmax over the answers of these, with `normalize="tokens"` of their means a token.
-        `begin=False`: no begin mark before the prompt, see `LanguageModel`.
+        Args:
+            prompts: A string or several.
+            answers: The strings to choose from. Their tokens come after the prompt's, so that a BPE answer brings its
+                leading space.
+            end: Whether the end mark counts too, which tells an answer from one that goes on.
+            normalize: "tokens": the probabilities are the softmax of the means a token; None: of the sums.
+            begin: Whether the begin mark stands before a prompt, see `LanguageModel`.
+
+        Returns:
+            For each prompt a Choice of each answer, the best first.
         """
         return choose(self._writer, self._texts(prompts), self._texts(answers), end, normalize, begin)
 
@@ -114,35 +144,70 @@ class LanguageModel(TextModel):
         return check_texts(texts)
 
     def signatures(self, *, max_new_tokens_limit: int = 256, num_beams: int = 4) -> Served:
-        """What `export` writes: `score` on text, `generate`, `sample` and `beam` on prompt."""
+        """What `export` writes: `score` on text; `generate`, `sample` and `beam` on prompt.
+
+        Args:
+            max_new_tokens_limit: The most new tokens of a text.
+            num_beams: Width of `beam`.
+
+        Returns:
+            The Served.
+
+        Raises:
+            InputError: There is no tokenizer.
+        """
         self._texts(())
         return language_model_signatures(self, max_new_tokens_limit, num_beams)
 
     def save(self, folder: str | os.PathLike) -> None:
-        """Writes config.json, model.safetensors and the tokenizer to `folder`.
+        """Writes config.json, model.safetensors and the tokenizer to a folder.
 
         LoRA adapters (`layer.enable_lora(rank)`) are merged, as in a .keras file: what `load` gives has the same
-        numbers and no adapters. Raises InputError, before anything is written, for adapters on quantized weights.
+        numbers and no adapters.
+
+        Args:
+            folder: The folder. It is made where it is not there.
+
+        Raises:
+            InputError: There are adapters on quantized weights, weights that are not finite, no tokenizer, or
+                something of another kind in the folder. Nothing is written then.
         """
         self._texts(())
         model_folder.save(self.model, self.tokenizer, folder)
 
     @classmethod
     def load(cls, folder: str | os.PathLike) -> "LanguageModel":
-        """Reads a folder that `save` or `lm-keras train` wrote; InputError when it is not one, or not whole."""
+        """Reads a folder that `save` or `lm-keras train` wrote.
+
+        Args:
+            folder: The folder.
+
+        Returns:
+            The LanguageModel.
+
+        Raises:
+            InputError: It is none, or not whole.
+        """
         return cls(*model_folder.load(folder))
 
 
 # === Language models of a quarter or an eighth of the size: weights of 8 or 4 bits ===
 
 
-def quantize(language_model, mode):
-    """A new LanguageModel with weights of 8 bits ("int8") or 4 ("int4"); the given one stays as it is.
+def quantize(language_model: LanguageModel, mode: str) -> LanguageModel:
+    """Returns a LanguageModel of a quarter or an eighth of the size; the given one stays as it is.
 
     Keras' own `Model.quantize` with a config that leaves activations in float (`models.quantization.weight_only`), so
     that a text's answer does not depend on those beside it. It scores, generates, saves, loads and exports as any
     other, but cannot be trained. `model.quantize(...)` changes a model in place, with Keras' own defaults or yours.
-    LoRA adapters are merged before. Raises InputError for another mode, or for a model that is quantized already.
+    LoRA adapters are merged before.
+
+    Args:
+        language_model: A LanguageModel of float weights.
+        mode: "int8" or "int4", the bits of a weight.
+
+    Raises:
+        InputError: The mode is another, or the model is quantized already.
     """
     if not isinstance(language_model, LanguageModel):
         what = type(language_model).__name__

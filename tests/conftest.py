@@ -16,7 +16,7 @@ import lm_keras as lk
 LONGEST = (
     *("test_notebooks", "test_families", "serving", "test_builders", "test_every_family", "test_contributing"),
     "test_cli",
-    *("test_tokenizers", "test_every_task", "test_multi_worker", "test_fast_paths", "test_resume", "test_memory"),
+    *("test_contract", "test_every_task", "test_multi_worker", "test_fast_paths", "test_resume", "test_memory"),
     *("test_quantization", "test_fit", "test_seq2seq", "test_frozen", "test_evaluate", "test_language_model"),
 )
 

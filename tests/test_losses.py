@@ -19,7 +19,7 @@ WORDS = 20
 
 @pytest.fixture(scope="module")
 def model():
-    return lk.models.build_gru_lm(WORDS, embedding_dim=4, hidden_dim=4, init_scale=0.01, seed=0)
+    return lk.models.build_gru_lm(WORDS, embedding_dim=4, hidden_dim=4, initializer_range=0.01, seed=0)
 
 
 @pytest.fixture(scope="module")
@@ -125,7 +125,7 @@ def oracle(model, x, y, weights=None):
 
 @pytest.mark.parametrize("run_eagerly", [False, True])
 def test_compiled_it_is_the_mean_over_the_labels_that_count(run_eagerly):
-    model = lk.models.build_gru_lm(WORDS, embedding_dim=4, hidden_dim=4, init_scale=2.0, seed=0)
+    model = lk.models.build_gru_lm(WORDS, embedding_dim=4, hidden_dim=4, initializer_range=2.0, seed=0)
     x = np.random.default_rng(0).integers(0, WORDS, (4, 6))
     y = np.where(np.random.default_rng(1).random(x.shape) < 0.5, -1, np.roll(x, 1, 1))
     model.compile("sgd", CrossEntropy(), run_eagerly=run_eagerly)

@@ -141,6 +141,49 @@ def run(folder):
     text.unlink()
 
 
+IDS = np.arange(24, dtype="int32").reshape(4, 6) * 5 % 11
+
+
+def inputs_of(model):
+    """Some ids for each input of a model."""
+    if not isinstance(model.input, dict):
+        return IDS
+    ids = {"segment_ids": np.zeros_like(IDS), "padding_mask": np.ones_like(IDS), "masked_positions": IDS[:, :2] % 6}
+    return {name: ids.get(name, IDS) for name in model.input}
+
+
+def outputs_of(model):
+    """What a model gives for these, as JSON has it."""
+    outputs = model(inputs_of(model))
+    outputs = outputs if isinstance(outputs, dict) else {"logits": outputs}
+    return {name: np.asarray(values).tolist() for name, values in outputs.items()}
+
+
+def keras_files(folder):
+    """A .keras file of each transformer, one frozen in part, one quantized, and the order of its variables."""
+    sizes = {"max_length": 8, "hidden_dim": 8, "num_layers": 2, "num_heads": 2, "dropout": 0.1, "seed": 0}
+    models = {
+        "gpt2": lk.models.build_gpt2(11, **sizes),
+        "llama": lk.models.build_llama(11, **sizes, tie_embeddings=False, qkv_bias=True),
+        "bert_pretrainer": lk.models.bert_pretrainer(lk.models.build_bert(11, **sizes), seed=0),
+        "seq2seq_transformer": lk.models.build_seq2seq_transformer(11, **sizes, pre_norm=True),
+    }
+    models["gpt2"].get_layer("expand_1").trainable = False
+    folder.mkdir(parents=True)
+    for name, model in models.items():
+        lively(model)
+        if name == "llama":
+            from lm_keras.models.quantized import weight_only  # where that release had it
+
+            model.quantize(config=weight_only("int4"))
+        file = folder / f"{name}.keras"
+        model.save(file)
+        file.with_suffix(".keras.gz").write_bytes(gzip.compress(file.read_bytes(), mtime=0))
+        file.unlink()
+        kept = {"outputs": outputs_of(model), "variables": [v.path for v in model.variables]}
+        (folder / f"{name}.json").write_text(json.dumps(kept) + "\n", encoding="utf-8")
+
+
 def export(folder):
     words = lk.text.WordTokenizer.train(TEXTS, vocab_size=60)
     lm = lk.LanguageModel(lively(lk.models.build_lstm_lm(words.vocab_size, seed=0, **STACK)), words)
@@ -162,6 +205,7 @@ def main(root):
     task_models(root / "tasks")
     run(root / "run")
     export(root / "export")
+    keras_files(root / "keras_files")
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
 """Documents in groups that nobody named before."""
 
 import warnings
-from collections.abc import Iterator
-from typing import NamedTuple
+from collections.abc import Iterable, Iterator
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -31,25 +31,37 @@ class Clusters(NamedTuple):
 
 
 def cluster_documents(
-    documents,
-    num_clusters,
-    method="kmeans",
-    features="lsa",
+    documents: Iterable[str | list[str]] | np.ndarray,
+    num_clusters: int,
+    method: str = "kmeans",
+    features: "str | DocumentVectors | np.ndarray" = "lsa",
     *,
-    language="en",
-    num_words=8,
-    min_count=2,
-    seed=0,
-    progress=True,
-):
-    """Puts documents into `num_clusters` groups with scikit-learn.
+    language: str | None = "en",
+    num_words: int = 8,
+    min_count: int = 2,
+    seed: int = 0,
+    progress: bool = True,
+) -> Clusters:
+    """Puts documents into groups with scikit-learn.
 
-    `documents`: texts (strings, or lists of words), or vectors [N, D] of your own. `features` of texts: "tfidf",
-    their words weighted; "lsa", that in its first 50 directions (Deerwester et al. 1990); "doc2vec", as by
-    `train_doc2vec`, which may show its `progress`; or DocumentVectors, or vectors [N, D], as of `TextEmbedder.embed`.
-    `method`: "kmeans", or "agglomerative" (Ward). Words in fewer than `min_count` texts do not count. The same seed
-    gives the same clusters.
-    InputError where k-means finds fewer than `num_clusters` different documents.
+    Args:
+        documents: N texts (strings, or lists of words), or vectors [N, D] of your own.
+        num_clusters: The number of groups.
+        method: "kmeans", or "agglomerative" (Ward).
+        features: Of texts: "tfidf", their words weighted; "lsa", that in its first 50 directions (Deerwester et al.
+            1990); "doc2vec", as by `train_doc2vec`; or DocumentVectors, or vectors [N, D], as of
+            `TextEmbedder.embed`.
+        language: Of the texts.
+        num_words: How many words mark a cluster.
+        min_count: Words in fewer texts do not count.
+        seed: The same seed gives the same clusters.
+        progress: Whether doc2vec shows a bar.
+
+    Returns:
+        The Clusters.
+
+    Raises:
+        InputError: k-means finds fewer than `num_clusters` different documents, or an argument is out of range.
     """
     if method not in METHODS or (isinstance(features, str) and features not in FEATURES):
         raise InputError(
@@ -76,7 +88,7 @@ def cluster_documents(
     return Clusters(labels, top_words, silhouette, vectors)
 
 
-def reduced(vectors, size, seed):
+def reduced(vectors: Any, size: int, seed: int) -> np.ndarray:
     """The rows of a matrix, dense or sparse, in its first `size` directions: float [N, size], or fewer."""
     from sklearn.decomposition import TruncatedSVD
 

@@ -2,7 +2,8 @@
 
 import functools
 import os
-from typing import NamedTuple
+from collections.abc import Iterable
+from typing import Any, NamedTuple
 
 import numpy as np
 from tqdm import tqdm
@@ -27,18 +28,39 @@ class Neighbour(NamedTuple):
 class DocumentVectors:
     """Paragraph vectors (Le & Mikolov 2014), trained by `train_doc2vec`.
 
-    `vectors` float32 [N, D]: those of the training documents; `words`: the V words, `counts` int64 [V]; `output`
-    [V, D]: what predicts a word from a vector, `inputs` [V, D]: the word vectors ("dm" alone has them, or None).
+    Args:
+        vectors: Float32 [N, D], those of the training documents.
+        words: The V words.
+        counts: Int64 [V], how often each occurs.
+        output: Float32 [V, D], what predicts a word from a vector.
+        inputs: Float32 [V, D], the word vectors; None without them: "dm" alone has them.
+        settings: The arguments of `train_doc2vec` that `infer` needs again.
     """
 
-    def __init__(self, vectors, words, counts, output, inputs=None, *, settings):
+    def __init__(
+        self,
+        vectors: np.ndarray,
+        words: Iterable[str],
+        counts: np.ndarray,
+        output: np.ndarray,
+        inputs: np.ndarray | None = None,
+        *,
+        settings: dict[str, Any],
+    ):
         self.vectors, self.words, self.counts = vectors, list(words), counts
         self.output, self.inputs, self.settings = output, inputs, settings
 
-    def infer(self, texts, epochs=None):
-        """Vectors float32 [N, D] of texts (strings, or lists of words), by training each one alone.
+    def infer(self, texts: Iterable[str | list[str]], epochs: int | None = None) -> np.ndarray:
+        """Returns vectors of new texts, by training each one alone.
 
         A row depends on its text alone and is the same at every call. A text of new words only stays near 0.
+
+        Args:
+            texts: N strings, or lists of words.
+            epochs: How often a text is gone through; None: as in training.
+
+        Returns:
+            Float32 [N, D].
         """
         epochs = self.settings["epochs"] if epochs is None else epochs
         check_sizes(epochs=epochs)
@@ -46,8 +68,16 @@ class DocumentVectors:
         rows = [self._infer(words, epochs) for words in lists]
         return np.array(rows, "float32").reshape(len(rows), self.vectors.shape[1])
 
-    def similar(self, document, n=10):
-        """The `n` training documents nearest to a text, or to the training document of a place, nearest first."""
+    def similar(self, document: str | list[str] | int, n: int = 10) -> list[Neighbour]:
+        """Finds the training documents nearest to one.
+
+        Args:
+            document: A text (a string, or a list of words), or the place of a training document.
+            n: How many.
+
+        Returns:
+            Neighbours, the nearest first.
+        """
         check_sizes(n=n)
         place = None
         if isinstance(document, str | list | tuple):
@@ -121,25 +151,42 @@ class DocumentVectors:
 
 
 def train_doc2vec(
-    texts,
-    embedding_dim=100,
+    texts: Iterable[str | list[str]],
+    embedding_dim: int = 100,
     *,
-    language="en",
-    method="dbow",
-    epochs=40,
-    window=5,
-    min_count=2,
-    negative=5,
-    seed=0,
-    progress=True,
-):
-    """Trains DocumentVectors on texts, strings or lists of words, with gensim's doc2vec.
+    language: str | None = "en",
+    method: str = "dbow",
+    epochs: int = 40,
+    window: int = 5,
+    min_count: int = 2,
+    negative: int = 5,
+    seed: int = 0,
+    progress: bool = True,
+) -> DocumentVectors:
+    """Trains DocumentVectors with gensim's doc2vec.
 
-    `method`: "dbow", where the vector predicts the words of its document (section 2.3 of Le & Mikolov 2014), or
-    "dm", where it does so together with the `window` words before and after (2.2). `negative` noise words for each.
-    Words are lower case, stop words stay; what is rarer than `min_count` is left out, and so is what follows the
-    10,000th word of a text. One thread, so that the same seed gives the same vectors. Short or few texts need more
-    `epochs`, about 100: as long as unrelated texts have a cosine near 1, the vectors have not come apart yet.
+    Words are lower case, stop words stay; what follows the 10,000th word of a text is left out. One thread, so that
+    the same seed gives the same vectors.
+
+    Args:
+        texts: Strings, or lists of words.
+        embedding_dim: D, the size of a vector.
+        language: Of the texts.
+        method: "dbow", where the vector predicts the words of its document (section 2.3 of Le & Mikolov 2014), or
+            "dm", where it does so together with the words before and after (2.2).
+        epochs: How often all texts are gone through. Short or few texts need about 100: as long as unrelated texts
+            have a cosine near 1, the vectors have not come apart yet.
+        window: Words before and after a word, for "dm".
+        min_count: Words that occur less often are left out.
+        negative: Noise words for each word.
+        seed: Of all that is random.
+        progress: Whether a bar is shown.
+
+    Returns:
+        The DocumentVectors.
+
+    Raises:
+        InputError: No word is left, or an argument is out of range.
     """
     check_choice("method", method, ("dbow", "dm"))
     check_sizes(embedding_dim=embedding_dim, epochs=epochs, window=window, min_count=min_count, negative=negative)
@@ -175,7 +222,7 @@ def _each_epoch(bar):
     return callback
 
 
-def unit_rows(vectors):
+def unit_rows(vectors: np.ndarray) -> np.ndarray:
     """Each row divided by its length; a row of zeros stays."""
     lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
     return vectors / np.where(lengths > 0, lengths, 1)

@@ -1,19 +1,26 @@
 """Pictures of topics and clusters, as Matplotlib figures: `figure.savefig("topics.png")`."""
 
 import math
+from typing import TYPE_CHECKING
 
 from lm_keras.analysis.clusters import reduced
 from lm_keras.embeddings.plots import project
 from lm_keras.errors import InputError
 from lm_keras.utils.checks import check_sizes
 
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from lm_keras.analysis.clusters import Clusters
+    from lm_keras.analysis.topics import TopicModel
+
 # Matplotlib's own font holds no Chinese; the first of these that is installed helps it out.
 _CHINESE = ("Noto Sans CJK SC", "Source Han Sans SC", "WenQuanYi Zen Hei", "WenQuanYi Micro Hei", "Microsoft YaHei",
             "SimHei", "PingFang SC", "Hiragino Sans GB", "Arial Unicode MS")  # fmt: skip
 
 
-def plot_topics(model, num_words=10, columns=5):
-    """The first words of each topic of a TopicModel, bars as long as their probability."""
+def plot_topics(model: "TopicModel", num_words: int = 10, columns: int = 5) -> "Figure":
+    """Draws the first words of each topic of a TopicModel, bars as long as their probability."""
     from matplotlib.figure import Figure
 
     check_sizes(columns=columns)
@@ -38,8 +45,8 @@ def plot_topics(model, num_words=10, columns=5):
     return figure
 
 
-def plot_coherence(curve, measure="c_npmi"):
-    """The dict of `coherence_curve`: mean coherence against the number of topics; the best one is marked."""
+def plot_coherence(curve: dict[int, float], measure: str = "c_npmi") -> "Figure":
+    """Draws the dict of `coherence_curve`: mean coherence against the number of topics; the best one is marked."""
     from matplotlib.figure import Figure
 
     if not curve:
@@ -56,10 +63,16 @@ def plot_coherence(curve, measure="c_npmi"):
     return figure
 
 
-def plot_clusters(clusters, method="pca", seed=0):
-    """The documents of `cluster_documents` in two dimensions, a colour for each cluster, with its first words.
+def plot_clusters(clusters: "Clusters", method: str = "pca", seed: int = 0) -> "Figure":
+    """Draws the documents of `cluster_documents` in two dimensions, a color for each cluster, with its first words.
 
-    `method`, `seed`: see `embeddings.plots.project`; vectors of more than 100 numbers lose the last directions.
+    Args:
+        clusters: The Clusters.
+        method: See `embeddings.plots.project`; vectors of more than 100 numbers lose the last directions before.
+        seed: Of the method.
+
+    Returns:
+        The Figure.
     """
     from matplotlib.figure import Figure
 

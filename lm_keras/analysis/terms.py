@@ -9,7 +9,9 @@ from lm_keras.text import stop_words, words
 from lm_keras.utils.checks import check_no_record, check_number, check_sizes
 
 
-def term_lists(texts, language="en", content=True):
+def term_lists(
+    texts: Iterable[str | list[str]], language: str | None = "en", content: bool = True
+) -> list[list[str]]:
     """A list of words for each text: lower case, without numbers and punctuation marks.
 
     `content`: without stop words too (language None: none are known), and without words of one or two letters
@@ -38,7 +40,9 @@ def term_lists(texts, language="en", content=True):
     return [listed(i, text) for i, text in enumerate(texts)]
 
 
-def vocabulary(lists, min_count, max_share=1, vocab_size=None):
+def vocabulary(
+    lists: list[list[str]], min_count: int, max_share: float = 1, vocab_size: int | None = None
+) -> list[str]:
     """The words of at least `min_count` of the lists and at most the share `max_share`, the most frequent first."""
     check_sizes(min_count=min_count)
     if vocab_size is not None:

@@ -2,7 +2,8 @@
 
 import functools
 import os
-from typing import NamedTuple
+from collections.abc import Iterable
+from typing import Any, NamedTuple
 
 import numpy as np
 from gensim.matutils import dirichlet_expectation
@@ -16,17 +17,34 @@ from lm_keras.utils.checks import check_choice, check_positive, check_seed, chec
 from lm_keras.utils.saved_kinds import read_kind
 
 ITERATIONS = 100  # at most, for one text; gensim stops earlier where it has converged
+MEASURES = ("c_npmi", "c_v", "u_mass", "c_uci")  # of coherence
 _KIND = "topic model"
 
 
 class TopicModel:
     """Latent Dirichlet allocation (Blei, Ng & Jordan 2003), trained by `train_topics`.
 
-    `words`: the V words; `weights` float32 [K, V]: the probability of each word in each topic, rows sum to 1;
-    `alpha` float32 [K]: the prior of the topics. `statistics` [K, V] are the expected counts of training.
+    Args:
+        words: The V words.
+        statistics: Float32 [K, V], the expected counts of training.
+        alpha: Float32 [K], the prior of the topics.
+        language: Of the texts.
+        seed: Of the random start of `document_topics`.
+
+    Attributes:
+        weights: Float32 [K, V], the probability of each word in each topic; rows sum to 1.
+        num_topics: K.
     """
 
-    def __init__(self, words, statistics, alpha, *, language="en", seed=0):
+    def __init__(
+        self,
+        words: Iterable[str],
+        statistics: np.ndarray,
+        alpha: np.ndarray,
+        *,
+        language: str | None = "en",
+        seed: int = 0,
+    ):
         self.words, self.statistics, self.alpha = list(words), statistics, alpha
         self.language, self.seed = language, seed
         self.num_topics = len(statistics)
@@ -34,17 +52,23 @@ class TopicModel:
         self.weights = counts / counts.sum(1, keepdims=True)
         self._ids = {word: i for i, word in enumerate(self.words)}
 
-    def topics(self, num_words=10):
-        """For each topic its most probable words, a list of (word, probability)."""
+    def topics(self, num_words: int = 10) -> list[list[tuple[str, float]]]:
+        """Returns for each topic its most probable words, a list of (word, probability)."""
         check_sizes(num_words=num_words)
         best = np.argsort(-self.weights, axis=1, kind="stable")[:, :num_words]
         rows = zip(best.tolist(), self.weights, strict=True)
         return [[(self.words[i], float(row[i])) for i in some] for some, row in rows]
 
-    def document_topics(self, texts):
-        """The share of each topic in each text, float32 [N, K], rows sum to 1; the prior for a text of new words.
+    def document_topics(self, texts: Iterable[str | list[str]]) -> np.ndarray:
+        """Returns the share of each topic in each text.
 
         A row depends on its text alone, and is the same at every call.
+
+        Args:
+            texts: N strings, or lists of words.
+
+        Returns:
+            Float32 [N, K], rows sum to 1; the prior for a text of new words.
         """
         lists = term_lists(texts, self.language)
         rows = np.empty((len(lists), self.num_topics), "float32")
@@ -53,8 +77,10 @@ class TopicModel:
             rows[i] = self._lda.inference([bag(words, self._ids)])[0][0]
         return rows / rows.sum(1, keepdims=True)
 
-    def coherence(self, texts, measure="c_npmi", num_words=10):
-        """`topic_coherence` of the first `num_words` words of each topic, counted in `texts`."""
+    def coherence(
+        self, texts: Iterable[str | list[str]], measure: str = "c_npmi", num_words: int = 10
+    ) -> "Coherence":
+        """Returns the `topic_coherence` of the first `num_words` words of each topic, counted in `texts`."""
         topics = [[word for word, _ in topic] for topic in self.topics(num_words)]
         return topic_coherence(topics, texts, measure, language=self.language)
 
@@ -84,26 +110,40 @@ class TopicModel:
 
 
 def train_topics(
-    texts,
-    num_topics=10,
+    texts: Iterable[str | list[str]],
+    num_topics: int = 10,
     *,
-    language="en",
-    min_count=5,
-    max_share=0.5,
-    vocab_size=None,
-    alpha="symmetric",
-    passes=20,
-    batch_size=100,
-    seed=0,
-    progress=True,
-):
+    language: str | None = "en",
+    min_count: int = 5,
+    max_share: float = 0.5,
+    vocab_size: int | None = None,
+    alpha: str | float = "symmetric",
+    passes: int = 20,
+    batch_size: int = 100,
+    seed: int = 0,
+    progress: bool = True,
+) -> TopicModel:
     """Trains a TopicModel on texts: gensim's online variational Bayes (Hoffman, Blei & Bach 2010).
 
-    `texts`: strings, whose content words are taken (`lk.text.words` without stop words), or lists of words. Words in
-    fewer than `min_count` texts or in more than the share `max_share` are left out; `vocab_size`: at most so many.
-    `alpha`: "symmetric" (1 / `num_topics`), "asymmetric", "auto" (learned, a step each pass), or a number above 0.
-    `batch_size` texts a step, in an order that `seed` draws, `passes` over all. The same seed gives the same model.
-    InputError where no words or texts are left.
+    Args:
+        texts: Strings, whose content words are taken (`lk.text.words` without stop words), or lists of words.
+        num_topics: The number of topics.
+        language: Of the texts.
+        min_count: Words in fewer texts are left out.
+        max_share: Words in more than this share of the texts are left out.
+        vocab_size: The most words, the most frequent ones; None: all.
+        alpha: The prior of the topics: "symmetric" (1 / `num_topics`), "asymmetric", "auto" (learned, a step each
+            pass), or a number above 0.
+        passes: How often all texts are gone through.
+        batch_size: Texts of a step.
+        seed: Draws the order of the texts and the random start. The same seed gives the same model.
+        progress: Whether a bar is shown.
+
+    Returns:
+        The TopicModel.
+
+    Raises:
+        InputError: No words or texts are left, or an argument is out of range.
     """
     check_sizes(num_topics=num_topics, passes=passes, batch_size=batch_size)
     check_seed(seed)
@@ -123,10 +163,27 @@ def train_topics(
     return TopicModel(words, lda.state.sstats, lda.alpha, language=language, seed=seed)
 
 
-def coherence_curve(texts, numbers=(2, 5, 10, 15, 20), *, measure="c_npmi", num_words=10, language="en", **options):
-    """{number of topics: mean coherence} of models trained on `texts`, to choose `num_topics` by.
+def coherence_curve(
+    texts: Iterable[str | list[str]],
+    numbers: Iterable[int] = (2, 5, 10, 15, 20),
+    *,
+    measure: str = "c_npmi",
+    num_words: int = 10,
+    language: str | None = "en",
+    **options: Any,
+) -> dict[int, float]:
+    """Measures models of different numbers of topics, to choose `num_topics` by; `plot_coherence` draws it.
 
-    `options` go to `train_topics`. The coherence is counted in the same texts. `plot_coherence` draws it.
+    Args:
+        texts: What the models are trained on, and the coherence is counted in, as in `train_topics`.
+        numbers: The numbers of topics to try.
+        measure: See `topic_coherence`.
+        num_words: How many words of a topic count.
+        language: Of the texts.
+        **options: Further arguments of `train_topics`.
+
+    Returns:
+        `{number of topics: mean coherence}`.
     """
     lists = term_lists(texts, language)
     check_measure(measure)
@@ -142,20 +199,17 @@ def load_topics(path: str | os.PathLike) -> TopicModel:
     return TopicModel.load(path)
 
 
-def bag(words, ids):
+def bag(words: Iterable[str], ids: dict[str, int]) -> list[tuple[int, int]]:
     """The known words of a text as gensim takes them: (id, count), by id."""
     found, counts = np.unique([ids[word] for word in words if word in ids], return_counts=True)
     return list(zip(found.astype(int).tolist(), counts.tolist(), strict=True))
 
 
 def _gensim(bags, words, **options):
-
     return Lda(bags, id2word=dict(enumerate(words)), iterations=ITERATIONS, **options)
 
 
 # === How well the words of a topic go together ===
-
-MEASURES = ("c_npmi", "c_v", "u_mass", "c_uci")
 
 
 class Coherence(NamedTuple):
@@ -165,14 +219,30 @@ class Coherence(NamedTuple):
     topics: list[float]
 
 
-def topic_coherence(topics, texts, measure="c_npmi", *, language="en"):
-    """The coherence of topics, lists of words, by how the words occur together in `texts`: gensim's figures.
+def topic_coherence(
+    topics: Iterable[Iterable[str]],
+    texts: Iterable[str | list[str]],
+    measure: str = "c_npmi",
+    *,
+    language: str | None = "en",
+) -> Coherence:
+    """Measures how the words of topics occur together in texts: gensim's figures.
 
-    "c_npmi", "c_uci": in windows of 10 of their content words; "c_v": of 110 (both Röder, Both & Hinneburg 2015);
-    "u_mass": in texts (Mimno et al. 2011). Words of a topic that no text holds do not count. `texts` as in
-    `train_topics`: those of training, or better, of a larger corpus. In few texts c_v takes rare words for coherent:
-    of 10 topics of 300 news items it is 0.37 to 0.57, five seeds, and of words at random 0.52, where c_npmi is
-    -0.13 to 0.02 and -0.52. InputError where fewer than two words of a topic occur in the texts.
+    In few texts c_v takes rare words for coherent: of 10 topics of 300 news items it is 0.37 to 0.57, five seeds, and
+    of words at random 0.52, where c_npmi is -0.13 to 0.02 and -0.52.
+
+    Args:
+        topics: Lists of words. Words that no text holds do not count.
+        texts: As in `train_topics`: those of training, or better, of a larger corpus.
+        measure: "c_npmi", "c_uci": in windows of 10 of their content words; "c_v": of 110 (both Röder, Both &
+            Hinneburg 2015); "u_mass": in texts (Mimno et al. 2011).
+        language: Of the texts.
+
+    Returns:
+        The Coherence.
+
+    Raises:
+        InputError: Fewer than two words of a topic occur in the texts.
     """
     check_measure(measure)
     from gensim.corpora import Dictionary
@@ -207,10 +277,13 @@ class Lda(LdaModel):
 
     gensim lets each batch, however small, stand for the whole corpus: of 101 texts in batches of 100 the last one
     would make up a fifth of the topics, and lead a learned alpha to where it fits that text alone.
-    `bar`, of tqdm, is told the number of texts of each batch.
+
+    Args:
+        *args, **options: gensim's own.
+        bar: A bar of tqdm, which gets the number of texts of each batch; or None.
     """
 
-    def __init__(self, *args, bar=None, **options):
+    def __init__(self, *args: Any, bar: tqdm | None = None, **options: Any):
         self._gammas, self._bar = [], bar
         super().__init__(*args, **options)
 

@@ -1,14 +1,39 @@
-"""`lm-keras data report`: a page on a file, a folder or a known set."""
+"""`lm-keras data`: the known sets, and a page on a file, a folder or a set."""
 
+import argparse
 from collections import Counter
 from pathlib import Path
 
 from lm_keras.errors import InputError
 
 
-def add_report(commands):
-    """Adds `report` to the commands of `lm-keras data`."""
-    parser = commands.add_parser("report", help="lengths, languages, duplicates, personal data, ... as an HTML page")
+def add_commands(commands: argparse._SubParsersAction) -> None:
+    """Adds `data list`, `data fetch` and `data report` to the commands of `lm-keras`."""
+    actions = commands.add_parser("data", help="known data sets").add_subparsers(dest="action", required=True)
+    listing = actions.add_parser("list", help="names, licences and where they are")
+    listing.set_defaults(call=list_sets)
+    fetching = actions.add_parser("fetch", help="download a set")
+    fetching.set_defaults(call=fetch)
+    fetching.add_argument("name")
+    _add_report(actions)
+
+
+def list_sets(options):
+    from lm_keras import data
+
+    for name in data.available():
+        print(data.describe(name))
+
+
+def fetch(options):
+    from lm_keras import data
+
+    print(data.fetch(options.name))
+
+
+def _add_report(actions):
+    parser = actions.add_parser("report", help="lengths, languages, duplicates, personal data, ... as an HTML page")
+    parser.set_defaults(call=report)
     add = parser.add_argument
     add("file", metavar="PATH|NAME", help="text file (.gz, .bz2, .xz), CSV, TSV, JSON lines, folder or known set")
     add("--split", help="part of a known set (default: train)")

@@ -1,19 +1,18 @@
 """`lm-keras`: train · evaluate · score · generate · export · check · serve-config · query · data · vectors."""
 
 import argparse
-import dataclasses
+import contextlib
 import importlib
 import os
 import sys
 import warnings
+from collections.abc import Callable, Sequence
+from pathlib import Path
 
-from lm_keras.cli.data import add_report
-from lm_keras.cli.train import FAMILY_OPTIONS
-from lm_keras.cli.vectors import add_arguments as add_vectors
+from lm_keras.cli.family import builder_of, check_family, check_unknown, with_single_values
 from lm_keras.errors import InputError, WorkerLostError
-from lm_keras.generation.config import GenerationConfig
 from lm_keras.utils import quiet
-from lm_keras.utils.quiet import complain, open_streams
+from lm_keras.utils.quiet import complain, load_tensorflow, open_streams
 
 
 class Parser(argparse.ArgumentParser):
@@ -21,7 +20,7 @@ class Parser(argparse.ArgumentParser):
 
     def format_help(self):
         for action in self._actions:
-            if action.default is not None and action.default is not False and action.default != argparse.SUPPRESS:
+            if action.default not in (None, False, [], argparse.SUPPRESS):
                 action.help = ", ".join(part for part in (action.help, "default %(default)s") if part)
         return super().format_help()
 
@@ -49,236 +48,74 @@ def number(kind, least=None, most=None, above=None):
     return parse
 
 
-def version_of(text):
-    """An argparse type: NAME=VERSION as (name, version)."""
-    name, _, version = text.rpartition("=")
-    if not name or not (version.isascii() and version.isdecimal()):
-        raise argparse.ArgumentTypeError(f"{text!r} is not NAME=VERSION, such as lm=2")
-    return name, int(version)
+def add_import(command: argparse.ArgumentParser) -> None:
+    """Adds `--import MODULE` to a command that reads a model."""
+    help = "import it first: a module that registers a builder or a tokenizer (may be repeated)"
+    command.add_argument("--import", dest="modules", action="append", default=[], metavar="MODULE", help=help)
 
 
-def input_of(text):
-    """An argparse type: NAME=VALUE as (name, value)."""
-    name, equals, value = text.partition("=")
-    if not name or not equals:
-        raise argparse.ArgumentTypeError(f"{text!r} is not NAME=VALUE, such as prompt='The fire'")
-    return name, value
+def parser(builder: Callable | None = None) -> Parser:
+    """The parser of all commands; that of `train` has the options of a family, whose `builder` is given."""
+    from lm_keras.cli import data, run, serve, train, vectors
 
-
-def parser():
     top = Parser(prog="lm-keras", description="Train, evaluate, use and export language models.")
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND", parser_class=Parser)
-    train = commands.add_parser("train", help="train a model on text")
-    _add_train(train)
-
-    evaluate = commands.add_parser("evaluate", help="loss, perplexity and bits per byte of a run on text")
-    evaluate.add_argument("run", help="run folder")
-    evaluate.add_argument(
-        "--data", required=True, metavar="PATH|NAME", help="text file (.gz, .bz2, .xz), folder or known set"
-    )
-    evaluate.add_argument("--split", help="part of a known set (default: test, else validation)")
-    evaluate.add_argument(
-        "--encoding", default="utf-8", metavar="E", help="of the file, e.g. utf-16, latin-1, gb18030"
-    )
-
-    score = commands.add_parser("score", help="log-probability of one text")
-    score.add_argument("run", help="run folder")
-    score.add_argument("--text", required=True)
-    add_generation_options(score, ["begin"])
-    for command in (evaluate, score):
-        command.add_argument("--json", action="store_true", help="print one JSON object")
-
-    generate = commands.add_parser("generate", help="continue a prompt")
-    _add_generate(generate)
-
-    export = commands.add_parser("export", help="write a SavedModel for TF Serving; prints the version folder")
-    export.add_argument("run", help="run folder, or one of lm_keras.tasks.save")
-    export.add_argument("target", help="e.g. saved_models/name; the next free version is made below it")
-    export.add_argument(
-        "--max-new-tokens-limit", type=number(int, 1), metavar="N", help="cap of a text (default: 256)"
-    )
-    export.add_argument("--num-beams", type=number(int, 2, 1000), metavar="N", help="width of `beam` (default: 4)")
-    text = "cut of a text in a request (default: 131072; 4096 for a text-to-text transformer)"
-    export.add_argument("--max-text-bytes", type=number(int, 4, 2**30), metavar="N", help=text)
-    export.add_argument("--quantize", choices=("int8", "int4"), help="weights of 8 or 4 bits")
-    export.add_argument("--licence", metavar="NAME", help="for the model card, e.g. Apache-2.0")
-    for command in (train, evaluate, score, generate, export):
-        help = "import it first: a module that registers a builder or a tokenizer (may be repeated)"
-        command.add_argument("--import", dest="modules", action="append", default=[], metavar="MODULE", help=help)
-    check = commands.add_parser("check", help="prove that an export serves; exit 0, or a list of what is wrong")
-    check.add_argument("version", help="version folder, e.g. saved_models/name/1")
-
-    config = commands.add_parser("serve-config", help="write what TF Serving is started with for a folder of exports")
-    config.add_argument("folder", help="saved_models/, or another folder of exports")
-    for label, help in {
-        "stable": "default: the newest but one, or the only one",
-        "canary": "default: the newest",
-    }.items():
-        config.add_argument(f"--{label}", action="append", default=[], type=version_of, metavar="NAME=N", help=help)
-    config.add_argument("--image", default="tensorflow/serving:latest", help="Docker image")
-    config.add_argument("--max-batch-size", type=number(int, 1), default=64, metavar="N")
-
-    _add_query(commands.add_parser("query", help="ask a model that TF Serving serves"))
-    data = commands.add_parser("data", help="known data sets").add_subparsers(dest="action", required=True)
-    data.add_parser("list", help="names, licences and where they are")
-    data.add_parser("fetch", help="download a set").add_argument("name")
-    add_report(data)
-    add_vectors(commands.add_parser("vectors", help="word similarity and analogies of a file of word vectors"))
+    train.add_commands(commands, builder)
+    for module in (run, serve, data, vectors):
+        module.add_commands(commands)
     return top
 
 
-def _add_generate(generate):
-    generate.add_argument("run", help="run folder")
-    generate.add_argument("--prompt", required=True)
-    add_generation_options(generate)
-    generate.add_argument(
-        "--choices", nargs="+", metavar="TEXT", help="no new text: which of these follows, with its probability"
-    )
-    generate.add_argument("--stream", action="store_true", help="print the text while it is made")
+def parsed(arguments: Sequence[str]) -> argparse.Namespace:
+    """The options of a command line.
+
+    Those of `train` are parsed twice: without TensorFlow first, which finds most of what is wrong, and then with the
+    options of the family, which are the arguments of its builder.
+    """
+    top = parser()
+    if arguments[:1] != ["train"]:
+        return top.parse_args(arguments)
+    first = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
+    first.add_argument("--model")
+    first.add_argument("--import", dest="modules", action="append", default=[])
+    chosen, rest = argparse.Namespace(model=None, modules=[]), []
+    with contextlib.suppress(argparse.ArgumentError):  # `--model` without a name, of which the next parser tells
+        chosen, rest = first.parse_known_args(arguments)
+    if chosen.model is None or not {"-h", "--help"} & set(rest):
+        top.parse_known_args(arguments)  # ends here where something is wrong, or help is wanted
+    if not chosen.modules:
+        check_family(chosen.model)
+    _import_modules(chosen.modules)
+    builder = builder_of(chosen.model).function
+    options, unknown = parser(builder).parse_known_args(arguments)
+    if unknown:
+        check_unknown(unknown, chosen.model)
+        top.error(f"unrecognized arguments: {' '.join(unknown)}")
+    return with_single_values(options, builder)
 
 
-def add_generation_options(parser, names=None):
-    """A flag for each option of `GenerationConfig` that has one, or for those of the names."""
-    for field in dataclasses.fields(GenerationConfig):
-        option = field.metadata["option"]
-        if option.flag == "" or (names is not None and field.name not in names):
-            continue
-        flag = option.flag or f"--{field.name.replace('_', '-')}"
-        settings = {"dest": field.name, "default": field.default, "help": option.meaning.replace("%", "%%")}
-        if isinstance(field.default, bool):
-            settings["action"] = "store_false" if field.default else "store_true"
-        elif isinstance(field.default, tuple):
-            settings |= {"default": None, "action": "append", "metavar": option.metavar}
-        else:
-            settings |= {
-                "metavar": "X" if isinstance(field.default, float) else "N",
-                "type": _type_of(field.default, option),
-            }
-        parser.add_argument(flag, **settings)
-
-
-def _type_of(default, option):
-    """The argparse type of an option of generation."""
-    if isinstance(default, float):
-        bounds = (option.least, option.above, option.most)
-        return float if bounds == (None, None, None) else number(float, option.least, option.most, above=option.above)
-    if option.least is None:  # a seed
-        return number(int, -(2**63), 2**63 - 1)
-    return number(int, option.least)
-
-
-def _add_query(query):
-    query.add_argument("url", help="the server, e.g. http://localhost:8501 (REST) or grpc://localhost:8500")
-    query.add_argument("name", help="the model's name there")
-    add = query.add_argument
-    add("--signature", default="serving_default", metavar="NAME", help="what to ask for, e.g. generate")
-    text = "repeat a name for more rows; without any: show versions and signatures"
-    add("--input", action="append", type=input_of, metavar="NAME=VALUE", help=text)
-    which = query.add_mutually_exclusive_group()
-    which.add_argument("--version", type=number(int, 0, 2**63 - 1), metavar="N", help="default: the newest")
-    which.add_argument("--label", metavar="L", help="version label, e.g. stable")
-    add("--timeout", type=number(float, 1e-3, 1e5), default=60.0, metavar="X", help="seconds a request may take")
-    add("--retries", type=number(int, 0), default=3, metavar="N", help="tries more while the server is unavailable")
-    add("--json", action="store_true", help="print one JSON object")
-
-
-def _add_train(train):
-    train.add_argument(
-        "--model", required=True, choices=FAMILY_OPTIONS, metavar="FAMILY", help=", ".join(FAMILY_OPTIONS)
-    )
-    train.add_argument(
-        "--data", required=True, metavar="PATH|NAME", help="text file (.gz, .bz2, .xz), folder or known set"
-    )
-    train.add_argument(
-        "--valid",
-        metavar="PATH",
-        help="validation text (default: a tenth of --data)",
-    )
-    kinds = "char, word, bpe, wordpiece, or one that an --import registers"
-    train.add_argument("--tokenizer", required=True, metavar="KIND", help=kinds)
-    train.add_argument("--out", required=True, metavar="FOLDER", help="run folder to make")
-    train.add_argument("--resume", action="store_true", help="go on with the run in --out")
-    text = train.add_argument_group("text")
-    text.add_argument("--language", default="en", metavar="L", help="en, zh, or none: words stand between spaces")
-    text.add_argument("--user-dict", metavar="FILE", help="zh, word: words that jieba does not know, one a line")
-    text.add_argument("--vocab-size", type=number(int, 2), metavar="N", help="default: 10000, all characters")
-    text.add_argument("--encoding", default="utf-8", metavar="E", help="of the files, e.g. utf-16, latin-1, gb18030")
-    text.add_argument("--unit", choices=("line", "chunk"), help="what one text is (default: char chunk, else line)")
-    text.add_argument("--min-count", type=number(int, 1), default=1, metavar="N")
-    text.add_argument("--lowercase", action="store_true")
-    text.add_argument("--length", type=number(int, 1), default=35, metavar="N", help="tokens a window")
-    text.add_argument("--contiguous", action="store_true", help="carry the state from batch to batch")
-    _add_model(train)
-    _add_training(train)
-
-
-def _add_model(train):
-    model = train.add_argument_group("model", "defaults: the builder's; transformers: 4 layers, 4 heads, 128 wide")
-    for name, least in {
-        "embedding-dim": 1,
-        "hidden-dim": 1,
-        "num-layers": 1,
-        "num-heads": 1,
-        "num-kv-heads": 1,
-    }.items():
-        model.add_argument(f"--{name}", type=number(int, least), metavar="N")
-    model.add_argument("--max-length", type=number(int, 1), metavar="N", help="attention span (default: --length)")
-    model.add_argument("--context-length", type=number(int, 1), metavar="N", help="feedforward: words it sees")
-    model.add_argument("--skip", type=number(int, 1), metavar="K", help="rnn: adds U h[t-K]")
-    model.add_argument("--score", choices=("additive", "multiplicative"), help="attention_rnn")
-    model.add_argument("--kernel-size", type=number(int, 1), metavar="N", help="cnn: words a convolution spans")
-    model.add_argument("--dilation-growth", type=number(int, 1), metavar="N", help="cnn: spread of layer i: N^i")
-    model.add_argument("--dropout", type=number(float, 0, 0.99), metavar="X")
-    model.add_argument("--batch-norm", action="store_true", help="feedforward")
-    model.add_argument("--tie-embeddings", action="store_true", help="score words with the embedding")
-    model.add_argument("--init-scale", type=number(float, 1e-9), metavar="X", help="draw all weights from U(-X, X)")
-
-
-def _add_training(train):
-    run = train.add_argument_group("training")
-    run.add_argument("--epochs", type=number(int, 1), default=3, metavar="N")
-    run.add_argument(
-        "--max-steps", type=number(int, 1), metavar="N", help="batches of the whole run; epochs no matter"
-    )
-    run.add_argument("--batch-size", type=number(int, 1), default=32, metavar="N")
-    run.add_argument("--learning-rate", type=number(float, 1e-12), default=2e-3, metavar="X")
-    run.add_argument("--optimizer", choices=("adamw", "adam", "sgd"), default="adamw")
-    run.add_argument("--momentum", type=number(float, 0, 1), default=0.0, metavar="X")
-    run.add_argument("--weight-decay", type=number(float, 0), default=0.01, metavar="X")
-    run.add_argument("--warmup-steps", type=number(int, 0), default=100, metavar="N")
-    run.add_argument("--schedule", choices=("cosine", "linear", "step", "constant"), default="cosine")
-    run.add_argument("--decay-rate", type=number(float, 0, 1), default=0.5, metavar="X")
-    run.add_argument("--decay-from-epoch", type=number(int, 1), default=1, metavar="N")
-    run.add_argument("--clip-norm", type=number(float, 0), default=1.0, metavar="X", help="0: none")
-    run.add_argument("--early-stopping-patience", type=number(int, 0), metavar="N")
-    run.add_argument("--dtype", choices=("float32", "mixed_bfloat16"), default="float32")
-    run.add_argument("--strategy", choices=("multi_worker",), help="train on the processes that TF_CONFIG names")
-    run.add_argument("--jit-compile", action="store_true", help="compile the training step with XLA")
-    run.add_argument("--accumulate-steps", type=number(int, 1), default=1, metavar="N", help="batches an update")
-    run.add_argument("--recompute", action="store_true", help="transformers: less memory, more time")
-    run.add_argument("--seed", type=number(int, 0, 2**32 - 1), default=0, metavar="N")
-    run.add_argument("--logging-steps", type=number(int, 1), default=10, metavar="N")
-    run.add_argument("--checkpoint-steps", type=number(int, 1), default=500, metavar="N")
-
-
-# The modules of this package that hold commands; all others are in `run`.
-MODULES = {"train": "train", "query": "serve", "vectors": "vectors"}
+def _import_modules(names):
+    """Imports the modules that the user names, from the current folder too."""
+    if names:
+        load_tensorflow(compute=False)  # which a strategy of several workers must come before
+        sys.path.append(str(Path.cwd()))
+    for name in names:
+        try:
+            importlib.import_module(name)
+        except Exception as error:  # whatever the module raises
+            raise InputError(f"--import {name}: {type(error).__name__}: {error}") from error
 
 
 def main(arguments=None):
     """Runs one command; returns the exit code: 0, 2 for bad input (one line on stderr), 1 for a failed check."""
     open_streams()
-    options = parser().parse_args(arguments)
-    quiet.watch()
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     warnings.simplefilter("ignore")
     try:
-        from lm_keras.cli.run import import_modules  # after --help and wrong usage have been answered
-
-        import_modules(getattr(options, "modules", ()))
-        # The module of a command is imported for it alone: the others' libraries take time.
-        commands = importlib.import_module(f"lm_keras.cli.{MODULES.get(options.command, 'run')}")
-        code = getattr(commands, options.command.replace("-", "_"))(options) or 0
+        options = parsed(sys.argv[1:] if arguments is None else list(arguments))
+        quiet.watch()
+        _import_modules(getattr(options, "modules", ()))
+        code = options.call(options) or 0
         sys.stdout.flush()  # a closed pipe is noticed here, not while Python ends
         return code
     except InputError as error:

@@ -1,26 +1,54 @@
-"""The commands of `lm-keras`; each takes the parsed options. TensorFlow is imported by those that need it."""
+"""`lm-keras evaluate`, `score` and `generate`: what a trained model makes of text."""
 
-import importlib
+import argparse
+import dataclasses
 import json
-import sys
 import types
-import warnings
-from pathlib import Path
 
-from lm_keras.cli.data import report
-from lm_keras.cli.serve import query  # noqa: F401
-from lm_keras.cli.train import default_unit, evaluation_windows, load_texts, read_run, told_by
-from lm_keras.cli.vectors import vectors  # noqa: F401
+from lm_keras.cli.parser import add_import, number
+from lm_keras.cli.train import default_unit, evaluation_windows, load_texts, read_run
 from lm_keras.errors import InputError
 from lm_keras.generation.config import GenerationConfig, options_of
 from lm_keras.utils import quiet
 from lm_keras.utils.atomic_files import path_of
-from lm_keras.utils.quiet import complain, load_tensorflow
+from lm_keras.utils.quiet import load_tensorflow
 from lm_keras.utils.saved_kinds import RUN, kind_of, refusal
 
 
+def add_commands(commands: argparse._SubParsersAction) -> None:
+    """Adds `evaluate`, `score` and `generate` to the commands of `lm-keras`."""
+    evaluating = commands.add_parser("evaluate", help="loss, perplexity and bits per byte of a run on text")
+    evaluating.set_defaults(call=evaluate)
+    evaluating.add_argument("run", help="run folder")
+    evaluating.add_argument(
+        "--data", required=True, metavar="PATH|NAME", help="text file (.gz, .bz2, .xz), folder or known set"
+    )
+    evaluating.add_argument("--split", help="part of a known set (default: test, else validation)")
+    evaluating.add_argument(
+        "--encoding", default="utf-8", metavar="E", help="of the file, e.g. utf-16, latin-1, gb18030"
+    )
+    scoring = commands.add_parser("score", help="log-probability of one text")
+    scoring.set_defaults(call=score)
+    scoring.add_argument("run", help="run folder")
+    scoring.add_argument("--text", required=True)
+    add_generation_options(scoring, ["begin"])
+    for command in (evaluating, scoring):
+        command.add_argument("--json", action="store_true", help="print one JSON object")
+    generating = commands.add_parser("generate", help="continue a prompt")
+    generating.set_defaults(call=generate)
+    generating.add_argument("run", help="run folder")
+    generating.add_argument("--prompt", required=True)
+    add_generation_options(generating)
+    generating.add_argument(
+        "--choices", nargs="+", metavar="TEXT", help="no new text: which of these follows, with its probability"
+    )
+    generating.add_argument("--stream", action="store_true", help="print the text while it is made")
+    for command in (evaluating, scoring, generating):
+        add_import(command)
+
+
 def evaluate(options):
-    language_model = _load(options.run)
+    language_model = load_model(options.run)
     from lm_keras import evaluate
 
     run = path_of(options.run) / RUN
@@ -37,7 +65,7 @@ def evaluate(options):
 
 
 def score(options):
-    _print(_load(options.run).score([options.text], begin=options.begin)[0]._asdict(), options.json)
+    _print(load_model(options.run).score([options.text], begin=options.begin)[0]._asdict(), options.json)
 
 
 def _print(result, as_json):
@@ -49,7 +77,7 @@ def _print(result, as_json):
 
 
 def generate(options):
-    language_model = _load(options.run)
+    language_model = load_model(options.run)
     if options.choices:
         for choice in language_model.choose(options.prompt, options.choices, begin=options.begin)[0]:
             print(f"{choice.probability:.4f} {choice.answer}")
@@ -74,86 +102,7 @@ def generate(options):
             print(options.prompt + made.text)
 
 
-def export(options):
-    if kind_of(options.run) == "task":
-        load_tensorflow()
-        from lm_keras import tasks
-
-        model = tasks.load(options.run)
-    else:
-        model = _load(options.run)
-    from lm_keras import export, quantize
-
-    if options.quantize:
-        model = quantize(model, options.quantize)
-    sizes = {name: getattr(options, name) for name in ("max_new_tokens_limit", "num_beams", "max_text_bytes")}
-    card = told_by(options.run) | {"licence": options.licence}
-    print(export(model, options.target, **sizes, model_card=card))
-
-
-def check(options):
-    kind, takes = kind_of(options.version), "check takes a version folder such as saved_models/name/1"
-    if kind == "exports":
-        raise InputError(f"{takes}, and {options.version} holds several; give one of them")
-    if kind not in ("export", "missing", "nothing", "file"):
-        raise refusal(options.version, kind, takes)
-    load_tensorflow()
-    from lm_keras import check
-
-    problems = check(options.version)
-    for problem in problems:
-        print(problem)
-    if not problems:
-        print(f"{options.version}: ready to serve")
-    return 1 if problems else 0
-
-
-def serve_config(options):
-    from lm_keras.serving.configuration import serve_config
-
-    kind, takes = kind_of(options.folder), "serve-config takes the folder above the exports, such as saved_models"
-    models = any(Path(options.folder).glob("*/[0-9]*/saved_model.pb"))  # beside which a stray version is named
-    if kind in ("export", "exports") and not models:
-        above = Path(options.folder).absolute().parents[kind == "export"]
-        raise InputError(f"there is no export in {options.folder}, which is of one itself; {takes}: give {above}")
-    if kind not in ("missing", "nothing") and not models:
-        raise refusal(options.folder, kind, takes)
-    labels = {"stable": dict(options.stable), "canary": dict(options.canary)}
-    with warnings.catch_warnings(record=True) as omitted:
-        warnings.simplefilter("always")
-        files = serve_config(options.folder, **labels, image=options.image, max_batch_size=options.max_batch_size)
-    for warning in omitted:
-        complain(f"lm-keras: {warning.message}")
-    for file in files:
-        print(file)
-
-
-def data(options):
-    from lm_keras import data
-
-    if options.action == "fetch":
-        print(data.fetch(options.name))
-    elif options.action == "report":
-        report(options)
-    else:
-        for name in data.available():
-            print(data.describe(name))
-
-
-# === Parts ===
-def import_modules(names):
-    """Imports the modules that the user names, from the current folder too."""
-    if names:
-        load_tensorflow()
-        sys.path.append(str(Path.cwd()))
-    for name in names:
-        try:
-            importlib.import_module(name)
-        except Exception as error:  # whatever the module raises
-            raise InputError(f"--import {name}: {type(error).__name__}: {error}") from error
-
-
-def _load(path):
+def load_model(path):
     """The language model that a command works with: of a run, or of a checkpoint of other libraries."""
     kind = kind_of(path)
     if kind not in ("language model", "pretrained", "gguf"):
@@ -174,3 +123,33 @@ def _load(path):
             f"{path} has no tokenizer, so it takes no text; add the files of its tokenizer to the folder"
         )
     return loaded
+
+
+def add_generation_options(parser, names=None):
+    """A flag for each option of `GenerationConfig` that has one, or for those of the names."""
+    for field in dataclasses.fields(GenerationConfig):
+        option = field.metadata["option"]
+        if option.flag == "" or (names is not None and field.name not in names):
+            continue
+        flag = option.flag or f"--{field.name.replace('_', '-')}"
+        settings = {"dest": field.name, "default": field.default, "help": option.meaning.replace("%", "%%")}
+        if isinstance(field.default, bool):
+            settings["action"] = "store_false" if field.default else "store_true"
+        elif isinstance(field.default, tuple):
+            settings |= {"default": None, "action": "append", "metavar": option.metavar}
+        else:
+            settings |= {
+                "metavar": "X" if isinstance(field.default, float) else "N",
+                "type": _type_of(field.default, option),
+            }
+        parser.add_argument(flag, **settings)
+
+
+def _type_of(default, option):
+    """The argparse type of an option of generation."""
+    if isinstance(default, float):
+        bounds = (option.least, option.above, option.most)
+        return float if bounds == (None, None, None) else number(float, option.least, option.most, above=option.above)
+    if option.least is None:  # a seed
+        return number(int, -(2**63), 2**63 - 1)
+    return number(int, option.least)

@@ -1,14 +1,124 @@
-"""`lm-keras query`: a request to a running server from the command line."""
+"""`lm-keras export`, `check`, `serve-config` and `query`: a model on its way to a server, and its answers."""
 
+import argparse
 import base64
 import json
 import math
 import os
+import warnings
+from pathlib import Path
 
+from lm_keras.cli.parser import add_import, number
+from lm_keras.cli.run import load_model
+from lm_keras.cli.train import told_by
 from lm_keras.errors import InputError
 from lm_keras.generation.config import inputs_of
 from lm_keras.serving.client.results import escaped, one_line
 from lm_keras.text.unicode import valid
+from lm_keras.utils.quiet import complain, load_tensorflow
+from lm_keras.utils.saved_kinds import kind_of, refusal
+
+
+def add_commands(commands: argparse._SubParsersAction) -> None:
+    """Adds `export`, `check`, `serve-config` and `query` to the commands of `lm-keras`."""
+    exporting = commands.add_parser("export", help="write a SavedModel for TF Serving; prints the version folder")
+    exporting.set_defaults(call=export)
+    exporting.add_argument("run", help="run folder, or one of lm_keras.tasks.save")
+    exporting.add_argument("target", help="e.g. saved_models/name; the next free version is made below it")
+    exporting.add_argument(
+        "--max-new-tokens-limit", type=number(int, 1), metavar="N", help="cap of a text (default: 256)"
+    )
+    exporting.add_argument("--num-beams", type=number(int, 2, 1000), metavar="N", help="width of `beam` (default: 4)")
+    text = "cut of a text in a request (default: 131072; 4096 for a text-to-text transformer)"
+    exporting.add_argument("--max-text-bytes", type=number(int, 4, 2**30), metavar="N", help=text)
+    exporting.add_argument("--quantize", choices=("int8", "int4"), help="weights of 8 or 4 bits")
+    exporting.add_argument("--licence", metavar="NAME", help="for the model card, e.g. Apache-2.0")
+    add_import(exporting)
+    checking = commands.add_parser("check", help="prove that an export serves; exit 0, or a list of what is wrong")
+    checking.set_defaults(call=check)
+    checking.add_argument("version", help="version folder, e.g. saved_models/name/1")
+    config = commands.add_parser("serve-config", help="write what TF Serving is started with for a folder of exports")
+    config.set_defaults(call=serve_config)
+    config.add_argument("folder", help="saved_models/, or another folder of exports")
+    for label, help in {
+        "stable": "default: the newest but one, or the only one",
+        "canary": "default: the newest",
+    }.items():
+        config.add_argument(f"--{label}", action="append", default=[], type=version_of, metavar="NAME=N", help=help)
+    config.add_argument("--image", default="tensorflow/serving:latest", help="Docker image")
+    config.add_argument("--max-batch-size", type=number(int, 1), default=64, metavar="N")
+    _add_query(commands)
+
+
+def _add_query(commands):
+    query_command = commands.add_parser("query", help="ask a model that TF Serving serves")
+    query_command.set_defaults(call=query)
+    query_command.add_argument("url", help="the server, e.g. http://localhost:8501 (REST) or grpc://localhost:8500")
+    query_command.add_argument("name", help="the model's name there")
+    add = query_command.add_argument
+    add("--signature", default="serving_default", metavar="NAME", help="what to ask for, e.g. generate")
+    text = "repeat a name for more rows; without any: show versions and signatures"
+    add("--input", action="append", type=input_of, metavar="NAME=VALUE", help=text)
+    which = query_command.add_mutually_exclusive_group()
+    which.add_argument("--version", type=number(int, 0, 2**63 - 1), metavar="N", help="default: the newest")
+    which.add_argument("--label", metavar="L", help="version label, e.g. stable")
+    add("--timeout", type=number(float, 1e-3, 1e5), default=60.0, metavar="X", help="seconds a request may take")
+    add("--retries", type=number(int, 0), default=3, metavar="N", help="tries more while the server is unavailable")
+    add("--json", action="store_true", help="print one JSON object")
+
+
+def export(options):
+    if kind_of(options.run) == "task":
+        load_tensorflow()
+        from lm_keras import tasks
+
+        model = tasks.load(options.run)
+    else:
+        model = load_model(options.run)
+    from lm_keras import export, quantize
+
+    if options.quantize:
+        model = quantize(model, options.quantize)
+    sizes = {name: getattr(options, name) for name in ("max_new_tokens_limit", "num_beams", "max_text_bytes")}
+    card = told_by(options.run) | {"licence": options.licence}
+    print(export(model, options.target, **sizes, model_card=card))
+
+
+def check(options):
+    kind, takes = kind_of(options.version), "check takes a version folder such as saved_models/name/1"
+    if kind == "exports":
+        raise InputError(f"{takes}, and {options.version} holds several; give one of them")
+    if kind not in ("export", "missing", "nothing", "file"):
+        raise refusal(options.version, kind, takes)
+    load_tensorflow()
+    from lm_keras import check
+
+    problems = check(options.version)
+    for problem in problems:
+        print(problem)
+    if not problems:
+        print(f"{options.version}: ready to serve")
+    return 1 if problems else 0
+
+
+def serve_config(options):
+    from lm_keras.serving.configuration import serve_config
+
+    kind, takes = kind_of(options.folder), "serve-config takes the folder above the exports, such as saved_models"
+    models = any(Path(options.folder).glob("*/[0-9]*/saved_model.pb"))  # beside which a stray version is named
+    if kind in ("export", "exports") and not models:
+        above = Path(options.folder).absolute().parents[kind == "export"]
+        raise InputError(f"there is no export in {options.folder}, which is of one itself; {takes}: give {above}")
+    if kind not in ("missing", "nothing") and not models:
+        raise refusal(options.folder, kind, takes)
+    labels = {"stable": dict(options.stable), "canary": dict(options.canary)}
+    with warnings.catch_warnings(record=True) as omitted:
+        warnings.simplefilter("always")
+        files = serve_config(options.folder, **labels, image=options.image, max_batch_size=options.max_batch_size)
+    for warning in omitted:
+        complain(f"lm-keras: {warning.message}")
+    for file in files:
+        print(file)
 
 
 def query(options):
@@ -119,3 +229,19 @@ def _describe(versions, signatures, as_json):
 
 def _listed(names):
     return ", ".join(sorted(names))
+
+
+def version_of(text):
+    """An argparse type: NAME=VERSION as (name, version)."""
+    name, _, version = text.rpartition("=")
+    if not name or not (version.isascii() and version.isdecimal()):
+        raise argparse.ArgumentTypeError(f"{text!r} is not NAME=VERSION, such as lm=2")
+    return name, int(version)
+
+
+def input_of(text):
+    """An argparse type: NAME=VALUE as (name, value)."""
+    name, equals, value = text.partition("=")
+    if not name or not equals:
+        raise argparse.ArgumentTypeError(f"{text!r} is not NAME=VALUE, such as prompt='The fire'")
+    return name, value

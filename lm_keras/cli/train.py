@@ -1,18 +1,24 @@
 """`lm-keras train`: options and text to a run folder."""
 
+import argparse
 import itertools
 import math
 import re
+from collections.abc import Callable
 from pathlib import Path
 
+from lm_keras.cli.family import add_options, builder_arguments, builder_of
+from lm_keras.cli.parser import add_import, number
 from lm_keras.errors import InputError
+from lm_keras.models import BUILDERS
+from lm_keras.models.renamed import current_settings
 from lm_keras.utils.atomic_files import claimed, path_of, read_json, write_json
 from lm_keras.utils.quiet import load_tensorflow, tell
 from lm_keras.utils.saved_kinds import CONFIG, RESULT, RUN, TELLS, kind_of
 
 VOCAB_SIZES = {"char": None}  # None: all characters; other kinds have 10,000 tokens
 UNITS = {"char": "chunk"}  # what one text is; for other kinds a line
-NOT_KEPT = ("command", "resume", "out", "strategy", "modules")
+NOT_KEPT = ("command", "call", "resume", "out", "strategy", "modules")
 # What is read from run.json again, and how it looks.
 SETTINGS = {
     "length": lambda value: type(value) is int and value > 0,
@@ -23,6 +29,7 @@ SETTINGS = {
 FEW_CHUNKS = 40  # of about 64 KB
 MAY_CHANGE = (
     "command",
+    "call",
     "resume",
     "out",
     "epochs",
@@ -33,6 +40,76 @@ MAY_CHANGE = (
     "recompute",
     "modules",
 )
+
+
+def add_commands(commands: argparse._SubParsersAction, builder: Callable | None = None) -> None:
+    """Adds `train` to the commands of `lm-keras`; with the options of a family, whose `builder` is given."""
+    command = commands.add_parser("train", help="train a model on text")
+    command.set_defaults(call=train)
+    command.add_argument(
+        "--data", required=True, metavar="PATH|NAME", help="text file (.gz, .bz2, .xz), folder or known set"
+    )
+    command.add_argument(
+        "--valid",
+        metavar="PATH",
+        help="validation text (default: a tenth of --data)",
+    )
+    kinds = "char, word, bpe, wordpiece, or one that an --import registers"
+    command.add_argument("--tokenizer", required=True, metavar="KIND", help=kinds)
+    command.add_argument("--out", required=True, metavar="FOLDER", help="run folder to make")
+    command.add_argument("--resume", action="store_true", help="go on with the run in --out")
+    text = command.add_argument_group("text")
+    text.add_argument("--language", default="en", metavar="L", help="en, zh, or none: words stand between spaces")
+    text.add_argument("--user-dict", metavar="FILE", help="zh, word: words that jieba does not know, one a line")
+    text.add_argument("--vocab-size", type=number(int, 2), metavar="N", help="default: 10000, all characters")
+    text.add_argument("--encoding", default="utf-8", metavar="E", help="of the files, e.g. utf-16, latin-1, gb18030")
+    text.add_argument("--unit", choices=("line", "chunk"), help="what one text is (default: char chunk, else line)")
+    text.add_argument("--min-count", type=number(int, 1), default=1, metavar="N")
+    text.add_argument("--lowercase", action="store_true")
+    text.add_argument("--length", type=number(int, 1), default=35, metavar="N", help="tokens a window")
+    text.add_argument("--contiguous", action="store_true", help="carry the state from batch to batch")
+    _add_model(command, builder)
+    _add_training(command)
+    add_import(command)
+
+
+def _add_model(train, builder):
+    sizes = "`lm-keras train --model FAMILY --help` lists the options of a family"
+    model = train.add_argument_group("model", sizes if builder is None else f"the arguments of {builder.__name__}")
+    model.add_argument("--model", required=True, metavar="FAMILY", help=", ".join(BUILDERS))
+    if builder is not None:
+        add_options(model, builder, number)
+
+
+def _add_training(train):
+    run = train.add_argument_group("training")
+    run.add_argument("--epochs", type=number(int, 1), default=3, metavar="N")
+    run.add_argument(
+        "--max-steps", type=number(int, 1), metavar="N", help="batches of the whole run; epochs no matter"
+    )
+    run.add_argument("--batch-size", type=number(int, 1), default=32, metavar="N")
+    run.add_argument("--learning-rate", type=number(float, 1e-12), default=2e-3, metavar="X")
+    run.add_argument("--optimizer", choices=("adamw", "adam", "sgd"), default="adamw")
+    run.add_argument("--momentum", type=number(float, 0, 1), default=0.0, metavar="X")
+    run.add_argument("--weight-decay", type=number(float, 0), default=0.01, metavar="X")
+    run.add_argument("--warmup-steps", type=number(int, 0), default=100, metavar="N")
+    run.add_argument("--schedule", choices=("cosine", "linear", "step", "constant"), default="cosine")
+    run.add_argument("--decay-rate", type=number(float, 0, 1), default=0.5, metavar="X")
+    run.add_argument("--decay-from-epoch", type=number(int, 1), default=1, metavar="N")
+    run.add_argument("--clip-norm", type=number(float, 0), default=1.0, metavar="X", help="0: none")
+    run.add_argument("--early-stopping-patience", type=number(int, 0), metavar="N")
+    run.add_argument("--dtype", choices=("float32", "mixed_bfloat16"), default="float32")
+    run.add_argument("--strategy", choices=("multi_worker",), help="train on the processes that TF_CONFIG names")
+    run.add_argument("--jit-compile", action="store_true", help="compile the training step with XLA")
+    run.add_argument("--accumulate-steps", type=number(int, 1), default=1, metavar="N", help="batches an update")
+    run.add_argument("--recompute", action="store_true", help="transformers: less memory, more time")
+    run.add_argument("--seed", type=number(int, 0, 2**32 - 1), default=0, metavar="N")
+    run.add_argument("--logging-steps", type=number(int, 1), default=10, metavar="N")
+    run.add_argument("--checkpoint-steps", type=number(int, 1), default=500, metavar="N")
+
+
+# The modules of this package that hold commands; all others are in `run`.
+MODULES = {"train": "train", "query": "serve", "vectors": "vectors"}
 
 
 def train(options):
@@ -60,8 +137,9 @@ def _train(options, folder):
     load_tensorflow()
     import keras
 
-    from lm_keras import LanguageModel, TrainingConfig, data, evaluate, fit, models
+    from lm_keras import LanguageModel, TrainingConfig, data, evaluate, fit
     from lm_keras.models import folder as model_folder
+    from lm_keras.training.train_steps import blocks_to_recompute
 
     started = folder and (folder / RUN).exists() and (folder / CONFIG).exists()  # others get the chief's weights
     if started:
@@ -69,8 +147,9 @@ def _train(options, folder):
     else:
         tokenizer = _train_tokenizer(tokenizer_class, options, _shown(texts, "vocabulary"))
         keras.utils.set_random_seed(options.seed)
-        builder = getattr(models, models.BUILDERS[options.model])
-        model = builder(tokenizer.vocab_size, **arguments)
+        model = builder_of(options.model).function(tokenizer.vocab_size, **arguments)
+    if options.recompute:
+        blocks_to_recompute(model)
     windows = data.lm_windows(
         _shown(texts, "encoding"),
         tokenizer,
@@ -114,13 +193,12 @@ def _check_out(folder, options):
             told = "" if kind == "nothing" else f" (it {TELLS[kind]})"
             raise InputError(f"--out {folder} holds no run to resume{told}; give the folder of a run, or a new one")
         return
-    before = ADDED | read_run(folder / RUN)
+    before = ADDED | current_settings(read_run(folder / RUN))
     for name, value in vars(options).items():
-        if name not in MAY_CHANGE and before.get(name) != value:
+        old = before.get(name)
+        if name not in MAY_CHANGE and old != value and not (old is False and value is None):  # as older runs have it
             flag = "--" + name.replace("_", "-")
-            raise InputError(
-                f"the run in {folder} was started with {flag} {before.get(name)}, not {value}; give the same"
-            )
+            raise InputError(f"the run in {folder} was started with {flag} {old}, not {value}; give the same")
 
 
 def read_run(path):
@@ -230,50 +308,3 @@ def evaluation_windows(texts, tokenizer, options, rows=1):
     if options.contiguous:
         return data.lm_windows(texts, tokenizer, options.length, rows, contiguous=True)
     return data.lm_windows(texts, tokenizer, options.length, options.batch_size, shuffle=False)
-
-
-# === Which of the command line's model options belong to which family ===
-
-WORDS = ("embedding_dim", "tie_embeddings", "init_scale")
-STACK = ("hidden_dim", "num_layers", "dropout")
-ATTENTION = (*STACK, "num_heads", "max_length")
-# Family -> what its builder takes beside vocab_size and seed.
-FAMILY_OPTIONS = {
-    "feedforward": (*WORDS, *STACK, "context_length", "batch_norm"),
-    "rnn": (*WORDS, *STACK, "skip"),
-    "gru": (*WORDS, *STACK),
-    "lstm": (*WORDS, *STACK),
-    "attention_rnn": (*WORDS, *STACK, "score", "max_length"),
-    "cnn": (*WORDS, *STACK, "kernel_size", "dilation_growth"),
-    "gpt2": ATTENTION,
-    "llama": (*ATTENTION, "num_kv_heads", "tie_embeddings"),
-}
-MODEL_OPTIONS = sorted({name for names in FAMILY_OPTIONS.values() for name in names})
-# The released sizes are the builders' defaults; a CPU trains these in minutes.
-SMALL_TRANSFORMER = {"hidden_dim": 128, "num_layers": 4, "num_heads": 4}
-
-
-def builder_arguments(options):
-    """The builder's arguments for the parsed options; InputError for an option that the family does not have.
-
-    What was not given is the builder's default, but for transformers, which start small, and `max_length`, which
-    is the length of the training windows.
-    """
-    known = FAMILY_OPTIONS[options.model]
-    given = {name: getattr(options, name) for name in MODEL_OPTIONS if getattr(options, name) not in (None, False)}
-    for name in given:
-        if name not in known:
-            flag, others = _flag(name), ", ".join(family for family, has in FAMILY_OPTIONS.items() if name in has)
-            raise InputError(f"{flag} does not belong to --model {options.model}, only to {others}; leave it out")
-    defaults = dict(SMALL_TRANSFORMER) if "num_heads" in known else {}
-    if "max_length" in known:
-        if options.contiguous:
-            raise InputError(f"--contiguous carries a state of fixed size, unlike {options.model}'s; leave it out")
-        defaults["max_length"] = options.length
-        if given.get("max_length", options.length) < options.length:
-            raise InputError(f"--max-length {options.max_length} is less than --length {options.length}; give more")
-    return {**defaults, **given, "seed": options.seed}
-
-
-def _flag(name):
-    return "--" + name.replace("_", "-")

@@ -1,5 +1,6 @@
 """`lm-keras vectors`: how well the word vectors of a file do in the usual tests."""
 
+import argparse
 import dataclasses
 import json
 import math
@@ -14,7 +15,10 @@ SET = "glove-6b-50d"  # of lk.data.available(), the one of word vectors
 PAIRS = {"wordsim353": "WordSim-353", "simlex999": "SimLex-999"}
 
 
-def add_arguments(parser):
+def add_commands(commands: argparse._SubParsersAction) -> None:
+    """Adds `vectors` to the commands of `lm-keras`."""
+    parser = commands.add_parser("vectors", help="word similarity and analogies of a file of word vectors")
+    parser.set_defaults(call=vectors)
     parser.add_argument("file", metavar="FILE|NAME", help=f"word vectors, plain, .gz or .zip, or {SET}, a known set")
     parser.add_argument("--format", choices=("glove", "word2vec", "fasttext"), help="default: its first bytes decide")
     parser.add_argument("--member", metavar="NAME", help="which file of a .zip that holds several")

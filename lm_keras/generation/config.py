@@ -60,8 +60,11 @@ class Option:
                 raise InputError(f"{name} is {value!r:.40}; it must be True or False")
             return bool(value)
         if isinstance(default, tuple):
-            one = isinstance(value, (str, numbers.Integral))
-            return (value,) if one else tuple(value or ())
+            if value is None or isinstance(value, (str, numbers.Integral)):
+                return () if value is None else (value,)
+            if not isinstance(value, Iterable):
+                raise InputError(f"{name} is {value!r:.40}; give one, or a list of several")
+            return tuple(value)
         if self.limit is not None and isinstance(value, numbers.Real) and not isinstance(value, bool):
             value = max(min(value, self.limit), -self.limit) if value == value else value
         try:
@@ -160,7 +163,10 @@ class GenerationConfig:
         for text in self.stop:
             if not isinstance(text, str) or not text:
                 raise InputError(f"a stop string is {text!r}; give a string of at least one character")
-        tokens = (int(token) if isinstance(token, numbers.Integral) else token for token in self.stop_tokens)
+        for token in self.stop_tokens:
+            if not isinstance(token, (str, numbers.Integral)):
+                raise InputError(f"a stop token is {token!r:.40}; give an id or a string of the vocabulary")
+        tokens = (token if isinstance(token, str) else int(token) for token in self.stop_tokens)
         object.__setattr__(self, "stop_tokens", tuple(tokens))
         _check_together(self)
 

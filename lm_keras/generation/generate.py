@@ -16,7 +16,7 @@ from lm_keras.generation.beam import beam_search
 from lm_keras.generation.config import GenerationConfig
 from lm_keras.generation.context import sliding, state_spec
 from lm_keras.generation.contrastive import contrastive_search
-from lm_keras.generation.loop import GREEDY_STEPS, decode, decode_greedy, greedy_room, pad_left, read_prompts
+from lm_keras.generation.loop import GREEDY_STEPS, decode, decode_greedy, follow, greedy_room, pad_left, read_prompts
 from lm_keras.generation.sampling import FILTERS
 from lm_keras.utils.functions import TracedFunctions, function
 
@@ -154,9 +154,11 @@ def steps(
     if config.repetition_penalty != 1.0:
         options["repetition_penalty"] = tf.fill([len(rows)], config.repetition_penalty)
         seen["seen"] = words_before(writer, rows, config.begin)
-    step = writer.traced(decode, decode_spec(writer) | {
+    step = writer.traced(decode, {
+        "token": ROWS, "state": state_spec(sliding(writer.model)), "remaining": ROWS, "num_steps": COUNT,
         "options": {name: tf.TensorSpec([None], values.dtype) for name, values in options.items()},
-        "position": COUNT, **dict.fromkeys(seen, tf.TensorSpec([None, None], tf.bool)),
+        "position": COUNT, "num_top": COUNT, **ENDS,
+        **dict.fromkeys(seen, tf.TensorSpec([None, None], tf.bool)),
     })  # fmt: skip
     new_ids, log_probs, top = ([[] for _ in rows] for _ in range(3))
     while not ended:
@@ -195,12 +197,6 @@ def words_before(writer: Writer, rows: Sequence[Sequence[int]], begin: bool) -> 
         for mark, row in zip(seen, rows, strict=True):
             mark[row[int(begin) :]] = True
     return tf.constant(seen)
-
-
-def decode_spec(writer: Writer) -> dict:
-    """The tensors of `decode` that are always given."""
-    state = state_spec(sliding(writer.model))
-    return {"token": ROWS, "state": state, "remaining": ROWS, "num_steps": COUNT, "num_top": COUNT, **ENDS}
 
 
 def greedy_steps(
@@ -271,9 +267,8 @@ def followed(writer, rows, tokens, log_probs, config) -> list[Generation]:
     """Generations of tokens [B, n] that a search found; the likeliest words at each place take another pass."""
     top = None
     if config.top_logprobs:
-        top = [
-            part.numpy() for part in follow(writer, rows, tokens, top_count(writer, config), config.max_new_tokens)[1]
-        ]
+        _, top = log_probs_of(writer, rows, tokens, top_count(writer, config), config.max_new_tokens)
+        top = [part.numpy() for part in top]
     results = []
     for i, (row, new, scores) in enumerate(zip(rows, tokens.numpy(), log_probs.numpy(), strict=True)):
         kept = new >= 0
@@ -282,23 +277,18 @@ def followed(writer, rows, tokens, log_probs, config) -> list[Generation]:
     return results
 
 
-def follow(
+def log_probs_of(
     writer: Writer, rows: Sequence[Sequence[int]], tokens: tf.Tensor, num_top: int, max_new_tokens: int
 ) -> tuple[tf.Tensor, list[tf.Tensor]]:
     """Log-probabilities [B, n] of tokens [B, n] (-1 at the end) after each row, and the likeliest words there."""
+    spec = {"token": ROWS, "state": state_spec(sliding(writer.model)), "tokens": IDS, "num_top": COUNT}
     token, state = read(writer, rows, max_new_tokens)
-    _, log_probs, _, top = writer.traced(decode, decode_spec(writer) | {"given": IDS})(
-        token=token, state=state, remaining=tf.reduce_sum(tf.cast(tokens >= 0, tf.int32), -1),
-        num_steps=tf.shape(tokens)[1], num_top=num_top, given=tokens, **ends_of(writer, None),
-    )  # fmt: skip
-    return log_probs, top
+    return writer.traced(follow, spec)(token=token, state=state, tokens=tokens, num_top=num_top)
 
 
 # === Where a text ends ===
-def ends_of(writer: Writer, config: GenerationConfig | None) -> dict[str, tf.Tensor]:
-    """What ends a text, and what is never chosen, for `decode` and the searches; None: nothing does."""
-    if config is None:
-        return {"banned": tf.zeros([writer.model.vocab_size]), "eos_id": tf.constant([-1]), "min_new_tokens": 0}
+def ends_of(writer: Writer, config: GenerationConfig) -> dict[str, tf.Tensor]:
+    """What ends a text, and what is never chosen, for `decode` and the searches."""
     ends = tf.constant(stop_ids(writer.tokenizer, config.stop_tokens))
     return {"banned": banned_marks(writer.tokenizer), "eos_id": ends, "min_new_tokens": config.min_new_tokens}
 

@@ -1,6 +1,6 @@
 """The decoding loop: prompts in, one token a row and step out, over any model's step view."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import keras
 import tensorflow as tf
@@ -62,7 +62,7 @@ def decode(
     eos_id: tf.Tensor | int,
     position: tf.Tensor | int = 0,
     seen: tf.Tensor | None = None,
-    given: tf.Tensor | None = None,
+    choose: Callable = sample,
     min_new_tokens: tf.Tensor | int = 0,
     num_top: tf.Tensor | int = 0,
 ) -> tuple:
@@ -74,12 +74,12 @@ def decode(
         state: What came before it, as `prefill` or `model.encode` gives.
         remaining: int32 [B], how many tokens each row may still have.
         num_steps: The most steps of the loop.
-        options: Those of `sampling.sample`, [B] each. None: greedy.
+        options: Those of `choose`, [B] each. None: greedy.
         banned: float32 [V], added to the logits (-inf: never chosen).
         eos_id: One id or several, at which a row ends; not chosen before place `min_new_tokens`.
         position: The place of the first new token in its text.
         seen: bool [B, V], for the repetition penalty; each new token is added.
-        given: int32 [B, n]: these tokens in place of those that would be chosen (-1 after a row's end).
+        choose: `sampling.sample`, or a function of its arguments that gives the next token of each row.
         min_new_tokens: See `eos_id`.
         num_top: How many of the likeliest words to give at each place.
 
@@ -96,16 +96,11 @@ def decode(
     def body(i, token, remaining, seen, *loop):
         arrays, state = loop[:4], loop[4:]
 
-        def choose(logits):
-            if given is not None:
-                return tf.maximum(tf.gather(given, i, axis=1), 0)
-            return sample(logits, options, position + i, token, seen)
-
         with written_in_place():
-            early = position + i < min_new_tokens
             new, log_prob, log_p, remaining, state = advance(
-                model, token, state, remaining, banned, ends, early, choose
-            )
+                model, token, state, remaining, banned, ends, position + i < min_new_tokens,
+                lambda logits: choose(logits, options, position + i, token, seen),
+            )  # fmt: skip
         if track:
             seen |= tf.one_hot(new, tf.shape(log_p)[-1], True, False)
         made = (new, log_prob, *tf.math.top_k(log_p, num_top))
@@ -128,6 +123,18 @@ def decode(
     tokens, log_probs, *top = (array.stack()[1:] for array in after[:4])
     where = token, after[4:], remaining, seen
     return tf.transpose(tokens), tf.transpose(log_probs), where, [tf.transpose(part, [1, 0, 2]) for part in top]
+
+
+def follow(
+    model: keras.Model, token: tf.Tensor, state: Sequence[tf.Tensor], tokens: tf.Tensor, num_top: tf.Tensor | int
+) -> tuple[tf.Tensor, list[tf.Tensor]]:
+    """Log-probabilities [B, n] of tokens [B, n] (-1 after a row's end), and the likeliest words at each place."""
+    length = tf.reduce_sum(tf.cast(tokens >= 0, tf.int32), -1)
+    _, log_probs, _, top = decode(
+        model, token, state, length, tf.shape(tokens)[1], banned=0.0, eos_id=-1, num_top=num_top,
+        choose=lambda logits, options, position, token, seen: tf.maximum(tf.gather(tokens, position, axis=1), 0),
+    )  # fmt: skip
+    return log_probs, top
 
 
 def advance(model, token, state, remaining, banned, ends, early, choose) -> tuple:

@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from lm_keras.errors import InputError
 from lm_keras.generation.context import any_batch, older_half, read_again
-from lm_keras.generation.generate import BATCH, IDS, Writer, follow, prompt_ids
+from lm_keras.generation.generate import BATCH, IDS, Writer, log_probs_of, prompt_ids
 
 
 # === Whole texts ===
@@ -111,7 +111,7 @@ def choose(
     sums = []
     for start in range(0, len(pairs), BATCH):  # answers of one prompt lie together: it is read once a batch
         rows, places = zip(*pairs[start : start + BATCH], strict=True)
-        log_probs, _ = follow(writer, rows, tf.constant(tokens[list(places)]), 0, int(lengths.max()))
+        log_probs, _ = log_probs_of(writer, rows, tf.constant(tokens[list(places)]), 0, int(lengths.max()))
         sums += log_probs.numpy().astype("float64").sum(1).tolist()
     table = np.array(sums).reshape(len(prompts), len(answers))
     return [ranked(answers, row, row / lengths if normalize else row) for row in table]

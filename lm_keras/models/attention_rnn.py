@@ -1,7 +1,10 @@
 """A recurrent language model that looks back at its own states (document 004, section 3.3)."""
 
+from typing import Literal
+
 import keras
 from keras import layers, ops
+from numpy.typing import ArrayLike
 
 from lm_keras.errors import InputError
 from lm_keras.layers.alignment import Alignment, Append, check_score
@@ -24,42 +27,62 @@ from lm_keras.models.rnn import _recurrent
 
 @register_builder(family="attention_rnn")
 def build_attention_rnn_lm(
-    vocab_size,
+    vocab_size: int,
     *,
-    embedding_dim=128,
-    hidden_dim=256,
-    num_layers=1,
-    score="additive",
-    cell="lstm",
-    max_length=1024,
-    dropout=0.0,
-    tie_embeddings=False,
-    embedding_matrix=None,
-    train_embeddings=True,
-    init_scale=None,
-    seed=None,
-    name="attention_rnn_lm",
-):
-    """Recurrent language model with attention, ids int32 [B, T] -> logits [B, T, V].
+    max_length: int = 1024,
+    embedding_dim: int | None = 128,
+    hidden_dim: int = 256,
+    num_layers: int = 1,
+    attention: Literal["additive", "multiplicative"] = "additive",
+    cell: Literal["lstm", "gru", "rnn"] = "lstm",
+    dropout: float = 0.0,
+    tie_embeddings: bool = False,
+    embedding_matrix: ArrayLike | None = None,
+    train_embeddings: bool = True,
+    initializer_range: float | None = None,
+    seed: int | None = None,
+    name: str = "attention_rnn_lm",
+) -> CausalLM:
+    """Recurrent language model that looks back at its own states (document 004, section 3.3).
 
-    The state h_t of the last layer looks at h_1, ..., h_t: weights α from additive (Bahdanau et al. 2015) or
-    multiplicative scores (Luong et al. 2015), a context c_t = Σ α_s h_s, and logits from tanh(W_c [c_t; h_t])
-    (Luong et al. 2015, equation 5). h_t itself is among them: the first word has nothing else to look at.
-    `cell`: "lstm", "gru" or "rnn"; the embedding options, `init_scale` and dropout are those of `build_lstm_lm`.
-    Texts longer than `max_length` are decoded in windows. Raises InputError for impossible sizes.
+    The state h_t of the last layer looks at h_1, ..., h_t with weights α, the context is c_t = Σ α_s h_s, and logits
+    come from tanh(W_c [c_t; h_t]) (Luong et al. 2015, equation 5). h_t itself is among them: the first word has
+    nothing else to look at.
+
+    Args:
+        vocab_size: Number of words V.
+        max_length: Most tokens that it looks back at; longer texts are decoded in windows.
+        embedding_dim: Width of the word vectors; None feeds one-hot vectors.
+        hidden_dim: Width of each recurrent layer.
+        num_layers: Number of recurrent layers, one above the other.
+        attention: The scores, "additive" (Bahdanau et al. 2015) or "multiplicative" (Luong et al. 2015).
+        cell: "lstm", "gru" or "rnn".
+        dropout: Share of the values that are dropped in training, on all but the recurrent connections.
+        tie_embeddings: Score words with the embedding's transpose (Press & Wolf 2017).
+        embedding_matrix: Word vectors [V, E] that the embedding starts from; E replaces `embedding_dim`.
+        train_embeddings: False freezes the embedding.
+        initializer_range: Draw every weight from U(-x, x) (Zaremba et al. 2014); None: Keras' defaults.
+        seed: Seed of the starting weights and of dropout.
+        name: Name of the model.
+
+    Returns:
+        A `CausalLM`, ids int32 [B, T] -> logits [B, T, V], T <= max_length.
+
+    Raises:
+        InputError: For impossible sizes and options.
     """
     check_tied(tie_embeddings, embedding_dim)
     sizes = {"vocab_size": vocab_size, "hidden_dim": hidden_dim, "num_layers": num_layers, "max_length": max_length}
     check_sizes(dropout, **sizes)
-    check_score(score)
+    check_score(attention)
 
     # === Layers ===
-    init = initializers(init_scale, seed)
+    init = initializers(initializer_range, seed)
     embed = word_embedding(vocab_size, embedding_dim, embedding_matrix, train_embeddings, init)
     rnns = [recurrent(cell, hidden_dim, f"{cell}_{i}", init) for i in range(num_layers)]
     drops = [layers.Dropout(dropout, seed=init.seed(), name=f"dropout_{i}") for i in range(num_layers + 1)]
     to_keys = layers.Dense(hidden_dim, use_bias=False, kernel_initializer=init(), name="keys")
-    alignment = Alignment(score, init(), init(), name="alignment")
+    alignment = Alignment(attention, init(), init(), name="alignment")
     combine = layers.Dense(hidden_dim, "tanh", use_bias=False, kernel_initializer=init(), name="combine")  # W_c
     to_hidden, to_logits = output_layer(vocab_size, embed if tie_embeddings else None, init)
 
@@ -86,12 +109,12 @@ def build_attention_rnn_lm(
     step, initial_state, step_hidden = _step_view(
         recur, to_keys, look_back, hidden_dim, num_layers, cell, max_length, name
     )
-    attention = keras.Model(ids, weights, name=f"{name}_attention")
+    looks = keras.Model(ids, weights, name=f"{name}_attention")
     views = Views(
         step,
         initial_state,
         context_length=max_length,
-        attention_model=attention,
+        attention_model=looks,
         hidden=hidden,
         step_hidden=step_hidden,
     )

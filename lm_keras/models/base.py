@@ -110,6 +110,16 @@ class LogitsModel(keras.Model):
         return bool(fresh)
 
 
+def is_graph(model: keras.Model) -> bool:
+    """Whether the model is a graph of layers (functional, or a `Sequential` that is built)."""
+    if not isinstance(model, keras.Sequential):
+        return isinstance(model, keras.Function)
+    try:
+        return bool(model.outputs)
+    except AttributeError:  # what Keras raises for one without a known input
+        return False
+
+
 def check_loss(model: keras.Model, loss: object) -> None:
     """Raises InputError for a loss of probabilities where `model` is known to give logits."""
     outputs = getattr(model, "outputs", None) or []

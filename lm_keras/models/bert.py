@@ -90,7 +90,8 @@ class BertBlock(TransformerBlock):
     def build(self, x_shape):
         for layer in (self.attention, self.attention_norm, self.expand, self.feed_forward_norm):
             layer.build(x_shape)
-        self.contract.build((*x_shape[:-1], self.options["feed_forward_dim"]))
+        for layer in (self.gelu, self.contract):
+            layer.build((*x_shape[:-1], self.options["feed_forward_dim"]))
 
     @recomputable
     def call(self, x, visible, training=None):
@@ -110,31 +111,49 @@ class BertBlock(TransformerBlock):
 
 @register_builder
 def build_bert(
-    vocab_size=30522,
+    vocab_size: int = 30522,
     *,
-    max_length=512,
-    hidden_dim=768,
-    num_layers=12,
-    num_heads=12,
-    feed_forward_dim=None,
-    num_segments=2,
-    dropout=0.1,
-    norm_epsilon=1e-12,
-    initializer_range=0.02,
-    pooler=True,
-    seed=None,
-    name="bert",
-):
-    """BERT's encoder (document 003); every input int32 [B, T], T <= max_length.
+    max_length: int = 512,
+    hidden_dim: int = 768,
+    num_layers: int = 12,
+    num_heads: int = 12,
+    feed_forward_dim: int | None = None,
+    num_segments: int = 2,
+    dropout: float = 0.1,
+    norm_epsilon: float = 1e-12,
+    initializer_range: float = 0.02,
+    pooler: bool = True,
+    seed: int | None = None,
+    name: str = "bert",
+) -> BuiltModel:
+    """BERT's encoder (document 003): the sum of words, positions and segments, normalized, then blocks.
 
-    {"token_ids", "segment_ids", "padding_mask"} -> {"sequence_output" [B, T, D], "pooled_output" [B, D]}.
-    padding_mask is 1 at a token and 0 at padding, which no token sees: it changes nothing.
-    Tokens, learned positions and segments are added and normalised. A block is LayerNorm(x + Attention(x)), then
-    LayerNorm(x + FeedForward(x)) with the exact GELU and `feed_forward_dim` in between (None: four times the width).
-    The blocks are the layers block_0, block_1, ... pooled_output, left out with `pooler=False`, is tanh(W h + b) of
-    the first token, [CLS]. `dropout` acts on every sublayer and on attention weights. Starting weights
-    N(0, initializer_range), cut at two deviations: the default is for 768 numbers, a width of 128 learns much sooner
-    from 0.08. Raises InputError for impossible sizes.
+    The blocks are the layers block_0, block_1, ...; `SIZES` has the sizes of released models.
+
+    Args:
+        vocab_size: Number of words V.
+        max_length: The most tokens of a text, each of whose positions has a vector.
+        hidden_dim: Width D of the vectors between the blocks.
+        num_layers: Number of blocks.
+        num_heads: Heads of each attention, which share the width.
+        feed_forward_dim: Width between the two dense layers of a block; None: 4 hidden_dim.
+        num_segments: Number of segments, the texts of a pair.
+        dropout: Share of the values that are dropped in training: of the first vectors, of what each sublayer adds,
+            and of the weights of attention.
+        norm_epsilon: What each norm adds to the variance.
+        initializer_range: Standard deviation of the starting weights, cut at two of them. The default is for 768
+            numbers; a width of 128 learns much sooner from 0.08.
+        pooler: False leaves out pooled_output.
+        seed: Seed of the starting weights and of dropout.
+        name: Name of the model.
+
+    Returns:
+        A functional model of a dict, "token_ids", "segment_ids" and "padding_mask" int32 [B, T], T <= max_length, to
+        a dict, "sequence_output" [B, T, D] and "pooled_output" [B, D]: tanh(W h + b) of the first token, [CLS].
+        padding_mask is 1 at a token and 0 at padding, which no token sees: it changes nothing.
+
+    Raises:
+        InputError: For impossible sizes.
     """
     feed_forward_dim = 4 * hidden_dim if feed_forward_dim is None else feed_forward_dim
     sizes = {"vocab_size": vocab_size, "max_length": max_length, "hidden_dim": hidden_dim, "num_layers": num_layers}
@@ -185,7 +204,7 @@ def build_bert(
     return BuiltModel(inputs, outputs, name=name)
 
 
-def attention_maps(encoder, inputs):
+def attention_maps(encoder: BuiltModel, inputs: dict) -> list:
     """What each token of `inputs`, as the encoder takes them, looks at: a list of one [B, H, T, T] a layer.
 
     encoder: a model of `build_bert`, else InputError. Row i of a map are the weights of token i's attention; their
@@ -201,15 +220,28 @@ def attention_maps(encoder, inputs):
 # === What BERT is trained with: masked words and next sentences ===
 
 
-def bert_pretrainer(encoder, *, next_sentence=True, seed=None, name="bert_pretrainer"):
+def bert_pretrainer(
+    encoder: BuiltModel, *, next_sentence: bool = True, seed: int | None = None, name: str = "bert_pretrainer"
+) -> BuiltModel:
     """The encoder with the heads of its two tasks (Devlin et al. 2019, section 3.1; document 003).
 
-    encoder: a model of `build_bert`, which is trained in place. Inputs: the encoder's, and "masked_positions" int32
-    [B, M], the tokens to guess: those M alone go through the product with the vocabulary.
-    Outputs: "masked_lm" logits [B, M, V]: dense, GELU, LayerNorm, then the token embedding read in reverse, and a
-    bias; "next_sentence" logits [B, 2] of pooled_output, left out with `next_sentence=False`: class 0 is "B follows
-    A", class 1 "it does not". The datasets of `data.masked_lm` and `data.sentence_pairs` fit it; compile it with
+    The datasets of `data.masked_lm` and `data.sentence_pairs` fit it; compile it with
     `loss=pretraining_losses(model)`.
+
+    Args:
+        encoder: A model of `build_bert`, which is trained in place.
+        next_sentence: False leaves out the second task, and the encoder's pooler with it.
+        seed: Seed of the heads' starting weights.
+        name: Name of the model.
+
+    Returns:
+        A functional model. Its inputs are the encoder's, and "masked_positions" int32 [B, M], the tokens to guess:
+        those M alone go through the product with the vocabulary. Its outputs are "masked_lm", logits [B, M, V]:
+        dense, GELU, LayerNorm, then the token embedding read in reverse, and a bias; and "next_sentence", logits
+        [B, 2] of pooled_output: class 0 is "B follows A", class 1 "it does not".
+
+    Raises:
+        InputError: For another encoder, and for next sentences without pooler.
     """
     _check_encoder(encoder, next_sentence)
     if not next_sentence:
@@ -237,14 +269,29 @@ def bert_pretrainer(encoder, *, next_sentence=True, seed=None, name="bert_pretra
 
 
 @register_builder
-def build_bert_pretrainer(encoder, *, next_sentence=True, seed=None, name="bert_pretrainer"):
-    """What a saved pretrainer is built again with: `bert_pretrainer` of `build_bert(**encoder)`."""
+def build_bert_pretrainer(
+    encoder: dict, *, next_sentence: bool = True, seed: int | None = None, name: str = "bert_pretrainer"
+) -> BuiltModel:
+    """What a saved pretrainer is built again with: `bert_pretrainer` of `build_bert(**encoder)`.
+
+    Args:
+        encoder: The arguments of `build_bert`.
+        next_sentence: As of `bert_pretrainer`.
+        seed: As of `bert_pretrainer`.
+        name: Name of the model.
+
+    Returns:
+        A model of `bert_pretrainer`.
+
+    Raises:
+        InputError: For arguments that `build_bert` does not take.
+    """
     return bert_pretrainer(
         build_bert(**current_arguments("build_bert", encoder)), next_sentence=next_sentence, seed=seed, name=name
     )
 
 
-def pretraining_losses(pretrainer):
+def pretraining_losses(pretrainer: BuiltModel) -> dict[str, keras.losses.Loss]:
     """{output: mean cross-entropy of its logits}, in nats a guess; slots of weight 0 do not count."""
     return {
         name: keras.losses.SparseCategoricalCrossentropy(from_logits=True, reduction="mean_with_sample_weight")

@@ -1,7 +1,10 @@
 """Kim's convolutional text classifier: filters over a few words at a time, and the best answer of each."""
 
+from collections.abc import Sequence
+
 import keras
 from keras import layers, ops
+from numpy.typing import ArrayLike
 
 from lm_keras.errors import InputError
 from lm_keras.models.base import BuiltModel
@@ -11,29 +14,47 @@ from lm_keras.utils.checks import MAX_INT32, check_number, check_whole
 
 @register_builder
 def build_cnn_classifier(
-    vocab_size,
+    vocab_size: int,
     *,
-    num_classes,
-    embedding_dim=128,
-    kernel_sizes=(3, 4, 5),
-    num_filters=100,
-    dropout=0.5,
-    embedding_matrix=None,
-    train_embeddings=True,
-    two_channel=False,
-    batch_norm=False,
-    max_norm=3.0,
-    seed=None,
-    name="cnn_classifier",
-):
-    """Convolutional text classifier (Kim 2014), ids int32 [B, T] -> logits [B, C]; id 0 is padding, wherever it is.
+    num_classes: int,
+    embedding_dim: int = 128,
+    kernel_sizes: Sequence[int] = (3, 4, 5),
+    num_filters: int = 100,
+    dropout: float = 0.5,
+    embedding_matrix: ArrayLike | None = None,
+    train_embeddings: bool = True,
+    two_channel: bool = False,
+    batch_norm: bool = False,
+    max_norm: float | None = 3.0,
+    seed: int | None = None,
+    name: str = "cnn_classifier",
+) -> BuiltModel:
+    """Convolutional text classifier (Kim 2014); id 0 is padding, wherever it is.
 
-    Kim's variants: random (no `embedding_matrix`); static (a float matrix [V, E], `train_embeddings=False`);
-    non-static (a matrix, trained); `two_channel=True`: a frozen and a trained copy of the matrix, each filter
-    applied to both and the results added. `num_filters` of each of the `kernel_sizes`; a filter sees every window
-    that touches the text, as if zero vectors stood around it, so padding changes nothing and short texts work.
-    `batch_norm` normalises the answers of each filter before the ReLU (Ioffe & Szegedy 2015). `max_norm`: the
-    largest l2 norm of a class's output weights (None: no limit). Raises InputError for impossible sizes.
+    Kim's variants: random (no `embedding_matrix`); static (a matrix, `train_embeddings=False`); non-static (a matrix,
+    trained); two-channel. A filter sees every window that touches the text, as if zero vectors stood around it, so
+    padding changes nothing and short texts work.
+
+    Args:
+        vocab_size: Number of words V.
+        num_classes: Number of classes C, at least 2.
+        embedding_dim: Width of the word vectors.
+        kernel_sizes: Number of words that a filter sees, for each kind of filter.
+        num_filters: Number of filters of each kind.
+        dropout: Share of the filters' answers that are dropped in training.
+        embedding_matrix: Word vectors [V, E] that the embedding starts from; E replaces `embedding_dim`.
+        train_embeddings: False freezes the embedding.
+        two_channel: A frozen and a trained copy of the matrix, each filter applied to both and the results added.
+        batch_norm: Normalize the answers of each filter before the ReLU (Ioffe & Szegedy 2015).
+        max_norm: The largest l2 norm of a class's output weights; None: no limit.
+        seed: Seed of the starting weights and of dropout.
+        name: Name of the model.
+
+    Returns:
+        A `BuiltModel`, ids int32 [B, T] -> logits [B, C].
+
+    Raises:
+        InputError: For impossible sizes and options.
     """
     check_sizes(dropout, vocab_size=vocab_size, embedding_dim=embedding_dim, num_filters=num_filters)
     _check(kernel_sizes, num_classes, max_norm, two_channel and not train_embeddings)

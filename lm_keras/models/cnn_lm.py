@@ -2,6 +2,7 @@
 
 import keras
 from keras import layers, ops
+from numpy.typing import ArrayLike
 
 from lm_keras.layers.padding import PackTokens, Remember, UnpackTokens, packed_text
 from lm_keras.layers.positions import ContextWindow
@@ -19,35 +20,53 @@ from lm_keras.models.causal_lm import CausalLM, Views
 
 @register_builder(family="cnn")
 def build_cnn_lm(
-    vocab_size,
+    vocab_size: int,
     *,
-    embedding_dim=128,
-    hidden_dim=256,
-    num_layers=4,
-    kernel_size=3,
-    dilation_growth=1,
-    dropout=0.0,
-    tie_embeddings=False,
-    embedding_matrix=None,
-    train_embeddings=True,
-    init_scale=None,
-    seed=None,
-    name="cnn_lm",
-):
-    """Convolutional language model, ids int32 [B, T] -> logits [B, T, V].
+    embedding_dim: int | None = 128,
+    hidden_dim: int = 256,
+    num_layers: int = 4,
+    kernel_size: int = 3,
+    dilation_growth: int = 1,
+    dropout: float = 0.0,
+    tie_embeddings: bool = False,
+    embedding_matrix: ArrayLike | None = None,
+    train_embeddings: bool = True,
+    initializer_range: float | None = None,
+    seed: int | None = None,
+    name: str = "cnn_lm",
+) -> CausalLM:
+    """Causal convolutional language model with gates (Dauphin et al. 2017, equation 1 and section 2).
 
-    Each layer adds (X * W + b) ⊗ σ(X * V + c) to its input X (Dauphin et al. 2017, equation 1 and section 2),
-    a convolution * over `kernel_size` positions up to the present one, `dilation_growth`^i apart in layer i
-    (2: as in WaveNet, van den Oord et al. 2016); X is zero before the text begins. A word is predicted from the
-    last 1 + (kernel_size - 1) (1 + growth + growth^2 + ...) words. Embedding options and `init_scale` as in
-    `build_lstm_lm`. Raises InputError for impossible sizes.
+    Each layer adds (X * W + b) ⊗ σ(X * V + c) to its input X, which is zero before the text begins. A word is
+    predicted from the last 1 + (kernel_size - 1) (1 + growth + growth^2 + ...) words.
+
+    Args:
+        vocab_size: Number of words V.
+        embedding_dim: Width of the word vectors; None feeds one-hot vectors.
+        hidden_dim: Width of the layers.
+        num_layers: Number of convolutions.
+        kernel_size: Number of positions that a convolution spans, the present one the last.
+        dilation_growth: Those of layer i are dilation_growth^i apart (2: WaveNet, van den Oord et al. 2016).
+        dropout: Share of the values that are dropped in training, after the embedding and each layer.
+        tie_embeddings: Score words with the embedding's transpose (Press & Wolf 2017).
+        embedding_matrix: Word vectors [V, E] that the embedding starts from; E replaces `embedding_dim`.
+        train_embeddings: False freezes the embedding.
+        initializer_range: Draw every weight from U(-x, x) (Zaremba et al. 2014); None: Keras' defaults.
+        seed: Seed of the starting weights and of dropout.
+        name: Name of the model.
+
+    Returns:
+        A `CausalLM`, ids int32 [B, T] -> logits [B, T, V].
+
+    Raises:
+        InputError: For impossible sizes and options.
     """
     check_tied(tie_embeddings, embedding_dim)
     check_sizes(dropout, vocab_size=vocab_size, hidden_dim=hidden_dim, num_layers=num_layers,
                 kernel_size=kernel_size, dilation_growth=dilation_growth)  # fmt: skip
 
     # === Layers ===
-    init = initializers(init_scale, seed)
+    init = initializers(initializer_range, seed)
     embed = word_embedding(vocab_size, embedding_dim, embedding_matrix, train_embeddings, init)
     widen = _dense(hidden_dim, "to_hidden", init)  # the layers add to their input, so all have its width
     windows = [ContextWindow(kernel_size, dilation_growth**i, name=f"window_{i}") for i in range(num_layers)]

@@ -1,7 +1,10 @@
 """The feed-forward language model of Bengio et al. 2003: the last n words, side by side, through hidden layers."""
 
+from collections.abc import Sequence
+
 import keras
 from keras import layers, ops
+from numpy.typing import ArrayLike
 
 from lm_keras.errors import InputError
 from lm_keras.layers.activations import activation_layer
@@ -21,38 +24,57 @@ from lm_keras.models.causal_lm import CausalLM, Views
 
 @register_builder(family="feedforward")
 def build_feedforward_lm(
-    vocab_size,
-    context_length=5,
+    vocab_size: int,
     *,
-    embedding_dim=128,
-    hidden_dims=None,
-    hidden_dim=256,
-    num_layers=1,
-    activation="tanh",
-    dropout=0.0,
-    batch_norm=False,
-    direct_connections=False,
-    tie_embeddings=False,
-    embedding_matrix=None,
-    train_embeddings=True,
-    init_scale=None,
-    seed=None,
-    name="feedforward_lm",
-):
-    """Feed-forward language model, ids int32 [B, T] -> logits [B, T, V], each from `context_length` words.
+    context_length: int = 5,
+    embedding_dim: int | None = 128,
+    hidden_dim: int | Sequence[int] = 256,
+    num_layers: int = 1,
+    activation: str = "tanh",
+    dropout: float = 0.0,
+    batch_norm: bool = False,
+    direct_connections: bool = False,
+    tie_embeddings: bool = False,
+    embedding_matrix: ArrayLike | None = None,
+    train_embeddings: bool = True,
+    initializer_range: float | None = None,
+    seed: int | None = None,
+    name: str = "feedforward_lm",
+) -> CausalLM:
+    """Feed-forward language model over the last words, side by side (Bengio et al. 2003; document 004, section 4.1).
 
-    h(0) is the word vectors up to the present word, side by side, zero before the text begins, and
-    h(l) = σ(W(l) h(l-1) + b(l)) (document 004, section 4.1). `hidden_dims`: each layer's width, by default
-    `num_layers` times `hidden_dim`. `direct_connections` adds W h(0) to the logits (Bengio et al. 2003,
-    equation 1); `batch_norm` normalizes what goes into σ (Ioffe & Szegedy 2015), while training over all words
-    of a batch. Embedding options and `init_scale` as in `build_lstm_lm`. Raises InputError for impossible sizes.
+    h(0) is the word vectors up to the present word, zero before the text begins, and
+    h(l) = σ(W(l) h(l-1) + b(l)).
+
+    Args:
+        vocab_size: Number of words V.
+        context_length: Number of words that a prediction sees.
+        embedding_dim: Width of the word vectors; None feeds one-hot vectors.
+        hidden_dim: Width of the hidden layers, or one for each layer, which is then their number.
+        num_layers: Number of hidden layers.
+        activation: σ, one of `keras.activations`.
+        dropout: Share of the values that are dropped in training, of word vectors and hidden layers.
+        batch_norm: Normalize what goes into σ (Ioffe & Szegedy 2015), while training over all words of a batch.
+        direct_connections: Add W h(0) to the logits (Bengio et al. 2003, equation 1).
+        tie_embeddings: Score words with the embedding's transpose (Press & Wolf 2017).
+        embedding_matrix: Word vectors [V, E] that the embedding starts from; E replaces `embedding_dim`.
+        train_embeddings: False freezes the embedding.
+        initializer_range: Draw every weight from U(-x, x) (Zaremba et al. 2014); None: Keras' defaults.
+        seed: Seed of the starting weights and of dropout.
+        name: Name of the model.
+
+    Returns:
+        A `CausalLM`, ids int32 [B, T] -> logits [B, T, V].
+
+    Raises:
+        InputError: For impossible sizes and options.
     """
     check_tied(tie_embeddings, embedding_dim)
-    widths = _widths(hidden_dims, hidden_dim, num_layers)
+    widths = _widths(hidden_dim, num_layers)
     check_sizes(dropout, vocab_size=vocab_size, context_length=context_length)
 
     # === Layers ===
-    init = initializers(init_scale, seed)
+    init = initializers(initializer_range, seed)
     embed = word_embedding(vocab_size, embedding_dim, embedding_matrix, train_embeddings, init)
     window = ContextWindow(context_length, name="context")
     drops = [layers.Dropout(dropout, seed=init.seed(), name=f"dropout_{i}") for i in range(len(widths) + 1)]
@@ -106,12 +128,17 @@ def _hidden_layer(index, width, activation, batch_norm, init):
     return lambda x: sigma(norm(dense(x)))
 
 
-def _widths(hidden_dims, hidden_dim, num_layers):
+def _widths(hidden_dim, num_layers):
     """The hidden layers' widths, one at least, as a list."""
-    if hidden_dims is None:
-        check_sizes(num_layers=num_layers, hidden_dim=hidden_dim)
+    check_sizes(num_layers=num_layers)
+    if not isinstance(hidden_dim, (list, tuple)):
+        check_sizes(hidden_dim=hidden_dim)
         return [hidden_dim] * num_layers
-    if not isinstance(hidden_dims, (list, tuple)) or not hidden_dims:
-        raise InputError(f"hidden_dims is {hidden_dims!r}; give one size a layer, e.g. (256,)")
-    check_sizes(**{f"hidden_dims[{i}]": width for i, width in enumerate(hidden_dims)})
-    return list(hidden_dims)
+    if not hidden_dim:
+        raise InputError(f"hidden_dim is {hidden_dim!r}; give a size, or one for each layer, such as (256,)")
+    if num_layers not in (1, len(hidden_dim)):
+        raise InputError(
+            f"hidden_dim has {len(hidden_dim)} sizes and num_layers is {num_layers}; leave num_layers out"
+        )
+    check_sizes(**{f"hidden_dim[{i}]": width for i, width in enumerate(hidden_dim)})
+    return list(hidden_dim)

@@ -4,15 +4,18 @@ import contextlib
 import filecmp
 import json
 import math
+import os
 import shutil
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
+import keras
 import numpy as np
 
 import lm_keras
-import lm_keras.models
 from lm_keras.errors import InputError, naming
+from lm_keras.models.causal_lm import CausalLM
 from lm_keras.models.keras_file import check_finite, check_savable, weights_within
 from lm_keras.models.quantization import without_lora
 from lm_keras.models.renamed import current_path
@@ -33,9 +36,9 @@ DIVERGED = "the training has diverged: train again with a lower learning rate"
 STAGED = ".save-"  # begins the name of a folder of files that are not yet in their place
 
 
-def check_pair(model, tokenizer):
+def check_pair(model: keras.Model, tokenizer: Tokenizer | None) -> None:
     """Raises InputError unless `model` is a language model of this package, of `tokenizer`'s vocabulary."""
-    if not isinstance(model, lm_keras.models.CausalLM):
+    if not isinstance(model, CausalLM):
         raise InputError(f"{type(model).__name__} has no step view; give a model made by lm_keras.models.build_*")
     if tokenizer is not None and not isinstance(tokenizer, Tokenizer):
         raise InputError(
@@ -48,7 +51,7 @@ def check_pair(model, tokenizer):
         )
 
 
-def save_config(model, tokenizer, folder):
+def save_config(model: CausalLM, tokenizer: Tokenizer, folder: str | os.PathLike) -> None:
     """Writes all but the weights: enough to go on with a run that was cut off.
 
     Raises InputError, and changes nothing, where the folder holds the files of another model or tokenizer.
@@ -64,7 +67,7 @@ def save_config(model, tokenizer, folder):
             (made / name).replace(folder / name)
 
 
-def save(model, tokenizer, folder):
+def save(model: CausalLM, tokenizer: Tokenizer, folder: str | os.PathLike) -> None:
     """Writes the model, LoRA adapters merged, its tokenizer and weights.
 
     What is there stays until all that is new has been written. Files of another model are replaced without the
@@ -93,14 +96,14 @@ def _write_config(model, tokenizer, folder):
     write_json(folder / CONFIG, {"lm_keras": lm_keras.__version__, **model.get_config()})
 
 
-def remove_staged(folder):
+def remove_staged(folder: Path) -> None:
     """Removes what kills within a save have left in `folder`, which is claimed: nobody else writes there now."""
     for left in folder.glob(f"{STAGED}*.tmp"):
         shutil.rmtree(left, ignore_errors=True)
 
 
 @contextlib.contextmanager
-def staged(folder):
+def staged(folder: Path) -> Iterator[Path]:
     """A new folder within `folder`, to write to before anything there is replaced."""
     remove_staged(folder)
     with writing(folder), tempfile.TemporaryDirectory(prefix=STAGED, suffix=".tmp", dir=folder) as made:
@@ -120,7 +123,7 @@ def _same(one, other):
     return contents[0] == contents[1]
 
 
-def build(folder):
+def build(folder: str | os.PathLike) -> tuple[CausalLM, Tokenizer]:
     """The model of a folder with fresh weights, and its tokenizer."""
     folder = path_of(folder)
     kind = kind_of(folder)
@@ -128,7 +131,7 @@ def build(folder):
         raise refusal(folder, kind)
     config = read_json(folder / CONFIG)
     with naming(folder / CONFIG), _room(folder):
-        model = lm_keras.models.CausalLM.from_config(config)
+        model = CausalLM.from_config(config)
     return model, load_tokenizer(folder)
 
 
@@ -141,7 +144,7 @@ def _room(folder):
     return weights_within(4 * sum(map(math.prod, shapes.values())) + 1000, 3 * len(shapes) + 10)
 
 
-def load(folder):
+def load(folder: str | os.PathLike) -> tuple[CausalLM, Tokenizer]:
     """`(model, tokenizer)` with the saved weights; InputError when something is missing or does not fit."""
     path = path_of(folder) / WEIGHTS
     if (kind := kind_of(folder)) != "language model":

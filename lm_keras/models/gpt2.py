@@ -8,7 +8,7 @@ from lm_keras.layers.activations import Gelu
 from lm_keras.layers.attention import Dropout, Seeds, SelfAttention, TransformerBlock, recomputable
 from lm_keras.layers.fused_loss import WordEmbedding
 from lm_keras.models.building import check_sizes, register_builder
-from lm_keras.models.causal_lm import decoder
+from lm_keras.models.causal_lm import CausalLM, decoder
 from lm_keras.utils.checks import check_positive
 
 # The four released models: build_gpt2(**SIZES["gpt2"]).
@@ -84,7 +84,8 @@ class GPT2Block(TransformerBlock):
     def build(self, x_shape):
         for layer in (self.attention_norm, self.attention, self.feed_forward_norm, self.expand):
             layer.build(x_shape)
-        self.contract.build((*x_shape[:-1], self.options["feed_forward_dim"]))
+        for layer in (self.gelu, self.contract):
+            layer.build((*x_shape[:-1], self.options["feed_forward_dim"]))
 
     @recomputable
     def call(self, x, visible, memory=None, training=None):
@@ -105,25 +106,41 @@ class GPT2Block(TransformerBlock):
 
 @register_builder(family="gpt2", small={"hidden_dim": 128, "num_layers": 4, "num_heads": 4})
 def build_gpt2(
-    vocab_size=50257,
+    vocab_size: int = 50257,
     *,
-    max_length=1024,
-    hidden_dim=768,
-    num_layers=12,
-    num_heads=12,
-    feed_forward_dim=None,
-    dropout=0.0,
-    initializer_range=0.02,
-    seed=None,
-    name="gpt2",
-):
-    """GPT-2, ids int32 [B, T] -> logits [B, T, V], T <= max_length (documents 001 and 003).
+    max_length: int = 1024,
+    hidden_dim: int = 768,
+    num_layers: int = 12,
+    num_heads: int = 12,
+    feed_forward_dim: int | None = None,
+    dropout: float = 0.0,
+    initializer_range: float = 0.02,
+    seed: int | None = None,
+    name: str = "gpt2",
+) -> CausalLM:
+    """GPT-2: words and learned positions, blocks, and the embedding read in reverse (documents 001 and 003).
 
-    A block is x + Attention(LayerNorm(x)), then x + FeedForward(LayerNorm(x)), with GELU in between and four
-    times the width, unless `feed_forward_dim` is given; positions are learned; the output layer is the embedding's
-    transpose. Starting weights N(0, initializer_range), those that write to the residual stream divided by
-    sqrt(2 num_layers). The blocks are the layers block_0, block_1, ... Raises InputError for impossible sizes.
-    `SIZES` has those of the four released models.
+    The blocks are the layers block_0, block_1, ...; `SIZES` has the sizes of the four released models.
+
+    Args:
+        vocab_size: Number of words V.
+        max_length: The most tokens of a text, each of whose positions has a vector.
+        hidden_dim: Width D of the vectors between the blocks.
+        num_layers: Number of blocks.
+        num_heads: Heads of each attention, which share the width.
+        feed_forward_dim: Width between the two dense layers of a block; None: 4 hidden_dim.
+        dropout: Share of the values that are dropped in training: of the first vectors, of what each sublayer adds,
+            and of the weights of attention.
+        initializer_range: Standard deviation of the starting weights; of those that write to the residual stream,
+            divided by sqrt(2 num_layers).
+        seed: Seed of the starting weights and of dropout.
+        name: Name of the model.
+
+    Returns:
+        A `CausalLM`, ids int32 [B, T] -> logits [B, T, V], T <= max_length.
+
+    Raises:
+        InputError: For impossible sizes.
     """
     feed_forward_dim = 4 * hidden_dim if feed_forward_dim is None else feed_forward_dim
     sizes = {"vocab_size": vocab_size, "max_length": max_length, "hidden_dim": hidden_dim}

@@ -8,6 +8,8 @@ that read tokens leave a pooler without gradients, of which Keras warns; `build_
 """
 
 import itertools
+from collections.abc import Sequence
+from typing import Literal
 
 import keras
 import numpy as np
@@ -15,37 +17,103 @@ from keras import layers
 
 from lm_keras.errors import InputError
 from lm_keras.layers.padding import HidePadding, TokenPooling
-from lm_keras.models.base import LogitsModel
+from lm_keras.models.base import BuiltModel, LogitsModel, is_graph
 from lm_keras.models.building import check_sizes
+from lm_keras.models.causal_lm import CausalLM
+from lm_keras.models.seq2seq import Seq2SeqLM
+from lm_keras.text.tokenizers.base import Tokenizer
+from lm_keras.utils.checks import MAX_INT32, check_choice, check_whole
 
 POOLINGS = (None, "first", "mean")
 
 
-def sequence_classifier(encoder, num_classes, *, dropout=0.1, pooling=None, seed=None, name="sequence_classifier"):
-    """A class for each text: logits [B, C].
+def sequence_classifier(
+    encoder: keras.Model,
+    num_classes: int,
+    *,
+    dropout: float = 0.1,
+    pooling: Literal["first", "mean"] | None = None,
+    seed: int | None = None,
+    name: str = "sequence_classifier",
+) -> LogitsModel:
+    """A class for each text: dropout and a dense layer over one vector a text (Devlin et al. 2019, section 4.1).
 
-    `pooling`, one vector a text: None is the encoder's pooled_output where it has one, else "first", the vector of
-    the first token that is no padding (document 003's classifier); "mean" of all tokens that are no padding. Then
-    dropout and a dense layer. Labels int [B], loss `SparseCategoricalCrossentropy(from_logits=True)`, the default of
-    `fit`.
+    Labels are int [B]; the loss is `SparseCategoricalCrossentropy(from_logits=True)`, the default of `fit`.
+
+    Args:
+        encoder: A functional `keras.Model` of tokens, as `build_bert` gives; it is trained in place.
+        num_classes: Number of classes C, at least 2.
+        dropout: Share of the vector's numbers that are dropped in training.
+        pooling: How a text becomes one vector [B, D]: None takes the encoder's pooled_output where it has one, else
+            "first", the vector of the first token that is no padding (document 003's classifier); "mean" is that of
+            all tokens that are no padding.
+        seed: Seed of the starting weights and of dropout.
+        name: Name of the model.
+
+    Returns:
+        A `keras.Model` over the encoder's inputs -> logits [B, C].
+
+    Raises:
+        InputError: For what is no such encoder, and for impossible options.
     """
-    _check_classes(num_classes)
+    check_whole("num_classes", num_classes, 2, MAX_INT32)
     parts = _Encoded(encoder, dropout, seed)
     return LogitsModel(parts.inputs, parts.dense(num_classes, "logits")(parts.drop(parts.pooled(pooling))), name=name)
 
 
-def token_classifier(encoder, num_classes, *, dropout=0.1, seed=None, name="token_classifier"):
-    """A class for each token: logits [B, T, C]. Labels int [B, T]; negative ones (padding, marks) do not count."""
-    _check_classes(num_classes)
+def token_classifier(
+    encoder: keras.Model,
+    num_classes: int,
+    *,
+    dropout: float = 0.1,
+    seed: int | None = None,
+    name: str = "token_classifier",
+) -> LogitsModel:
+    """A class for each token (Devlin et al. 2019, section 5.3).
+
+    Labels are int [B, T]; negative ones (padding, marks) do not count.
+
+    Args:
+        encoder: A functional `keras.Model` of tokens, as `build_bert` gives; it is trained in place.
+        num_classes: Number of classes C, at least 2.
+        dropout: Share of the vectors' numbers that are dropped in training.
+        seed: Seed of the starting weights and of dropout.
+        name: Name of the model.
+
+    Returns:
+        A `keras.Model` over the encoder's inputs -> logits [B, T, C].
+
+    Raises:
+        InputError: For what is no such encoder, and for impossible options.
+    """
+    check_whole("num_classes", num_classes, 2, MAX_INT32)
     parts = _Encoded(encoder, dropout, seed)
     return LogitsModel(parts.inputs, parts.dense(num_classes, "token_logits")(parts.drop(parts.sequence)), name=name)
 
 
-def answer_span(encoder, *, dropout=0.0, seed=None, name="answer_span"):
-    """Where an answer starts and ends: {"start", "end"}, logits [B, T] over the tokens; padding is never chosen.
+def answer_span(
+    encoder: keras.Model,
+    *,
+    dropout: float = 0.0,
+    seed: int | None = None,
+    name: str = "answer_span",
+) -> LogitsModel:
+    """Where an answer starts and ends in a text (Devlin et al. 2019, section 4.2).
 
-    Labels {"start", "end"}: int [B] places (Devlin et al. 2019, section 4.2). The loss is the sum of both
-    cross-entropies.
+    Labels are {"start", "end"}, int [B] positions of tokens; the loss is the sum of both cross-entropies.
+
+    Args:
+        encoder: A functional `keras.Model` of tokens, as `build_bert` gives; it is trained in place.
+        dropout: Share of the vectors' numbers that are dropped in training.
+        seed: Seed of the starting weights and of dropout.
+        name: Name of the model.
+
+    Returns:
+        A `keras.Model` over the encoder's inputs -> {"start", "end"}, logits [B, T] over the tokens; those of
+        padding are never the largest.
+
+    Raises:
+        InputError: For what is no such encoder, and for impossible options.
     """
     parts = _Encoded(encoder, dropout, seed)
     logits = parts.dense(2, "span")(parts.drop(parts.sequence))  # (B, T, 2)
@@ -53,8 +121,33 @@ def answer_span(encoder, *, dropout=0.0, seed=None, name="answer_span"):
     return LogitsModel(parts.inputs, {"start": logits[..., 0], "end": logits[..., 1]}, name=name)
 
 
-def regressor(encoder, *, dropout=0.1, pooling=None, seed=None, name="regressor"):
-    """A number for each text, [B]; labels float [B], mean squared error. `pooling`: see `sequence_classifier`."""
+def regressor(
+    encoder: keras.Model,
+    *,
+    dropout: float = 0.1,
+    pooling: Literal["first", "mean"] | None = None,
+    seed: int | None = None,
+    name: str = "regressor",
+) -> LogitsModel:
+    """A number for each text, such as a similarity (Devlin et al. 2019, section 4.1).
+
+    Labels are float [B]; the loss is the mean squared error.
+
+    Args:
+        encoder: A functional `keras.Model` of tokens, as `build_bert` gives; it is trained in place.
+        dropout: Share of the vector's numbers that are dropped in training.
+        pooling: How a text becomes one vector [B, D]: None takes the encoder's pooled_output where it has one, else
+            "first", the vector of the first token that is no padding (document 003's classifier); "mean" is that of
+            all tokens that are no padding.
+        seed: Seed of the starting weights and of dropout.
+        name: Name of the model.
+
+    Returns:
+        A `keras.Model` over the encoder's inputs -> values [B].
+
+    Raises:
+        InputError: For what is no such encoder, and for impossible options.
+    """
     parts = _Encoded(encoder, dropout, seed)
     value = parts.dense(1, "value")(parts.drop(parts.pooled(pooling)))  # (B, 1)
     return LogitsModel(parts.inputs, value[:, 0], name=name)
@@ -65,9 +158,9 @@ class _Encoded:
 
     def __init__(self, encoder, dropout, seed):
         check_sizes(dropout)
-        if not isinstance(encoder, keras.Model) or not hasattr(encoder, "input"):
+        if not isinstance(encoder, keras.Model) or not is_graph(encoder):
             raise InputError(f"a head goes on an encoder, a functional keras.Model, got {type(encoder).__name__}")
-        if hasattr(encoder, "step"):
+        if isinstance(encoder, (CausalLM, Seq2SeqLM)):
             raise InputError(
                 f"{encoder.name} is a language model: it gives logits of words, a head goes on vectors of tokens, "
                 "as of build_bert"
@@ -93,31 +186,45 @@ class _Encoded:
 
     def pooled(self, pooling):
         """One vector a text, [B, D]."""
-        if pooling not in POOLINGS:
-            raise InputError(f'pooling is {pooling!r}; it must be None, "first" or "mean"')
+        check_choice("pooling", pooling, POOLINGS)
         if pooling is None and self._pooled is not None:
             return self._pooled
         return TokenPooling(pooling or "first", name="pooling")(self.sequence, valid=self.valid)
 
 
-def _check_classes(num_classes):
-    if isinstance(num_classes, bool) or not isinstance(num_classes, int) or num_classes < 2:
-        raise InputError(f"num_classes is {num_classes!r}; it must be a whole number of at least 2")
-
-
 # === One vector for a whole text, from a BERT encoder ===
 
 
-def sentence_embeddings(encoder, texts, *, tokenizer=None, max_length=None, batch_size=32):
-    """Float32 [N, D], each of length 1: the mean of the encoder's vectors over a text's tokens, [CLS] and [SEP] too.
+def sentence_embeddings(
+    encoder: BuiltModel,
+    texts: Sequence[str],
+    *,
+    tokenizer: Tokenizer | None = None,
+    max_length: int | None = None,
+    batch_size: int = 32,
+) -> np.ndarray:
+    """One vector a text: the mean over its tokens, [CLS] and [SEP] too (Reimers & Gurevych 2019, section 3).
 
-    Sentence-BERT's pooling (Reimers & Gurevych 2019, section 3); the scalar product of two is their cosine.
-    `encoder`: a model of `build_bert`, trained for this; `tokenizer`: a WordPieceTokenizer, None: the encoder's.
-    A text is cut after `max_length` tokens; None: the encoder's. Raises InputError without tokenizer.
+    The scalar product of two is their cosine.
+
+    Args:
+        encoder: A model of `build_bert`, trained for this.
+        texts: The texts.
+        tokenizer: A tokenizer that encodes pairs, such as `WordPieceTokenizer`; None: the encoder's.
+        max_length: Number of tokens after which a text is cut; None: the encoder's.
+        batch_size: Number of texts that are read at once.
+
+    Returns:
+        Float32 [N, D], each row of length 1.
+
+    Raises:
+        InputError: Without a tokenizer, and for one text in the place of a list.
     """
     if isinstance(texts, str):
         raise InputError(f"texts is one str, {texts[:40]!r}; give a list of them")
-    tokenizer = tokenizer or getattr(encoder, "tokenizer", None)
+    if not isinstance(encoder, BuiltModel) or encoder.recipe is None or encoder.recipe.builder != "build_bert":
+        raise InputError(f"sentence_embeddings takes an encoder of build_bert, got {type(encoder).__name__}")
+    tokenizer = tokenizer or encoder.tokenizer
     if tokenizer is None:
         raise InputError("the encoder has no tokenizer; give one: sentence_embeddings(..., tokenizer=...)")
     arguments = encoder.recipe.arguments

@@ -8,7 +8,7 @@ from lm_keras.layers.attention import Dropout, Seeds, SelfAttention, Transformer
 from lm_keras.layers.fused_loss import WordEmbedding
 from lm_keras.layers.positions import Rotary, check_scaling
 from lm_keras.models.building import check_sizes, register_builder
-from lm_keras.models.causal_lm import decoder
+from lm_keras.models.causal_lm import CausalLM, decoder
 from lm_keras.utils.checks import check_positive
 
 
@@ -111,32 +111,53 @@ class LlamaBlock(TransformerBlock):
 
 @register_builder(family="llama", small={"hidden_dim": 128, "num_layers": 4, "num_heads": 4})
 def build_llama(
-    vocab_size,
+    vocab_size: int,
     *,
-    max_length=2048,
-    hidden_dim=576,
-    num_layers=30,
-    num_heads=9,
-    num_kv_heads=None,
-    head_dim=None,
-    feed_forward_dim=None,
-    rope_base=10000.0,
-    rope_scaling=None,
-    norm_epsilon=1e-5,
-    tie_embeddings=True,
-    qkv_bias=False,
-    dropout=0.0,
-    initializer_range=0.02,
-    seed=None,
-    name="llama",
-):
-    """Llama-style decoder, ids int32 [B, T] -> logits [B, T, V].
+    max_length: int = 2048,
+    hidden_dim: int = 576,
+    num_layers: int = 30,
+    num_heads: int = 9,
+    num_kv_heads: int | None = None,
+    head_dim: int | None = None,
+    feed_forward_dim: int | None = None,
+    rope_base: float = 10000.0,
+    rope_scaling: dict | None = None,
+    norm_epsilon: float = 1e-5,
+    tie_embeddings: bool = True,
+    qkv_bias: bool = False,
+    dropout: float = 0.0,
+    initializer_range: float = 0.02,
+    seed: int | None = None,
+    name: str = "llama",
+) -> CausalLM:
+    """Llama-style decoder: rotary positions, RMSNorm and gated feed-forward networks in each block.
 
-    A block is x + Attention(RMSNorm(x)), then x + W_down(SiLU(W_gate y) * W_up y) of y = RMSNorm(x) (SwiGLU,
-    Shazeer 2020); rotary positions (Su et al. 2021); `num_kv_heads` < `num_heads` shares keys and values
-    (Ainslie et al. 2023). `feed_forward_dim`: 8/3 of hidden_dim, up to a multiple of 32, unless given.
-    Starting weights N(0, initializer_range). The blocks are the layers block_0, block_1, ... The defaults are
-    SmolLM2-135M's width and depth. Raises InputError for impossible sizes.
+    The blocks are the layers block_0, block_1, ... The defaults are SmolLM2-135M's width and depth.
+
+    Args:
+        vocab_size: Number of words V.
+        max_length: The most tokens of a text.
+        hidden_dim: Width D of the vectors between the blocks.
+        num_layers: Number of blocks.
+        num_heads: Heads of the queries.
+        num_kv_heads: Heads of keys and values, which groups of queries share (Ainslie et al. 2023); None: num_heads.
+        head_dim: Width of a head, even; None: hidden_dim / num_heads.
+        feed_forward_dim: Width of the gate; None: 8/3 of hidden_dim, up to a multiple of 32.
+        rope_base: How slowly the last features of a head turn (Su et al. 2021).
+        rope_scaling: A checkpoint's `rope_scaling` of type "linear" or "llama3", or None.
+        norm_epsilon: What each norm adds to the mean square.
+        tie_embeddings: Score words with the embedding's transpose; False: with a matrix of its own.
+        qkv_bias: Biases on queries, keys and values, as Qwen2 has them.
+        dropout: Share of the values that are dropped in training, as in `build_gpt2`.
+        initializer_range: Standard deviation of the starting weights.
+        seed: Seed of the starting weights and of dropout.
+        name: Name of the model.
+
+    Returns:
+        A `CausalLM`, ids int32 [B, T] -> logits [B, T, V], T <= max_length.
+
+    Raises:
+        InputError: For impossible sizes, and a scaling that is not built here.
     """
     num_kv_heads = num_heads if num_kv_heads is None else num_kv_heads
     sizes = {"vocab_size": vocab_size, "max_length": max_length, "hidden_dim": hidden_dim, "num_layers": num_layers}

@@ -2,6 +2,7 @@
 
 import keras
 from keras import layers, ops
+from numpy.typing import ArrayLike
 
 from lm_keras.layers.padding import packed_text
 from lm_keras.layers.recurrent import LSTM
@@ -19,33 +20,47 @@ from lm_keras.models.causal_lm import CausalLM, Views
 
 @register_builder(family="lstm")
 def build_lstm_lm(
-    vocab_size,
+    vocab_size: int,
     *,
-    embedding_dim=128,
-    hidden_dim=256,
-    num_layers=1,
-    dropout=0.0,
-    tie_embeddings=False,
-    embedding_matrix=None,
-    train_embeddings=True,
-    return_sequences=True,
-    init_scale=None,
-    seed=None,
-    name="lstm_lm",
-):
-    """LSTM language model, ids int32 [B, T] -> logits [B, T, V], or [B, V] of the last word alone.
+    embedding_dim: int | None = 128,
+    hidden_dim: int = 256,
+    num_layers: int = 1,
+    dropout: float = 0.0,
+    tie_embeddings: bool = False,
+    embedding_matrix: ArrayLike | None = None,
+    train_embeddings: bool = True,
+    return_sequences: bool = True,
+    initializer_range: float | None = None,
+    seed: int | None = None,
+    name: str = "lstm_lm",
+) -> CausalLM:
+    """LSTM language model: embedding, LSTM layers, output layer (Zaremba et al. 2014; documents 000, 002, 004).
 
-    `embedding_dim=None` feeds one-hot vectors to the LSTM (document 000); a float `embedding_matrix` [V, E]
-    starts the embedding, frozen with `train_embeddings=False`; `tie_embeddings` scores words with the
-    embedding's transpose (Press & Wolf 2017); `return_sequences=False` is the last-word form of documents
-    000, 002 and 004; `init_scale` draws every weight from U(-s, s) (Zaremba et al. 2014), Keras' defaults
-    otherwise. Dropout acts on all but the recurrent connections. Raises InputError for impossible sizes.
+    Args:
+        vocab_size: Number of words V.
+        embedding_dim: Width of the word vectors; None feeds one-hot vectors.
+        hidden_dim: Width of each LSTM.
+        num_layers: Number of LSTMs, one above the other.
+        dropout: Share of the values that are dropped in training, on all but the recurrent connections.
+        tie_embeddings: Score words with the embedding's transpose (Press & Wolf 2017).
+        embedding_matrix: Word vectors [V, E] that the embedding starts from; E replaces `embedding_dim`.
+        train_embeddings: False freezes the embedding.
+        return_sequences: False is the last-word form of documents 000, 002 and 004: logits [B, V].
+        initializer_range: Draw every weight from U(-x, x) (Zaremba et al. 2014); None: Keras' defaults.
+        seed: Seed of the starting weights and of dropout.
+        name: Name of the model.
+
+    Returns:
+        A `CausalLM`, ids int32 [B, T] -> logits [B, T, V].
+
+    Raises:
+        InputError: For impossible sizes and options.
     """
     check_tied(tie_embeddings, embedding_dim)
     check_sizes(dropout, vocab_size=vocab_size, hidden_dim=hidden_dim, num_layers=num_layers)
 
     # === Layers ===
-    init = initializers(init_scale, seed)
+    init = initializers(initializer_range, seed)
     embed = word_embedding(vocab_size, embedding_dim, embedding_matrix, train_embeddings, init)
     lstms = [_lstm(hidden_dim, f"lstm_{i}", init) for i in range(num_layers)]
     drops = [layers.Dropout(dropout, seed=init.seed(), name=f"dropout_{i}") for i in range(num_layers + 1)]

@@ -8,10 +8,20 @@ import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
+from lm_keras.models import BUILDERS
+
+_RANGE = {"init_scale": "initializer_range"}
 # Builder -> {old name of an argument: the name today}.
 ARGUMENTS: dict[str, dict[str, str]] = {
+    "build_attention_rnn_lm": {**_RANGE, "score": "attention"},
     "build_bert": {"intermediate_dim": "feed_forward_dim"},
+    "build_cnn_lm": _RANGE,
+    "build_feedforward_lm": {**_RANGE, "hidden_dims": "hidden_dim"},
+    "build_gru_lm": _RANGE,
     "build_llama": {"intermediate_dim": "feed_forward_dim"},
+    "build_lstm_lm": _RANGE,
+    "build_rnn_lm": _RANGE,
+    "build_seq2seq_lstm": _RANGE,
 }
 
 # Builder -> pairs: a pattern of the paths of layers and weights in release 0.1, and their paths today. A block was a
@@ -41,6 +51,11 @@ def current_arguments(builder: str, arguments: dict) -> dict:
     """The arguments that a file holds for a builder, under the names of today."""
     names = ARGUMENTS.get(builder, {})
     return {names.get(name, name): value for name, value in arguments.items()}
+
+
+def current_settings(settings: dict) -> dict:
+    """The settings of a run of `lm-keras train`, the options of its model under the names of today."""
+    return current_arguments(BUILDERS.get(settings.get("model"), ""), settings)
 
 
 def current_path(builder: str, path: str) -> str:

@@ -1,7 +1,10 @@
 """Recurrent language models: the documents' simple recurrent network, its form with a skip, and the GRU."""
 
+from typing import Literal
+
 import keras
 from keras import layers, ops
+from numpy.typing import ArrayLike
 
 from lm_keras.errors import InputError
 from lm_keras.layers.activations import check_activation
@@ -21,36 +24,56 @@ from lm_keras.models.causal_lm import CausalLM, Views
 
 @register_builder(family="rnn")
 def build_rnn_lm(
-    vocab_size,
+    vocab_size: int,
     *,
-    embedding_dim=128,
-    hidden_dim=256,
-    num_layers=1,
-    cell="rnn",
-    skip=None,
-    activation="tanh",
-    dropout=0.0,
-    tie_embeddings=False,
-    embedding_matrix=None,
-    train_embeddings=True,
-    return_sequences=True,
-    init_scale=None,
-    seed=None,
-    name="rnn_lm",
-):
-    """Recurrent language model, ids int32 [B, T] -> logits [B, T, V], or [B, V] of the last word alone.
+    embedding_dim: int | None = 128,
+    hidden_dim: int = 256,
+    num_layers: int = 1,
+    cell: Literal["rnn", "gru"] = "rnn",
+    skip: int | None = None,
+    activation: str = "tanh",
+    dropout: float = 0.0,
+    tie_embeddings: bool = False,
+    embedding_matrix: ArrayLike | None = None,
+    train_embeddings: bool = True,
+    return_sequences: bool = True,
+    initializer_range: float | None = None,
+    seed: int | None = None,
+    name: str = "rnn_lm",
+) -> CausalLM:
+    """Recurrent language model, h_t = σ(W_hx x_t + W_hh h_{t-1} + b) (documents 000 and 002).
 
-    `cell="rnn"`: h_t = σ(W_hx x_t + W_hh h_{t-1} + b), documents 000 and 002; `skip=k` adds U h_{t-k} (document
-    004, section 4.2, with the input that it leaves out); h is zero before the beginning. `cell="gru"`: Cho et
-    al. 2014, in the form whose reset gate acts after the recurrent product. `activation` is σ, and the GRU's
-    candidate's. The other options are those of `build_lstm_lm`. Raises InputError for impossible sizes.
+    h is zero before the text begins.
+
+    Args:
+        vocab_size: Number of words V.
+        embedding_dim: Width of the word vectors; None feeds one-hot vectors.
+        hidden_dim: Width of each recurrent layer.
+        num_layers: Number of recurrent layers, one above the other.
+        cell: "rnn", or "gru" for gates (Cho et al. 2014), the reset gate after the recurrent product.
+        skip: Adds U h_{t-skip}, for "rnn" (document 004, section 4.2, with the input that it leaves out).
+        activation: σ, and the GRU's candidate's, one of `keras.activations`.
+        dropout: Share of the values that are dropped in training, on all but the recurrent connections.
+        tie_embeddings: Score words with the embedding's transpose (Press & Wolf 2017).
+        embedding_matrix: Word vectors [V, E] that the embedding starts from; E replaces `embedding_dim`.
+        train_embeddings: False freezes the embedding.
+        return_sequences: False is the last-word form of documents 000, 002 and 004: logits [B, V].
+        initializer_range: Draw every weight from U(-x, x) (Zaremba et al. 2014); None: Keras' defaults.
+        seed: Seed of the starting weights and of dropout.
+        name: Name of the model.
+
+    Returns:
+        A `CausalLM`, ids int32 [B, T] -> logits [B, T, V].
+
+    Raises:
+        InputError: For impossible sizes and options.
     """
     check_tied(tie_embeddings, embedding_dim)
     check_sizes(dropout, vocab_size=vocab_size, hidden_dim=hidden_dim, num_layers=num_layers)
     _check_cell(cell, skip, activation)
 
     # === Layers ===
-    init = initializers(init_scale, seed)
+    init = initializers(initializer_range, seed)
     embed = word_embedding(vocab_size, embedding_dim, embedding_matrix, train_embeddings, init)
     rnns = [_recurrent(f"{cell}_{i}", hidden_dim, cell, skip, activation, init) for i in range(num_layers)]
     drops = [layers.Dropout(dropout, seed=init.seed(), name=f"dropout_{i}") for i in range(num_layers + 1)]
@@ -88,22 +111,44 @@ def build_rnn_lm(
 
 @register_builder(family="gru")
 def build_gru_lm(
-    vocab_size,
+    vocab_size: int,
     *,
-    embedding_dim=128,
-    hidden_dim=256,
-    num_layers=1,
-    activation="tanh",
-    dropout=0.0,
-    tie_embeddings=False,
-    embedding_matrix=None,
-    train_embeddings=True,
-    return_sequences=True,
-    init_scale=None,
-    seed=None,
-    name="gru_lm",
-):
-    """`build_rnn_lm(cell="gru")`: a gated recurrent language model (Cho et al. 2014)."""
+    embedding_dim: int | None = 128,
+    hidden_dim: int = 256,
+    num_layers: int = 1,
+    activation: str = "tanh",
+    dropout: float = 0.0,
+    tie_embeddings: bool = False,
+    embedding_matrix: ArrayLike | None = None,
+    train_embeddings: bool = True,
+    return_sequences: bool = True,
+    initializer_range: float | None = None,
+    seed: int | None = None,
+    name: str = "gru_lm",
+) -> CausalLM:
+    """Gated recurrent language model (Cho et al. 2014): `build_rnn_lm(cell="gru")`.
+
+    Args:
+        vocab_size: Number of words V.
+        embedding_dim: Width of the word vectors; None feeds one-hot vectors.
+        hidden_dim: Width of each GRU.
+        num_layers: Number of GRUs, one above the other.
+        activation: That of the candidate state, one of `keras.activations`.
+        dropout: Share of the values that are dropped in training, on all but the recurrent connections.
+        tie_embeddings: Score words with the embedding's transpose (Press & Wolf 2017).
+        embedding_matrix: Word vectors [V, E] that the embedding starts from; E replaces `embedding_dim`.
+        train_embeddings: False freezes the embedding.
+        return_sequences: False is the last-word form of documents 000, 002 and 004: logits [B, V].
+        initializer_range: Draw every weight from U(-x, x) (Zaremba et al. 2014); None: Keras' defaults.
+        seed: Seed of the starting weights and of dropout.
+        name: Name of the model.
+
+    Returns:
+        A `CausalLM`, ids int32 [B, T] -> logits [B, T, V].
+
+    Raises:
+        InputError: For impossible sizes and options.
+    """
     return build_rnn_lm(
         vocab_size,
         embedding_dim=embedding_dim,
@@ -116,7 +161,7 @@ def build_gru_lm(
         embedding_matrix=embedding_matrix,
         train_embeddings=train_embeddings,
         return_sequences=return_sequences,
-        init_scale=init_scale,
+        initializer_range=initializer_range,
         seed=seed,
         name=name,
     )

@@ -1,5 +1,7 @@
 """Sequence to sequence with LSTMs, without attention and with it."""
 
+from typing import Literal
+
 import keras
 from keras import layers, ops
 
@@ -12,27 +14,43 @@ from lm_keras.models.seq2seq import Seq2SeqLM, Seq2SeqViews, source_and_target
 
 @register_builder
 def build_seq2seq_lstm(
-    source_vocab_size,
-    target_vocab_size=None,
+    source_vocab_size: int,
     *,
-    embedding_dim=128,
-    hidden_dim=256,
-    num_layers=1,
-    bidirectional=False,
-    attention="additive",
-    dropout=0.0,
-    init_scale=None,
-    seed=None,
-    name="seq2seq_lstm",
-):
-    """Encoder and decoder LSTMs, {"source_ids" [B, S], "target_ids" [B, T]} -> logits [B, T, target_vocab_size].
+    target_vocab_size: int | None = None,
+    embedding_dim: int = 128,
+    hidden_dim: int = 256,
+    num_layers: int = 1,
+    bidirectional: bool = False,
+    attention: Literal["additive", "multiplicative"] | None = "additive",
+    dropout: float = 0.0,
+    initializer_range: float | None = None,
+    seed: int | None = None,
+    name: str = "seq2seq_lstm",
+) -> Seq2SeqLM:
+    """Encoder and decoder LSTMs (Sutskever et al. 2014), with attention (Bahdanau et al. 2015; Luong et al. 2015).
 
-    The decoder starts from the encoder's last state, layer by layer (Sutskever et al. 2014); `attention=None`
-    leaves it at that. With "additive" (Bahdanau et al. 2015) or "multiplicative" scores (Luong et al. 2015) the
-    decoder's state h_t looks at all states of the encoder, and the logits come from tanh(W_c [c_t; h_t]), at the
-    place where Luong et al. have it (their equation 5). `bidirectional`: a second LSTM reads the source backwards
-    in each layer, and a Dense layer maps both last states to the decoder's. `target_vocab_size` is the
-    source's unless given. Raises InputError for impossible sizes.
+    The decoder starts from the encoder's last state, layer by layer. With attention its state h_t looks at all states
+    of the encoder, and the logits come from tanh(W_c [c_t; h_t]) (Luong et al. 2015, equation 5).
+
+    Args:
+        source_vocab_size: Number of words of the source.
+        target_vocab_size: Number of words V of the target; None: the source's.
+        embedding_dim: Width of the word vectors.
+        hidden_dim: Width of each LSTM.
+        num_layers: Number of LSTMs in the encoder, and in the decoder.
+        bidirectional: A second LSTM reads the source backwards in each layer of the encoder, and a dense layer maps
+            both last states to the decoder's.
+        attention: How a score comes about, "additive" or "multiplicative"; None: no attention.
+        dropout: Share of the values that are dropped in training, on all but the recurrent connections.
+        initializer_range: Draw every weight from U(-x, x) (Zaremba et al. 2014); None: Keras' defaults.
+        seed: Seed of the starting weights and of dropout.
+        name: Name of the model.
+
+    Returns:
+        A `Seq2SeqLM`, {"source_ids" int32 [B, S], "target_ids" int32 [B, T]} -> logits [B, T, V].
+
+    Raises:
+        InputError: For impossible sizes and options.
     """
     target_vocab_size = source_vocab_size if target_vocab_size is None else target_vocab_size
     check_sizes(dropout, vocab_size=source_vocab_size, hidden_dim=hidden_dim, num_layers=num_layers)
@@ -41,7 +59,7 @@ def build_seq2seq_lstm(
         check_score(attention)
 
     # === Layers ===
-    init = initializers(init_scale, seed)
+    init = initializers(initializer_range, seed)
     encode = _encoder(source_vocab_size, embedding_dim, hidden_dim, num_layers, bidirectional, dropout, init)
     decode = _decoder(target_vocab_size, embedding_dim, hidden_dim, num_layers, attention, dropout, init)
     to_keys = layers.Dense(hidden_dim, use_bias=False, kernel_initializer=init(), name="keys")

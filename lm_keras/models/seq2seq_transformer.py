@@ -24,30 +24,47 @@ from lm_keras.models.seq2seq import Seq2SeqLM, Seq2SeqViews, source_and_target
 
 @register_builder
 def build_seq2seq_transformer(
-    source_vocab_size,
-    target_vocab_size=None,
+    source_vocab_size: int,
     *,
-    max_length=512,
-    hidden_dim=256,
-    num_layers=3,
-    num_heads=4,
-    feed_forward_dim=None,
-    dropout=0.0,
-    pre_norm=False,
-    share_embeddings=False,
-    seed=None,
-    name="seq2seq_transformer",
-):
-    """Encoder and decoder of num_layers blocks, {"source_ids", "target_ids"} -> logits [B, T, target_vocab_size].
+    target_vocab_size: int | None = None,
+    max_length: int = 512,
+    hidden_dim: int = 256,
+    num_layers: int = 3,
+    num_heads: int = 4,
+    feed_forward_dim: int | None = None,
+    dropout: float = 0.0,
+    pre_norm: bool = False,
+    share_embeddings: bool = False,
+    seed: int | None = None,
+    name: str = "seq2seq_transformer",
+) -> Seq2SeqLM:
+    """Encoder and decoder of blocks with attention between them (Vaswani et al. 2017; document 003).
 
     An encoder block is y = LayerNorm(x + SelfAttention(x)), z = LayerNorm(y + FeedForward(y)); document 003 adds
     the two, with x in both, where the second must take y. The decoder's has LayerNorm(y + CrossAttention(y,
-    source)) in between. `pre_norm` normalizes before each sublayer, and once at the end (Xiong et al. 2020).
-    `feed_forward_dim`: 4 hidden_dim, with ReLU. Positions are sinusoids, so a text may have any length;
-    `max_length` is the room of `encode` for new tokens by default. `share_embeddings`: one matrix for source,
-    target and output (section 3.4), which needs one vocabulary. The blocks are the layers encoder_block_0, ... and
-    decoder_block_0, ...; decoder_block_0_source makes keys and values of the source for the latter. Raises InputError
-    for impossible sizes.
+    source)) in between. The blocks are the layers encoder_block_0, ... and decoder_block_0, ...;
+    decoder_block_0_source makes keys and values of the source for the latter. Positions are sinusoids, so a text may
+    have any length.
+
+    Args:
+        source_vocab_size: Number of words of the source.
+        target_vocab_size: Number of words V of the target; None: as many as the source's.
+        max_length: The room of `encode` for new tokens where no length is given.
+        hidden_dim: Width D of the vectors between the blocks, even.
+        num_layers: Number of blocks of the encoder, and of the decoder.
+        num_heads: Heads of each attention, which share the width.
+        feed_forward_dim: Width between the two dense layers of a block, with ReLU; None: 4 hidden_dim.
+        dropout: Share of the values dropped in training: of the first vectors and of what each sublayer adds.
+        pre_norm: Normalize before each sublayer, and once at the end (Xiong et al. 2020).
+        share_embeddings: One matrix for source, target and output (section 3.4), which needs one vocabulary.
+        seed: Seed of the starting weights and of dropout.
+        name: Name of the model.
+
+    Returns:
+        A `Seq2SeqLM`, {"source_ids" [B, S], "target_ids" [B, T]} int32 -> logits [B, T, V].
+
+    Raises:
+        InputError: For impossible sizes.
     """
     target_vocab_size = source_vocab_size if target_vocab_size is None else target_vocab_size
     feed_forward_dim = 4 * hidden_dim if feed_forward_dim is None else feed_forward_dim

@@ -1,10 +1,14 @@
 """Which class a text is of."""
 
+from collections.abc import Sequence
+
+import keras
 import tensorflow as tf
 
 from lm_keras.serving.client.results import Classification
 from lm_keras.serving.export.signatures import Served, example_texts, signature
 from lm_keras.tasks.inputs import IDS, ModelInputs, checked_classes, in_batches, ragged
+from lm_keras.text.tokenizers.base import Tokenizer
 from lm_keras.text_model import TextModel, register_text_model
 from lm_keras.utils.checks import check_texts
 from lm_keras.utils.functions import function
@@ -12,20 +16,36 @@ from lm_keras.utils.functions import function
 
 @register_text_model
 class TextClassifier(TextModel):
-    """A classifier, keras.Model of ids [B, T] or BERT's inputs -> logits [B, C], its tokenizer and its class names.
+    """The class of a text; an export has the signature `classify`.
 
-    `classes`: the names in the order of the labels. A text is cut after `max_length` tokens (None: the encoder's
-    length, or nothing is cut). `lk.export` writes the signature `classify`. InputError when the parts do not fit.
+    Args:
+        model: A functional `keras.Model` of ids [B, T] or BERT's inputs -> logits [B, C], such as
+            `models.sequence_classifier` and `models.build_cnn_classifier` make.
+        tokenizer: Its tokenizer.
+        classes: The names of the C classes in the order of the labels.
+        max_length: The number of tokens after which a text is cut; None: the encoder's, or nothing is cut.
+
+    Raises:
+        InputError: The parts do not fit each other.
     """
 
-    def __init__(self, model, tokenizer, classes, *, max_length=None):
+    def __init__(
+        self, model: keras.Model, tokenizer: Tokenizer, classes: Sequence[str], *, max_length: int | None = None
+    ):
         self.tokenizer, self.classes = tokenizer, checked_classes(model, 2, classes)
         super().__init__(model, {"tokenizer": tokenizer}, {"classes": self.classes, "max_length": max_length})
         self._inputs = ModelInputs(model, tokenizer, max_length)
         self._compiled = function(self._scores, input_signature=[IDS])
 
-    def classify(self, texts):
-        """A Classification of each text (a list of strings, or one string)."""
+    def classify(self, texts: str | Sequence[str]) -> list[Classification]:
+        """Classifies texts.
+
+        Args:
+            texts: A string or several.
+
+        Returns:
+            A Classification of each text.
+        """
 
         def run(some):
             scores = self._compiled(ragged(some)).numpy()

@@ -1,5 +1,8 @@
 """One vector for a text."""
 
+from collections.abc import Sequence
+
+import keras
 import numpy as np
 import tensorflow as tf
 
@@ -7,6 +10,7 @@ from lm_keras.errors import InputError
 from lm_keras.models.base import BuiltModel
 from lm_keras.serving.export.signatures import Served, example_texts, signature
 from lm_keras.tasks.inputs import IDS, ModelInputs, in_batches, output_of, ragged
+from lm_keras.text.tokenizers.base import Tokenizer
 from lm_keras.text_model import TextModel, register_text_model
 from lm_keras.utils.checks import check_texts
 from lm_keras.utils.functions import function
@@ -14,14 +18,21 @@ from lm_keras.utils.functions import function
 
 @register_text_model
 class TextEmbedder(TextModel):
-    """An encoder of `build_bert` and its tokenizer: each text becomes a vector of length 1.
+    """A vector of length 1 for a text; an export has the signature `embed`.
 
     The mean of the vectors of a text's tokens, marks included (Reimers & Gurevych 2019, section 3), so the scalar
-    product of two is their cosine; `models.sentence_embeddings` is the same. `tokenizer` None: the encoder's own. A
-    text is cut after `max_length` tokens (None: the encoder's). `lk.export` writes the signature `embed`.
+    product of two is their cosine; `models.sentence_embeddings` is the same.
+
+    Args:
+        model: An encoder, such as `models.build_bert` makes: BERT's inputs -> {"sequence_output" [B, T, D], ...}.
+        tokenizer: Its tokenizer; None: the one that `models.load_pretrained` gave it.
+        max_length: The number of tokens, marks included, after which a text is cut; None: the encoder's.
+
+    Raises:
+        InputError: The parts do not fit each other.
     """
 
-    def __init__(self, model, tokenizer=None, *, max_length=None):
+    def __init__(self, model: keras.Model, tokenizer: Tokenizer | None = None, *, max_length: int | None = None):
         output = output_of(model)
         if tokenizer is None and isinstance(model, BuiltModel):
             tokenizer = model.tokenizer
@@ -36,8 +47,15 @@ class TextEmbedder(TextModel):
             raise InputError(f"{model.name} does not read BERT's inputs, which tell tokens and padding apart")
         self._compiled = function(self._vectors, input_signature=[IDS])
 
-    def embed(self, texts):
-        """Float32 [N, D], a row for each text."""
+    def embed(self, texts: str | Sequence[str]) -> np.ndarray:
+        """Embeds texts.
+
+        Args:
+            texts: A string or several, N in all.
+
+        Returns:
+            Float32 [N, D], a row for each text.
+        """
         found = in_batches(
             self.tokenizer.encode_batch(check_texts(texts)), lambda some: self._compiled(ragged(some)).numpy()
         )

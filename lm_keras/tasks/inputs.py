@@ -1,7 +1,11 @@
-"""From token ids to what an encoder or classifier reads, the same in Python and in an exported graph."""
+"""From texts to what an encoder or classifier reads, the same in Python and in an exported graph.
 
+`ModelInputs` makes a model's inputs of token ids; texts that are longer than an encoder go through it in windows.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
 from itertools import chain
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import keras
 import numpy as np
@@ -10,6 +14,7 @@ import tensorflow as tf
 from lm_keras.errors import InputError
 from lm_keras.layers.positions import Positions
 from lm_keras.models.base import BuiltModel
+from lm_keras.text.tokenizers.base import Tokenizer
 from lm_keras.text.word_offsets import tf_word_places, word_places
 from lm_keras.utils.checks import check_whole
 from lm_keras.utils.keras_internals import flatten_layers
@@ -28,7 +33,7 @@ class ModelInputs:
     tokenizer do not fit, when padding changes what the model says, or when it gives probabilities, not logits.
     """
 
-    def __init__(self, model, tokenizer, max_length):
+    def __init__(self, model: keras.Model, tokenizer: Tokenizer, max_length: int | None):
         given = input_of(model)
         names = set(given) if isinstance(given, dict) else None
         self.bert, self.tokenizer = names == BERT, tokenizer
@@ -50,11 +55,13 @@ class ModelInputs:
         self.max_length = static or max_length or most
         _check_answers(model, self)
 
-    def room(self, parts=1):
+    def room(self, parts: int = 1) -> int:
         """How many tokens of text fit beside the marks; a very large number where there is no limit."""
         return 2**30 if self.max_length is None else self.max_length - (parts + 1 if self.bert else 0)
 
-    def __call__(self, first, second=None):
+    def __call__(
+        self, first: tf.RaggedTensor, second: tf.RaggedTensor | None = None
+    ) -> tf.Tensor | dict[str, tf.Tensor]:
         pad, size = self.tokenizer.pad_id, first.nrows()
         if second is None:
             first = first[:, : self.room()]
@@ -106,7 +113,7 @@ def _check_answers(model, inputs):
             raise InputError(f"{model.name} gives probabilities; give a model of logits, without softmax at its end")
 
 
-def input_of(model):
+def input_of(model: keras.Model) -> Any:
     """The inputs of a functional model: a tensor, or a dict or list of them; InputError of another model."""
     if not isinstance(model, keras.Model) or not getattr(model, "inputs", None):
         what = type(model).__name__
@@ -114,7 +121,7 @@ def input_of(model):
     return model.inputs[0] if isinstance(model, keras.Sequential) else model.input
 
 
-def output_of(model):
+def output_of(model: keras.Model) -> Any:
     """The outputs of a functional model, as `input_of`."""
     input_of(model)
     return model.outputs[0] if isinstance(model, keras.Sequential) else model.output
@@ -125,13 +132,13 @@ def _one_column(dense, fill):
     return tf.pad(dense, [[0, 0], [0, tf.cast(tf.shape(dense)[1] == 0, tf.int32)]], constant_values=fill)
 
 
-def ragged(rows):
+def ragged(rows: Sequence[Sequence[int]]) -> tf.RaggedTensor:
     """Lists of ids -> int32 [B, (n)]."""
     lengths = np.fromiter(map(len, rows), np.int64, len(rows))
     return tf.RaggedTensor.from_row_lengths(np.fromiter(chain.from_iterable(rows), np.int32, lengths.sum()), lengths)
 
 
-def in_batches(rows, run, length=len):
+def in_batches(rows: list, run: Callable[[list], Iterable], length: Callable[[Any], int] = len) -> list:
     """`run(some rows)`, a list of results, over all rows, those of like length together; results in that order."""
     order, results = sorted(range(len(rows)), key=lambda i: length(rows[i])), [None] * len(rows)
     for start in range(0, len(rows), BATCH):
@@ -141,7 +148,7 @@ def in_batches(rows, run, length=len):
     return results
 
 
-def checked_classes(model, rank, classes):
+def checked_classes(model: keras.Model, rank: int, classes: Iterable[str]) -> list[str]:
     """The names of the classes of a model's one output as a list; InputError unless there is a different one each."""
     output, axes = output_of(model), "[B, C]" if rank == 2 else "[B, T, C]"
     if not isinstance(output, keras.KerasTensor):
@@ -158,7 +165,7 @@ def checked_classes(model, rank, classes):
     return classes
 
 
-# === Texts that are longer than an encoder: windows that overlap by half, and words made of tokens ===
+# === Words of texts, as tokens ===
 
 
 class TokenizedWords(NamedTuple):
@@ -170,7 +177,7 @@ class TokenizedWords(NamedTuple):
     tokens: tf.RaggedTensor
     splits: tf.Tensor
 
-    def of_texts(self):
+    def of_texts(self) -> tf.RaggedTensor:
         """The ids of each text, ragged [B, (n)]."""
         token_splits = tf.gather(self.tokens.row_splits, self.splits)
         return tf.RaggedTensor.from_row_splits(self.tokens.flat_values, token_splits, validate=False)
@@ -179,7 +186,7 @@ class TokenizedWords(NamedTuple):
 WORDS = TokenizedWords(tf.RaggedTensorSpec([None, None], tf.int32), tf.TensorSpec([None], tf.int64))
 
 
-def words_of(tokenizer, texts):
+def words_of(tokenizer: Tokenizer, texts: Sequence[str]) -> tuple[TokenizedWords, list[list[tuple[int, int]]]]:
     """The TokenizedWords of a list of strings, and where they are in each: [[(start, end)]]."""
     places = [word_places(text) for text in texts]
     tokens = tokenizer.encode_batch(
@@ -189,7 +196,7 @@ def words_of(tokenizer, texts):
     return TokenizedWords(ragged(tokens), splits), places
 
 
-def tf_words_of(tokenizer, texts):
+def tf_words_of(tokenizer: Tokenizer, texts: tf.Tensor) -> tuple[TokenizedWords, tf.Tensor, tf.Tensor]:
     """The TokenizedWords of strings [B] in the graph, and their starts and ends, [W] each."""
     words, starts, ends = tf_word_places(texts)
     return (
@@ -197,6 +204,9 @@ def tf_words_of(tokenizer, texts):
         starts.flat_values,
         ends.flat_values,
     )
+
+
+# === Windows over texts that are longer than an encoder; they overlap by half ===
 
 
 class Windows(NamedTuple):
@@ -211,7 +221,7 @@ class Windows(NamedTuple):
     count: tf.Tensor
 
 
-def windows(lengths, room):
+def windows(lengths: tf.Tensor, room: tf.Tensor) -> Windows:
     """Windows of `room` [B] tokens, every room // 2 tokens, until the row's end; a row always has one."""
     stride = tf.maximum(room // 2, 1)
     count = 1 + (tf.maximum(lengths - room, 0) + stride - 1) // stride
@@ -222,13 +232,13 @@ def windows(lengths, room):
     return Windows(row, start, end, first, count)
 
 
-def tokens_of(ids, found):
+def tokens_of(ids: tf.RaggedTensor, found: Windows) -> tf.RaggedTensor:
     """The places of each window's tokens among all tokens of ragged ids [B, (n)], ragged [M, (n)]."""
     offset = tf.gather(tf.cast(ids.row_splits, tf.int32), found.row)
     return tf.ragged.range(offset + found.start, offset + found.end)
 
 
-def by_pieces(run, found, outputs):
+def by_pieces(run: Callable[[Windows], tuple], found: Windows, outputs: Sequence[tf.TensorSpec]) -> list[tf.Tensor]:
     """`run(some of the windows)`, a tuple of tensors [n, ...] that tell of them in order, over all windows.
 
     A few windows at a time, so that the memory of a long text is bounded. `outputs`: a TensorSpec of each tensor.

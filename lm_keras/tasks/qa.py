@@ -1,5 +1,8 @@
 """The answer to a question, as it stands in a text."""
 
+from collections.abc import Sequence
+
+import keras
 import tensorflow as tf
 
 from lm_keras.errors import InputError
@@ -18,6 +21,7 @@ from lm_keras.tasks.inputs import (
     windows,
     words_of,
 )
+from lm_keras.text.tokenizers.base import Tokenizer
 from lm_keras.text.unicode import valid
 from lm_keras.text_model import TextModel, register_text_model
 from lm_keras.utils.checks import check_sizes, check_texts
@@ -28,16 +32,33 @@ NEVER = -1e30
 
 @register_text_model
 class QuestionAnswerer(TextModel):
-    """A model of `answer_span` on BERT, {"start", "end"} logits [B, T], and its WordPieceTokenizer.
+    """The answer to a question as it stands in a context; an export has the signature `answer`.
 
-    The answer is the span of whole words of the context with at most `max_answer_tokens` tokens whose first and last
-    token are the likeliest ends (Devlin et al. 2019, section 4.2). A context for which the encoder (or `max_length`)
-    is too short is read in windows that overlap by half, each after the question, of which at most
-    `max_question_tokens` are kept (and never more than half the room); the best of all windows is the answer.
-    `lk.export` writes the signature `answer`.
+    The answer is the span of whole words whose first and last token are the likeliest ends (Devlin et al. 2019,
+    section 4.2). A context for which the encoder is too short is read in windows that overlap by half, each after the
+    question; the best of all windows is the answer.
+
+    Args:
+        model: A functional `keras.Model` of BERT's inputs -> {"start", "end"}, logits [B, T], such as
+            `models.answer_span` makes.
+        tokenizer: Its tokenizer, a WordPieceTokenizer.
+        max_length: The most tokens of question and window with their marks; None: the encoder's.
+        max_question_tokens: The tokens of a question that are kept, and never more than half the room.
+        max_answer_tokens: The most tokens of an answer.
+
+    Raises:
+        InputError: The parts do not fit each other.
     """
 
-    def __init__(self, model, tokenizer, *, max_length=None, max_question_tokens=64, max_answer_tokens=30):
+    def __init__(
+        self,
+        model: keras.Model,
+        tokenizer: Tokenizer,
+        *,
+        max_length: int | None = None,
+        max_question_tokens: int = 64,
+        max_answer_tokens: int = 30,
+    ):
         output = output_of(model)
         if not isinstance(output, dict) or set(output) != {"start", "end"}:
             raise InputError(f"{model.name} does not give the logits start and end; give a model of `answer_span`")
@@ -51,8 +72,19 @@ class QuestionAnswerer(TextModel):
             raise InputError(f"{model.name} does not read BERT's inputs, which tell question and context apart")
         self._compiled = function(self._best, input_signature=[IDS, WORDS])
 
-    def answer(self, questions, contexts):
-        """An Answer to each question from its context; empty, with the score 0, where the context has no word."""
+    def answer(self, questions: str | Sequence[str], contexts: str | Sequence[str]) -> list[Answer]:
+        """Answers questions.
+
+        Args:
+            questions: A string or several.
+            contexts: As many, the text in which the answer to each is looked for.
+
+        Returns:
+            An Answer to each question; empty, with the score 0, where its context has no word.
+
+        Raises:
+            InputError: There is not one context for each question.
+        """
         questions, contexts = ([valid(text) for text in check_texts(texts)] for texts in (questions, contexts))
         if len(questions) != len(contexts):
             raise InputError(f"got {len(questions)} questions and {len(contexts)} contexts; give one for each")

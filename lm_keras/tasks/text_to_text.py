@@ -12,6 +12,7 @@ from lm_keras.generation.loop import encode_source
 from lm_keras.models.seq2seq import Seq2SeqLM
 from lm_keras.serving.export.completions import completion_answers, completion_examples, completion_signatures
 from lm_keras.serving.export.signatures import Served, example_texts
+from lm_keras.text.tokenizers.base import Tokenizer
 from lm_keras.text_model import TextModel, register_text_model
 from lm_keras.utils.checks import check_texts
 from lm_keras.utils.functions import function
@@ -19,13 +20,20 @@ from lm_keras.utils.functions import function
 
 @register_text_model
 class TextToText(TextModel):
-    """A `Seq2SeqLM` with the tokenizers of its source and of its target (None: the same one).
+    """A text for a text; an export has the signatures `generate`, `sample` and `beam`, on `source`.
 
     A source is its ids without marks; a target w1 w2 was trained as <begin> w1 w2 with the labels w1 w2 <end>.
-    `lk.export` writes `generate`, `sample` and `beam` on `source`. InputError when the parts do not fit.
+
+    Args:
+        model: A `Seq2SeqLM`, such as `models.build_seq2seq_lstm` makes.
+        source_tokenizer: The tokenizer of what it reads.
+        target_tokenizer: The tokenizer of what it writes; None: the same one.
+
+    Raises:
+        InputError: The parts do not fit each other.
     """
 
-    def __init__(self, model, source_tokenizer, target_tokenizer=None):
+    def __init__(self, model: Seq2SeqLM, source_tokenizer: Tokenizer, target_tokenizer: Tokenizer | None = None):
         target_tokenizer = target_tokenizer or source_tokenizer
         if not isinstance(model, Seq2SeqLM):
             raise InputError(f"{model.name} encodes no source; give a model of build_seq2seq_lstm or _transformer")

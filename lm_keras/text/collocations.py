@@ -1,5 +1,6 @@
 """Words that follow each other: n-grams, and those of them that are no accident."""
 
+from collections.abc import Iterable
 from typing import NamedTuple
 
 from lm_keras.errors import InputError
@@ -18,20 +19,43 @@ class Collocation(NamedTuple):
     count: int
 
 
-def ngrams(words, n):
-    """The runs of `n` words of a list, as tuples: [("a", "b"), ("b", "c")] for ["a", "b", "c"] and 2."""
+def ngrams(words: Iterable[str], n: int) -> list[tuple[str, ...]]:
+    """Returns the runs of `n` words of a list: [("a", "b"), ("b", "c")] for ["a", "b", "c"] and 2.
+
+    Raises:
+        InputError: For a text in place of words, or an `n` that is no whole number of at least 1.
+    """
     words = check_list(words, "ngrams")
     check_whole("n", n)
     return list(zip(*(words[i:] for i in range(n)), strict=False))
 
 
-def collocations(texts, n=20, measure="likelihood_ratio", *, min_count=3, size=2, language="en", lowercase=False):
-    """The `n` strongest collocations of texts, a list of Collocation, by NLTK's finders. Needs no download.
+def collocations(
+    texts: Iterable[str | Iterable[str]],
+    n: int = 20,
+    measure: str = "likelihood_ratio",
+    *,
+    min_count: int = 3,
+    size: int = 2,
+    language: str | None = "en",
+    lowercase: bool = False,
+) -> list[Collocation]:
+    """Returns the strongest collocations of texts, by NLTK's finders. Needs no download.
 
-    `texts`: strings, or lists of words; no pair reaches from one text to the next. `measure`: "likelihood_ratio"
-    (Dunning 1993), "pmi" (Church & Hanks 1990; favours rare words, so give a larger `min_count`), "student_t",
-    "chi_square" (all in Manning & Schütze 1999, chapter 5). `size`: 2 or 3 words. Runs with a stop word or a word
-    without a letter are counted and left out (language None: no stop words); so are those rarer than `min_count`.
+    Runs with a stop word or a word without a letter are counted and left out.
+
+    Args:
+        texts: Strings, or lists of words; no pair reaches from one text to the next.
+        n: How many.
+        measure: "likelihood_ratio" (Dunning 1993), "pmi" (Church & Hanks 1990; favors rare words, so give a larger
+            `min_count`), "student_t", "chi_square" (all in Manning & Schütze 1999, chapter 5).
+        min_count: How often the words must stand together.
+        size: 2 or 3 words.
+        language: Of the texts and of the stop words; None: words between spaces, no stop words.
+        lowercase: Whether words are counted in lower case.
+
+    Raises:
+        InputError: For arguments that are none of these, and where the measure has no value.
     """
     if isinstance(texts, str):
         raise InputError("collocations takes a list of texts, not one text: give [text]")

@@ -3,8 +3,10 @@
 import functools
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
+from types import ModuleType
+from typing import Any
 
 from lm_keras.errors import InputError
 from lm_keras.utils.checks import check_text
@@ -19,6 +21,9 @@ PUNKT = {
 _CHINESE_END = re.compile(r"""(?<=[。！？…；])(?![。！？…；])[”’」』）】》"']*""")
 # What bytes.split() and TensorFlow call a space; str.split() knows 20 more.
 _NOT_ASCII_SPACE = re.compile(r"[^ \t\n\v\f\r]+")
+MAX_FREQUENCY = 10**9  # of a word of the user in jieba
+# A word, its frequency, its part of speech: a line of a user dictionary of jieba.
+_LINE = re.compile(r"(.+?)(?:\s+([0-9]+))?(?:\s+[a-z]+)?")
 
 
 def sentences(text: str, language: str | None = "en", downloaded: bool = False) -> list[str]:
@@ -73,8 +78,12 @@ def words(
     return [word for sentence in sentences(text, language, downloaded) for word in _treebank()(change(sentence))]
 
 
-def check_language(language):
-    """Raises InputError for a language that `sentences` and `words` do not know."""
+def check_language(language: str | None) -> None:
+    """Checks a language.
+
+    Raises:
+        InputError: For one that `sentences` and `words` do not know.
+    """
     if language is not None and language != "zh" and language not in PUNKT:
         raise InputError(
             f"language {language!r} is not known: choose one of {', '.join(sorted([*PUNKT, 'zh']))}, or None for "
@@ -83,7 +92,7 @@ def check_language(language):
 
 
 @functools.cache
-def _punkt(language, downloaded):
+def _punkt(language: str, downloaded: bool) -> Any:
     from nltk.tokenize.punkt import PunktParameters, PunktSentenceTokenizer, PunktTokenizer
 
     if downloaded:
@@ -104,14 +113,18 @@ def _punkt(language, downloaded):
 
 
 @functools.cache
-def _treebank():
+def _treebank() -> Callable[[str], list[str]]:
     from lm_keras.text.tokenizers.word.treebank import Treebank
 
     return Treebank()
 
 
-def load_jieba():
-    """jieba, which is an extra, with its dictionary loaded; InputError when it is not installed."""
+def load_jieba() -> ModuleType:
+    """Returns jieba, which is an extra, with its dictionary loaded.
+
+    Raises:
+        InputError: When it is not installed.
+    """
     try:
         import jieba
     except ImportError as missing:
@@ -120,7 +133,7 @@ def load_jieba():
     return jieba
 
 
-def load_dictionary(tokenizer):
+def load_dictionary(tokenizer: Any) -> None:
     """Loads the dictionary of a jieba.Tokenizer from the dictionary itself.
 
     jieba's own way is a cache in the folder for temporary files, of Python's marshal format, which any user of the
@@ -130,14 +143,6 @@ def load_dictionary(tokenizer):
         if not tokenizer.initialized:
             tokenizer.FREQ, tokenizer.total = tokenizer.gen_pfdict(tokenizer.get_dict_file())
             tokenizer.initialized = True
-
-
-# === Chinese words by a jieba of one's own: the same whatever is done to the jieba that all share ===
-
-MAX_FREQUENCY = 10**9
-_LINE = re.compile(
-    r"(.+?)(?:\s+([0-9]+))?(?:\s+[a-z]+)?"
-)  # a word, its frequency, its part of speech, as jieba has it
 
 
 def shared_words() -> dict[str, int]:
@@ -153,18 +158,26 @@ def shared_words() -> dict[str, int]:
     return changed | {word: 0 for word in sorted(jieba.finalseg.Force_Split_Words) if not shared.get(word)}
 
 
-def given_words(user_words) -> dict[str, int | None]:
-    """Returns {word: frequency, None: what jieba suggests} of words, of a mapping, or of a file in jieba's form."""
+def read_user_words(user_words: Mapping[str, int | None] | Iterable[str] | str | Path) -> dict[str, int | None]:
+    """Returns {word: frequency, None: what jieba suggests} of words, of a mapping, or of a file in jieba's form.
+
+    Raises:
+        InputError: For anything else.
+    """
     if isinstance(user_words, (str, Path)):
         return _words_of_file(user_words)
     try:
-        return checked(user_words if isinstance(user_words, Mapping) else dict.fromkeys(user_words))
+        return check_user_words(user_words if isinstance(user_words, Mapping) else dict.fromkeys(user_words))
     except TypeError:
         raise InputError(f"user_words are words, {{word: frequency}} or a file's path, got {user_words!r}") from None
 
 
-def checked(user_words: Mapping) -> dict[str, int | None]:
-    """Returns {word: frequency} as a dict; InputError for what is none."""
+def check_user_words(user_words: Mapping[str, int | None]) -> dict[str, int | None]:
+    """Returns {word: frequency} as a dict.
+
+    Raises:
+        InputError: For what is none.
+    """
     if not isinstance(user_words, Mapping):
         raise InputError(f"user_words are {{word: frequency}}, got {type(user_words).__name__}")
     for word, frequency in user_words.items():
@@ -187,7 +200,7 @@ class WordCutter:
         user_words: {word: frequency} of these words, with what jieba suggested where none was given.
     """
 
-    def __init__(self, user_words):
+    def __init__(self, user_words: Mapping[str, int | None]) -> None:
         self.user_words = {}
         self._jieba = tokenizer = load_jieba().Tokenizer()
         dictionary, tokenizer.total = _dictionary()
@@ -202,7 +215,7 @@ class WordCutter:
             self.user_words[word] = frequency
         self._no_words = {word for word, frequency in self.user_words.items() if not frequency and len(word) > 1}
 
-    def __call__(self, text):
+    def __call__(self, text: str) -> list[str]:
         words = [word for word in self._jieba.lcut(text) if not word.isspace()]
         if self._no_words:  # jieba's hidden Markov model may still find them
             words = [part for word in words for part in (word if word in self._no_words else (word,))]
@@ -210,7 +223,7 @@ class WordCutter:
 
 
 @functools.cache
-def _dictionary():
+def _dictionary() -> tuple[dict[str, int], int]:
     """`({word: frequency}, their sum)` of jieba's own dictionary, which no one changes."""
     jieba = load_jieba()
     tokenizer = jieba.Tokenizer()
@@ -218,7 +231,7 @@ def _dictionary():
     return tokenizer.FREQ, tokenizer.total
 
 
-def _words_of_file(path):
+def _words_of_file(path: str | Path) -> dict[str, int | None]:
     path, words = Path(path).expanduser(), {}
     try:
         lines = path.read_text(encoding="utf-8-sig").split("\n")

@@ -1,6 +1,7 @@
 """Inflected words to one form: stems by rule, lemmas by dictionary."""
 
 import functools
+from collections.abc import Callable, Iterable
 
 from lm_keras.errors import InputError
 from lm_keras.text import nltk_resources
@@ -15,11 +16,17 @@ _SNOWBALL = {
 _WORDNET = {"NN": "n", "VB": "v", "JJ": "a", "RB": "r"}
 
 
-def stem(words, language="en"):
-    """The stems of a list of words, lower case, by NLTK's Snowball stemmer (Porter 2001): "running" is "run".
+def stem(words: Iterable[str], language: str = "en") -> list[str]:
+    """Returns the stems of words, lower case, by NLTK's Snowball stemmer (Porter 2001): "running" is "run".
 
-    Needs no download. A stem need not be a word ("happy" is "happi"). Chinese words, which have no endings, come back
-    as they are. InputError for a language that Snowball does not know.
+    Needs no download. A stem need not be a word ("happy" is "happi").
+
+    Args:
+        words: A list of str.
+        language: Of them. Chinese words, which have no endings, come back as they are.
+
+    Raises:
+        InputError: For a language that Snowball does not know.
     """
     words = check_words(words, "stem")
     if language == "zh":
@@ -30,13 +37,19 @@ def stem(words, language="en"):
     return [stemmer(word) for word in words]
 
 
-def lemmas(words, language="en"):
-    """The lemmas of a list of words, by NLTK's WordNet lemmatizer: "mice" is "mouse".
+def lemmas(words: Iterable[str | tuple[str, str]], language: str = "en") -> list[str]:
+    """Returns the lemmas of words, by NLTK's WordNet lemmatizer: "mice" is "mouse".
 
-    `words`: strings, each taken for a noun; or the (word, tag) pairs of `lk.text.tags`, so that "left" is "leave"
-    where it is a verb. Words that WordNet does not hold, capitals among them, come back as they are; so do Chinese
-    words, which do not inflect. English needs nltk.download("wordnet"), and nothing stands in for it: InputError
-    without (`stem` needs no download). InputError for other languages.
+    Words that WordNet does not hold, capitals among them, come back as they are.
+
+    Args:
+        words: A list of str, each taken for a noun; or the (word, tag) pairs of `lk.text.tags`, so that "left" is
+            "leave" where it is a verb.
+        language: "en" needs nltk.download("wordnet"), and nothing stands in for it (`stem` needs no download). Words
+            of "zh", which do not inflect, come back as they are.
+
+    Raises:
+        InputError: For other languages, and without WordNet.
     """
     pairs = [(word, "NN") if isinstance(word, str) else word for word in check_list(words, "lemmas")]
     for pair in pairs:
@@ -57,7 +70,7 @@ def lemmas(words, language="en"):
 
 
 @functools.cache
-def _stemmer(language):
+def _stemmer(language: str) -> Callable[[str], str]:
     from nltk.stem import SnowballStemmer
 
     return functools.lru_cache(100_000)(SnowballStemmer(_SNOWBALL[language]).stem)

@@ -2,7 +2,9 @@
 
 import functools
 import json
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 from lm_keras.errors import InputError
 from lm_keras.text import nltk_resources, segmentation
@@ -39,13 +41,17 @@ def stop_words(language: str = "en", downloaded: bool = False) -> frozenset[str]
     return _prepared(text, language)
 
 
-def without_stop_words(words, language="en"):
-    """The words of a list that are no stop words, in any case, in their order. Punctuation marks stay."""
+def without_stop_words(words: Iterable[str], language: str = "en") -> list[str]:
+    """Returns the words of a list that are no stop words, in any case, in their order. Punctuation marks stay.
+
+    Raises:
+        InputError: As `stop_words`, and for a text in place of words.
+    """
     stop = stop_words(language)
     return [word for word in check_words(words, "without_stop_words") if word.lower() not in stop]
 
 
-def _nltk_list(folder, name):
+def _nltk_list(folder: Any, name: str) -> str | None:
     try:
         with folder.join(name).open() as file:
             return file.read().decode("utf-8")
@@ -54,12 +60,12 @@ def _nltk_list(folder, name):
 
 
 @functools.cache
-def _packaged():
+def _packaged() -> dict[str, str]:
     return json.loads(Path(__file__).with_name("stop_words.json").read_text(encoding="utf-8"))
 
 
 @functools.cache
-def _prepared(text, language):
+def _prepared(text: str, language: str) -> frozenset[str]:
     words = set(text.split())
     if language == "en":
         short = [word for word in words if "'" in word]

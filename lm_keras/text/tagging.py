@@ -1,6 +1,8 @@
 """Nouns, verbs and the rest: a tag for each word."""
 
 import functools
+from collections.abc import Iterable
+from typing import Any
 
 from lm_keras.errors import InputError
 from lm_keras.text import nltk_resources, segmentation
@@ -9,13 +11,22 @@ from lm_keras.utils.checks import check_words
 _NLTK = {"en": "eng", "ru": "rus"}
 
 
-def tags(words, language="en"):
-    """The part of speech of each word of a sentence, a list of (word, tag).
+def tags(words: Iterable[str], language: str = "en") -> list[tuple[str, str]]:
+    """Returns the part of speech of each word of a sentence.
 
-    "en", "ru": NLTK's averaged perceptron (tags of the Penn Treebank; of the Russian National Corpus), which needs
-    nltk.download("averaged_perceptron_tagger_eng") or "..._rus", and nothing stands in for it: InputError without.
-    "zh": jieba's dictionary and hidden Markov model (tags as of ICTCLAS), no download.
-    InputError for other languages. Source: document 003, preprocessing (词性标注).
+    Source: document 003, preprocessing (词性标注).
+
+    Args:
+        words: A list of str.
+        language: "en", "ru": NLTK's averaged perceptron (tags of the Penn Treebank; of the Russian National Corpus),
+            which needs nltk.download("averaged_perceptron_tagger_eng") or "..._rus", and nothing stands in for it.
+            "zh": jieba's dictionary and hidden Markov model (tags as of ICTCLAS), no download.
+
+    Returns:
+        A list of (word, tag).
+
+    Raises:
+        InputError: For other languages, and without the tagger.
     """
     words = check_words(words, "tags")
     if language == "zh":
@@ -28,7 +39,7 @@ def tags(words, language="en"):
     return _perceptron(language).tag(words)
 
 
-def _chinese_tag(word, tagger):
+def _chinese_tag(word: str, tagger: Any) -> str:
     """The tag of a word that jieba found: its dictionary's; for a new word what the model says of its last part."""
     if word in tagger.word_tag_tab:
         return tagger.word_tag_tab[word]
@@ -37,7 +48,7 @@ def _chinese_tag(word, tagger):
 
 
 @functools.cache
-def _perceptron(language):
+def _perceptron(language: str) -> Any:
     from nltk.tag import PerceptronTagger
 
     try:

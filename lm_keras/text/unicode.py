@@ -2,17 +2,27 @@
 
 import functools
 import re
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from lm_keras.errors import InputError
 
+if TYPE_CHECKING:
+    import numpy as np
+    import tensorflow as tf
+
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _PAGE, _NUM_PAGES = 256, 0x110000 // 256
 
 
-def valid(text):
-    """Returns text that UTF-8 can hold: U+FFFD for a lone surrogate or, given bytes, for what is not UTF-8."""
+def valid(text: str | bytes) -> str:
+    """Returns text that UTF-8 can hold: U+FFFD for a lone surrogate or, given bytes, for what is not UTF-8.
+
+    Raises:
+        InputError: For what is no text.
+    """
     if isinstance(text, str):
         return text if text.isascii() else _SURROGATE.sub("\ufffd", text)
     if isinstance(text, bytes):
@@ -20,15 +30,15 @@ def valid(text):
     raise InputError(f"encode takes one string, got {type(text).__name__}: use encode_batch for a list of strings")
 
 
-def tf_valid(strings):
+def tf_valid(strings: "tf.Tensor") -> "tf.Tensor":
     """`valid` in the graph: ICU replaces exactly what Python does."""
     import tensorflow as tf
 
     return tf.strings.unicode_transcode(strings, "UTF-8", "UTF-8", errors="replace")
 
 
-def lower(text):
-    """Lower case, character by character: not `str.lower`, for that has two rules that look further.
+def lower(text: str) -> str:
+    """Returns a text in lower case, character by character: `str.lower` has two rules that look further.
 
     A capital sigma is σ at the end of a word too, and İ is i without a dot above. So a character's lower case
     depends on nothing else, and a text's length in characters stays.
@@ -36,7 +46,7 @@ def lower(text):
     return text.lower() if text.isascii() else text.translate(_lower_case())
 
 
-def tf_lower(strings):
+def tf_lower(strings: "tf.Tensor") -> "tf.Tensor":
     """`lower` in the graph; `strings` may hold invalid UTF-8, which becomes U+FFFD."""
     import tensorflow as tf
 
@@ -44,22 +54,27 @@ def tf_lower(strings):
     return tf.strings.unicode_encode(tf.ragged.map_flat_values(tf_lower_codes, codes), "UTF-8")
 
 
-def tf_lower_codes(codes):
+def tf_lower_codes(codes: "tf.Tensor") -> "tf.Tensor":
     """`lower` of code points [N] int32."""
     steps = {code: ord(small) - code for code, small in _lower_case().items()}
     return codes + tf_page_lookup(page_table(steps, default=0), codes)
 
 
 @functools.cache
-def _lower_case():
+def _lower_case() -> dict[int, str]:
     pairs = ((code, chr(code).lower()[0]) for code in range(0x110000))
     return {code: small for code, small in pairs if small != chr(code)}
 
 
-def page_table(values, default):
-    """A sparse array over all code points: (page numbers [4352], pages [P, 256]), for most pages are the same one.
+def page_table(values: Mapping[int, int], default: int) -> "tuple[np.ndarray, np.ndarray]":
+    """Returns a sparse array over all code points, for most pages of 256 are the same one.
 
-    `values` is {code point: int}; a code point that is not in it has the value `default`.
+    Args:
+        values: {code point: int}.
+        default: The value of a code point that is not in it.
+
+    Returns:
+        `(page numbers [4352], pages [P, 256])`, int32.
     """
     pages = [np.full(_PAGE, default, np.int32)]
     numbers = np.zeros(_NUM_PAGES, np.int32)
@@ -71,8 +86,8 @@ def page_table(values, default):
     return numbers, np.stack(pages)
 
 
-def tf_page_lookup(table, codes):
-    """The values of the code points [N] int32."""
+def tf_page_lookup(table: "tuple[np.ndarray, np.ndarray]", codes: "tf.Tensor") -> "tf.Tensor":
+    """Returns the values of code points [N] int32 in a `page_table`."""
     import tensorflow as tf
 
     numbers, pages = table

@@ -2,8 +2,12 @@
 
 import functools
 import unicodedata
+from typing import TYPE_CHECKING
 
 from lm_keras.text.unicode import page_table, tf_page_lookup, valid
+
+if TYPE_CHECKING:
+    import tensorflow as tf
 
 WORD, SPACE, ALONE = range(3)
 # BERT's ideographs (Devlin et al. 2019's tokenizer): each is a word.
@@ -13,8 +17,8 @@ _IDEOGRAPHS = (
 )
 
 
-def word_places(text):
-    """[(start, end)] of the words of a text, in characters.
+def word_places(text: str | bytes) -> list[tuple[int, int]]:
+    """Returns `(start, end)` of each word of a text, in characters.
 
     A word is a run of characters between white space and single marks: punctuation, ASCII symbols and ideographs
     are words of one character. It is BERT's cut; characters that its cleaning drops stay in their word.
@@ -32,8 +36,15 @@ def word_places(text):
     return places if start is None else [*places, (start, len(text))]
 
 
-def tf_word_places(strings):
-    """`word_places` of strings [B]: (words, starts, ends), ragged [B, (n)] each; bad UTF-8 is read as U+FFFD."""
+def tf_word_places(strings: "tf.Tensor") -> "tuple[tf.RaggedTensor, tf.RaggedTensor, tf.RaggedTensor]":
+    """Returns the words of strings and their places, as `word_places`.
+
+    Args:
+        strings: [B]; bad UTF-8 is read as U+FFFD.
+
+    Returns:
+        `(words, starts, ends)`, ragged [B, (n)] each.
+    """
     import tensorflow as tf
 
     codes = tf.strings.unicode_decode(strings, "UTF-8", errors="replace")
@@ -58,7 +69,7 @@ def tf_word_places(strings):
 
 
 @functools.cache
-def _kinds():
+def _kinds() -> dict[int, int]:
     """{code point: SPACE or ALONE}, of all others WORD."""
     kinds = {code: ALONE for start, end in _IDEOGRAPHS for code in range(start, end)}
     for code in range(0x110000):

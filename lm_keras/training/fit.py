@@ -26,7 +26,7 @@ from lm_keras.training.objectives import objective
 from lm_keras.training.optimizer import in_shares, make_optimizer, summed
 from lm_keras.training.run.log import RunLog
 from lm_keras.training.run.state import NAME, RunState, Saver, load_checkpoint
-from lm_keras.training.train_steps import carry_state, recomputing
+from lm_keras.training.train_steps import blocks_to_recompute, carry_state, recomputing
 from lm_keras.utils.atomic_files import claimed, path_of
 from lm_keras.utils.keras_internals import flatten_layers
 from lm_keras.utils.quiet import on_terminal
@@ -102,6 +102,8 @@ def fit(
         DataCheck(model, aim, validation).arrays(held_out)
     if validation is None and config.early_stopping_patience is not None:
         raise InputError("early_stopping_patience needs validation data; give fit a validation set")
+    if config.recompute:
+        blocks_to_recompute(model)
     with contextlib.ExitStack() as stack:
         at_chief = workers.agree if workers else lambda does: does()  # the others hear what is wrong there
         if workers:

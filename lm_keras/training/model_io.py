@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from lm_keras.errors import InputError
 from lm_keras.losses import CrossEntropy, SquaredError
-from lm_keras.models.base import BuiltModel
+from lm_keras.models.base import BuiltModel, is_graph
 from lm_keras.models.causal_lm import CausalLM
 from lm_keras.utils.keras_internals import flatten_layers
 
@@ -210,16 +210,6 @@ def check_label_shape(rule, shape):
 
 
 # === What a model says of itself: its outputs, the ids it knows, whether it gives logits. For any `keras.Model` ===
-
-
-def is_graph(model: keras.Model) -> bool:
-    """Whether the model is a graph of layers (functional, or a `Sequential` that is built)."""
-    if not isinstance(model, keras.Sequential):
-        return isinstance(model, keras.Function)
-    try:
-        return bool(model.outputs)
-    except AttributeError:  # what Keras raises for one without a known input
-        return False
 
 
 def outputs_of(model: keras.Model, x_spec=None):

@@ -190,6 +190,7 @@ BAD = {
     "set of records": (train("wordsim353", "new"), "wordsim353 holds WordPair records, no running text"),
     "too short": (train("short.txt", "new"), "fewer than one window"),
     "empty validation": (train("news.txt", "new", "--valid", "empty.txt"), "empty.txt"),
+    "recomputing without blocks": (train("news.txt", "new", "--recompute"), "no two transformer blocks"),
     "unknown model": (train("news.txt", "new", "--model", "xlnet"), "xlnet"),
     "vocabulary of 1": (train("news.txt", "new", "--vocab-size", "1"), "--vocab-size"),
     "length 0": (train("news.txt", "new", "--length", "0"), "--length"),
@@ -361,7 +362,7 @@ def test_a_prompt_that_is_no_text_is_printed_with_a_mark(capsys):
 def test_help_needs_no_tensorflow():
     commands = ["train", "evaluate", "score", "generate", "export", "check", "data"]
     script = (
-        "import contextlib, io, sys\nfrom lm_keras.cli import main\n"
+        "import contextlib, io, sys\nfrom lm_keras.cli.parser import main\n"
         f"for command in [[], *([c] for c in {commands})]:\n"
         "    with contextlib.redirect_stdout(io.StringIO()) as text:\n"
         "        try: main([*command, '--help'])\n"

@@ -10,19 +10,21 @@ import pytest
 from served_requests import FULL, beginnings, completions, requests
 
 import lm_keras as lk
+from lm_keras.cli.family import argument_help, builder_of, options_of
 from lm_keras.cli.parser import main
-from lm_keras.cli.train import FAMILY_OPTIONS
+from lm_keras.models import BUILDERS
 from lm_keras.training import unigram_perplexity
 
 pytestmark = pytest.mark.usefixtures("warm_check")
 
 LENGTH = 8
+LATER = {"gpt2", "llama"}  # whose docstrings come with the transformer blocks
 TOKENIZER = {"feedforward": "bpe"}  # the others read characters, whose graph is the smallest
 EPOCHS = {"bpe": "6"}  # fewer windows than of characters
 SMALL = {
     "feedforward": ["--context-length", "3", "--batch-norm"],
     "rnn": ["--skip", "2"],
-    "attention_rnn": ["--score", "multiplicative"],
+    "attention_rnn": ["--attention", "multiplicative"],
     "cnn": ["--num-layers", "2", "--dilation-growth", "2"],
     "gpt2": ["--num-layers", "1", "--num-heads", "2"],
     "llama": ["--num-layers", "1", "--num-heads", "4", "--num-kv-heads", "2", "--epochs", "4"],
@@ -41,14 +43,15 @@ def place(tmp_path_factory, texts):
     return place
 
 
-@pytest.mark.parametrize("family", FAMILY_OPTIONS if FULL else ["feedforward", "gpt2", "attention_rnn", "cnn"])
+@pytest.mark.parametrize("family", BUILDERS if FULL else ["feedforward", "gpt2", "attention_rnn", "cnn"])
 def test_from_text_to_a_checked_export(family, place, texts, capsys, monkeypatch, loaded_once):
     monkeypatch.chdir(place)
     kind = TOKENIZER.get(family, "char")
     sizes = ["--hidden-dim", "16", "--length", str(LENGTH)]
+    draws = "embedding_dim" in options_of(builder_of(family).function)
     sizes += ["--vocab-size", "300"] if kind != "char" else []
-    sizes += ["--embedding-dim", "8", "--init-scale", "0.5"] if "init_scale" in FAMILY_OPTIONS[family] else []
-    rate = "0.03" if "init_scale" in FAMILY_OPTIONS[family] else "0.015"
+    sizes += ["--embedding-dim", "8", "--initializer-range", "0.5"] if draws else []
+    rate = "0.03" if draws else "0.015"
 
     def run(*arguments):
         assert main(list(arguments)) == 0
@@ -82,13 +85,34 @@ def asked(language_model):
     return {"score": ({"text": texts}, outputs), **made}
 
 
-def test_the_command_line_knows_every_family_and_its_options():
-    import inspect
+def test_the_options_of_a_family_are_the_arguments_of_its_builder():
+    for family, name in BUILDERS.items():
+        entry = builder_of(family)
+        assert entry.family == family and entry.function is getattr(lk.models, name)
+        helps = argument_help(entry.function)
+        assert family in LATER or options_of(entry.function).keys() <= helps.keys(), family
+        assert entry.small.keys() <= options_of(entry.function).keys()
+    found = options_of(builder_of("attention_rnn").function)
+    assert found["attention"] == (("additive", "multiplicative"), False)
+    assert found["embedding_dim"] == (int, False) and found["tie_embeddings"] == (bool, False)
+    assert options_of(builder_of("feedforward").function)["hidden_dim"] == (int, True)
+    assert not {"vocab_size", "seed", "name", "embedding_matrix"} & found.keys()
 
-    assert FAMILY_OPTIONS.keys() == lk.models.BUILDERS.keys()
-    for family, options in FAMILY_OPTIONS.items():
-        name = "build_rnn_lm" if family == "gru" else lk.models.BUILDERS[family]
-        assert set(options) <= inspect.signature(getattr(lk.models, name)).parameters.keys(), family
+
+def test_help_of_a_family_lists_its_options(capsys):
+    with pytest.raises(SystemExit) as end:
+        main(["train", "--model", "rnn", "--help"])
+    text = " ".join(capsys.readouterr().out.split())
+    assert end.value.code == 0
+    assert "--skip N Adds U h_{t-skip}" in text and "--cell {rnn,gru}" in text and "default 256" in text
+    assert "--num-heads" not in text and "--vocab-size N" in text
+
+
+def exit_code(command):
+    try:
+        return main(command)
+    except SystemExit as end:
+        return end.code
 
 
 @pytest.mark.parametrize(
@@ -100,12 +124,17 @@ def test_the_command_line_knows_every_family_and_its_options():
         ("gpt2", ["--hidden-dim", "10", "--num-heads", "4"], "multiple of num_heads"),
         ("llama", ["--max-length", "3"], "--max-length 3 is less than --length"),
         ("gru", ["--skip", "2"], "--skip does not belong to --model gru, only to rnn"),
+        ("lstm", ["--hiden-dim", "9"], "unrecognized arguments: --hiden-dim 9"),
+        ("lstm", ["--hidden-dim", "0"], "argument --hidden-dim: '0' is not a whole number of at least 1"),
+        ("attention_rnn", ["--attention", "dot"], "argument --attention: invalid choice: 'dot'"),
+        ("lstm", ["--init-scale", "0.1"], "--init-scale is --initializer-range today"),
+        ("mine", [], "--model mine is no family; known: feedforward, rnn"),
     ],
 )
 def test_an_option_of_another_family_is_one_line(family, option, said, place, capsys, monkeypatch):
     monkeypatch.chdir(place)
     train = ["train", "--model", family, "--data", "news.txt", "--tokenizer", "word", "--out", "never", *option]
-    assert main(train) == 2
+    assert exit_code(train) == 2
     error = capsys.readouterr().err
     assert error.count("\n") == 1 and said in error
     assert not (place / "never").exists()

@@ -15,7 +15,7 @@ EOS, WORDS, STEPS = 2, 5, 4
 @pytest.fixture(scope="module")
 def model():
     # Large weights, so that the scores of different sequences lie apart.
-    return build_lstm_lm(WORDS, embedding_dim=4, hidden_dim=8, init_scale=1.5, seed=3)
+    return build_lstm_lm(WORDS, embedding_dim=4, hidden_dim=8, initializer_range=1.5, seed=3)
 
 
 def all_continuations(model, prompt, length_penalty):

@@ -10,7 +10,7 @@ from lm_keras.errors import InputError
 from lm_keras.models import build_attention_rnn_lm
 
 # Large weights, so that scores differ.
-SMALL = {"embedding_dim": 5, "hidden_dim": 6, "max_length": 12, "init_scale": 1.0, "seed": 0}
+SMALL = {"embedding_dim": 5, "hidden_dim": 6, "max_length": 12, "initializer_range": 1.0, "seed": 0}
 SCORES = ("additive", "multiplicative")
 IDS = np.random.default_rng(0).integers(0, 7, (2, 6)).astype("int32")
 
@@ -25,7 +25,7 @@ def weights_of(model, layer):
 
 @pytest.mark.parametrize("score", SCORES)
 def test_logits_are_those_of_the_equations(score):
-    model = build_attention_rnn_lm(7, score=score, **SMALL)
+    model = build_attention_rnn_lm(7, attention=score, **SMALL)
     (keys,), (combine,), (logits, bias) = (weights_of(model, layer) for layer in ("keys", "combine", "logits"))
     states = array(model.get_layer("lstm_0")(model.get_layer("embedding")(IDS))[0]).astype("float64")  # test_lstm.py
     for b, h in enumerate(states):  # (T, H)
@@ -43,13 +43,13 @@ def test_logits_are_those_of_the_equations(score):
 @pytest.mark.parametrize("score", SCORES)
 def test_gradients_equal_finite_differences(score):
     with float64():
-        model = build_attention_rnn_lm(7, score=score, **SMALL)
+        model = build_attention_rnn_lm(7, attention=score, **SMALL)
         check_gradients(lambda: cross_entropy(model, IDS, np.roll(IDS, -1, 1)), model.trainable_weights)
 
 
 @pytest.mark.parametrize("cell, score", [("lstm", "multiplicative"), ("gru", "additive"), ("rnn", "multiplicative")])
 def test_steps_equal_the_full_pass_for_every_cell_and_score(cell, score):
-    model = build_attention_rnn_lm(7, score=score, cell=cell, num_layers=2, **SMALL)
+    model = build_attention_rnn_lm(7, attention=score, cell=cell, num_layers=2, **SMALL)
     first, state = model.step(IDS[:, :2], model.initial_state(2, length=6))
     rest, _ = model.step(IDS[:, 2:], state)
     steps = np.concatenate([array(first), array(rest)], 1)
@@ -68,7 +68,7 @@ def test_the_memory_is_as_large_as_asked_for():
 @pytest.mark.parametrize(
     "change, message",
     [
-        ({"score": "dot"}, "score is 'dot'"),
+        ({"attention": "dot"}, "score is 'dot'"),
         ({"cell": "mlp"}, "cell is 'mlp'"),
         ({"max_length": 0}, "max_length"),
         ({"hidden_dim": 2.5}, "hidden_dim"),

@@ -17,8 +17,8 @@ from keras import layers, ops
 import lm_keras as lk
 
 
-@lk.models.register_builder
-def build_bigram(vocab_size, width, *, seed=None, name="bigram"):
+@lk.models.register_builder(family="bigram", small={"width": 4})
+def build_bigram(vocab_size: int, *, width: int, seed=None, name="bigram"):
     """Logits of the next word from the last one alone."""
     start = keras.initializers.RandomNormal(seed=seed)
     embed, head = layers.Embedding(vocab_size, width, start, name="embed"), layers.Dense(vocab_size, name="head")
@@ -45,6 +45,7 @@ def mine(tmp_path, monkeypatch):
 
 def forget():
     base.REGISTERED.pop("build_bigram", None)
+    lk.models.BUILDERS.pop("bigram", None)
     sys.modules.pop("mybuilders", None)
 
 
@@ -147,3 +148,43 @@ def test_a_builder_returns_a_model_that_can_be_saved(mine):
 
     with pytest.raises(lk.InputError, match="build_plain returned a Functional; a builder returns an lk"):
         build_plain()
+
+
+def test_a_family_of_another_module_is_trained_and_used_by_the_command_line(mine, tmp_path, capsys):
+    forget()
+    (tmp_path / "a.txt").write_text("abcabdabe\n" * 200)
+    command = ["train", "--data", "a.txt", "--tokenizer", "char", "--out", "run", "--epochs", "1", "--length", "8"]
+    assert main([*command, "--model", "bigram"]) == 2
+    assert "--model bigram is no family" in capsys.readouterr().err
+    assert main([*command, "--model", "bigram", "--import", "mybuilders", "--width", "6", "--seed", "3"]) == 0
+    config = json.loads((tmp_path / "run" / "config.json").read_text())
+    assert config["arguments"]["width"] == 6 and config["arguments"]["seed"] == 3
+    assert "validation perplexity" in capsys.readouterr().out
+    forget()
+    more = ["--resume", "--model", "bigram", "--import", "mybuilders", "--width", "6", "--seed", "3"]
+    assert main([*command, *more, "--epochs", "2"]) == 0
+    forget()
+    assert main(["score", "run", "--text", "abc", "--import", "mybuilders"]) == 0
+
+
+def test_a_family_has_one_builder(mine):
+    def build_other():
+        """Another builder."""
+
+    for family, match in (
+        ("bigram", "build_bigram has the fam"),
+        ("lstm", "build_lstm_lm has"),
+        ("a b", "family is"),
+    ):
+        with pytest.raises(lk.InputError, match=match):
+            lk.models.register_builder(family=family)(build_other)
+
+
+def test_an_old_name_of_an_argument_is_told_in_a_call_and_read_in_a_file():
+    with pytest.raises(lk.InputError, match="build_gru_lm has no argument init_scale; its name is initializer_range"):
+        lk.models.build_gru_lm(9, init_scale=0.1)
+    model = lk.models.build_attention_rnn_lm(9, attention="multiplicative", hidden_dim=4, seed=0)
+    config = {**model.get_config(), "arguments": dict(model.recipe.arguments)}
+    config["arguments"]["score"] = config["arguments"].pop("attention")
+    config["arguments"]["init_scale"] = config["arguments"].pop("initializer_range")
+    assert lk.models.CausalLM.from_config(config).recipe == model.recipe

@@ -149,9 +149,9 @@ def test_a_dilated_model_saves_and_loads(tmp_path):
     assert ContextWindow.from_config(ContextWindow(3, 2).get_config()).reach == 4
 
 
-def test_init_scale_seed_and_dropout():
+def test_initializer_range_seed_and_dropout():
     def build(seed):
-        sizes = {"embedding_dim": 9, "hidden_dim": 9, "num_layers": 2, "init_scale": 0.5}
+        sizes = {"embedding_dim": 9, "hidden_dim": 9, "num_layers": 2, "initializer_range": 0.5}
         return build_cnn_lm(V, **sizes, dropout=0.5, seed=seed)
 
     model, again, other = build(1), build(1), build(2)

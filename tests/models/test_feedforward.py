@@ -16,7 +16,7 @@ V = 13
 X = np.random.default_rng(0).integers(0, V, (3, 7)).astype("int32")
 Y = np.random.default_rng(1).integers(0, V, (3, 7)).astype("int32")
 EQUAL = {"rtol": 1e-5, "atol": 1e-5}
-SMALL = {"context_length": 3, "embedding_dim": 4, "hidden_dims": (5, 6)}
+SMALL = {"context_length": 3, "embedding_dim": 4, "hidden_dim": (5, 6)}
 
 
 def array(tensor):
@@ -65,7 +65,7 @@ def normed():
 # === The equations ===
 @pytest.mark.parametrize("n, widths", [(1, [5]), (3, [5]), (10, [5, 6, 4])])
 def test_logits_follow_the_layer_equation(n, widths):
-    model = randomize(build_feedforward_lm(V, n, embedding_dim=4, hidden_dims=widths))
+    model = randomize(build_feedforward_lm(V, context_length=n, embedding_dim=4, hidden_dim=widths))
     w = weights(model)
     expected = hidden(w, context(w, X, n), len(widths)) @ w["logits/kernel"] + w["logits/bias"]
     np.testing.assert_allclose(array(model(X)), expected, **EQUAL)
@@ -84,7 +84,9 @@ def test_sigma_is_the_activation(activation, sigma):
 
 def test_direct_connections_follow_bengios_equation_1():
     # y = b + W x + U tanh(d + H x)
-    model = randomize(build_feedforward_lm(V, 3, embedding_dim=4, hidden_dim=5, direct_connections=True))
+    model = randomize(
+        build_feedforward_lm(V, context_length=3, embedding_dim=4, hidden_dim=5, direct_connections=True)
+    )
     w = weights(model)
     x = context(w, X, 3)
     u, h, d = w["logits/kernel"], w["hidden_0/kernel"], w["hidden_0/bias"]
@@ -135,7 +137,7 @@ def test_gradients_equal_finite_differences():
 
 # === The context ===
 def test_the_context_is_exactly_so_many_words():
-    model = randomize(build_feedforward_lm(V, 3, embedding_dim=4, hidden_dim=5))
+    model = randomize(build_feedforward_lm(V, context_length=3, embedding_dim=4, hidden_dim=5))
     before = array(model(X))
     changed = X.copy()
     changed[:, 2] = (changed[:, 2] + 1) % V
@@ -149,7 +151,7 @@ def test_steps_take_tokens_and_leave_the_rest(options):
 
 
 def test_the_state_is_the_last_words_of_the_context():
-    model = build_feedforward_lm(V, 4, embedding_dim=4, hidden_dim=5)
+    model = build_feedforward_lm(V, context_length=4, embedding_dim=4, hidden_dim=5)
     (start,) = model.initial_state(2)
     np.testing.assert_array_equal(array(start), np.zeros((2, 3)))
     _, (state,) = model.step(np.array([[5, -1, 0, -1], [-1, -1, -1, -1]]), [start])
@@ -180,8 +182,7 @@ def test_the_step_view_normalizes_with_running_means_unless_it_is_trained(normed
 # === Options ===
 def test_the_widths_are_a_list_or_so_many_times_one():
     one = build_feedforward_lm(V, hidden_dim=6, num_layers=3)
-    other = build_feedforward_lm(V, hidden_dims=(6, 6, 6))
-    assert one.get_config()["arguments"] == other.get_config()["arguments"]
+    other = build_feedforward_lm(V, hidden_dim=(6, 6, 6))
     assert [w.shape for w in one.weights] == [w.shape for w in other.weights]
 
 
@@ -198,9 +199,10 @@ def test_frozen_embedding_matrix_is_saved_with_the_weights(tmp_path):
     assert len(loaded.trainable_weights) == len(model.trainable_weights) < len(loaded.weights)
 
 
-def test_init_scale_and_seed_decide_the_weights():
+def test_initializer_range_and_seed_decide_the_weights():
     def build(seed):
-        return build_feedforward_lm(V, 3, embedding_dim=9, hidden_dims=(9,), init_scale=0.05, seed=seed)
+        sizes = {"context_length": 3, "embedding_dim": 9, "hidden_dim": (9,)}
+        return build_feedforward_lm(V, **sizes, initializer_range=0.05, seed=seed)
 
     one, again, other = (build(seed).get_weights() for seed in (1, 1, 2))
     for a, b, c in zip(one, again, other, strict=True):
@@ -224,9 +226,9 @@ def test_dropout_acts_in_training_alone():
         ({"context_length": 0}, "context_length"),
         ({"context_length": 2.0}, "context_length"),
         ({"embedding_dim": 0}, "embedding_dim"),
-        ({"hidden_dims": ()}, "hidden_dims"),
-        ({"hidden_dims": 256}, "hidden_dims"),
-        ({"hidden_dims": (4, 0)}, r"hidden_dims\[1\]"),
+        ({"hidden_dim": ()}, "hidden_dim"),
+        ({"hidden_dim": (4, 5), "num_layers": 3}, "hidden_dim has 2 sizes and num_layers is 3"),
+        ({"hidden_dim": (4, 0)}, r"hidden_dim\[1\]"),
         ({"hidden_dim": 0}, "hidden_dim"),
         ({"num_layers": 0}, "num_layers"),
         ({"activation": "tanhh"}, "activation"),

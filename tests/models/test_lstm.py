@@ -137,8 +137,8 @@ def test_a_model_with_an_embedding_matrix_saves_and_stays_frozen(tmp_path):
     assert len(loaded.trainable_weights) == len(loaded.weights) - 1
 
 
-def test_init_scale_bounds_every_weight():
-    model = build_lstm_lm(V, embedding_dim=20, hidden_dim=20, num_layers=2, init_scale=0.05, seed=0)
+def test_initializer_range_bounds_every_weight():
+    model = build_lstm_lm(V, embedding_dim=20, hidden_dim=20, num_layers=2, initializer_range=0.05, seed=0)
     for weight in model.weights:
         values = np.abs(weight.numpy())
         assert 0.03 < values.max() <= 0.05, weight.path

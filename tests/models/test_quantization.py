@@ -87,7 +87,7 @@ def test_only_some_layers(tokenizer):
 
 def test_an_export_is_checked_and_small(tokenizer, tmp_path, warm_check):
     """Of 8 bits in the first and last layers, of 4 in those between."""
-    language_model = tiny_lm("feedforward", tokenizer, scale=0.3, hidden_dims=(256, 256), embedding_dim=64)
+    language_model = tiny_lm("feedforward", tokenizer, scale=0.3, hidden_dim=(256, 256), embedding_dim=64)
     model, before = language_model.model, size(language_model.model)
     model.quantize("int8", filters=["embedding", "logits", "direct"])
     model.quantize("int4", filters="hidden")

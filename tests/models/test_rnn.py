@@ -199,9 +199,9 @@ def test_the_two_ways_back_begin_as_rotations_of_half_the_size():
 
 
 @pytest.mark.parametrize("form", sorted(FORMS))
-def test_init_scale_and_seed_decide_every_weight(form):
+def test_initializer_range_and_seed_decide_every_weight(form):
     def build(seed):
-        sizes = {"embedding_dim": 9, "hidden_dim": 9, "init_scale": 0.05}
+        sizes = {"embedding_dim": 9, "hidden_dim": 9, "initializer_range": 0.05}
         return build_rnn_lm(V, **sizes, **FORMS[form], seed=seed).get_weights()
 
     for a, b, c in zip(build(1), build(1), build(2), strict=True):

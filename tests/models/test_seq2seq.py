@@ -142,7 +142,7 @@ def test_keras_file_brings_back_all_views(model, source, target, tmp_path):
 
 @pytest.mark.parametrize("kind", ["lstm_attention", "transformer"])
 def test_gradients_equal_finite_differences(kind, source, target):
-    scale = {} if kind == "transformer" else {"init_scale": 0.7}  # large weights, so that scores differ
+    scale = {} if kind == "transformer" else {"initializer_range": 0.7}  # large weights, so that scores differ
     with float64():
         model = build(kind, dropout=0.0, num_layers=1, **scale)
         inputs = {"source_ids": source, "target_ids": target}

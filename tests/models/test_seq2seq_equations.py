@@ -78,7 +78,7 @@ def transformer(w, pre_norm, dim=8):
 @pytest.mark.parametrize("pre_norm", [False, True])
 def test_transformer(pre_norm):
     sizes = {"hidden_dim": 8, "num_layers": 1, "num_heads": 2, "feed_forward_dim": 12}
-    model = lk.models.build_seq2seq_transformer(9, 9, pre_norm=pre_norm, **sizes)
+    model = lk.models.build_seq2seq_transformer(9, target_vocab_size=9, pre_norm=pre_norm, **sizes)
     weights = shake(model)
     check(model, transformer(weights, pre_norm))
 
@@ -111,7 +111,7 @@ def lstm(x, w, name, h, c):
 @pytest.mark.parametrize("bidirectional", [False, True])
 def test_lstm(attention, bidirectional):
     sizes = {"embedding_dim": 5, "hidden_dim": 6, "attention": attention, "bidirectional": bidirectional}
-    model = lk.models.build_seq2seq_lstm(9, 9, **sizes)
+    model = lk.models.build_seq2seq_lstm(9, target_vocab_size=9, **sizes)
     w, zero = shake(model), np.zeros(6)
     x = w["source_embedding/embeddings"][SOURCE[0]]
     memory, *last = lstm(x, w, "encoder_0", zero, zero)

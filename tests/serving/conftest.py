@@ -29,7 +29,8 @@ def sentences(news):
 
 def lively(tokenizer):
     """A model whose greedy text differs from prompt to prompt and sometimes ends: large random weights."""
-    model = lk.models.build_lstm_lm(tokenizer.vocab_size, embedding_dim=16, hidden_dim=32, init_scale=1.0, seed=1)
+    sizes = {"embedding_dim": 16, "hidden_dim": 32}
+    model = lk.models.build_lstm_lm(tokenizer.vocab_size, **sizes, initializer_range=1.0, seed=1)
     bias = model.get_layer("logits").bias
     bias.assign_add(3.0 * keras.ops.one_hot(tokenizer.eos_id, tokenizer.vocab_size))
     return lk.LanguageModel(model, tokenizer)

@@ -20,7 +20,7 @@ TRANSFORMER = {"max_length": 24, "hidden_dim": WIDTH, "num_layers": 2, "num_head
 SMALL = {
     "attention_rnn": {"max_length": 24, "embedding_dim": 6, "hidden_dim": 12, "num_layers": 2},
     "cnn": STACK,
-    "feedforward": {"context_length": 4, "embedding_dim": 6, "hidden_dims": (8, 9)},
+    "feedforward": {"context_length": 4, "embedding_dim": 6, "hidden_dim": (8, 9)},
     "gpt2": TRANSFORMER,
     "llama": {**TRANSFORMER, "hidden_dim": 16, "num_heads": 4, "num_kv_heads": 2},
     "gru": STACK,
@@ -145,7 +145,7 @@ def answers(model, inputs):
 
 
 TINY = {
-    "max_length": 24, "context_length": 3, "embedding_dim": 6, "hidden_dim": 12, "hidden_dims": (9,), "num_layers": 1,
+    "max_length": 24, "context_length": 3, "embedding_dim": 6, "hidden_dim": 12, "num_layers": 1,
     "num_heads": 2, "num_kv_heads": 1,
 }  # fmt: skip
 

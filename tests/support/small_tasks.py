@@ -43,7 +43,7 @@ def lively(model, scale=1.0):
 def text_to_text(tokenizer, kind="lstm"):
     sizes = {"hidden_dim": 16, "num_layers": 1, "seed": 1}
     if kind == "lstm":
-        sizes |= {"embedding_dim": 8, "init_scale": 1.0}
+        sizes |= {"embedding_dim": 8, "initializer_range": 1.0}
     model = getattr(lk.models, f"build_seq2seq_{kind}")(tokenizer.vocab_size, **sizes)
     if kind == "transformer":
         model.set_weights([3 * weights for weights in model.get_weights()])

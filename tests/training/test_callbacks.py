@@ -24,7 +24,8 @@ def windows(tokenizer, contiguous):
 
 
 def small(tokenizer):
-    return lk.models.build_feedforward_lm(tokenizer.vocab_size, 2, embedding_dim=3, hidden_dims=(4,), seed=0)
+    sizes = {"context_length": 2, "embedding_dim": 3, "hidden_dim": (4,)}
+    return lk.models.build_feedforward_lm(tokenizer.vocab_size, **sizes, seed=0)
 
 
 def fit(model, data, callbacks, **settings):
@@ -136,7 +137,7 @@ tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfigur
 import lm_keras as lk
 strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
 x = np.random.default_rng(0).integers(0, 7, (8, 5))
-build = lambda: lk.models.build_feedforward_lm(7, 2, embedding_dim=3, hidden_dims=(4,), seed=0)
+build = lambda: lk.models.build_feedforward_lm(7, context_length=2, embedding_dim=3, hidden_dim=(4,), seed=0)
 said = []
 plain = build()
 with strategy.scope():

@@ -49,7 +49,7 @@ def most(a, b):
 # === Accumulation ===
 @pytest.fixture(scope="module")
 def dry():
-    model = lk.models.build_feedforward_lm(VOCAB, 2, embedding_dim=6, hidden_dims=(9,), seed=0)
+    model = lk.models.build_feedforward_lm(VOCAB, context_length=2, embedding_dim=6, hidden_dim=(9,), seed=0)
     return model, [v.numpy() for v in model.variables]
 
 

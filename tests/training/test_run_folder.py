@@ -32,7 +32,7 @@ with claimed(sys.argv[1]):
 
 
 def small(seed=0, **sizes):
-    sizes = {"context_length": 2, "embedding_dim": 4, "hidden_dims": (5,), **sizes}
+    sizes = {"context_length": 2, "embedding_dim": 4, "hidden_dim": (5,), **sizes}
     return lk.models.build_feedforward_lm(TOKENIZER.vocab_size, seed=seed, **sizes)
 
 

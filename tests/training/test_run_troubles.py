@@ -27,7 +27,7 @@ SETTINGS = {"batch_size": 4, "warmup_steps": 0, "epochs": 2, "logging_steps": 2,
 
 
 def small(vocab_size=9):
-    return lk.models.build_feedforward_lm(vocab_size, context_length=2, embedding_dim=4, hidden_dims=(5,), seed=0)
+    return lk.models.build_feedforward_lm(vocab_size, context_length=2, embedding_dim=4, hidden_dim=(5,), seed=0)
 
 
 def fit(folder, **settings):

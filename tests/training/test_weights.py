@@ -32,7 +32,7 @@ def span_labels():
 
 
 def words():
-    return lk.models.build_feedforward_lm(V, context_length=2, embedding_dim=4, hidden_dims=(5,), seed=0)
+    return lk.models.build_feedforward_lm(V, context_length=2, embedding_dim=4, hidden_dim=(5,), seed=0)
 
 
 def tags():

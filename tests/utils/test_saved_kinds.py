@@ -22,7 +22,7 @@ def place(tmp_path_factory):
     place = tmp_path_factory.mktemp("kinds")
     tokenizer = lk.text.WordTokenizer.train(["a b c"], language=None)
     model = lk.models.build_feedforward_lm(
-        tokenizer.vocab_size, context_length=2, embedding_dim=2, hidden_dims=(2,), seed=0
+        tokenizer.vocab_size, context_length=2, embedding_dim=2, hidden_dim=(2,), seed=0
     )
     lk.LanguageModel(model, tokenizer).save(place / "runs" / "lm")
     for name in ("config.json", "tokenizer.json", "model.safetensors"):

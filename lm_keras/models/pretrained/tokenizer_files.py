@@ -1,10 +1,13 @@
-"""Reading the tokenizer that comes with a checkpoint."""
+"""The tokenizer that comes with a checkpoint: read from its files, and written as Hugging Face's."""
 
 import json
 import warnings
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from lm_keras.errors import InputError
+from lm_keras.text.tokenizers.base import Tokenizer
 from lm_keras.text.tokenizers.bpe import files, pipeline
 from lm_keras.text.tokenizers.bpe.tokenizer import BPETokenizer
 from lm_keras.text.tokenizers.wordpiece.tokenizer import WordPieceTokenizer
@@ -29,15 +32,27 @@ _ENDS = {
     "<｜end▁of▁sentence｜>",
 }
 _CONTROL, _USER_DEFINED, _UNUSED = 3, 4, 5  # llama.cpp's types of tokens
+# What Hugging Face keeps of a special token, and the marks that a tokenizer_config.json names.
+_FLAGS = {"single_word": False, "lstrip": False, "rstrip": False, "normalized": False, "special": True}
+_MARKS = ("bos", "eos", "pad")
 _CONFIG, GENERATION, _MAP = "tokenizer_config.json", "generation_config.json", "special_tokens_map.json"
 
 
-def folder_tokenizer(folder, config):
-    """From tokenizer.json, or vocab.json and merges.txt, or vocab.txt; None without any of them.
+def folder_tokenizer(folder: Path, config: Mapping[str, Any]) -> Tokenizer | None:
+    """Returns the tokenizer of a checkpoint's tokenizer.json, of vocab.json and merges.txt, or of vocab.txt.
 
-    `config`: the content of config.json, for its vocabulary's size and marks. A text ends at each id that it,
-    generation_config.json, tokenizer_config.json or special_tokens_map.json names as the end of one. InputError for
-    another kind.
+    A text ends at each id that config.json, generation_config.json, tokenizer_config.json or special_tokens_map.json
+    names as the end of one.
+
+    Args:
+        folder: Of the checkpoint.
+        config: The content of config.json, for its vocabulary's size and marks.
+
+    Returns:
+        The tokenizer, or None without any of these files.
+
+    Raises:
+        InputError: For another kind of tokenizer.
     """
     try:
         config = {**config, "eos_token_id": [*_ids(config), *_ids(_content(folder / GENERATION))]}
@@ -55,53 +70,20 @@ def folder_tokenizer(folder, config):
     return None
 
 
-def _from_json(path, config):
-    content = read_json(path)
-    model = content.get("model") if isinstance(content, dict) else None
-    if isinstance(model, dict) and model.get("type") == "WordPiece":
-        return WordPieceTokenizer.from_tokenizer_json(path)
-    tokens, options = files.read_tokenizer_json(path)
-    return _byte_level(tokens, options | {"end_ids": _named(path.parent, tokens)}, config)
+def gguf_tokenizer(path: Path, fields: Mapping[str, Any], config: Mapping[str, Any]) -> BPETokenizer | None:
+    """Returns the tokenizer of a GGUF file's metadata: byte-level BPE with one of the cuts that are known.
 
+    Args:
+        path: The file, for messages.
+        fields: Its metadata.
+        config: As of `folder_tokenizer`.
 
-def _from_pair(folder, config):
-    tokens, merges = files.read_pair(folder / "vocab.json", folder / "merges.txt")
-    pattern = "qwen2" if config.get("model_type") == "qwen2" else "gpt2"
-    if pattern == "gpt2" and _content(folder / _CONFIG).get("add_prefix_space"):
-        pattern = {**pipeline.PATTERNS["gpt2"], "add_prefix_space": True}  # in Python; it has no in-graph twin
-    special = [token for token in (pipeline.MARK,) if token in tokens]
-    options = {"merges": merges, "pattern": pattern, "special_tokens": special, "end_ids": _named(folder, tokens)}
-    return _byte_level(tokens, options, config)
+    Returns:
+        The tokenizer, or None without any.
 
-
-def _from_words(folder):
-    path = folder / _CONFIG
-    options = _content(path)
-    lowercase, strip = options.get("do_lower_case", True), options.get("strip_accents")
-    return WordPieceTokenizer.from_files(folder / "vocab.txt", lowercase=lowercase, strip_accents=strip)
-
-
-def _byte_level(tokens, options, config):
-    """A BPETokenizer with the marks of config.json where its own files name none, and a token for each row."""
-    for name in ("bos", "eos", "pad"):
-        given = [i for i in _ids(config, name) if 0 <= i < len(tokens)]
-        if options.get(f"{name}_id") is None and given:
-            options[f"{name}_id"] = given[0]
-        if name == "eos":
-            options["end_ids"] = [*options["end_ids"], *given]
-    if not options.get("add_bos") and pipeline.MARK in tokens:
-        options["bos_id"] = tokens.index(pipeline.MARK)  # texts have no mark before them, but one between them
-    size = config.get("vocab_size")
-    if isinstance(size, int):
-        if len(tokens) > size:
-            raise InputError(f"the tokenizer has {len(tokens)} tokens and the model {size}; they do not go together")
-        unused = [f"<unused_{i}>" for i in range(len(tokens), size)]  # rows of the model that no token has
-        tokens, options["special_tokens"] = [*tokens, *unused], [*options["special_tokens"], *unused]
-    return BPETokenizer(tokens, **options)
-
-
-def gguf_tokenizer(path, fields, config):
-    """From the metadata of a GGUF file: byte-level BPE with one of the cuts that are known; None without any."""
+    Raises:
+        InputError: For another kind of tokenizer, or a cut that is not known.
+    """
 
     def field(name, default=None):
         return fields.get(f"tokenizer.ggml.{name}", default)
@@ -144,50 +126,16 @@ def gguf_tokenizer(path, fields, config):
         raise InputError(f"{path} has a damaged vocabulary ({error}); use another copy") from None
 
 
-def _content(path):
-    """The content of a JSON file that may be missing, {} then; InputError for something else than an object."""
-    content = read_json(path) if path.exists() else {}
-    if not isinstance(content, dict):
-        raise InputError(f"{path} is no configuration; use another copy")
-    return content
-
-
-def _ids(config, name="eos"):
-    """The ids of a mark in a configuration of Hugging Face: one, several or none."""
-    given = config.get(f"{name}_token_id")
-    return [i for i in (given if isinstance(given, list) else [given]) if type(i) is int]
-
-
-def _named(folder, tokens):
-    """The ids of what the tokenizer's own files call the end of a text."""
-    found = []
-    for file in (_CONFIG, _MAP):
-        token = _content(folder / file).get("eos_token")
-        token = token.get("content") if isinstance(token, dict) else token
-        if isinstance(token, str) and token in tokens:
-            found.append(tokens.index(token))
-    return found
-
-
-def _or_without(error):
-    return InputError(f"{error}; load_pretrained(..., tokenizer=False) loads the model without it")
-
-
-# === Writing a tokenizer as Hugging Face's files ===
-
-_FLAGS = {"single_word": False, "lstrip": False, "rstrip": False, "normalized": False, "special": True}
-_MARKS = ("bos", "eos", "pad")
-
-
-def save_tokenizer(tokenizer, folder):
+def save_tokenizer(tokenizer: Tokenizer, folder: str | Path) -> None:
     """Writes tokenizer.json and tokenizer_config.json, for WordPiece vocab.txt too.
 
-    InputError for a tokenizer that has no such form: words, characters, or bytes with a lower case of our own.
+    Raises:
+        InputError: For a tokenizer that has no such form: words, characters, or bytes with a lower case of our own.
     """
     folder = Path(folder)
     lowercase = tokenizer.lowercase
     if isinstance(tokenizer, WordPieceTokenizer):
-        content = _word_pieces(tokenizer)
+        content = _word_pieces_json(tokenizer)
         config = {"tokenizer_class": "BertTokenizer", "do_lower_case": lowercase}
         config["strip_accents"] = tokenizer.strip_accents
         write_text(folder / "vocab.txt", "".join(token + "\n" for token in tokenizer.tokens))
@@ -203,7 +151,81 @@ def save_tokenizer(tokenizer, folder):
     write_json(folder / "tokenizer_config.json", config)
 
 
-def _byte_level_json(tokenizer):
+def _from_json(path: Path, config: Mapping[str, Any]) -> Tokenizer:
+    content = read_json(path)
+    model = content.get("model") if isinstance(content, dict) else None
+    if isinstance(model, dict) and model.get("type") == "WordPiece":
+        return WordPieceTokenizer.from_tokenizer_json(path)
+    tokens, options = files.read_tokenizer_json(path)
+    return _byte_level(tokens, options | {"end_ids": _named(path.parent, tokens)}, config)
+
+
+def _from_pair(folder: Path, config: Mapping[str, Any]) -> BPETokenizer:
+    tokens, merges = files.read_pair(folder / "vocab.json", folder / "merges.txt")
+    pattern = "qwen2" if config.get("model_type") == "qwen2" else "gpt2"
+    if pattern == "gpt2" and _content(folder / _CONFIG).get("add_prefix_space"):
+        pattern = {**pipeline.PATTERNS["gpt2"], "add_prefix_space": True}  # in Python; it has no in-graph twin
+    special = [token for token in (pipeline.MARK,) if token in tokens]
+    options = {"merges": merges, "pattern": pattern, "special_tokens": special, "end_ids": _named(folder, tokens)}
+    return _byte_level(tokens, options, config)
+
+
+def _from_words(folder: Path) -> WordPieceTokenizer:
+    path = folder / _CONFIG
+    options = _content(path)
+    lowercase, strip = options.get("do_lower_case", True), options.get("strip_accents")
+    return WordPieceTokenizer.from_files(folder / "vocab.txt", lowercase=lowercase, strip_accents=strip)
+
+
+def _byte_level(tokens: list[str], options: dict[str, Any], config: Mapping[str, Any]) -> BPETokenizer:
+    """A BPETokenizer with the marks of config.json where its own files name none, and a token for each row."""
+    for name in ("bos", "eos", "pad"):
+        given = [i for i in _ids(config, name) if 0 <= i < len(tokens)]
+        if options.get(f"{name}_id") is None and given:
+            options[f"{name}_id"] = given[0]
+        if name == "eos":
+            options["end_ids"] = [*options["end_ids"], *given]
+    if not options.get("add_bos") and pipeline.MARK in tokens:
+        options["bos_id"] = tokens.index(pipeline.MARK)  # texts have no mark before them, but one between them
+    size = config.get("vocab_size")
+    if isinstance(size, int):
+        if len(tokens) > size:
+            raise InputError(f"the tokenizer has {len(tokens)} tokens and the model {size}; they do not go together")
+        unused = [f"<unused_{i}>" for i in range(len(tokens), size)]  # rows of the model that no token has
+        tokens, options["special_tokens"] = [*tokens, *unused], [*options["special_tokens"], *unused]
+    return BPETokenizer(tokens, **options)
+
+
+def _content(path: Path) -> dict[str, Any]:
+    """The content of a JSON file that may be missing, {} then; InputError for something else than an object."""
+    content = read_json(path) if path.exists() else {}
+    if not isinstance(content, dict):
+        raise InputError(f"{path} is no configuration; use another copy")
+    return content
+
+
+def _ids(config: Mapping[str, Any], name: str = "eos") -> list[int]:
+    """The ids of a mark in a configuration of Hugging Face: one, several or none."""
+    given = config.get(f"{name}_token_id")
+    return [i for i in (given if isinstance(given, list) else [given]) if type(i) is int]
+
+
+def _named(folder: Path, tokens: list[str]) -> list[int]:
+    """The ids of what the tokenizer's own files call the end of a text."""
+    found = []
+    for file in (_CONFIG, _MAP):
+        token = _content(folder / file).get("eos_token")
+        token = token.get("content") if isinstance(token, dict) else token
+        if isinstance(token, str) and token in tokens:
+            found.append(tokens.index(token))
+    return found
+
+
+def _or_without(error: InputError) -> InputError:
+    return InputError(f"{error}; load_pretrained(..., tokenizer=False) loads the model without it")
+
+
+def _byte_level_json(tokenizer: BPETokenizer) -> dict[str, Any]:
     """The content of a tokenizer.json."""
     ids = {token: i for i, token in enumerate(tokenizer.tokens)}
     special = [{"id": ids[token], "content": token} | _FLAGS for token in tokenizer.special_tokens]
@@ -228,7 +250,8 @@ def _byte_level_json(tokenizer):
     }
 
 
-def _word_pieces(tokenizer):
+def _word_pieces_json(tokenizer: WordPieceTokenizer) -> dict[str, Any]:
+    """The content of a tokenizer.json."""
     ids = {token: i for i, token in enumerate(tokenizer.tokens)}
     content = json.loads(hugging_face(ids, tokenizer.lowercase, tokenizer.strip_accents).to_str())
     content["added_tokens"] = [
@@ -240,7 +263,7 @@ def _word_pieces(tokenizer):
     return content
 
 
-def _template(tokenizer, single, pair):
+def _template(tokenizer: Tokenizer, single: Sequence[int | str], pair: Sequence[int | str]) -> dict[str, Any]:
     """What is put around one text and two: ids of marks, "A" and "B"."""
     tokens = tokenizer.tokens
 

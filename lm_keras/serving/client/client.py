@@ -22,6 +22,7 @@ from lm_keras.serving.client.results import (
     Completion,
     ServingError,
     Span,
+    Tensor,
     TextScore,
     VersionStatus,
     check_declared,
@@ -114,11 +115,11 @@ class Client:
             raise ServingError("UNKNOWN", f"{self._name}: not an answer of TF Serving's (a state that is no text)")
         return found
 
-    def metadata(self) -> dict:
+    def metadata(self) -> dict[str, dict[str, dict[str, Tensor]]]:
         """`{signature: {"inputs": {name: Tensor}, "outputs": {name: Tensor}}}` of the version that answers."""
         return self._retried(self._transport.signatures)
 
-    def predict(self, signature: str, /, **inputs) -> dict:
+    def predict(self, signature: str, /, **inputs: object) -> dict[str, list]:
         """Any signature: `{output: list of a value a row}` for all its inputs, each one value or a list."""
         described = self._signature(signature, inputs)
         columns, rows = as_columns(inputs, described["inputs"])
@@ -133,7 +134,7 @@ class Client:
                 answer[name] += checked_rows(made[name], tensor, size, name, where)
         return answer
 
-    def score(self, texts) -> list[TextScore]:
+    def score(self, texts: str | Sequence[str]) -> list[TextScore]:
         """A TextScore a text."""
         return self._rows(TextScore, "score", text=texts)
 
@@ -184,7 +185,7 @@ class Client:
         """
         return self._completions("beam", Beams, prompts, config, options)
 
-    def classify(self, texts) -> list[Classification]:
+    def classify(self, texts: str | Sequence[str]) -> list[Classification]:
         """A Classification a text."""
         made = self._made("classify", text=texts)
         named = []
@@ -195,16 +196,16 @@ class Client:
             named.append(dict(zip(classes, scores, strict=True)))
         return list(map(Classification, made["label"], made["score"], named))
 
-    def tag(self, texts) -> list[list[Span]]:
+    def tag(self, texts: str | Sequence[str]) -> list[list[Span]]:
         """A list of Spans a text."""
         found = self._made("tag", text=texts)["spans"]
         return [spans_in(spans, f"tag of {self._model}") for spans in found]
 
-    def answer(self, questions, contexts) -> list[Answer]:
+    def answer(self, questions: str | Sequence[str], contexts: str | Sequence[str]) -> list[Answer]:
         """An Answer a question; one context may serve all questions, and one question all contexts."""
         return self._rows(Answer, "answer", question=questions, context=contexts)
 
-    def embed(self, texts) -> np.ndarray:
+    def embed(self, texts: str | Sequence[str]) -> np.ndarray:
         """The vectors of the texts: float32 [B, D]."""
         vectors = self._made("embed", text=texts)["vector"]
         size = self._signature("embed")["outputs"]["vector"].shape[-1] or len(vectors[0] if vectors else ())
@@ -212,7 +213,8 @@ class Client:
             raise ServingError("UNKNOWN", f"embed of {self._model} gave vectors of different lengths")
         return np.array(vectors, np.float32).reshape(len(vectors), size)
 
-    def close(self):
+    def close(self) -> None:
+        """Ends the connections; a `with` statement does."""
         self._transport.close()
 
     def __enter__(self):
@@ -288,7 +290,7 @@ def _checked_scheme(url):
 # === The inputs of a request: one column of equally many values an input, of the type that the signature names ===
 
 
-def as_columns(inputs, tensors):
+def as_columns(inputs: dict[str, object], tensors: dict[str, Tensor]) -> tuple[dict[str, list], int]:
     """`{name: value or values}` as ({name: list}, number of rows); a single value stands in every row.
 
     `tensors` are the signature's inputs, a Tensor each. Strings stay str or bytes, numbers become int and float.
@@ -314,14 +316,14 @@ def as_columns(inputs, tensors):
     return columns, rows
 
 
-def as_list(value):
+def as_list(value: object) -> list | None:
     """A list of the values, or None for a single value."""
     if isinstance(value, np.ndarray):
         value = value.tolist()
     return list(value) if isinstance(value, Iterable) and not isinstance(value, (str, bytes)) else None
 
 
-def row_seeds(prompts, seed):
+def row_seeds(prompts: Sequence, seed: int) -> list[int]:
     """A seed a row: the k-th repeat of a prompt takes seed + k, as in `LanguageModel.generate`."""
     repeats, seeds = collections.Counter(), []
     for prompt in prompts:

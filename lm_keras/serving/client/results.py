@@ -1,4 +1,8 @@
-"""What a server answers is what the model declares: values of that type and shape, one a row; else a ServingError."""
+"""What a request to a server comes to: an answer of its kind, or a ServingError.
+
+The answers are named tuples, the same as those of `lm_keras.tasks`. An answer is believed when it is what the model
+declares: values of that type and shape, one a row.
+"""
 
 import json
 import random
@@ -7,8 +11,6 @@ import reprlib
 import time
 from collections.abc import Callable
 from typing import Any, NamedTuple
-
-import numpy as np
 
 from lm_keras.text.unicode import valid
 
@@ -26,80 +28,14 @@ OUTPUTS = {
     "answer": {"answer": TEXT, "score": NUMBER, "start": WHOLE, "end": WHOLE},
     "embed": {"vector": NUMBERS},
 }
+AGAIN = ("UNAVAILABLE", "RESOURCE_EXHAUSTED")  # not reached or too busy: nothing was computed
+FIRST_WAIT, LONGEST_WAIT = 0.1, 5.0  # seconds
+LONGEST = 500  # characters of a message
+# Characters that move a terminal's cursor, change its state, or the order in which text is shown; half characters.
+_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
-def check_declared(signature, tensors, model):
-    """ServingError unless a signature of the model has the outputs that the client's method of its name gives."""
-    for name, (kind, rank) in OUTPUTS[signature].items():
-        found = tensors.get(name)
-        if found is None or found.shape is None or (kind_of(found.dtype), len(found.shape)) != (kind, rank):
-            told = f"{signature} of {model} has no output {name} of {kind}s in {rank} dimensions"
-            raise ServingError("UNKNOWN", f"{told}; ask it with predict")
-
-
-def kind_of(dtype):
-    """ "float", "int", "bool", "string", or None for a type that the client does not know."""
-    if dtype in ("string", "bool"):
-        return dtype
-    kind = dtype.lstrip("u").rstrip("0123456789")
-    return kind if kind in ("float", "int") and dtype.lstrip("u")[len(kind) :] in ("8", "16", "32", "64") else None
-
-
-def checked_rows(values, tensor, rows, name, where):
-    """The values of an output, one a row, as the Tensor declares them; numbers are rounded to its type.
-
-    REST writes the shortest decimal of a float32 and gRPC gives all of its digits: the same number from both.
-    """
-    if not isinstance(values, list) or len(values) != rows:
-        raise ServingError("UNKNOWN", f"{where} gave no value of {name} for each row")
-    kind, raw = kind_of(tensor.dtype), name.endswith("_bytes")
-    shape = None if tensor.shape is None else tensor.shape[1:]
-    try:
-        return [_checked(value, kind, tensor.dtype, raw, shape, DEEPEST) for value in values]
-    except (TypeError, ValueError, OverflowError) as error:
-        told = f"{where}: {name} is {error}, and the model declares {tensor.dtype} of shape {tensor.shape}"
-        raise ServingError("UNKNOWN", told) from None
-
-
-def _checked(value, kind, dtype, raw, shape, left):
-    if shape if shape is not None else isinstance(value, list):
-        size = shape[0] if shape else None
-        if not isinstance(value, list) or not left or size not in (None, len(value)):
-            raise ValueError(reprlib.repr(value))
-        return [_checked(each, kind, dtype, raw, shape and shape[1:], left - 1) for each in value]
-    fits = {
-        "string": isinstance(value, bytes if raw else str),
-        "bool": isinstance(value, bool),
-        "int": isinstance(value, int) and not isinstance(value, bool),
-        "float": isinstance(value, (int, float)) and not isinstance(value, bool),
-    }
-    if kind is not None and not fits[kind]:
-        raise ValueError(reprlib.repr(value))
-    if kind == "int" and not np.iinfo(dtype).min <= value <= np.iinfo(dtype).max:
-        raise ValueError(reprlib.repr(value))
-    if kind == "float":
-        with np.errstate(over="ignore"):
-            rounded = float(np.dtype(dtype).type(value))
-        if np.isinf(rounded) and not np.isinf(float(value)):
-            raise ValueError(reprlib.repr(value))
-        return rounded
-    return valid(value) if isinstance(value, str) else value  # a half character, which JSON can hold, is U+FFFD
-
-
-def spans_in(text, where):
-    """The Spans that an answer of `tag` holds as JSON."""
-    kinds = {"start": int, "end": int, "label": str, "score": (int, float), "text": str}
-    try:
-        found = json.loads(text)
-        for span in found:
-            if not all(isinstance(span[name], kind) for name, kind in kinds.items()):
-                raise TypeError
-        return [Span(*(span[name] for name in Span._fields)) for span in found]
-    except (ValueError, KeyError, TypeError, RecursionError):
-        raise ServingError("UNKNOWN", f"{where} gave {reprlib.repr(text)}, which is no list of spans") from None
-
-
-# === Answers to requests, a named tuple for each kind; those of `lm_keras.tasks` and of the client are the same ===
+# === Answers, a named tuple for each kind ===
 
 
 class TextScore(NamedTuple):
@@ -124,8 +60,8 @@ class Beams(NamedTuple):
     text: str
     num_new_tokens: int
     log_prob: float
-    completions: list
-    scores: list
+    completions: list[str]
+    scores: list[float]
 
 
 class Classification(NamedTuple):
@@ -133,7 +69,7 @@ class Classification(NamedTuple):
 
     label: str
     score: float
-    scores: dict
+    scores: dict[str, float]
 
 
 class Span(NamedTuple):
@@ -167,16 +103,10 @@ class Tensor(NamedTuple):
     """An input or output of a signature: "string", "float32", ..., and its shape, None for an open size."""
 
     dtype: str
-    shape: list
+    shape: list[int | None] | None
 
 
-# === What a server can fail with, under one set of names for gRPC and REST, and which failures are tried again ===
-
-AGAIN = ("UNAVAILABLE", "RESOURCE_EXHAUSTED")  # not reached or too busy: nothing was computed
-FIRST_WAIT, LONGEST_WAIT = 0.1, 5.0  # seconds
-LONGEST = 500  # characters of a message
-# Characters that move a terminal's cursor, change its state, or the order in which text is shown; half characters.
-_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+# === Failures, under one set of names for gRPC and REST ===
 
 
 class ServingError(RuntimeError):
@@ -232,3 +162,79 @@ def retried(call: Callable[[float], Any], retries: int, timeout: float) -> Any:
             if not error.again or tries > retries or time.monotonic() + pause >= until:
                 raise
         time.sleep(pause)
+
+
+# === Is an answer what the model declares? ===
+
+
+def check_declared(signature: str, tensors: dict[str, Tensor], model: str) -> None:
+    """ServingError unless a signature of the model has the outputs that the client's method of its name gives."""
+    for name, (kind, rank) in OUTPUTS[signature].items():
+        found = tensors.get(name)
+        if found is None or found.shape is None or (kind_of(found.dtype), len(found.shape)) != (kind, rank):
+            told = f"{signature} of {model} has no output {name} of {kind}s in {rank} dimensions"
+            raise ServingError("UNKNOWN", f"{told}; ask it with predict")
+
+
+def kind_of(dtype: str) -> str | None:
+    """ "float", "int", "bool", "string", or None for a type that the client does not know."""
+    if dtype in ("string", "bool"):
+        return dtype
+    kind = dtype.lstrip("u").rstrip("0123456789")
+    return kind if kind in ("float", "int") and dtype.lstrip("u")[len(kind) :] in ("8", "16", "32", "64") else None
+
+
+def checked_rows(values: object, tensor: Tensor, rows: int, name: str, where: str) -> list:
+    """The values of an output, one a row, as the Tensor declares them; numbers are rounded to its type.
+
+    REST writes the shortest decimal of a float32 and gRPC gives all of its digits: the same number from both.
+    """
+    if not isinstance(values, list) or len(values) != rows:
+        raise ServingError("UNKNOWN", f"{where} gave no value of {name} for each row")
+    kind, raw = kind_of(tensor.dtype), name.endswith("_bytes")
+    shape = None if tensor.shape is None else tensor.shape[1:]
+    try:
+        return [_checked(value, kind, tensor.dtype, raw, shape, DEEPEST) for value in values]
+    except (TypeError, ValueError, OverflowError) as error:
+        told = f"{where}: {name} is {error}, and the model declares {tensor.dtype} of shape {tensor.shape}"
+        raise ServingError("UNKNOWN", told) from None
+
+
+def _checked(value, kind, dtype, raw, shape, left):
+    import numpy as np  # the command line imports this module before it needs numbers
+
+    if shape if shape is not None else isinstance(value, list):
+        size = shape[0] if shape else None
+        if not isinstance(value, list) or not left or size not in (None, len(value)):
+            raise ValueError(reprlib.repr(value))
+        return [_checked(each, kind, dtype, raw, shape and shape[1:], left - 1) for each in value]
+    fits = {
+        "string": isinstance(value, bytes if raw else str),
+        "bool": isinstance(value, bool),
+        "int": isinstance(value, int) and not isinstance(value, bool),
+        "float": isinstance(value, (int, float)) and not isinstance(value, bool),
+    }
+    if kind is not None and not fits[kind]:
+        raise ValueError(reprlib.repr(value))
+    if kind == "int" and not np.iinfo(dtype).min <= value <= np.iinfo(dtype).max:
+        raise ValueError(reprlib.repr(value))
+    if kind == "float":
+        with np.errstate(over="ignore"):
+            rounded = float(np.dtype(dtype).type(value))
+        if np.isinf(rounded) and not np.isinf(float(value)):
+            raise ValueError(reprlib.repr(value))
+        return rounded
+    return valid(value) if isinstance(value, str) else value  # a half character, which JSON can hold, is U+FFFD
+
+
+def spans_in(text: str, where: str) -> list[Span]:
+    """The Spans that an answer of `tag` holds as JSON."""
+    kinds = {"start": int, "end": int, "label": str, "score": (int, float), "text": str}
+    try:
+        found = json.loads(text)
+        for span in found:
+            if not all(isinstance(span[name], kind) for name, kind in kinds.items()):
+                raise TypeError
+        return [Span(*(span[name] for name in Span._fields)) for span in found]
+    except (ValueError, KeyError, TypeError, RecursionError):
+        raise ServingError("UNKNOWN", f"{where} gave {reprlib.repr(text)}, which is no list of spans") from None

@@ -1,4 +1,4 @@
-"""The signatures that write text: `generate`, `sample` and `beam`, strings [B] in, strings and numbers [B] out."""
+"""The signatures that write text, `generate`, `sample` and `beam`, and all those of a LanguageModel, with `score`."""
 
 import functools
 import math
@@ -16,11 +16,16 @@ from lm_keras.generation.scoring import score_ids
 from lm_keras.serving.export.signatures import Served, align_right, example_texts, signature, utf8
 from lm_keras.utils.functions import function
 
+if TYPE_CHECKING:
+    from lm_keras.language_model import LanguageModel
+    from lm_keras.tasks.text_to_text import TextToText
+    from lm_keras.text.tokenizers.base import Tokenizer
+
 NO_TEXT = -3.4028234663852886e38  # a score for "there is no such text": JSON has no infinity
 
 
 def completion_signatures(
-    model: keras.Model, tokenizer: object, start: Callable, given: str, limit: int, num_beams: int
+    model: keras.Model, tokenizer: "Tokenizer", start: Callable, given: str, limit: int, num_beams: int
 ) -> dict[str, Callable]:
     """{name: tf.function}; `start(text [B], count)` gives the last token [B] and the state before it of each row.
 
@@ -93,9 +98,9 @@ def completion_examples(texts: Sequence[str], given: str, limit: int) -> dict[st
 
 
 def completion_answers(
-    bundle: object, given: str, num_beams: int, name: str, inputs: dict[str, list]
+    text_model: "LanguageModel | TextToText", given: str, num_beams: int, name: str, inputs: dict[str, list]
 ) -> dict[str, list]:
-    """What `bundle.generate` answers to the inputs of the signature of that name, row by row: {output: list}."""
+    """What `text_model.generate` answers to the inputs of the signature of that name, row by row: {output: list}."""
     outputs = []
     for row in zip(*inputs.values(), strict=True):
         options = dict(zip(inputs, row, strict=True))
@@ -104,7 +109,7 @@ def completion_answers(
             options["temperature"] = 0
         if name == "beam":
             options |= {"num_beams": num_beams, "num_return_sequences": num_beams}
-        made = bundle.generate(text, **options)
+        made = text_model.generate(text, **options)
         outputs.append(
             {
                 "completion": made[0].text,
@@ -116,12 +121,6 @@ def completion_answers(
             scores = [max(one.score, NO_TEXT) for one in made]
             outputs[-1] |= {"completions": [one.text for one in made], "scores": scores}
     return {output: [row[output] for row in outputs] for output in outputs[0]}
-
-
-# === What a LanguageModel serves: `score`, `generate`, `sample` and `beam` ===
-
-if TYPE_CHECKING:
-    from lm_keras.language_model import LanguageModel
 
 
 def language_model_signatures(language_model: "LanguageModel", max_new_tokens_limit: int, num_beams: int) -> Served:

@@ -1,4 +1,4 @@
-"""A text model as one SavedModel: text in, text out."""
+"""A text model as one SavedModel, text in, text out, with a card of what is known about it."""
 
 import contextlib
 import dataclasses
@@ -26,6 +26,7 @@ from lm_keras.utils.atomic_files import write_json
 from lm_keras.utils.checks import check_whole
 from lm_keras.utils.keras_internals import write_fingerprint
 
+TOLD = ("training_data", "metrics", "licence")  # what only those who trained the model know
 _ONE_AT_A_TIME = threading.Lock()  # tracing a model, and the level of TensorFlow's logger, are not for two threads
 
 
@@ -144,9 +145,7 @@ def _quiet():
         logger.setLevel(level)
 
 
-# === What is known about an exported model, for those who find only the export ===
-
-TOLD = ("training_data", "metrics", "licence")  # what only those who trained the model know
+# === The model card, for those who find only the export ===
 
 
 def card_of(text_model: TextModel, served: Served, told: dict) -> dict:

@@ -15,7 +15,7 @@ from pathlib import Path
 FORBIDDEN = ("PyFunc", "EagerPyFunc", "_XlaMustCompile", "XlaLaunch", "Mutable", "Cudnn")
 
 
-def query(version, calls, timeout=600):
+def query(version: str | os.PathLike, calls: list[dict], timeout: float = 600) -> dict:
     """Answers `calls`, dicts of "signature" and "inputs" (name -> list), from a SavedModel in a fresh process.
 
     Returns `{"results": [{output: list}], "signatures": ..., "ops": [...]}`; a call that fails gives

@@ -1,4 +1,8 @@
-"""What an export is made of, whatever it does: signatures, examples of their use, and the answers of Python."""
+"""What an export takes and gives, whatever it does: signatures, examples of their use, the answers of Python.
+
+`Served` and `signature` are what a text model writes its `signatures()` with. `bounded` limits what one request to a
+signature costs.
+"""
 
 import dataclasses
 from collections.abc import Callable, Sequence
@@ -11,6 +15,10 @@ from lm_keras.utils.functions import function
 
 if TYPE_CHECKING:
     from lm_keras.text.tokenizers.base import Tokenizer
+
+EMPTY = {tf.string: "", tf.int32: 0, tf.float32: 0.0}  # the value of an input in a row that is not there
+ROWS = 256  # of a group at most
+LEAST = 4  # bytes: one character of any kind
 
 
 @dataclasses.dataclass(frozen=True)
@@ -68,9 +76,6 @@ def signature(make: Callable[..., dict[str, tf.Tensor]], *inputs: tuple[str, tf.
     return function(answer, input_signature=[tf.TensorSpec([None], dtype, name) for name, dtype in inputs])
 
 
-EMPTY = {tf.string: "", tf.int32: 0, tf.float32: 0.0}
-
-
 def utf8(text: tf.Tensor) -> tf.Tensor:
     """Returns strings [B] as valid UTF-8; each byte that is none is U+FFFD."""
     return tf.strings.unicode_transcode(text, "UTF-8", "UTF-8", errors="replace")
@@ -96,18 +101,22 @@ def align_right(ragged: tf.RaggedTensor) -> tf.Tensor:
     return tf.where(column >= 0, tf.gather(dense, tf.maximum(column, 0), batch_dims=1), -1)
 
 
-# === Bounds on what one request to an export costs: long texts are cut, many rows are read in groups ===
-
-ROWS = 256  # of a group at most
-LEAST = 4  # bytes: one character of any kind
+# === What one request may cost: long texts are cut, many rows are read in groups ===
 
 
 def bounded(answer: Callable, limit: int) -> Callable:
-    """The tf.function `answer` of rows [B], whose texts have at most `limit` bytes and go through it in groups.
+    """Limits what a request to a signature costs.
 
     Of a prompt the end is kept, which a completion follows, of every other text the beginning. A group of n rows,
     the longest of l bytes, has n l^2 <= limit^2: so many rows together take no more memory than the one longest text
     does where attention makes it grow by the square, and a batch of texts of a usual length stays one group.
+
+    Args:
+        answer: A `tf.function` of rows [B], at least one input of which is text.
+        limit: The most bytes of a text.
+
+    Returns:
+        A `tf.function` that cuts the texts and calls `answer` with one group of rows after the other.
     """
     traced = answer.get_concrete_function()
     inputs, outputs = traced.structured_input_signature[0], traced.structured_outputs

@@ -4,12 +4,15 @@ Only length-delimited protobuf fields occur (tensorflow_serving/apis: prediction
 model.proto), so a few lines write and read them without the generated classes.
 """
 
+import os
+from collections.abc import Iterable, Iterator
+
 import tensorflow as tf
 
 FILE = "assets.extra/tf_serving_warmup_requests"
 
 
-def write_warmup(path, model_name, calls):
+def write_warmup(path: str | os.PathLike, model_name: str, calls: Iterable[dict]) -> None:
     """Writes `calls`, dicts of "signature" and "inputs" (name -> NumPy array or list of one dtype)."""
     with tf.io.TFRecordWriter(str(path)) as writer:
         for call in calls:
@@ -21,7 +24,7 @@ def write_warmup(path, model_name, calls):
             writer.write(_field(6, _field(1, request)))  # PredictionLog.predict_log.request
 
 
-def read_warmup(path):
+def read_warmup(path: str | os.PathLike) -> Iterator[dict]:
     """The calls of a warm-up file, as `write_warmup` takes them."""
     for record in tf.data.TFRecordDataset(str(path)).as_numpy_iterator():
         request = _fields(_fields(_fields(record)[6][0])[1][0])

@@ -2,16 +2,16 @@
 
 import inspect
 from abc import ABC, abstractmethod
-from collections import Counter
 from collections.abc import Iterable, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from lm_keras.errors import InputError, damaged, naming
+from lm_keras.text.tokenizers.pairs import encode_pair, tf_encode_pair
+from lm_keras.text.tokenizers.vocabulary import check_tokens
 from lm_keras.text.unicode import lower, tf_lower, tf_valid, valid
 from lm_keras.utils.atomic_files import read_json, write_json
-from lm_keras.utils.checks import check_whole
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -275,8 +275,6 @@ class Tokenizer(ABC):
         Raises:
             InputError: For a tokenizer without `cls_id` and `sep_id`, or a length without room for the marks.
         """
-        from lm_keras.text.tokenizers.wordpiece.tokenizer import encode_pair
-
         self._check_pairs()
         return encode_pair(self, first, second, max_length)
 
@@ -296,8 +294,6 @@ class Tokenizer(ABC):
         Raises:
             InputError: As `encode_pair`.
         """
-        from lm_keras.text.tokenizers.wordpiece.tokenizer import tf_encode_pair
-
         self._check_pairs()
         return tf_encode_pair(self, firsts, seconds, length)
 
@@ -425,66 +421,13 @@ def _same(one: type | None, other: type) -> bool:
 
 def tokenizer_kinds() -> dict[str, type[Tokenizer]]:
     """Returns {kind: class} of all tokenizers that are registered."""
-    from lm_keras.text import BPETokenizer, CharTokenizer, WordPieceTokenizer, WordTokenizer  # noqa: F401
+    from lm_keras import text
 
-    return dict(_KINDS)  # the import has registered ours
+    for name in text.__all__:  # ours are public names, which are imported at first use: that registers them
+        getattr(text, name)
+    return dict(_KINDS)
 
 
 def load_tokenizer(folder: str | Path) -> Tokenizer:
     """Returns the tokenizer of any kind that `save(folder)` wrote: `Tokenizer.load(folder)`."""
     return Tokenizer.load(folder)
-
-
-def check_tokens(tokens: Sequence[str], reserved: Sequence[str]) -> None:
-    """Raises InputError unless `tokens` are different strings that begin with the reserved ones."""
-    if not isinstance(tokens, (list, tuple)):
-        raise InputError(f"a tokenizer's tokens must be a list of strings, got {type(tokens).__name__}")
-    if not all(isinstance(token, str) for token in tokens) or len(set(tokens)) < len(tokens):
-        raise InputError("a tokenizer's tokens must be strings, each there once: train it again")
-    if any("\ud800" <= char <= "\udfff" for token in tokens for char in token):
-        raise InputError("a tokenizer's tokens must not hold lone surrogates: train it again")
-    if tuple(tokens[: len(reserved)]) != tuple(reserved):
-        raise InputError(f"a tokenizer's tokens must begin with {', '.join(reserved[:4])} ...: train it again")
-
-
-# === What training a tokenizer shares: the special tokens, counting, choosing the tokens ===
-
-# One mark ends a text and begins one, as GPT-2's <|endoftext|> does: bos_id == eos_id. So a model has one thing to
-# learn about the edge of a text, and texts in a row, each with its end mark, need no mark between them.
-PAD, UNK, EOS = "<pad>", "<unk>", "<eos>"
-SPECIAL_TOKENS = (PAD, UNK, EOS)
-PAD_ID, UNK_ID, EOS_ID = range(3)
-
-
-def count(texts, split):
-    """Counts `split(text)` over an iterable of texts, one at a time: the texts may be more than memory holds."""
-    if isinstance(texts, (str, bytes)):
-        raise InputError("train takes an iterable of texts, got one string: put it into a list")
-    counts = Counter()
-    for text in texts:
-        if not isinstance(text, (str, bytes)):
-            raise InputError(f"train takes an iterable of strings, got a {type(text).__name__} in it")
-        counts.update(split(text))
-    if not counts:
-        raise InputError("the training texts hold no tokens at all: give at least one text that is not empty")
-    return counts
-
-
-def choose(counts, vocab_size, min_count, reserved):
-    """Returns the list of tokens: the `reserved` ones, then the most frequent (equal counts: in code point order).
-
-    `vocab_size` is the total, reserved tokens included; None keeps all that occur `min_count` times.
-    """
-    check_whole("min_count", min_count)
-    kept = [token for token, n in counts.items() if n >= min_count and token not in SPECIAL_TOKENS]
-    kept.sort(key=lambda token: (-counts[token], token))
-    return [*reserved, *kept[: None if vocab_size is None else vocab_size - len(reserved)]]
-
-
-def check_size(vocab_size: int | None, smallest: int, included: str) -> None:
-    """Raises InputError for a vocabulary size that is neither None nor a whole number of at least `smallest`.
-
-    `included`: what those tokens are, such as "256 bytes".
-    """
-    if vocab_size is not None:
-        check_whole(f"vocab_size ({included} included)", vocab_size, smallest)

@@ -1,15 +1,21 @@
 """Characters as tokens, with bytes for the characters that are not in the vocabulary."""
 
+from collections.abc import Iterable, Sequence
 from itertools import chain
+from typing import TYPE_CHECKING
 
 from lm_keras.errors import InputError
-from lm_keras.text import unicode
-from lm_keras.text.tokenizers import base
 from lm_keras.text.tokenizers.base import Tokenizer, register_tokenizer
+from lm_keras.text.tokenizers.vocabulary import EOS_ID, PAD_ID, SPECIAL_TOKENS, UNK_ID, check_size, choose, count
+from lm_keras.text.unicode import page_table, tf_lower_codes, tf_page_lookup, tf_valid
+
+if TYPE_CHECKING:
+    import tensorflow as tf
+    from typing_extensions import Self
 
 BYTES = tuple(f"<0x{byte:02X}>" for byte in range(256))
-_RESERVED = (*base.SPECIAL_TOKENS, *BYTES)
-_FIRST_BYTE = len(base.SPECIAL_TOKENS)
+_RESERVED = (*SPECIAL_TOKENS, *BYTES)
+_FIRST_BYTE = len(SPECIAL_TOKENS)
 
 
 @register_tokenizer
@@ -23,10 +29,11 @@ class CharTokenizer(Tokenizer):
 
     kind = "char"
     reserved = _RESERVED
-    pad_id, unk_id = base.PAD_ID, base.UNK_ID
-    bos_id = eos_id = base.EOS_ID
+    pad_id, unk_id = PAD_ID, UNK_ID
+    bos_id = eos_id = EOS_ID
 
-    def __init__(self, tokens, language="en", lowercase=False):
+    def __init__(self, tokens: Sequence[str], language: str | None = "en", lowercase: bool = False) -> None:
+        """As `Tokenizer`, of tokens that this class has trained."""
         super().__init__(tokens, language, lowercase)
         if any(len(token) != 1 for token in tokens[len(_RESERVED) :]):
             raise InputError("a character tokenizer's tokens must be single characters: train it again")
@@ -36,17 +43,32 @@ class CharTokenizer(Tokenizer):
         self._surface = [b""] * _FIRST_BYTE + raw_bytes + [token.encode() for token in self._ids] + [b""]
 
     @classmethod
-    def train(cls, texts, vocab_size=None, min_count=1, language="en", lowercase=False):
-        """Takes the characters of `texts`, an iterable of strings: the most frequent ones up to `vocab_size` tokens.
+    def train(
+        cls,
+        texts: Iterable[str],
+        vocab_size: int | None = None,
+        min_count: int = 1,
+        language: str | None = "en",
+        lowercase: bool = False,
+    ) -> "Self":
+        """Returns a tokenizer of the characters of texts, the most frequent first.
 
-        `vocab_size` counts the special tokens and the 256 bytes too; None keeps all characters.
+        Args:
+            texts: An iterable of str, read once.
+            vocab_size: The most tokens, with 3 special ones and 256 bytes; None: all characters.
+            min_count: How often a character must occur.
+            language: Kept; it changes nothing.
+            lowercase: Whether texts are read in lower case.
+
+        Raises:
+            InputError: For no text, or impossible sizes.
         """
-        base.check_size(vocab_size, len(_RESERVED), "3 special tokens and 256 bytes")
+        check_size(vocab_size, len(_RESERVED), "3 special tokens and 256 bytes")
         empty = cls(_RESERVED, language, lowercase)
-        counts = base.count(texts, empty.normalize)
-        return cls(base.choose(counts, vocab_size, min_count, _RESERVED), language, lowercase)
+        counts = count(texts, empty.normalize)
+        return cls(choose(counts, vocab_size, min_count, _RESERVED), language, lowercase)
 
-    def encode(self, text):
+    def encode(self, text: str | bytes) -> list[int]:
         """Returns the ids of a text, without any mark at its ends."""
         text = self.normalize(text)
         ids = list(map(self._ids.get, text))
@@ -55,25 +77,28 @@ class CharTokenizer(Tokenizer):
         pairs = zip(ids, text, strict=True)
         return list(chain.from_iterable([i] if i is not None else _byte_ids(char) for i, char in pairs))
 
-    def decode(self, ids, previous=None):
-        """Returns the text of the ids. Special tokens are nothing; bytes that are not UTF-8 become U+FFFD.
+    def decode(self, ids: Iterable[int], previous: int | None = None) -> str:
+        """Returns the text of ids. Marks are nothing; bytes that are not UTF-8 become U+FFFD.
 
-        `previous`, the id of the token before, changes nothing here: it is for tokenizers that put spaces.
+        Args:
+            ids: Integers.
+            previous: The id of the token before; it changes nothing here.
         """
         surface, size = self._surface, self.vocab_size
         return b"".join(surface[i] for i in ids if 0 <= i < size).decode("utf-8", errors="replace")
 
-    def token_words(self):
+    def token_words(self) -> list[str | None]:
+        """Returns the characters; None for a byte."""
         return [None if token in BYTES else token for token in self.tokens]
 
-    def tf_encode(self, strings):
+    def tf_encode(self, strings: "tf.Tensor") -> "tf.RaggedTensor":
         """Returns the ids of strings [B], ragged int32 [B, (n)], equal to `encode`. Core TensorFlow ops only."""
         import tensorflow as tf
 
         codes = tf.strings.unicode_decode(strings, "UTF-8", errors="replace")
-        char = unicode.tf_lower_codes(codes.flat_values) if self.lowercase else codes.flat_values
-        table = unicode.page_table({ord(token): i for token, i in self._ids.items()}, default=-1)
-        ids = unicode.tf_page_lookup(table, char)
+        char = tf_lower_codes(codes.flat_values) if self.lowercase else codes.flat_values
+        table = page_table({ord(token): i for token, i in self._ids.items()}, default=-1)
+        ids = tf_page_lookup(table, char)
         # The k-th id of a character that has n of them: the character's own, or its k-th UTF-8 byte. The last of n
         # bytes holds the lowest six bits, the one before it the next six; the first byte is marked with n ones.
         num_bytes = 1 + sum(tf.cast(char >= first, tf.int32) for first in (0x80, 0x800, 0x10000))
@@ -90,16 +115,16 @@ class CharTokenizer(Tokenizer):
         splits = tf.cast(tf.gather(ends, codes.row_splits), tf.int64)
         return tf.RaggedTensor.from_row_splits(ids, splits, validate=False)
 
-    def tf_decode(self, ids, previous=None):
-        """Returns the texts [B] of ids, ragged [B, (n)] or dense [B, T] with negative ids where there is nothing."""
+    def tf_decode(self, ids: "tf.Tensor | tf.RaggedTensor", previous: "tf.Tensor | int | None" = None) -> "tf.Tensor":
+        """Returns the texts [B] of ids, as `decode`: ragged [B, (n)], or dense [B, T], negative for nothing."""
         import tensorflow as tf
 
         ids = self.tf_ragged(ids)
         flat = ids.flat_values
         flat = tf.where((flat >= 0) & (flat < self.vocab_size), flat, self.vocab_size)
         pieces = ids.with_flat_values(tf.gather(tf.constant(self._surface), flat))
-        return unicode.tf_valid(tf.strings.reduce_join(pieces, axis=1))
+        return tf_valid(tf.strings.reduce_join(pieces, axis=1))
 
 
-def _byte_ids(char):
+def _byte_ids(char: str) -> list[int]:
     return [_FIRST_BYTE + byte for byte in char.encode()]

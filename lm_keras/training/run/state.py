@@ -1,15 +1,18 @@
 """The position of a run: what a checkpoint holds beside the tensors, and the callback that keeps it."""
 
 import math
+import re
 from pathlib import Path
 
 import keras
 import numpy as np
 
 from lm_keras.errors import InputError
+from lm_keras.models.seq2seq_transformer import DecoderBlock
 from lm_keras.training.evaluation import evaluate
 from lm_keras.training.train_steps import CarriedModel
 from lm_keras.utils.atomic_files import read_tensors, write_tensors
+from lm_keras.utils.keras_internals import flatten_layers
 from lm_keras.utils.saved_kinds import CHECKPOINT as NAME
 
 
@@ -201,7 +204,7 @@ def save_checkpoint(folder, net, progress, best=None):
     tensors = {name: np.asarray(v) for name, v in training_variables(net).items()}
     for i, weight in enumerate(best or ()):
         tensors[f"best/{i:04d}"] = weight
-    write_tensors(Path(folder) / NAME, tensors, progress)
+    write_tensors(Path(folder) / NAME, tensors, {**progress, "variables": _names(net)})
 
 
 def load_checkpoint(folder, net, steps_per_epoch):
@@ -216,6 +219,7 @@ def load_checkpoint(folder, net, steps_per_epoch):
     variables = training_variables(net)
     if {n: tuple(v.shape) for n, v in variables.items()} != {n: t.shape for n, t in tensors.items()}:
         raise InputError(f"{path} is of another model or optimizer; give the settings the run was started with")
+    _check_names(path, net, progress.get("variables"))
     if progress["steps_per_epoch"] != steps_per_epoch:
         raise InputError(
             f"the run was started with {progress['steps_per_epoch']} steps an epoch and this data gives "
@@ -229,6 +233,24 @@ def load_checkpoint(folder, net, steps_per_epoch):
     for name, variable in variables.items():
         variable.assign(tensors[name])
     return progress, best or None
+
+
+def _names(net):
+    """The paths of the variables of `net` in their order, without the numbers that Keras gives layers of one name."""
+    unique = list({id(v): v for v in net.variables}.values())
+    return [re.sub(r"_\d+(?=/|$)", "", v.path) for v in unique]
+
+
+def _check_names(path, net, names):
+    """InputError where the tensors of a file, which stand in it by number, are of variables in another order."""
+    if names is not None and names != _names(net):
+        raise InputError(f"{path} is of another model; give the settings the run was started with")
+    # Release 0.1 kept no names. It had the variables of all models but this one in the order of today.
+    if names is None and any(isinstance(layer, DecoderBlock) for layer in flatten_layers(net)):
+        raise InputError(
+            f"{path} was written by release 0.1, which had the weights of this transformer in another order; go on "
+            "with that release, or start again from the weights of its last save"
+        )
 
 
 def _check_progress(path, progress):

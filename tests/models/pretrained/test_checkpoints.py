@@ -156,7 +156,7 @@ def test_dropout_for_further_training():
 
 def test_only_what_has_such_a_form_is_written(tmp_path):
     chars = lk.text.CharTokenizer.train(["abc"])
-    model = lk.models.build_feedforward_lm(chars.vocab_size, context_length=2, embedding_dim=4, hidden_dims=[4])
+    model = lk.models.build_feedforward_lm(chars.vocab_size, context_length=2, embedding_dim=4, hidden_dim=[4])
     with pytest.raises(lk.InputError, match="build_feedforward_lm has no such form"):
         lk.models.save_pretrained(model, tmp_path / "a")
     gpt2 = lk.models.build_gpt2(chars.vocab_size, max_length=8, hidden_dim=4, num_layers=1, num_heads=1)

@@ -184,7 +184,10 @@ def test_quantized_tensors(tmp_path, decode):
     lk.models.save_pretrained(model, tmp_path)
     path = write(tmp_path / "model.gguf", tmp_path, kind)
     made = {weight.path: np.asarray(weight) for weight in lk.models.load_pretrained(path).model.weights}
-    for name, weight in {"tokens/embeddings": "embed_tokens", "down_0/kernel": "layers.0.mlp.down_proj"}.items():
+    for name, weight in {
+        "tokens/embeddings": "embed_tokens",
+        "block_0/down/kernel": "layers.0.mlp.down_proj",
+    }.items():
         tensor = load_file(tmp_path / "model.safetensors")[f"model.{weight}.weight"]
         raw = np.frombuffer(gguf.quantize(tensor, kind).tobytes(), "u1").reshape(len(tensor), -1)
         values = decode(raw)

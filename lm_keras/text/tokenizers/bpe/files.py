@@ -1,6 +1,8 @@
 """Byte-level BPE vocabularies in the forms in which checkpoints hold them, and what a vocabulary must be."""
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from lm_keras.errors import InputError
 from lm_keras.text.tokenizers.bpe import pipeline
@@ -8,8 +10,12 @@ from lm_keras.utils.atomic_files import read_json
 from lm_keras.utils.checks import check_whole
 
 
-def read_pair(encoder_json, vocab_bpe):
-    """Returns (tokens, merges) of GPT-2's two files."""
+def read_pair(encoder_json: str | Path, vocab_bpe: str | Path) -> tuple[list[str], list[str]]:
+    """Returns `(tokens, merges)` of GPT-2's two files.
+
+    Raises:
+        InputError: For files that are none.
+    """
     tokens = _in_order(read_json(encoder_json), encoder_json)
     try:
         lines = Path(vocab_bpe).read_bytes().decode("utf-8").split("\n")
@@ -21,8 +27,15 @@ def read_pair(encoder_json, vocab_bpe):
     return tokens, [line for line in lines[lines[0].startswith("#version") :] if line]
 
 
-def read_tokenizer_json(path):
-    """Returns (tokens, options): the arguments of BPETokenizer that a tokenizer.json says, or the file beside it."""
+def read_tokenizer_json(path: str | Path) -> tuple[list[str], dict[str, Any]]:
+    """Returns `(tokens, options)`: the arguments of BPETokenizer that a tokenizer.json and the file beside it give.
+
+    Args:
+        path: The file, or the folder that holds it.
+
+    Raises:
+        InputError: For a file that is none, or of another model than byte-level BPE.
+    """
     path = Path(path) / "tokenizer.json" if Path(path).is_dir() else Path(path)
     content = read_json(path)
     model = content.get("model") if isinstance(content, dict) else None
@@ -56,7 +69,7 @@ def read_tokenizer_json(path):
     return _in_order(ids, path), options | _marks(path, ids, content.get("post_processor"))
 
 
-def _marks(path, ids, post_processor):
+def _marks(path: Path, ids: Mapping[str, int], post_processor: Any) -> dict[str, Any]:
     """bos_id, eos_id, pad_id, add_bos of tokenizer_config.json and of what the post_processor puts before a text."""
     config = path.with_name("tokenizer_config.json")
     config = read_json(config) if config.is_file() else {}
@@ -71,7 +84,7 @@ def _marks(path, ids, post_processor):
     return found
 
 
-def _puts_a_mark_first(part):
+def _puts_a_mark_first(part: Any) -> bool:
     if not isinstance(part, dict):
         return False
     if part.get("type") == "Sequence":
@@ -79,7 +92,7 @@ def _puts_a_mark_first(part):
     return part.get("type") == "TemplateProcessing" and "SpecialToken" in (part.get("single") or [{}])[0]
 
 
-def _in_order(ids, path):
+def _in_order(ids: Any, path: str | Path) -> list[str]:
     """The list of tokens of {token: id}."""
     numbers = list(ids.values()) if isinstance(ids, dict) else [None]
     if not all(type(i) is int for i in numbers) or sorted(numbers) != list(range(len(numbers))):
@@ -87,8 +100,12 @@ def _in_order(ids, path):
     return sorted(ids, key=ids.get)
 
 
-def checked_merges(merges, ids):
-    """Merges as pairs of tokens; InputError for one that does not make a token of two."""
+def checked_merges(merges: Any, ids: Mapping[str, int]) -> list[tuple[str, str]]:
+    """Returns merges as pairs of tokens.
+
+    Raises:
+        InputError: For a merge that does not make a token of two.
+    """
     if not isinstance(merges, (list, tuple)):
         raise InputError("a BPE tokenizer needs its list of merges: train it again, or give its file again")
     pairs = []
@@ -102,8 +119,12 @@ def checked_merges(merges, ids):
     return pairs
 
 
-def special_ids(special_tokens, ids):
-    """{token: id} of the special tokens; InputError for one that is not there."""
+def special_ids(special_tokens: Any, ids: Mapping[str, int]) -> dict[str, int]:
+    """Returns {token: id} of the special tokens.
+
+    Raises:
+        InputError: For a token that is not in the vocabulary.
+    """
     if not isinstance(special_tokens, (list, tuple)):
         raise InputError(f"special_tokens {special_tokens!r} is not possible: give a list of tokens")
     for token in special_tokens:
@@ -114,14 +135,19 @@ def special_ids(special_tokens, ids):
     return {token: ids[token] for token in special_tokens}
 
 
-def checked_ends(eos_id, end_ids, ids):
-    """The ids that end a text, `eos_id` first, each once."""
+def checked_ends(eos_id: int, end_ids: Any, ids: Mapping[str, int]) -> tuple[int, ...]:
+    """Returns the ids that end a text, `eos_id` first, each once."""
     if not isinstance(end_ids, (list, tuple)):
         raise InputError(f"end_ids {end_ids!r} is not possible: give a list of ids")
     return tuple(dict.fromkeys([eos_id, *(checked_id("end_ids", i, ids) for i in end_ids)]))
 
 
-def checked_id(name, value, ids):
+def checked_id(name: str, value: Any, ids: Mapping[str, int]) -> int:
+    """Returns the id of a mark, given by its name.
+
+    Raises:
+        InputError: For what is not an id of the vocabulary.
+    """
     if value is None:
         raise InputError(f"this vocabulary has no {pipeline.MARK}: give {name}, the id of what ends a text")
     return check_whole(name, value, 0, len(ids) - 1)

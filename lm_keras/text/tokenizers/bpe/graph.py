@@ -1,4 +1,7 @@
-"""Byte-pair merging of many words at once, in a TensorFlow graph.
+"""Byte-level BPE inside a TensorFlow graph: the same ids as the `tokenizers` library gives.
+
+A piece of text that BPE turns into one token is looked up as it is. Only the others are merged, each different one of
+a batch once.
 
 BPE merges the pair of the lowest rank in a word, the leftmost first, until no pair is in the list of merges. Here
 each round does so in all words together. A long word is cut into blocks, and a pair that is the lowest of its own
@@ -7,21 +10,130 @@ would have to be built from lower pairs within one token's length of it. So the 
 tokens, not with those of words.
 """
 
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
 import numpy as np
 
-from lm_keras.text import unicode
 from lm_keras.text.tokenizers.bpe import pipeline
 from lm_keras.text.tokenizers.bpe.pretokens import tf_pretokens
+from lm_keras.text.unicode import tf_lower_codes, tf_valid
+
+if TYPE_CHECKING:
+    import tensorflow as tf
 
 _NONE = np.iinfo(np.int64).max  # no such pair in the list of merges
 _ID, _MARK = 0xFFFFFFFF, 1 << 32
 
 
-def merge_table(merges, ids):
-    """Returns (keys, values, whether any is marked), int64 [M + 1], of merges [("a", "b"), ...].
+class Graph:
+    """The lookup tables of one tokenizer, made outside of any function that is being traced, and what uses them.
 
-    Key: both ids; value: rank, mark and the id of the result. A merge is marked if its result is part of a merge of
-    a lower rank (lists that were not learnt in their order have such): that one is then due before anything else.
+    Args:
+        tokens: The vocabulary, [V].
+        merges: [("a", "b"), ...], the first to be done first.
+        unk_token: Stands for a byte that is not in `tokens`, or None.
+        alone: The ids that BPE gives for their own text.
+        surfaces: The bytes that each id stands for, [V].
+        pattern: A name of `pipeline.PATTERNS`.
+        lowercase: Whether texts are read in lower case.
+
+    Attributes:
+        words: The table of a whole piece to its id.
+        pairs: The table of two ids to what merging them gives.
+        surfaces: The table of id to bytes.
+    """
+
+    def __init__(
+        self,
+        tokens: Sequence[str],
+        merges: Sequence[tuple[str, str]],
+        unk_token: str | None,
+        alone: Sequence[int],
+        surfaces: Sequence[bytes],
+        pattern: str,
+        lowercase: bool,
+    ) -> None:
+        import tensorflow as tf
+
+        ids = {token: i for i, token in enumerate(tokens)}
+        pairs, results, self.any_marked = merge_table(merges, ids)
+        self.byte_ids = [ids.get(letter, ids.get(unk_token, -1)) for letter in pipeline.alphabet()]
+        self.longest, self.joints = max(map(len, surfaces)), joints(surfaces)
+        self.pattern, self.lowercase, self._compiled = pattern, lowercase, None
+        texts = np.array([*surfaces, b""], object)  # no piece is empty, but a table may not be
+        with tf.init_scope():
+            self.words = _table(texts[[*alone, -1]], [*alone, -1], tf.string, tf.int64, -1)
+            self.pairs = _table(pairs, results, tf.int64, tf.int64, np.iinfo(np.int64).max)
+            self.surfaces = _table(np.arange(len(surfaces)), texts[:-1], tf.int64, tf.string, "")
+
+    def encode(self, strings: "tf.Tensor") -> "tf.RaggedTensor":
+        """Returns the ids of strings [B], ragged int32 [B, (n)]."""
+        import tensorflow as tf
+
+        strings = tf.convert_to_tensor(strings, tf.string)
+        if not tf.executing_eagerly():
+            return tf.autograph.experimental.do_not_convert(self._encode)(strings)
+        if self._compiled is None:  # one by one, the many small operations of a round take 20 times as long
+            spec = [tf.TensorSpec([None], tf.string)]
+            self._compiled = tf.function(self._encode, input_signature=spec, autograph=False)
+        return self._compiled(strings)
+
+    def _encode(self, strings: "tf.Tensor") -> "tf.RaggedTensor":
+        import tensorflow as tf
+
+        with tf.device("/CPU:0"):  # strings and tables are there; a GPU would only copy to and fro
+            codes = tf.strings.unicode_decode(strings, "UTF-8", errors="replace")
+            if self.lowercase:
+                codes = tf.ragged.map_flat_values(tf_lower_codes, codes)
+            words, splits = tf_pretokens(codes, self.pattern)
+            ids = self._ids(words)
+            return tf.RaggedTensor.from_row_splits(ids.flat_values, tf.gather(ids.row_splits, splits), validate=False)
+
+    def _ids(self, words: "tf.Tensor") -> "tf.RaggedTensor":
+        """The ids of words, strings [T], as ragged int32 [T, (n)]."""
+        import tensorflow as tf
+
+        ids = tf.cast(self.words.lookup(words), tf.int32)
+        longer = tf.where(ids < 0)[:, 0]
+        different, index = tf.unique(tf.gather(words, longer))
+        pieces = tf_merge(different, self.byte_ids, self.joints, self.pairs, self.any_marked, self.longest)
+        # The parts are the ids of one-token words, each alone, then the merged words'; `part` says whose is which.
+        single = tf.boolean_mask(ids, ids >= 0)
+        lengths = tf.concat([tf.ones_like(single), tf.cast(pieces.row_lengths(), tf.int32)], axis=0)
+        parts = tf.concat([single, pieces.flat_values], axis=0)
+        parts = tf.RaggedTensor.from_row_lengths(parts, lengths, validate=False)
+        part = tf.cumsum(tf.cast(ids >= 0, tf.int32)) - 1
+        return tf.gather(parts, tf.tensor_scatter_nd_update(part, longer[:, None], tf.size(single) + index))
+
+    def decode(self, ids: "tf.RaggedTensor") -> "tf.Tensor":
+        """Returns the texts [B] of ragged ids; what is not in the vocabulary is nothing."""
+        import tensorflow as tf
+
+        pieces = ids.with_flat_values(self.surfaces.lookup(tf.cast(ids.flat_values, tf.int64)))
+        return tf_valid(tf.strings.reduce_join(pieces, axis=1))
+
+
+def _table(keys: Any, values: Any, key_type: Any, value_type: Any, default: Any) -> Any:
+    import tensorflow as tf
+
+    content = tf.lookup.KeyValueTensorInitializer(keys, values, key_type, value_type)
+    return tf.lookup.StaticHashTable(content, default)
+
+
+def merge_table(merges: Sequence[tuple[str, str]], ids: Mapping[str, int]) -> tuple[np.ndarray, np.ndarray, bool]:
+    """Returns the content of the table of merges.
+
+    A merge is marked if its result is part of a merge of a lower rank (lists that were not learnt in their order have
+    such): that one is then due before anything else.
+
+    Args:
+        merges: [("a", "b"), ...].
+        ids: {token: id}.
+
+    Returns:
+        `(keys, values, whether any is marked)`, int64 [M + 1]. A key is both ids; a value rank, mark and the id of
+        the result.
     """
     ranks = {pair: rank for rank, pair in enumerate(merges)}  # of a pair that is there twice, the last rank counts
     size = len(ranks)
@@ -37,8 +149,8 @@ def merge_table(merges, ids):
     return np.append(keys, -1), np.append(values, _NONE), bool(marked.any())  # a table must not be empty
 
 
-def joints(surfaces):
-    """Which pairs of bytes are next to each other in any token, bool [65536] by 256 * left + right."""
+def joints(surfaces: Sequence[bytes]) -> np.ndarray:
+    """Returns which pairs of bytes are next to each other in any token, bool [65536] by 256 * left + right."""
     data = np.frombuffer(b"".join(surfaces), np.uint8).astype(np.int32)
     ends = np.cumsum([len(surface) for surface in surfaces])
     inside = np.ones(len(data), bool)
@@ -48,11 +160,21 @@ def joints(surfaces):
     return found
 
 
-def tf_merge(words, byte_ids, joints, table, any_marked, longest):
-    """Returns the ids of words, strings [D], as ragged int32 [D, (n)].
+def tf_merge(
+    words: "tf.Tensor", byte_ids: Sequence[int], joints: np.ndarray, table: Any, any_marked: bool, longest: int
+) -> "tf.RaggedTensor":
+    """Returns the ids of words.
 
-    `byte_ids`: the ids of the 256 bytes, -1 for one that is not in the vocabulary (nothing stands for it);
-    `table`: a lookup table of `merge_table`, default 2**63 - 1; `longest`: the most bytes of a token.
+    Args:
+        words: Strings [D].
+        byte_ids: Of the 256 bytes; -1 for one that is not in the vocabulary (nothing stands for it).
+        joints: Of `joints`.
+        table: A lookup table of `merge_table`, default 2**63 - 1.
+        any_marked: Of `merge_table`.
+        longest: The most bytes of a token.
+
+    Returns:
+        int32, ragged [D, (n)].
     """
     import tensorflow as tf
 
@@ -167,83 +289,3 @@ def _until_cascade(at, unsure, symbols, keys, rows, size, table):
     stop = tf.where(marked & unsure, at - 1, tf.where(marked & (left | right), at, symbols.dtype.max))
     first = tf.math.unsorted_segment_min(stop, row, size)
     return tf.boolean_mask(at, ~marked | (at <= tf.gather(first, row)))
-
-
-# === Byte-level BPE inside a TensorFlow graph: the same ids as the `tokenizers` library gives ===
-# A piece of text that BPE turns into one token is looked up as it is. Only the others are merged, each different
-# one of a batch once.
-
-
-class Graph:
-    """The lookup tables of one tokenizer, made outside of any function that is being traced, and what uses them.
-
-    words: a whole piece to its id; pairs: what merging two ids gives; surfaces: id to bytes.
-    """
-
-    def __init__(self, tokens, merges, unk_token, alone, surfaces, pattern, lowercase):
-        """`merges` [("a", "b"), ...]; `alone`: the ids that BPE gives for their own text; `surfaces` [V] bytes."""
-        import tensorflow as tf
-
-        ids = {token: i for i, token in enumerate(tokens)}
-        pairs, results, self.any_marked = merge_table(merges, ids)
-        self.byte_ids = [ids.get(letter, ids.get(unk_token, -1)) for letter in pipeline.alphabet()]
-        self.longest, self.joints = max(map(len, surfaces)), joints(surfaces)
-        self.pattern, self.lowercase, self._compiled = pattern, lowercase, None
-        texts = np.array([*surfaces, b""], object)  # no piece is empty, but a table may not be
-        with tf.init_scope():
-            self.words = _table(texts[[*alone, -1]], [*alone, -1], tf.string, tf.int64, -1)
-            self.pairs = _table(pairs, results, tf.int64, tf.int64, np.iinfo(np.int64).max)
-            self.surfaces = _table(np.arange(len(surfaces)), texts[:-1], tf.int64, tf.string, "")
-
-    def encode(self, strings):
-        """Returns the ids of strings [B], ragged int32 [B, (n)]."""
-        import tensorflow as tf
-
-        strings = tf.convert_to_tensor(strings, tf.string)
-        if not tf.executing_eagerly():
-            return tf.autograph.experimental.do_not_convert(self._encode)(strings)
-        if self._compiled is None:  # one by one, the many small operations of a round take 20 times as long
-            spec = [tf.TensorSpec([None], tf.string)]
-            self._compiled = tf.function(self._encode, input_signature=spec, autograph=False)
-        return self._compiled(strings)
-
-    def _encode(self, strings):
-        import tensorflow as tf
-
-        with tf.device("/CPU:0"):  # strings and tables are there; a GPU would only copy to and fro
-            codes = tf.strings.unicode_decode(strings, "UTF-8", errors="replace")
-            if self.lowercase:
-                codes = tf.ragged.map_flat_values(unicode.tf_lower_codes, codes)
-            words, splits = tf_pretokens(codes, self.pattern)
-            ids = self._ids(words)
-            return tf.RaggedTensor.from_row_splits(ids.flat_values, tf.gather(ids.row_splits, splits), validate=False)
-
-    def _ids(self, words):
-        """The ids of words, strings [T], as ragged int32 [T, (n)]."""
-        import tensorflow as tf
-
-        ids = tf.cast(self.words.lookup(words), tf.int32)
-        longer = tf.where(ids < 0)[:, 0]
-        different, index = tf.unique(tf.gather(words, longer))
-        pieces = tf_merge(different, self.byte_ids, self.joints, self.pairs, self.any_marked, self.longest)
-        # The parts are the ids of one-token words, each alone, then the merged words'; `part` says whose is which.
-        single = tf.boolean_mask(ids, ids >= 0)
-        lengths = tf.concat([tf.ones_like(single), tf.cast(pieces.row_lengths(), tf.int32)], axis=0)
-        parts = tf.concat([single, pieces.flat_values], axis=0)
-        parts = tf.RaggedTensor.from_row_lengths(parts, lengths, validate=False)
-        part = tf.cumsum(tf.cast(ids >= 0, tf.int32)) - 1
-        return tf.gather(parts, tf.tensor_scatter_nd_update(part, longer[:, None], tf.size(single) + index))
-
-    def decode(self, ids):
-        """Returns the texts [B] of ragged ids; what is not in the vocabulary is nothing."""
-        import tensorflow as tf
-
-        pieces = ids.with_flat_values(self.surfaces.lookup(tf.cast(ids.flat_values, tf.int64)))
-        return unicode.tf_valid(tf.strings.reduce_join(pieces, axis=1))
-
-
-def _table(keys, values, key_type, value_type, default):
-    import tensorflow as tf
-
-    content = tf.lookup.KeyValueTensorInitializer(keys, values, key_type, value_type)
-    return tf.lookup.StaticHashTable(content, default)

@@ -2,8 +2,13 @@
 
 import functools
 import json
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from lm_keras.errors import InputError
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
 
 MARK = "<|endoftext|>"  # GPT-2's only special token
 
@@ -15,11 +20,11 @@ _LLAMA3 = (
 )
 
 
-def _sequence(*parts):
+def _sequence(*parts: dict) -> dict[str, Any]:
     return {"type": "Sequence", "pretokenizers": list(parts)}
 
 
-def _split(pattern):
+def _split(pattern: str) -> dict[str, Any]:
     return {"type": "Split", "pattern": {"Regex": pattern}, "behavior": "Isolated", "invert": False}
 
 
@@ -42,15 +47,15 @@ LLAMA_CPP_DEFAULT = _sequence(
 )
 
 
-def name_of(config):
-    """The name of a pre-tokenizer's configuration; the configuration itself where it is none of PATTERNS.
+def name_of(config: Any) -> Any:
+    """Returns the name of a pre-tokenizer's configuration; the configuration itself where it is none of PATTERNS.
 
     `trim_offsets` and a missing default change no id.
     """
     return next((name for name, known in PATTERNS.items() if _essence(config) == _essence(known)), config)
 
 
-def _essence(config):
+def _essence(config: Any) -> Any:
     if not isinstance(config, dict):
         return config
     if config.get("type") == "Sequence" and isinstance(config.get("pretokenizers"), list):
@@ -59,8 +64,12 @@ def _essence(config):
     return defaults | {key: value for key, value in config.items() if key != "trim_offsets"}
 
 
-def config_of(pattern):
-    """The pre-tokenizer's configuration of a name or a configuration; InputError for others and without ByteLevel."""
+def config_of(pattern: str | dict[str, Any]) -> dict[str, Any]:
+    """Returns the pre-tokenizer's configuration of a name of PATTERNS, or of a configuration.
+
+    Raises:
+        InputError: For another name, and for a configuration without ByteLevel.
+    """
     if isinstance(pattern, str):
         if pattern not in PATTERNS:
             raise InputError(f"there is no BPE pattern {pattern!r}; known are {', '.join(PATTERNS)}")
@@ -75,8 +84,10 @@ def config_of(pattern):
     return pattern
 
 
-def alone(pipeline, tokens, special_tokens, ignore_merges):
-    """The ids of the tokens which the pipeline gives for a piece of text that is what they stand for."""
+def alone(
+    pipeline: "Tokenizer", tokens: Sequence[str], special_tokens: Mapping[str, int], ignore_merges: bool
+) -> list[int]:
+    """Returns the ids of the tokens which the pipeline gives for a piece of text that is what they stand for."""
     from tokenizers import Tokenizer
 
     letters = set(alphabet())
@@ -87,11 +98,28 @@ def alone(pipeline, tokens, special_tokens, ignore_merges):
     return [i for i, row in zip(ids, rows, strict=True) if row.ids == [i]]
 
 
-def build(vocab, merges, pre_tokenizer, normalizer, unk_token, ignore_merges, added_tokens):
+def build(
+    vocab: Mapping[str, int],
+    merges: Sequence[tuple[str, str]],
+    pre_tokenizer: dict[str, Any],
+    normalizer: dict[str, Any] | None,
+    unk_token: str | None,
+    ignore_merges: bool,
+    added_tokens: Sequence[dict[str, Any]],
+) -> "Tokenizer":
     """Returns a `tokenizers.Tokenizer`. It knows no special tokens: marks in a text are text.
 
-    `vocab` {token: id}, `merges` [("a", "b"), ...], the others as in a tokenizer.json; `added_tokens` are cut out of
-    a text before anything else. InputError when it cannot be built.
+    Args:
+        vocab: {token: id}.
+        merges: [("a", "b"), ...].
+        pre_tokenizer: This and the others are as in a tokenizer.json.
+        normalizer: What is done to a text before it is cut.
+        unk_token: Stands for a byte that is not in `vocab`.
+        ignore_merges: Whether a piece that is a token is that token.
+        added_tokens: Are cut out of a text before anything else.
+
+    Raises:
+        InputError: When it cannot be built.
     """
     from tokenizers import Tokenizer
 
@@ -112,19 +140,19 @@ def build(vocab, merges, pre_tokenizer, normalizer, unk_token, ignore_merges, ad
 
 
 @functools.cache
-def alphabet():
-    """GPT-2's 256 letters, one for each byte: printable characters stand for themselves, the others for Ā, ā, ..."""
+def alphabet() -> tuple[str, ...]:
+    """Returns GPT-2's 256 letters, one for each byte: printable characters stay, the others are Ā, ā, ..."""
     plain = [*range(ord("!"), ord("~") + 1), *range(ord("¡"), ord("¬") + 1), *range(ord("®"), ord("ÿ") + 1)]
     other = (chr(256 + i) for i in range(256))
     return tuple(chr(byte) if byte in plain else next(other) for byte in range(256))
 
 
 @functools.cache
-def _letters():
+def _letters() -> dict[str, int]:
     return {letter: byte for byte, letter in enumerate(alphabet())}
 
 
-def surface(token):
-    """The bytes that a token stands for; a token with other letters than the alphabet's stands for itself."""
+def surface(token: str) -> bytes:
+    """Returns the bytes that a token stands for; a token with other letters than the alphabet's stands for itself."""
     codes = [_letters().get(letter) for letter in token]
     return token.encode() if None in codes else bytes(codes)

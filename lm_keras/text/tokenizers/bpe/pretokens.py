@@ -7,9 +7,12 @@ of the regular expression engine of `tokenizers` itself, so that both know the s
 """
 
 import functools
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
+
+if TYPE_CHECKING:
+    import tensorflow as tf
 
 OTHER, LETTER, NUMBER, SPACE, NEWLINE = range(5)
 _EDGE = 5  # what stands before the first run of a text and after its last
@@ -26,10 +29,15 @@ class Runs(NamedTuple):
     ends_in_blank: object  # its last character is U+0020
 
 
-def tf_pretokens(codes, pattern):
-    """Returns the pieces of texts as strings [T], and the row splits int64 [B + 1] of the texts' pieces.
+def tf_pretokens(codes: "tf.RaggedTensor", pattern: str) -> "tuple[tf.Tensor, tf.Tensor]":
+    """Returns the pieces of texts.
 
-    `codes`: the texts' code points, ragged int32 [B, (n)]; `pattern`: a name of `bpe_pipeline.PATTERNS`.
+    Args:
+        codes: The texts' code points, int32, ragged [B, (n)].
+        pattern: A name of `pipeline.PATTERNS`.
+
+    Returns:
+        Strings [T], and the row splits of the texts' pieces, int64 [B + 1].
     """
     import tensorflow as tf
 

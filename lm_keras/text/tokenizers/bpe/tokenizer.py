@@ -1,13 +1,23 @@
 """Byte-level byte-pair encoding, as in GPT-2 and its successors."""
 
 import json
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from lm_keras.errors import InputError, naming
-from lm_keras.text import unicode
-from lm_keras.text.tokenizers import base
 from lm_keras.text.tokenizers.base import Tokenizer, register_tokenizer
 from lm_keras.text.tokenizers.bpe import files, graph, pipeline
+from lm_keras.text.tokenizers.vocabulary import check_size
+from lm_keras.text.unicode import lower, valid
 from lm_keras.utils.checks import check_whole
+
+if TYPE_CHECKING:
+    import tensorflow as tf
+    from typing_extensions import Self
+
+VOCAB_SIZE = 8_000
+_SMALLEST = 257  # <|endoftext|> and 256 bytes
 
 
 @register_tokenizer
@@ -24,32 +34,45 @@ class BPETokenizer(Tokenizer):
 
     def __init__(
         self,
-        tokens,
-        language="en",
-        lowercase=False,
+        tokens: Sequence[str],
+        language: str | None = "en",
+        lowercase: bool = False,
         *,
-        merges=None,
-        pattern="gpt2",
-        special_tokens=(pipeline.MARK,),
-        bos_id=None,
-        eos_id=None,
-        end_ids=(),
-        pad_id=None,
-        add_bos=False,
-        unk_token=None,
-        ignore_merges=False,
-        normalizer=None,
-        added_tokens=(),
-    ):
-        """`merges`: "a b" or ("a", "b") each; `eos_id` is that of `<|endoftext|>` if not given, `bos_id` is `eos_id`.
+        merges: Sequence[str | Sequence[str]] | None = None,
+        pattern: str | dict[str, Any] = "gpt2",
+        special_tokens: Sequence[str] = (pipeline.MARK,),
+        bos_id: int | None = None,
+        eos_id: int | None = None,
+        end_ids: Sequence[int] = (),
+        pad_id: int | None = None,
+        add_bos: bool = False,
+        unk_token: str | None = None,
+        ignore_merges: bool = False,
+        normalizer: dict[str, Any] | None = None,
+        added_tokens: Sequence[dict[str, Any]] = (),
+    ) -> None:
+        """As `Tokenizer`.
 
-        `end_ids`: more ids that end a text when a model writes it, as the end of a turn in a chat does; the attribute
-        has `eos_id`, the mark of a text that is scored, as its first.
+        Args:
+            tokens: The vocabulary, in GPT-2's alphabet.
+            language: Kept; it changes nothing.
+            lowercase: Whether texts are read in lower case.
+            merges: "a b" or ("a", "b") each, the first to be done first.
+            pattern: How a text is cut: a name of `pipeline.PATTERNS`, or the pre_tokenizer of a tokenizer.json.
+            special_tokens: Tokens that stand for no text.
+            bos_id: The mark before a text; None: `eos_id`.
+            eos_id: The mark after a text that is scored; None: that of `<|endoftext|>`.
+            end_ids: More ids that end a text when a model writes it, as the end of a turn in a chat does. The
+                attribute has `eos_id` as its first.
+            pad_id: The mark that fills up a row.
+            add_bos: Whether the model expects `bos_id` before a text; `encode` does not put it.
+            unk_token: Stands for a byte that is not in `tokens`; None: such bytes are left out.
+            ignore_merges: Whether a piece that is a token is that token, whatever the merges say.
+            normalizer: As in a tokenizer.json.
+            added_tokens: As there, those that are cut out of a text.
 
-        `pattern`: a name of `bpe_pipeline.PATTERNS`, or the pre_tokenizer of a tokenizer.json; `normalizer` and
-        `added_tokens` (those that are cut out of a text) are as there, too. With `ignore_merges` a piece that is a
-        token is that token. `add_bos`: whether the model expects bos_id before a text; encode does not put it.
-        `unk_token` stands for a byte that is not in `tokens`; without it such bytes are left out.
+        Raises:
+            InputError: For what does not go together.
         """
         super().__init__(tokens, language, lowercase)
         ids = {token: i for i, token in enumerate(tokens)}
@@ -72,51 +95,87 @@ class BPETokenizer(Tokenizer):
         self._twin = None
 
     @classmethod
-    def train(cls, texts, vocab_size=None, min_count=1, language="en", lowercase=False):
-        """Learns the merges of `texts`, an iterable of strings: the most frequent pair first, if `min_count` times.
+    def train(
+        cls,
+        texts: Iterable[str],
+        vocab_size: int | None = None,
+        min_count: int = 1,
+        language: str | None = "en",
+        lowercase: bool = False,
+    ) -> "Self":
+        """Returns a tokenizer whose merges are learnt from texts, the most frequent pair first.
 
-        `vocab_size` counts `<|endoftext|>` (id 0) and the 256 bytes too; None is 8,000. A small text gives fewer.
+        Args:
+            texts: An iterable of str, read once.
+            vocab_size: The most tokens, with `<|endoftext|>` (id 0) and 256 bytes; None: 8,000. A small text gives
+                fewer.
+            min_count: How often a pair must occur.
+            language: Kept; it changes nothing.
+            lowercase: Whether texts are read in lower case.
+
+        Raises:
+            InputError: For no text, or impossible sizes.
         """
         tokens, merges = learn(texts, vocab_size, min_count, lowercase)
         return cls(tokens, language, lowercase, merges=merges)
 
     @classmethod
-    def from_files(cls, encoder_json, vocab_bpe, **options):
-        """Reads GPT-2's encoder.json and vocab.bpe (elsewhere called vocab.json and merges.txt)."""
+    def from_files(cls, encoder_json: str | Path, vocab_bpe: str | Path, **options: Any) -> "Self":
+        """Reads GPT-2's two files.
+
+        Args:
+            encoder_json: encoder.json, elsewhere called vocab.json.
+            vocab_bpe: vocab.bpe, elsewhere called merges.txt.
+            **options: Further arguments of the constructor.
+
+        Raises:
+            InputError: For files that are none, or not of one tokenizer.
+        """
         tokens, merges = files.read_pair(encoder_json, vocab_bpe)
         with naming(vocab_bpe):
             return cls(tokens, merges=merges, **options)
 
     @classmethod
-    def from_tokenizer_json(cls, path, **options):
-        """Reads the tokenizer.json of a Hugging Face checkpoint (a file, or the folder that holds it).
+    def from_tokenizer_json(cls, path: str | Path, **options: Any) -> "Self":
+        """Reads the tokenizer.json of a Hugging Face checkpoint.
 
-        The marks come from tokenizer_config.json beside it, if that is there; `options` take precedence over both.
+        The marks come from tokenizer_config.json beside it, if that is there.
+
+        Args:
+            path: The file, or the folder that holds it.
+            **options: Arguments of the constructor that take precedence over both files.
+
+        Raises:
+            InputError: For a file that is none, or of another model than byte-level BPE.
         """
         tokens, found = files.read_tokenizer_json(path)
         with naming(path):
             return cls(tokens, **(found | options))
 
-    def encode(self, text):
+    def encode(self, text: str | bytes) -> list[int]:
         """Returns the ids of a text, without any mark at its ends."""
         return self._pipeline.encode(self.normalize(text), add_special_tokens=False).ids
 
-    def encode_batch(self, texts):
+    def encode_batch(self, texts: Iterable[str | bytes]) -> list[list[int]]:
+        """Returns the ids of each text, faster than one by one."""
         texts = [self.normalize(text) for text in texts]
         return [row.ids for row in self._pipeline.encode_batch_fast(texts, add_special_tokens=False)]
 
-    def decode(self, ids, previous=None):
-        """Returns the text of the ids. Special tokens are nothing; bytes that are not UTF-8 become U+FFFD.
+    def decode(self, ids: Iterable[int], previous: int | None = None) -> str:
+        """Returns the text of ids. Special tokens are nothing; bytes that are not UTF-8 become U+FFFD.
 
-        `previous`, the id of the token before, changes nothing here: it is for tokenizers that put spaces.
+        Args:
+            ids: Integers.
+            previous: The id of the token before; it changes nothing here.
         """
         surface, size = self._surface, self.vocab_size
         return b"".join(surface[i] for i in ids if 0 <= i < size).decode("utf-8", errors="replace")
 
-    def tf_encode(self, strings):
+    def tf_encode(self, strings: "tf.Tensor") -> "tf.RaggedTensor":
         """Returns the ids of strings [B], ragged int32 [B, (n)], equal to `encode`. Core TensorFlow ops only.
 
-        InputError for a pattern that is none of `bpe_pipeline.PATTERNS`, a normalizer and added tokens.
+        Raises:
+            InputError: For a pattern that is none of `pipeline.PATTERNS`, a normalizer, and added tokens.
         """
         if not isinstance(self.pattern, str) or self.normalizer or self.added_tokens:
             unknown = "added_tokens" if self.added_tokens else "normalizer" if self.normalizer else "pre_tokenizer"
@@ -125,26 +184,28 @@ class BPETokenizer(Tokenizer):
             )
         return self._graph().encode(strings)
 
-    def tf_decode(self, ids, previous=None):
-        """Returns the texts [B] of ids, ragged [B, (n)] or dense [B, T] with negative ids where there is nothing."""
+    def tf_decode(self, ids: "tf.Tensor | tf.RaggedTensor", previous: "tf.Tensor | int | None" = None) -> "tf.Tensor":
+        """Returns the texts [B] of ids, as `decode`: ragged [B, (n)], or dense [B, T], negative for nothing."""
         return self._graph().decode(self.tf_ragged(ids))
 
-    def token_words(self):
-        """As `Tokenizer.token_words`: a token that begins with a space; others may stand inside of a word."""
+    def token_words(self) -> list[str | None]:
+        """Returns the words; None for a token that begins with no space, which may stand inside of a word."""
         special = self.special_ids
         return [token if i in special else _after_space(token) for i, token in enumerate(self.tokens)]
 
-    def build_tables(self):
+    def build_tables(self) -> list[Any]:
+        """Returns the tables of `graph.Graph`."""
         return [self._graph().words, self._graph().pairs, self._graph().surfaces]
 
-    def _graph(self):
+    def _graph(self) -> graph.Graph:
         if self._twin is None:
             alone = pipeline.alone(self._pipeline, self.tokens, self.special_tokens, self.ignore_merges)
             what = (self.tokens, self.merges, self.unk_token, alone, self._surface, self.pattern, self.lowercase)
             self._twin = graph.Graph(*what)
         return self._twin
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
+        """Returns the arguments of the constructor, as JSON has them."""
         return super().get_config() | {
             "pattern": self.pattern,
             "special_tokens": list(self.special_tokens),
@@ -161,7 +222,7 @@ class BPETokenizer(Tokenizer):
         }
 
 
-def _after_space(token):
+def _after_space(token: str) -> str | None:
     try:
         text = pipeline.surface(token).decode()
     except UnicodeDecodeError:
@@ -169,21 +230,25 @@ def _after_space(token):
     return text[1:] if text.startswith(" ") and len(text) > 1 else None
 
 
-# === Learning the merges of byte-level BPE with Hugging Face's `tokenizers` ===
+def learn(
+    texts: Iterable[str | bytes], vocab_size: int | None, min_count: int, lowercase: bool
+) -> tuple[list[str], list[list[str]]]:
+    """Learns merges with Hugging Face's `tokenizers`.
 
-VOCAB_SIZE = 8_000
-_SMALLEST = 257
+    Equal counts are settled by ids, so the same texts always give the same tokens.
 
+    Args:
+        texts: May be more than memory holds: only the different pieces and their numbers are kept.
+        vocab_size: The most tokens; None: 8,000.
+        min_count: How often a pair must occur.
+        lowercase: Whether texts are read in lower case.
 
-def learn(texts, vocab_size, min_count, lowercase):
-    """Returns (tokens, merges): `<|endoftext|>`, the 256 bytes, then what the merges make, in their order.
-
-    `texts` may be more than memory holds: only the different pieces and their numbers are kept. Equal counts are
-    settled by ids, so the same texts always give the same tokens.
+    Returns:
+        `(tokens, merges)`: `<|endoftext|>`, the 256 bytes, then what the merges make, in their order.
     """
     from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 
-    base.check_size(vocab_size, _SMALLEST, f"{pipeline.MARK} and 256 bytes")
+    check_size(vocab_size, _SMALLEST, f"{pipeline.MARK} and 256 bytes")
     vocab_size = VOCAB_SIZE if vocab_size is None else vocab_size
     check_whole("min_count", min_count)
     if isinstance(texts, (str, bytes)):
@@ -205,12 +270,12 @@ def learn(texts, vocab_size, min_count, lowercase):
     return sorted(model["vocab"], key=model["vocab"].get), model["merges"]
 
 
-def _checked(texts, lowercase, seen):
+def _checked(texts: Iterable[str | bytes], lowercase: bool, seen: list[bool]) -> Iterator[str]:
     """Yields the texts as `encode` reads them; `seen` gets a mark at the first that is not empty."""
     for text in texts:
         if not isinstance(text, (str, bytes)):
             raise InputError(f"train takes an iterable of strings, got a {type(text).__name__} in it")
-        text = unicode.valid(text)
+        text = valid(text)
         if text and not seen:
             seen.append(True)
-        yield unicode.lower(text) if lowercase else text
+        yield lower(text) if lowercase else text

@@ -1,14 +1,21 @@
 """NLTK's words as tokens."""
 
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import chain
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from lm_keras.errors import InputError
-from lm_keras.text import segmentation, unicode
-from lm_keras.text import segmentation as jieba_words
-from lm_keras.text.tokenizers import base
+from lm_keras.text import segmentation
 from lm_keras.text.tokenizers.base import Tokenizer, register_tokenizer
+from lm_keras.text.tokenizers.vocabulary import EOS_ID, PAD_ID, SPECIAL_TOKENS, UNK_ID, check_size, choose, count
 from lm_keras.text.tokenizers.word import detokenize
 from lm_keras.text.tokenizers.word.treebank import Treebank, tf_words
+from lm_keras.text.unicode import lower, valid
+
+if TYPE_CHECKING:
+    import tensorflow as tf
+    from typing_extensions import Self
 
 
 @register_tokenizer
@@ -27,51 +34,81 @@ class WordTokenizer(Tokenizer):
     """
 
     kind = "word"
-    reserved = base.SPECIAL_TOKENS
-    pad_id, unk_id = base.PAD_ID, base.UNK_ID
-    bos_id = eos_id = base.EOS_ID
+    reserved = SPECIAL_TOKENS
+    pad_id, unk_id = PAD_ID, UNK_ID
+    bos_id = eos_id = EOS_ID
 
-    def __init__(self, tokens, language="en", lowercase=False, user_words=None):
+    def __init__(
+        self,
+        tokens: Sequence[str],
+        language: str | None = "en",
+        lowercase: bool = False,
+        user_words: Mapping[str, int | None] | None = None,
+    ) -> None:
+        """As `Tokenizer`.
+
+        Args:
+            tokens: The vocabulary: `reserved`, then words.
+            language: "en" or another language that `lk.text.words` knows, "zh", or None: words between spaces.
+            lowercase: Whether texts are read in lower case.
+            user_words: Of "zh": {word: frequency} beside jieba's own dictionary.
+        """
         segmentation.check_language(language)
-        self.user_words = _checked(user_words, language, jieba_words.checked)
+        self.user_words = _checked(user_words, language, segmentation.check_user_words)
         super().__init__(tokens, language, lowercase)
-        self._ids = {token: i for i, token in enumerate(tokens) if i >= len(base.SPECIAL_TOKENS)}
+        self._ids = {token: i for i, token in enumerate(tokens) if i >= len(SPECIAL_TOKENS)}
         self._period = None if language in (None, "zh") else self._ids.get(".")
         self._surfaces = detokenize.surfaces(self.tokens, language)
         self._treebank = self._cutter = None
 
     @classmethod
-    def train(cls, texts, vocab_size=None, min_count=1, language="en", lowercase=False, user_words=None):
-        """Takes the words of `texts`, an iterable of strings, that occur `min_count` times, the most frequent first.
+    def train(
+        cls,
+        texts: Iterable[str],
+        vocab_size: int | None = None,
+        min_count: int = 1,
+        language: str | None = "en",
+        lowercase: bool = False,
+        user_words: Mapping[str, int | None] | Iterable[str] | str | Path | None = None,
+    ) -> "Self":
+        """Returns a tokenizer of the words of texts, the most frequent first.
 
-        `vocab_size` counts the special tokens too; None keeps all words. `user_words`, for "zh": words that jieba
-        does not know, {word: frequency}, or the path of a user dictionary in jieba's form (a word a line, its
-        frequency and part of speech). Those that `jieba.load_userdict` or `jieba.add_word` added before are taken
-        too.
+        Args:
+            texts: An iterable of str, read once.
+            vocab_size: The most tokens, with 3 special ones; None: all words.
+            min_count: How often a word must occur.
+            language: As of the class.
+            lowercase: Whether texts are read in lower case.
+            user_words: Of "zh": words that jieba does not know, {word: frequency} or the path of a user dictionary
+                in jieba's form (a word a line, its frequency and part of speech). Those that `jieba.load_userdict`
+                or `jieba.add_word` added before are taken too.
+
+        Raises:
+            InputError: For no text, impossible sizes, or another language.
         """
-        user_words = _checked(user_words, language, jieba_words.given_words)
-        smallest = len(base.SPECIAL_TOKENS) + 1
-        base.check_size(vocab_size, smallest, "3 special tokens and a word")
-        change = unicode.lower if lowercase else None
+        user_words = _checked(user_words, language, segmentation.read_user_words)
+        smallest = len(SPECIAL_TOKENS) + 1
+        check_size(vocab_size, smallest, "3 special tokens and a word")
+        change = lower if lowercase else None
         if language == "zh":
-            cutter = jieba_words.WordCutter(jieba_words.shared_words() | (user_words or {}))
+            cutter = segmentation.WordCutter(segmentation.shared_words() | (user_words or {}))
             user_words = cutter.user_words
             cut = lambda text: cutter(change(text) if change else text)  # noqa: E731
         else:
             cut = lambda text: segmentation.words(text, language, change)  # noqa: E731
-        counts = base.count(texts, lambda text: cut(unicode.valid(text)))
-        tokens = base.choose(counts, vocab_size, min_count, base.SPECIAL_TOKENS)
+        counts = count(texts, lambda text: cut(valid(text)))
+        tokens = choose(counts, vocab_size, min_count, SPECIAL_TOKENS)
         if len(tokens) < smallest:
             raise InputError(f"no word of the training texts occurs {min_count} times: give a smaller min_count")
         return cls(tokens, language, lowercase, user_words)
 
-    def encode(self, text):
+    def encode(self, text: str | bytes) -> list[int]:
         """Returns the ids of a text, without any mark at its ends."""
         text = self.normalize(text)
         if self.language == "zh":
             if self._cutter is None:
-                changed = jieba_words.shared_words() if self.user_words is None else self.user_words
-                self._cutter = jieba_words.WordCutter(changed)
+                changed = segmentation.shared_words() if self.user_words is None else self.user_words
+                self._cutter = segmentation.WordCutter(changed)
                 self.user_words = self._cutter.user_words  # what `save` writes
             return self._lookup(self._cutter(text))
         if self.language is None:
@@ -80,7 +117,7 @@ class WordTokenizer(Tokenizer):
             self._treebank = Treebank(self._lookup)
         return self._treebank(text)
 
-    def _lookup(self, words):
+    def _lookup(self, words: list[str]) -> list[int]:
         get = self._ids.get
         ids = [get(word) for word in words]
         if None not in ids:
@@ -89,19 +126,21 @@ class WordTokenizer(Tokenizer):
             chain.from_iterable([i] if i is not None else self._back_off(w) for i, w in zip(ids, words, strict=True))
         )
 
-    def _back_off(self, word):
+    def _back_off(self, word: str) -> list[int]:
         if self._period is None or len(word) < 2 or word[-1] != "." or word[-2] == ".":
             return [self.unk_id]
         return [self._ids.get(word[:-1], self.unk_id), self._period]
 
-    def decode(self, ids, previous=None):
-        """Returns the text of the ids: words with spaces where English puts them, quotes as `"`, no special tokens.
+    def decode(self, ids: Iterable[int], previous: int | None = None) -> str:
+        """Returns the text of ids: words with spaces where English puts them, quotes as `"`, no marks but `<unk>`.
 
-        `previous` is the id of the token before, that the text goes on from: whether it starts with a space.
+        Args:
+            ids: Integers.
+            previous: The id of the token before, that the text goes on from: whether it starts with a space.
         """
         return detokenize.decode(self._surfaces, ids, previous)
 
-    def tf_encode(self, strings):
+    def tf_encode(self, strings: "tf.Tensor") -> "tf.RaggedTensor":
         """Returns the ids of strings [B], ragged int32 [B, (n)], equal to `encode`. Core TensorFlow ops only."""
         import tensorflow as tf
 
@@ -124,25 +163,29 @@ class WordTokenizer(Tokenizer):
         pairs = words.with_flat_values(tf.stack([tf.maximum(ids, self.unk_id), period], axis=1)).merge_dims(1, 2)
         return tf.ragged.boolean_mask(pairs, pairs >= 0)
 
-    def tf_decode(self, ids, previous=None):
-        """Returns the texts [B] of ids, ragged [B, (n)] or dense [B, T] with negative ids where there is nothing.
+    def tf_decode(self, ids: "tf.Tensor | tf.RaggedTensor", previous: "tf.Tensor | int | None" = None) -> "tf.Tensor":
+        """Returns the texts [B] of ids, as `decode`: ragged [B, (n)], or dense [B, T], negative for nothing.
 
-        `previous`: None, one id, or ids [B]; negative: nothing came before.
+        Args:
+            ids: The ids.
+            previous: None, one id, or ids [B]; negative: nothing came before.
         """
         return detokenize.tf_decode(self._surfaces, self.tf_ragged(ids), previous)
 
-    def build_tables(self):
+    def build_tables(self) -> list[Any]:
+        """Returns the table of word to id, -1 for a word that is not known."""
         import tensorflow as tf
 
         words, ids = list(self._ids), list(self._ids.values())
         content = tf.lookup.KeyValueTensorInitializer(words, ids, tf.string, tf.int64)
         return [tf.lookup.StaticHashTable(content, default_value=-1)]
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
+        """Returns the arguments of the constructor, as JSON has them."""
         return super().get_config() | ({} if self.user_words is None else {"user_words": self.user_words})
 
 
-def _checked(user_words, language, check):
+def _checked(user_words: Any, language: str | None, check: Callable) -> dict[str, int | None] | None:
     user_words = None if user_words is None else check(user_words)
     if user_words is not None and language != "zh":
         raise InputError(f"user_words are for language 'zh', which jieba cuts, not for {language!r}")

@@ -1,20 +1,137 @@
-"""NLTK's word tokenizer inside a TensorFlow graph: the same rules, in the words of RE2.
+"""NLTK's word tokenizer: the same words many times faster, and the same words in a TensorFlow graph.
 
-RE2 looks neither ahead nor behind, and its \w, \d and \s are ASCII. So each rule that looks around consumes its
-neighbours and is applied twice (the second time for the match whose neighbour the first had taken), and the classes
-are spelled out, as the regular expression engine that NLTK itself runs on defines them. NLTK's second rule for the
-final period is left out, for it can match nothing that the first has not; and rules on different characters share a
-pass.
+In Python, `Treebank`: NLTK runs some thirty regular expressions over the whole text. What they make of a stretch
+between two spaces depends on nothing else but, by the rules `^"`, `[.]closers\\s*$` and `[:,]$`, on being at the
+start or at the end of the text. A line break is a space to all rules except the two that ask for a literal " " beside
+a quote. So a text is cut at its spaces, the pieces that are new go through NLTK in one call, and all pieces are
+remembered.
+
+In the graph, `tf_words`: the rules in the words of RE2, which looks neither ahead nor behind, and whose \\w, \\d and
+\\s are ASCII. So each rule that looks around consumes its neighbours and is applied twice (the second time for the
+match whose neighbour the first had taken), and the classes are spelled out, as the regular expression engine that
+NLTK itself runs on defines them. NLTK's second rule for the final period is left out, for it can match nothing that
+the first has not; and rules on different characters share a pass.
 """
 
 import functools
 import re
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import tensorflow as tf
+
+_CLOSERS = "])}>\"'»”’"  # may stand between the final period and the end of the text
+_SPACES = "".join(filter(str.isspace, map(chr, range(0x3001))))
+# A plain word and what may follow it: most new pieces are that, and need no thirty regular expressions.
+_PLAIN = re.compile(r"( {0,2})([A-Za-z0-9]+(?:-[A-Za-z0-9]+)*)([.,:;?!)]|'s)? ?")
+_CONTRACTED = re.compile("cannot|gimme|gonna|gotta|lemme|wanna", re.IGNORECASE)
+_MAX_PIECES, _MAX_LENGTH = 200_000, 40  # bounds the memory to about 50 MB
 
 
-def tf_words(strings):
-    """Returns the words of each string [B], as a RaggedTensor of strings, equal to NLTKWordTokenizer().tokenize.
+class Treebank:
+    """`Treebank()(text)` equals `NLTKWordTokenizer().tokenize(text)`, or the list of what `convert` makes of it.
 
-    `strings` must be valid UTF-8 (`codepoints.tf_valid`).
+    Args:
+        convert: Maps the words of a piece to the list that is remembered in their place, for instance their ids.
+    """
+
+    def __init__(self, convert: Callable[[list[str]], list] = list) -> None:
+        from nltk.tokenize.destructive import NLTKWordTokenizer
+
+        self._tokenize = NLTKWordTokenizer().tokenize
+        self._convert = convert
+        self._known = {"": []}
+
+    def __call__(self, text: str) -> list:
+        pieces = _cut(text)
+        known, words = self._known, []
+        try:
+            for piece in pieces:
+                words += known[piece]
+        except KeyError:
+            known = self._learn(pieces)
+            words = [word for piece in pieces for word in known[piece]]
+        return words
+
+    def _learn(self, pieces: list[str]) -> dict[str, list]:
+        """Returns {piece: value} for all the pieces; remembers the new ones."""
+        known = self._known  # another thread may put a new one in its place
+        new = {piece: _plain(piece) for piece in pieces if piece not in known}
+        hard = [piece for piece, words in new.items() if words is None]
+        if pieces[0] in hard and len(pieces) == 1:
+            new[pieces[0]] = self._tokenize(pieces[0][3:])
+        elif hard:
+            new |= self._by_nltk(hard, pieces[0], pieces[-1])
+        new = {piece: self._convert(words) for piece, words in new.items()}
+        all_known = {piece: known[piece] for piece in pieces if piece not in new} | new
+        if len(known) > _MAX_PIECES:
+            self._known = {"": []}
+        self._known |= {piece: words for piece, words in new.items() if len(piece) <= _MAX_LENGTH}
+        return all_known
+
+    def _by_nltk(self, pieces: list[str], first: str, last: str) -> dict[str, list[str]]:
+        """Returns {piece: words} by one call of NLTK on all the pieces."""
+        mark = "x"  # stands between the pieces: a word that none of them holds
+        while any(mark in piece for piece in pieces):
+            mark += "x"
+        middle = [piece for piece in pieces if piece not in (first, last)]
+        # A piece that was cut at a line break brings its own spaces.
+        spaced = [piece if "\n" in piece else f" {piece} " for piece in middle]
+        first, last = (piece if piece in pieces else "" for piece in (first, last))
+        groups = [[]]
+        for word in self._tokenize(first + mark + "".join(piece + mark for piece in spaced) + last):
+            if word == mark:
+                groups.append([])
+            else:
+                groups[-1].append(word)
+        return dict(zip((first, *middle, last), groups, strict=True))
+
+
+def _plain(piece: str) -> list[str] | None:
+    """Returns the words of a piece that is a plain word ("saw", "him,", the last piece "  go."), or None."""
+    match = _PLAIN.fullmatch(piece)
+    if not match or _CONTRACTED.search(piece):
+        return None
+    spaces, word, end = match.groups()
+    if end == "." and not spaces:  # the period of a sentence inside the text stays, as that of "Mr."
+        return [word + end]
+    return [word, end] if end else [word]
+
+
+def _cut(text: str) -> list[str]:
+    """Returns the pieces of a text. The spaces of a piece say where it stands, for the same letters differ by that.
+
+    "Ann ": the first; "saw": from the middle; "\nhim ": beside a line break; "  go.": the last, with all that the
+    rules for the end may look at; "   Go.": the only one.
+    """
+    end = text.rstrip(_CLOSERS + _SPACES).rfind(" ")
+    if end < 0:
+        return ["   " + text]
+    pieces = text[:end].split(" ")
+    if "\n" in text:
+        pieces = [pieces[0], *(part for piece in pieces[1:] for part in _lines(piece))]
+    pieces[0] += " "
+    pieces.append(" " + text[end:])
+    return pieces
+
+
+def _lines(piece: str) -> list[str]:
+    """Cuts a piece at its line breaks; each part keeps the space or line break on its either side."""
+    if "\n" not in piece:
+        return [piece]
+    first, *rest, last = piece.split("\n")
+    return [f" {first}\n", *(f"\n{line}\n" for line in rest), f"\n{last} "]
+
+
+def tf_words(strings: "tf.Tensor") -> "tf.RaggedTensor":
+    """Returns the words of strings, equal to `NLTKWordTokenizer().tokenize`.
+
+    Args:
+        strings: [B], valid UTF-8 (`unicode.tf_valid`).
+
+    Returns:
+        Strings, ragged [B, (n)].
     """
     import tensorflow as tf
 
@@ -24,7 +141,7 @@ def tf_words(strings):
 
 
 @functools.cache
-def _rules():
+def _rules() -> list[tuple[str, str]]:
     """The list of (pattern, rewrite), in NLTK's order."""
     try:
         from nltk.redos import regex as engine  # NLTK 3.10 and later
@@ -82,17 +199,17 @@ def _rules():
     ]
 
 
-def _members(engine, pattern):
+def _members(engine: Any, pattern: str) -> set[str]:
     """The set of characters that match a pattern."""
     return set(engine.findall(pattern, _characters()))
 
 
 @functools.cache
-def _characters():
+def _characters() -> str:
     return "".join(map(chr, [*range(0xD800), *range(0xE000, 0x110000)]))
 
 
-def _class(characters):
+def _class(characters: set[str]) -> str:
     """A character class of RE2 for a set of characters, as ranges."""
     ranges = []
     for code in sorted(map(ord, characters)):
@@ -103,117 +220,9 @@ def _class(characters):
     return "[" + "".join(_escape(first) + "-" + _escape(last) for first, last in ranges) + "]"
 
 
-def _not(character_class):
+def _not(character_class: str) -> str:
     return "[^" + character_class[1:]
 
 
-def _escape(code):
+def _escape(code: int) -> str:
     return chr(code) if code > 0xA0 or chr(code).isalnum() else rf"\x{{{code:x}}}"
-
-
-# === NLTK's word tokenizer, equal and many times faster: the words of a piece of text are worked out once ===
-# NLTK runs some thirty regular expressions over the whole text. What they make of a stretch between two spaces
-# depends on nothing else but, by the rules `^"`, `[.]closers\s*$` and `[:,]$`, on being at the start or at the end
-# of the text. A line break is a space to all rules except the two that ask for a literal " " beside a quote. So a
-# text is cut at its spaces, the pieces that are new go through NLTK in one call, and all pieces are remembered.
-
-_CLOSERS = "])}>\"'»”’"  # may stand between the final period and the end of the text
-_SPACES = "".join(filter(str.isspace, map(chr, range(0x3001))))
-# A plain word and what may follow it: most new pieces are that, and need no thirty regular expressions.
-_PLAIN = re.compile(r"( {0,2})([A-Za-z0-9]+(?:-[A-Za-z0-9]+)*)([.,:;?!)]|'s)? ?")
-_CONTRACTED = re.compile("cannot|gimme|gonna|gotta|lemme|wanna", re.IGNORECASE)
-_MAX_PIECES, _MAX_LENGTH = 200_000, 40  # bounds the memory to about 50 MB
-
-
-class Treebank:
-    """`Treebank()(text)` equals `NLTKWordTokenizer().tokenize(text)`, or the list of what `convert` makes of it.
-
-    `convert` maps the words of a piece to the list that is remembered in their place, for instance their ids.
-    """
-
-    def __init__(self, convert=list):
-        from nltk.tokenize.destructive import NLTKWordTokenizer
-
-        self._tokenize = NLTKWordTokenizer().tokenize
-        self._convert = convert
-        self._known = {"": []}
-
-    def __call__(self, text):
-        pieces = _cut(text)
-        known, words = self._known, []
-        try:
-            for piece in pieces:
-                words += known[piece]
-        except KeyError:
-            known = self._learn(pieces)
-            words = [word for piece in pieces for word in known[piece]]
-        return words
-
-    def _learn(self, pieces):
-        """Returns {piece: value} for all the pieces; remembers the new ones."""
-        known = self._known  # another thread may put a new one in its place
-        new = {piece: _plain(piece) for piece in pieces if piece not in known}
-        hard = [piece for piece, words in new.items() if words is None]
-        if pieces[0] in hard and len(pieces) == 1:
-            new[pieces[0]] = self._tokenize(pieces[0][3:])
-        elif hard:
-            new |= self._by_nltk(hard, pieces[0], pieces[-1])
-        new = {piece: self._convert(words) for piece, words in new.items()}
-        all_known = {piece: known[piece] for piece in pieces if piece not in new} | new
-        if len(known) > _MAX_PIECES:
-            self._known = {"": []}
-        self._known |= {piece: words for piece, words in new.items() if len(piece) <= _MAX_LENGTH}
-        return all_known
-
-    def _by_nltk(self, pieces, first, last):
-        """Returns {piece: words} by one call of NLTK on all the pieces."""
-        mark = "x"  # stands between the pieces: a word that none of them holds
-        while any(mark in piece for piece in pieces):
-            mark += "x"
-        middle = [piece for piece in pieces if piece not in (first, last)]
-        # A piece that was cut at a line break brings its own spaces.
-        spaced = [piece if "\n" in piece else f" {piece} " for piece in middle]
-        first, last = (piece if piece in pieces else "" for piece in (first, last))
-        groups = [[]]
-        for word in self._tokenize(first + mark + "".join(piece + mark for piece in spaced) + last):
-            if word == mark:
-                groups.append([])
-            else:
-                groups[-1].append(word)
-        return dict(zip((first, *middle, last), groups, strict=True))
-
-
-def _plain(piece):
-    """Returns the words of a piece that is a plain word ("saw", "him,", the last piece "  go."), or None."""
-    match = _PLAIN.fullmatch(piece)
-    if not match or _CONTRACTED.search(piece):
-        return None
-    spaces, word, end = match.groups()
-    if end == "." and not spaces:  # the period of a sentence inside the text stays, as that of "Mr."
-        return [word + end]
-    return [word, end] if end else [word]
-
-
-def _cut(text):
-    """Returns the pieces of a text. The spaces of a piece say where it stands, for the same letters differ by that.
-
-    "Ann ": the first; "saw": from the middle; "\nhim ": beside a line break; "  go.": the last, with all that the
-    rules for the end may look at; "   Go.": the only one.
-    """
-    end = text.rstrip(_CLOSERS + _SPACES).rfind(" ")
-    if end < 0:
-        return ["   " + text]
-    pieces = text[:end].split(" ")
-    if "\n" in text:
-        pieces = [pieces[0], *(part for piece in pieces[1:] for part in _lines(piece))]
-    pieces[0] += " "
-    pieces.append(" " + text[end:])
-    return pieces
-
-
-def _lines(piece):
-    """Cuts a piece at its line breaks; each part keeps the space or line break on its either side."""
-    if "\n" not in piece:
-        return [piece]
-    first, *rest, last = piece.split("\n")
-    return [f" {first}\n", *(f"\n{line}\n" for line in rest), f"\n{last} "]

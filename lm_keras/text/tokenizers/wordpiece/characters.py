@@ -6,8 +6,12 @@ same. So the tables of the graph are not computed from `unicodedata` but read of
 
 import functools
 from collections import Counter
+from typing import TYPE_CHECKING
 
 import numpy as np
+
+if TYPE_CHECKING:
+    from tokenizers.normalizers import BertNormalizer
 
 # An atom (a character after decomposition) as a number: what it becomes, its class, and its combining rank.
 CODE_BITS, RANK_SHIFT = 21, 23
@@ -18,16 +22,16 @@ _LARGE_BLOCKS = ((0x3400, 0xA000), (0xE000, 0xF900), (0x20000, 0xE0000), (0xE100
 _MARK_240, _MARK_1 = "\u0345", "\u0334"  # the last and the first in the canonical order of combining marks
 
 
-def normalizer(lowercase, strip_accents, clean=True):
-    """Hugging Face's BertNormalizer; strip_accents None means: as `lowercase`."""
+def normalizer(lowercase: bool, strip_accents: bool | None, clean: bool = True) -> "BertNormalizer":
+    """Returns Hugging Face's BertNormalizer; `strip_accents` None means: as `lowercase`."""
     from tokenizers import normalizers
 
     return normalizers.BertNormalizer(clean, clean, strip_accents, lowercase)
 
 
 @functools.cache
-def character_tables(lowercase, strip_accents):
-    """Returns (page table of {code point: int}, atoms [N] int32).
+def character_tables(lowercase: bool, strip_accents: bool) -> tuple[tuple[np.ndarray, np.ndarray], np.ndarray]:
+    """Returns `(page table of {code point: int}, atoms [N] int32)`.
 
     A value >= 0, xor the code point, is the one atom of a character. A negative one is -1 - (first << 4 | count):
     its atoms are atoms[first : first + count]; none for a character that cleaning takes away. Atoms that have a

@@ -1,12 +1,15 @@
 """WordPiece tokenization inside a TensorFlow graph.
 
 Nothing in it looks over a space. So a batch is cut at spaces, only its distinct pieces are cut into words, and only
-the distinct words are looked up: text repeats itself.
+the distinct words are looked up: text repeats itself. `tf_words`, BERT's cleaning and its cut into words, goes
+character by character, by tables.
 """
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from lm_keras.text.tokenizers.word import detokenize
 from lm_keras.text.tokenizers.wordpiece.characters import (
     ALONE,
     CODE_BITS,
@@ -16,19 +19,25 @@ from lm_keras.text.tokenizers.wordpiece.characters import (
     SPACE,
     WORD,
     character_tables,
-    normalizer,
 )
+from lm_keras.text.tokenizers.wordpiece.vocabulary import MAX_WORD
 from lm_keras.text.unicode import tf_page_lookup
 
-MAX_WORD = 100  # a longer word is unknown
+if TYPE_CHECKING:
+    import tensorflow as tf
+
 _LENGTH = 128  # a value of the vocabulary's table is id * 128 + length
 
 
-def prefix_table(ids):
-    """{prefix of a piece: id * 128 + length of the longest piece that begins it}, for all prefixes of all pieces.
+def prefix_table(ids: Mapping[str, int]) -> dict[str, int]:
+    """Returns the content of the table of pieces, for all prefixes of all pieces.
 
-    `ids` is {piece: id}. Where no piece begins a prefix, it has the value 0. Lengths are in characters, without the
-    "##" of pieces that go on with a word.
+    Args:
+        ids: {piece: id}.
+
+    Returns:
+        {prefix of a piece: id * 128 + length of the longest piece that begins it}, 0 where no piece begins it.
+        Lengths are in characters, without the "##" of pieces that go on with a word.
     """
     table = {}
     for piece, i in ids.items():
@@ -42,16 +51,26 @@ def prefix_table(ids):
     return table
 
 
-def longest(prefixes):
-    """The length of the longest piece in a `prefix_table`."""
+def longest(prefixes: Mapping[str, int]) -> int:
+    """Returns the length of the longest piece in a `prefix_table`."""
     return max((value % _LENGTH for value in prefixes.values()), default=0)
 
 
-def tf_encode(strings, table, longest, unk_id, lowercase, strip_accents):
-    """Returns the ids of strings [B], ragged int32 [B, (n)].
+def tf_encode(
+    strings: "tf.Tensor", table: Any, longest: int, unk_id: int, lowercase: bool, strip_accents: bool
+) -> "tf.RaggedTensor":
+    """Returns the ids of texts.
 
-    `table`: a StaticHashTable of `prefix_table`, with -1 for what is not in it; `longest`: the length of its
-    longest piece.
+    Args:
+        strings: [B].
+        table: A StaticHashTable of `prefix_table`, with -1 for what is not in it.
+        longest: The length of its longest piece.
+        unk_id: Of a word that cannot be put together.
+        lowercase: Whether texts are read in lower case.
+        strip_accents: Whether é is read as e.
+
+    Returns:
+        int32, ragged [B, (n)].
     """
     import tensorflow as tf
 
@@ -129,11 +148,8 @@ def _longest_first(words, length, index, table, longest):
     return result[-2:]
 
 
-# === BERT's cleaning and its cut into words inside a TensorFlow graph, character by character, by tables ===
-
-
-def tf_words(strings, lowercase, strip_accents):
-    """The words of strings [B], as BERT cuts and writes them, ragged [B, (n)], in UTF-8."""
+def tf_words(strings: "tf.Tensor", lowercase: bool, strip_accents: bool) -> "tf.RaggedTensor":
+    """Returns the words of strings [B], as BERT cuts and writes them: ragged [B, (n)], in UTF-8."""
     import tensorflow as tf
 
     page_table, atoms = character_tables(lowercase, strip_accents)
@@ -187,44 +203,3 @@ def _in_order(atom, rank, row):
 
     run = tf.cumsum(tf.cast(rank == 0, tf.int32)) + row
     return tf.gather(atom, tf.argsort(tf.cast(run, tf.int64) * 256 + tf.cast(rank, tf.int64), stable=True))
-
-
-# === Pieces of words back to text, with the spaces of `detokenize` ===
-# What is special to pieces: one with "##" is glued to what is before it. Marks glue only where BERT cuts beside
-# them in any case, so that decoded text is read the same again. There is no space beside an ideograph or a Chinese
-# mark. An apostrophe is glued to the word before it and to a contraction after it: don ' t is don't, dogs ' toys is
-# dogs' toys. A straight quote or a hyphen has spaces on both sides, as in BERT's own decoder: the ids do not say
-# where it belongs.
-
-_SHIFT = 3  # detokenize takes the ids 0 and 2 for the marks of the other tokenizers
-
-
-def decoding_table(tokens, silent):
-    """Returns (place of each id, -1 for the `silent` ones; the table of `detokenize` at these places)."""
-    texts = [""] * _SHIFT + [token[2:] if _goes_on(token) else token for token in tokens]
-    texts, right, left = detokenize.surfaces(texts, "en")
-    masks = {sign: [side[0] for side in detokenize.surfaces([sign], "en")[1:]] for sign in "a’"}
-    for i, text in enumerate(texts[:-1]):
-        if len(text) != 1 or (text.isalnum() and text < "\u2e80"):
-            continue
-        if not _stands_alone(text):  # for BERT a letter, as £: a space beside it tells two words apart
-            right[i], left[i] = masks["a"]
-        elif text >= "\u2e80":  # below it are quotes that English text has too
-            right[i], left[i] = (side[0] for side in detokenize.surfaces([text], "zh")[1:])
-        elif text == "'":
-            right[i] = masks["’"][0]
-    for i, token in enumerate(tokens, _SHIFT):
-        if _goes_on(token):
-            left[i] = left[-1]  # the mask that is glued to everything
-    return [-1 if i in silent else i + _SHIFT for i in range(len(tokens))], (texts, right, left)
-
-
-def _goes_on(token):
-    return token.startswith("##") and len(token) > 2
-
-
-def _stands_alone(char):
-    from tokenizers import pre_tokenizers
-
-    text = normalizer(False, False).normalize_str(f"a{char}a")
-    return len(pre_tokenizers.BertPreTokenizer().pre_tokenize_str(text)) == 3

@@ -1,15 +1,30 @@
 """BERT's pieces of words as tokens."""
 
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
 import numpy as np
 
 from lm_keras.errors import InputError, naming
-from lm_keras.text import unicode
 from lm_keras.text.tokenizers.base import Tokenizer, register_tokenizer
 from lm_keras.text.tokenizers.word import detokenize
-from lm_keras.text.tokenizers.wordpiece import graph, vocabulary
-from lm_keras.text.tokenizers.wordpiece.graph import decoding_table
-from lm_keras.text.tokenizers.wordpiece.vocabulary import SPECIAL_TOKENS, hugging_face, train_tokens
-from lm_keras.utils.checks import check_whole
+from lm_keras.text.tokenizers.wordpiece import graph
+from lm_keras.text.tokenizers.wordpiece.characters import normalizer
+from lm_keras.text.tokenizers.wordpiece.vocabulary import (
+    SPECIAL_TOKENS,
+    hugging_face,
+    read_tokenizer_json,
+    read_vocabulary,
+    train_tokens,
+)
+from lm_keras.text.unicode import valid
+
+if TYPE_CHECKING:
+    import tensorflow as tf
+    from typing_extensions import Self
+
+_SHIFT = 3  # detokenize takes the ids 0 and 2 for the marks of the other tokenizers
 
 
 @register_tokenizer
@@ -25,7 +40,21 @@ class WordPieceTokenizer(Tokenizer):
     kind = "wordpiece"
     cuts_at_words = True
 
-    def __init__(self, tokens, language="en", lowercase=False, strip_accents=None):
+    def __init__(
+        self,
+        tokens: Sequence[str],
+        language: str | None = "en",
+        lowercase: bool = False,
+        strip_accents: bool | None = None,
+    ) -> None:
+        """As `Tokenizer`.
+
+        Args:
+            tokens: The vocabulary of a BERT model, [PAD], [UNK], [CLS], [SEP] and [MASK] anywhere in it.
+            language: Kept; it changes nothing.
+            lowercase: Whether texts are read in lower case.
+            strip_accents: Whether é is read as e; None: as `lowercase`.
+        """
         super().__init__(tokens, language, lowercase)
         missing = [token for token in SPECIAL_TOKENS if token not in tokens]
         if missing:
@@ -40,63 +69,96 @@ class WordPieceTokenizer(Tokenizer):
         self._decoding = None
 
     @classmethod
-    def train(cls, texts, vocab_size=None, min_count=1, language="en", lowercase=False):
-        """Takes the characters and pieces of `texts`, an iterable of strings, that occur `min_count` times.
+    def train(
+        cls,
+        texts: Iterable[str],
+        vocab_size: int | None = None,
+        min_count: int = 1,
+        language: str | None = "en",
+        lowercase: bool = False,
+    ) -> "Self":
+        """Returns a tokenizer of the characters and pieces of words that are frequent in texts.
 
-        `vocab_size` counts the five special tokens too; None is BERT's, 30,522. There are fewer tokens where the
-        texts do not hold as many.
+        Args:
+            texts: An iterable of str, read once.
+            vocab_size: The most tokens, with 5 special ones; None: BERT's 30,522. A small text gives fewer.
+            min_count: How often what becomes a token must occur.
+            language: Kept; it changes nothing.
+            lowercase: Whether texts are read in lower case.
+
+        Raises:
+            InputError: For no text, or impossible sizes.
         """
         return cls(train_tokens(texts, vocab_size, min_count, lowercase), language, lowercase)
 
     @classmethod
-    def from_files(cls, vocab_txt, lowercase=True, strip_accents=None):
-        """Reads a BERT vocabulary: a UTF-8 file of one token a line, in the order of the ids."""
-        tokens = vocabulary.read_vocabulary(vocab_txt)
+    def from_files(cls, vocab_txt: str | Path, lowercase: bool = True, strip_accents: bool | None = None) -> "Self":
+        """Reads a BERT vocabulary.
+
+        Args:
+            vocab_txt: A file in UTF-8, one token a line, in the order of the ids.
+            lowercase: Whether texts are read in lower case.
+            strip_accents: Whether é is read as e; None: as `lowercase`.
+
+        Raises:
+            InputError: For a file that is none.
+        """
+        tokens = read_vocabulary(vocab_txt)
         with naming(vocab_txt):
             return cls(tokens, lowercase=lowercase, strip_accents=strip_accents)
 
     @classmethod
-    def from_tokenizer_json(cls, path):
-        """Reads the tokenizer.json of a BERT checkpoint; InputError for one that is built in another way."""
-        tokens, lowercase, strip_accents = vocabulary.read_tokenizer_json(path)
+    def from_tokenizer_json(cls, path: str | Path) -> "Self":
+        """Reads the tokenizer.json of a BERT checkpoint.
+
+        Raises:
+            InputError: For one that is built in another way.
+        """
+        tokens, lowercase, strip_accents = read_tokenizer_json(path)
         with naming(path):
             return cls(tokens, lowercase=lowercase, strip_accents=strip_accents)
 
-    def encode(self, text):
+    def encode(self, text: str | bytes) -> list[int]:
         """Returns the ids of a text, without any mark at its ends."""
-        return self._tokenizer.encode(unicode.valid(text), add_special_tokens=False).ids
+        return self._tokenizer.encode(valid(text), add_special_tokens=False).ids
 
-    def encode_batch(self, texts):
-        texts = [unicode.valid(text) for text in texts]
+    def encode_batch(self, texts: Iterable[str | bytes]) -> list[list[int]]:
+        """Returns the ids of each text, faster than one by one."""
+        texts = [valid(text) for text in texts]
         return [row.ids for row in self._tokenizer.encode_batch_fast(texts, add_special_tokens=False)]
 
-    def decode(self, ids, previous=None):
-        """Returns the text of the ids: words with spaces where English puts them, no special tokens but [UNK].
+    def decode(self, ids: Iterable[int], previous: int | None = None) -> str:
+        """Returns the text of ids: words with spaces where English puts them, no marks but [UNK].
 
-        The spaces are WordTokenizer's (`detokenize`); see `wordpiece_decoding` for what is special to pieces.
-        `previous` is the id of the token before, that the text goes on from: whether it starts with a space.
+        The spaces are WordTokenizer's (`detokenize`); see `_decoding_table` for what is special to pieces.
+
+        Args:
+            ids: Integers.
+            previous: The id of the token before, that the text goes on from: whether it starts with a space.
         """
         places, surfaces = self._decode_table()
         size = self.vocab_size
         previous, *ids = (-1 if i is None or not 0 <= i < size else places[i] for i in (previous, *ids))
         return detokenize.decode(surfaces, ids, previous)
 
-    def _decode_table(self):
+    def _decode_table(self) -> tuple[list[int], tuple]:
         if self._decoding is None:
             silent = {self.pad_id, self.cls_id, self.sep_id, self.mask_id}
-            self._decoding = decoding_table(self.tokens, silent)
+            self._decoding = _decoding_table(self.tokens, silent)
         return self._decoding
 
-    def tf_encode(self, strings):
+    def tf_encode(self, strings: "tf.Tensor") -> "tf.RaggedTensor":
         """Returns the ids of strings [B], ragged int32 [B, (n)], equal to `encode`. Core TensorFlow ops only."""
         strip = self.lowercase if self.strip_accents is None else self.strip_accents
         table = self.tf_resources()[0]
         return graph.tf_encode(strings, table, self._longest, self.unk_id, self.lowercase, strip)
 
-    def tf_decode(self, ids, previous=None):
-        """Returns the texts [B] of ids, ragged [B, (n)] or dense [B, T] with negative ids where there is nothing.
+    def tf_decode(self, ids: "tf.Tensor | tf.RaggedTensor", previous: "tf.Tensor | int | None" = None) -> "tf.Tensor":
+        """Returns the texts [B] of ids, as `decode`: ragged [B, (n)], or dense [B, T], negative for nothing.
 
-        `previous`: None, one id, or ids [B]; negative: nothing came before.
+        Args:
+            ids: The ids.
+            previous: None, one id, or ids [B]; negative: nothing came before.
         """
         import tensorflow as tf
 
@@ -111,11 +173,13 @@ class WordPieceTokenizer(Tokenizer):
         ids = ids.with_flat_values(placed(ids.flat_values))
         return detokenize.tf_decode(surfaces, ids, None if previous is None else placed(previous))
 
-    def token_words(self):
+    def token_words(self) -> list[str | None]:
+        """Returns the words; None for a piece inside of a word."""
         special = self.special_ids
         return [None if token.startswith("##") and i not in special else token for i, token in enumerate(self.tokens)]
 
-    def build_tables(self):
+    def build_tables(self) -> list[Any]:
+        """Returns the table of `graph.prefix_table`, -1 for what begins no piece."""
         import tensorflow as tf
 
         prefixes = graph.prefix_table({token: i for i, token in enumerate(self.tokens)})
@@ -124,75 +188,44 @@ class WordPieceTokenizer(Tokenizer):
         content = tf.lookup.KeyValueTensorInitializer(keys, values, tf.string, tf.int64)
         return [tf.lookup.StaticHashTable(content, default_value=-1)]
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
+        """Returns the arguments of the constructor, as JSON has them."""
         return super().get_config() | {"strip_accents": self.strip_accents}
 
 
-# === [CLS] first [SEP] second [SEP]: the input of BERT for one text or two ===
-# What is too long is cut by Hugging Face's rule "longest first": the shorter of two texts keeps up to half of the
-# room, the longer one all the rest. (Google's own code differs by one token where both are cut, the room is odd and
-# the first text is not the longer one: there the first keeps the odd token.)
+def _decoding_table(tokens: Sequence[str], silent: set[int]) -> tuple[list[int], tuple]:
+    """Returns (place of each id, -1 for the `silent` ones; the table of `detokenize` at these places).
 
-
-def encode_pair(tokenizer, first, second=None, max_length=None):
-    """Returns (token_ids, segment_ids), lists of equal length; without `second` [CLS] first [SEP]."""
-    a, b = tokenizer.encode(first), None if second is None else tokenizer.encode(second)
-    if max_length is not None:
-        room = _room(max_length, second is not None, "max_length")
-        half = room // 2
-        if b is None:
-            a = a[:room]
-        elif len(a) <= len(b):
-            a = a[:half]
-            b = b[: room - len(a)]
-        else:
-            b = b[:half]
-            a = a[: room - len(b)]
-    ids, segments = [tokenizer.cls_id, *a, tokenizer.sep_id], [0] * (len(a) + 2)
-    if b is None:
-        return ids, segments
-    return [*ids, *b, tokenizer.sep_id], segments + [1] * (len(b) + 1)
-
-
-def tf_encode_pair(tokenizer, firsts, seconds, length):
-    """`encode_pair` of strings [B] in the graph, padded: {"token_ids", "segment_ids", "padding_mask"} [B, length].
-
-    All are int32; the mask is 1 where there is a token, 0 at [PAD]; [PAD] has segment 0.
+    What is special to pieces: one with "##" is glued to what is before it. Marks glue only where BERT cuts beside
+    them in any case, so that decoded text is read the same again. There is no space beside an ideograph or a Chinese
+    mark. An apostrophe is glued to the word before it and to a contraction after it: don ' t is don't, dogs ' toys
+    is dogs' toys. A straight quote or a hyphen has spaces on both sides, as in BERT's own decoder: the ids do not say
+    where it belongs.
     """
-    import tensorflow as tf
-
-    room = _room(length, seconds is not None, "length")
-    firsts = tf.convert_to_tensor(firsts)
-    ids = tokenizer.tf_encode(firsts if seconds is None else tf.concat([firsts, seconds], 0))
-    size, starts = tf.size(firsts), tf.cast(ids.row_splits, tf.int32)
-    # All below is [B, 1], and with `place` [B, length]: what stands at each place of a row.
-    starts, lengths = starts[:-1, None], (starts[1:] - starts[:-1])[:, None]
-    place = tf.range(length)[None]
-    if seconds is None:
-        a = tf.minimum(lengths, room)
-        end = total = a + 2
-        index = place - 1 + starts
-    else:
-        a, b = lengths[:size], lengths[size:]
-        half_a, half_b = tf.minimum(a, room // 2), tf.minimum(b, room // 2)
-        a, b = (
-            tf.where(a <= b, half_a, tf.minimum(a, room - half_b)),
-            tf.where(a <= b, tf.minimum(b, room - half_a), half_b),
-        )
-        end, total = a + 2, a + b + 3
-        index = tf.where(place < end, place - 1 + starts[:size], place - end + starts[size:])
-    mark = (place == end - 1) | (place == total - 1)
-    text = (place > 0) & (place < total) & ~mark
-    flat = tf.concat([ids.flat_values, [0]], 0)  # never empty
-    token_ids = tf.where(text, tf.gather(flat, tf.where(text, index, 0)), tokenizer.pad_id)
-    token_ids = tf.where(place == 0, tokenizer.cls_id, tf.where(mark, tokenizer.sep_id, token_ids))
-    return {
-        "token_ids": token_ids,
-        "segment_ids": tf.cast((place >= end) & (place < total), tf.int32),
-        "padding_mask": tf.cast(place < total, tf.int32),
-    }
+    texts = [""] * _SHIFT + [token[2:] if _goes_on(token) else token for token in tokens]
+    texts, right, left = detokenize.surfaces(texts, "en")
+    masks = {sign: [side[0] for side in detokenize.surfaces([sign], "en")[1:]] for sign in "a’"}
+    for i, text in enumerate(texts[:-1]):
+        if len(text) != 1 or (text.isalnum() and text < "\u2e80"):
+            continue
+        if not _stands_alone(text):  # for BERT a letter, as £: a space beside it tells two words apart
+            right[i], left[i] = masks["a"]
+        elif text >= "\u2e80":  # below it are quotes that English text has too
+            right[i], left[i] = (side[0] for side in detokenize.surfaces([text], "zh")[1:])
+        elif text == "'":
+            right[i] = masks["’"][0]
+    for i, token in enumerate(tokens, _SHIFT):
+        if _goes_on(token):
+            left[i] = left[-1]  # the mask that is glued to everything
+    return [-1 if i in silent else i + _SHIFT for i in range(len(tokens))], (texts, right, left)
 
 
-def _room(length, is_pair, name):
-    marks = 3 if is_pair else 2
-    return check_whole(f"{name} (with {marks} marks)", length, marks) - marks
+def _goes_on(token: str) -> bool:
+    return token.startswith("##") and len(token) > 2
+
+
+def _stands_alone(char: str) -> bool:
+    from tokenizers import pre_tokenizers
+
+    text = normalizer(False, False).normalize_str(f"a{char}a")
+    return len(pre_tokenizers.BertPreTokenizer().pre_tokenize_str(text)) == 3

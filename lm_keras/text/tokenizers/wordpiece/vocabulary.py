@@ -1,26 +1,34 @@
-"""Choosing the pieces of a WordPiece vocabulary, and Hugging Face's tokenizer for it.
+"""WordPiece vocabularies: choosing the pieces, Hugging Face's tokenizer for them, and reading BERT's files.
 
 Hugging Face's trainer numbers the characters in the order in which a hash table yields them, and breaks ties by these
 numbers: two runs give two vocabularies. Here the characters have their numbers before it starts.
 """
 
 from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from lm_keras.errors import InputError, naming
-from lm_keras.text import unicode
-from lm_keras.text.tokenizers import base
+from lm_keras.text.tokenizers.vocabulary import check_size, choose, count
 from lm_keras.text.tokenizers.wordpiece.characters import normalizer
+from lm_keras.text.unicode import valid
 from lm_keras.utils.atomic_files import read_json
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
 
 SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 VOCAB_SIZE = 30_522  # BERT's
 MAX_WORD = 100  # a longer word is unknown
 _BLOCK = 10_000  # how many words the trainer is given at a time
+# What a tokenizer.json must say of its normalizer and its model.
+_CLEANING = {"clean_text": True, "handle_chinese_chars": True}
+_MODEL = {"unk_token": "[UNK]", "continuing_subword_prefix": "##", "max_input_chars_per_word": 100}
 
 
-def hugging_face(ids, lowercase, strip_accents):
-    """The `tokenizers.Tokenizer` of {token: id}. It knows no special tokens: in a text they are text."""
+def hugging_face(ids: Mapping[str, int], lowercase: bool, strip_accents: bool | None) -> "Tokenizer":
+    """Returns the `tokenizers.Tokenizer` of {token: id}. It knows no special tokens: in a text they are text."""
     from tokenizers import Tokenizer, models, pre_tokenizers
 
     tokenizer = Tokenizer(models.WordPiece(ids, unk_token="[UNK]", max_input_chars_per_word=MAX_WORD))
@@ -29,21 +37,30 @@ def hugging_face(ids, lowercase, strip_accents):
     return tokenizer
 
 
-def train_tokens(texts, vocab_size, min_count, lowercase):
-    """Returns the list of tokens: the special ones, the characters by frequency, then pieces in order of merging.
+def train_tokens(texts: Iterable[str | bytes], vocab_size: int | None, min_count: int, lowercase: bool) -> list[str]:
+    """Returns the tokens: the special ones, the characters by frequency, then pieces in order of merging.
 
     A character is there as itself and, if it occurs inside a word, with "##". Where `vocab_size` does not hold all
-    that occur `min_count` times, the rarest are left out, and words with them teach nothing.
+    that occur often enough, the rarest are left out, and words with them teach nothing.
+
+    Args:
+        texts: An iterable of str, read once.
+        vocab_size: The most tokens, special ones included; None: BERT's 30,522.
+        min_count: How often what becomes a token must occur.
+        lowercase: Whether texts are read in lower case.
+
+    Raises:
+        InputError: For no text, or impossible sizes.
     """
     from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 
-    base.check_size(vocab_size, len(SPECIAL_TOKENS) + 1, "5 special tokens and a character")
+    check_size(vocab_size, len(SPECIAL_TOKENS) + 1, "5 special tokens and a character")
     vocab_size = vocab_size or VOCAB_SIZE
     words = _words(texts, lowercase)
     units = Counter()
     for word, n in words.items():
         units.update({unit: n * times for unit, times in _units(word).items()})
-    tokens = base.choose(units, vocab_size, min_count, SPECIAL_TOKENS)
+    tokens = choose(units, vocab_size, min_count, SPECIAL_TOKENS)
     if len(tokens) == len(SPECIAL_TOKENS):
         raise InputError(f"no character of the training texts occurs {min_count} times: give a smaller min_count")
     kept = set(tokens)
@@ -58,11 +75,11 @@ def train_tokens(texts, vocab_size, min_count, lowercase):
     return sorted(ids, key=ids.get)
 
 
-def _words(texts, lowercase):
+def _words(texts: Iterable[str | bytes], lowercase: bool) -> Counter[str]:
     """Counts the words. Nothing looks over a space, so what is between two is cleaned and cut once."""
     from tokenizers import pre_tokenizers
 
-    chunks = base.count(texts, lambda text: filter(None, unicode.valid(text).split(" ")))
+    chunks = count(texts, lambda text: filter(None, valid(text).split(" ")))
     clean, cut = normalizer(lowercase, None).normalize_str, pre_tokenizers.BertPreTokenizer().pre_tokenize_str
     words = Counter()
     for chunk, n in chunks.items():
@@ -74,27 +91,25 @@ def _words(texts, lowercase):
     return words
 
 
-def _units(word):
+def _units(word: str) -> Counter[str]:
     units = Counter(word)
     units.update("##" + char for char in word[1:])
     return units
 
 
-def _repeated(words):
+def _repeated(words: Mapping[str, int]) -> Iterator[str]:
     """Each word as often as it occurs, as texts: the trainer takes no counts."""
     for word, n in words.items():
         for start in range(0, n, _BLOCK):
             yield f"{word} " * min(_BLOCK, n - start)
 
 
-# === BERT's vocabularies in the two forms in which checkpoints hold them ===
+def read_vocabulary(path: str | Path) -> list[str]:
+    """Returns the tokens of a vocab.txt: one a line, in the order of the ids.
 
-_CLEANING = {"clean_text": True, "handle_chinese_chars": True}
-_MODEL = {"unk_token": "[UNK]", "continuing_subword_prefix": "##", "max_input_chars_per_word": 100}
-
-
-def read_vocabulary(path):
-    """Returns the tokens of a vocab.txt: one a line, in the order of the ids."""
+    Raises:
+        InputError: For a file that is none.
+    """
     try:
         text = Path(path).read_bytes().decode("utf-8")
     except OSError as error:
@@ -106,34 +121,35 @@ def read_vocabulary(path):
     return [line.removesuffix("\r") for line in text.removesuffix("\n").split("\n")]
 
 
-def read_tokenizer_json(path):
-    """Returns (tokens, lowercase, strip_accents) of a tokenizer.json in Hugging Face's format.
+def read_tokenizer_json(path: str | Path) -> tuple[list[str], bool, bool | None]:
+    """Returns `(tokens, lowercase, strip_accents)` of a tokenizer.json in Hugging Face's format.
 
     Its truncation and padding are not taken over, nor its decoder: they are arguments and rules of their own here.
+
+    Raises:
+        InputError: For a file that is none of a BERT model.
     """
     content = read_json(path)
     with naming(path):
         if not isinstance(content, dict):
             raise InputError("this is no tokenizer.json of a BERT model")
-        normalizer = _part(
-            content, "normalizer", "BertNormalizer", {"clean_text": True, "handle_chinese_chars": True}
-        )
+        cleaning = _part(content, "normalizer", "BertNormalizer", _CLEANING)
         _part(content, "pre_tokenizer", "BertPreTokenizer", {})
         model = _part(content, "model", "WordPiece", _MODEL)
         marks = content.get("post_processor")
         if marks is not None and _type(marks) not in ("TemplateProcessing", "BertProcessing"):
             raise InputError(f"post_processor {_type(marks)!r} is not known: give the tokenizer.json of a BERT model")
-        lowercase, strip_accents = normalizer.get("lowercase"), normalizer.get("strip_accents")
+        lowercase, strip_accents = cleaning.get("lowercase"), cleaning.get("strip_accents")
         if not isinstance(lowercase, bool) or not isinstance(strip_accents, bool | None):
             raise InputError("lowercase or strip_accents of the normalizer is neither true nor false")
         return _tokens(model.get("vocab"), content.get("added_tokens") or []), lowercase, strip_accents
 
 
-def _type(part):
+def _type(part: Any) -> Any:
     return part.get("type") if isinstance(part, dict) else part
 
 
-def _part(content, name, kind, settings):
+def _part(content: dict, name: str, kind: str, settings: dict[str, Any]) -> dict[str, Any]:
     part = content.get(name)
     if _type(part) != kind:
         raise InputError(f"{name} {_type(part)!r} is not known: give the tokenizer.json of a BERT model ({kind})")
@@ -143,7 +159,7 @@ def _part(content, name, kind, settings):
     return part
 
 
-def _tokens(vocab, added):
+def _tokens(vocab: Any, added: Any) -> list[str]:
     """The list of all tokens by id."""
     try:
         ids = {**vocab, **{token["content"]: token["id"] for token in added}}

@@ -1,0 +1,55 @@
+"""The signatures of the builders: the same names for the same things, kinds, annotations, docstrings."""
+
+import inspect
+import typing
+from collections.abc import Sequence
+
+import pytest
+
+import lm_keras as lk
+
+# What most builders take, with the type of each.
+COMMON = {
+    "max_length": int,
+    "embedding_dim": int | None,
+    "hidden_dim": int,
+    "num_layers": int,
+    "num_heads": int,
+    "feed_forward_dim": int | None,
+    "dropout": float,
+    "tie_embeddings": bool,
+    "initializer_range": float | None,
+    "seed": int | None,
+    "name": str,
+}
+# Where the meaning is the common one, and a type differs: BERT and the classifier have no one-hot inputs, say.
+OTHER_TYPES = {
+    ("build_bert", "initializer_range"): float,
+    ("build_cnn_classifier", "embedding_dim"): int,
+    ("build_seq2seq_lstm", "embedding_dim"): int,
+    ("build_feedforward_lm", "hidden_dim"): int | Sequence[int],
+}
+BUILDERS = sorted(name for name in lk.models.__all__ if name.startswith("build_"))
+HEADS = ["answer_span", "regressor", "sequence_classifier", "token_classifier"]
+# Laid out with the transformer blocks.
+LATER = {"build_bert", "build_bert_pretrainer", "build_gpt2", "build_llama", "build_seq2seq_transformer"}
+
+
+@pytest.mark.parametrize("name", sorted({*BUILDERS, *HEADS} - LATER))
+def test_the_words_are_the_same_everywhere(name):
+    function = getattr(lk.models, name)
+    parameters, hints = inspect.signature(function).parameters, typing.get_type_hints(function)
+    first, *others = parameters
+    assert first in ("vocab_size", "source_vocab_size", "encoder")
+    assert parameters[first].default is inspect.Parameter.empty
+    allowed = {"num_classes"} if name in HEADS else set()
+    for other in set(others) - allowed:
+        assert parameters[other].kind is inspect.Parameter.KEYWORD_ONLY, other
+    assert hints.keys() == {*parameters, "return"}
+    for known in COMMON.keys() & parameters.keys():
+        assert hints[known] == OTHER_TYPES.get((name, known), COMMON[known]), known
+    assert others[-2:] == ["seed", "name"]
+    doc = inspect.getdoc(function)
+    assert "\n\nArgs:\n" in doc and "\n\nReturns:\n" in doc and "\n\nRaises:\n" in doc
+    for known in parameters:
+        assert f"\n    {known}: " in doc, known
