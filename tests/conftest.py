@@ -14,7 +14,8 @@ import lm_keras as lk
 
 # Longest first, in CPU time: a worker that takes such a file last works on alone when the other has ended.
 LONGEST = (
-    *("test_notebooks", "test_families", "serving", "test_builders", "test_every_family", "test_cli"),
+    *("test_notebooks", "test_families", "serving", "test_builders", "test_every_family", "test_contributing"),
+    "test_cli",
     *("test_contract", "test_every_task", "test_multi_worker", "test_fast_paths", "test_resume", "test_memory"),
     *("test_quantization", "test_fit", "test_seq2seq", "test_frozen", "test_evaluate", "test_language_model"),
 )
@@ -33,13 +34,14 @@ def pytest_configure(config):
 
 
 def together(path):
-    """The name of tests that one worker runs: a file, or all that share two exports and a server's double."""
-    return "serving" if path.parent.name == "serving" and path.stem != "test_every_task" else path.stem
+    """The tests that one worker runs: a file, or all that share two exports and a server's double."""
+    shared = "tests/serving/" in path.as_posix() and path.stem != "test_every_task"
+    return Path("serving") if shared else path
 
 
 def pytest_collection_modifyitems(items):
     def place(item):
-        name = together(item.path)
+        name = together(item.path).stem
         return LONGEST.index(name) if name in LONGEST else len(LONGEST)
 
     items.sort(key=place)  # stable: within a file, and among the short files, the order stays
@@ -51,7 +53,7 @@ def pytest_xdist_make_scheduler(config, log):
 
     class Scheduling(LoadFileScheduling):
         def _split_scope(self, nodeid):
-            return together(Path(nodeid.split("::")[0]))
+            return str(together(Path(nodeid.split("::")[0])))
 
     return Scheduling(config, log) if config.getvalue("dist") == "loadfile" else None
 
