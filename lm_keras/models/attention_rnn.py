@@ -21,8 +21,8 @@ from lm_keras.models.building import (
     word_embedding,
 )
 from lm_keras.models.causal_lm import CausalLM, Views, counted
-from lm_keras.models.lstm import _lstm
-from lm_keras.models.rnn import _recurrent
+from lm_keras.models.lstm import lstm_layer
+from lm_keras.models.rnn import recurrent_layer
 
 
 @register_builder(family="attention_rnn")
@@ -150,5 +150,5 @@ def recurrent(cell, hidden_dim, name, init):
     if cell not in ("lstm", "gru", "rnn"):
         raise InputError(f'cell is {cell!r}; it must be "lstm", "gru" or "rnn"')
     if cell == "lstm":
-        return _lstm(hidden_dim, name, init)
-    return _recurrent(name, hidden_dim, cell, None, "tanh", init)
+        return lstm_layer(hidden_dim, name, init)
+    return recurrent_layer(name, hidden_dim, cell, None, "tanh", init)

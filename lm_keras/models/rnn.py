@@ -1,5 +1,6 @@
 """Recurrent language models: the documents' simple recurrent network, its form with a skip, and the GRU."""
 
+from collections.abc import Callable
 from typing import Literal
 
 import keras
@@ -75,7 +76,7 @@ def build_rnn_lm(
     # === Layers ===
     init = initializers(initializer_range, seed)
     embed = word_embedding(vocab_size, embedding_dim, embedding_matrix, train_embeddings, init)
-    rnns = [_recurrent(f"{cell}_{i}", hidden_dim, cell, skip, activation, init) for i in range(num_layers)]
+    rnns = [recurrent_layer(f"{cell}_{i}", hidden_dim, cell, skip, activation, init) for i in range(num_layers)]
     drops = [layers.Dropout(dropout, seed=init.seed(), name=f"dropout_{i}") for i in range(num_layers + 1)]
     to_hidden, to_logits = output_layer(vocab_size, embed if tie_embeddings else None, init)
 
@@ -167,7 +168,9 @@ def build_gru_lm(
     )
 
 
-def _recurrent(name, hidden_dim, cell, skip, activation, init):
+def recurrent_layer(
+    name: str, hidden_dim: int, cell: str, skip: int | None, activation: object, init: Callable
+) -> keras.layers.Layer:
     """x [B, T, D] -> h [B, T, H] and the last state."""
     options = {
         "activation": activation,
