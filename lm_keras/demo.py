@@ -84,6 +84,7 @@ def train(run, epochs, vocab_size):
 def serve(language_model, target):
     """Samples, exports, checks and queries; returns what the check found."""
     import lm_keras as lk
+    from lm_keras.generation.config import inputs_of
     from lm_keras.serving import query
 
     heading("Three sampled continuations")
@@ -101,11 +102,12 @@ def serve(language_model, target):
     print("\n".join(problems) or f"{version}: ready to serve")
 
     heading("One query of each signature")
-    options = {"temperature": [0.8], "top_k": [40], "top_p": [0.95], "seed": [1]}
+    options = inputs_of("sample") | {"max_new_tokens": 12, "temperature": 0.8, "top_k": 40, "top_p": 0.95, "seed": 1}
+    options = {name: [value] for name, value in options.items()}
     calls = [
         {"signature": "score", "inputs": {"text": ["The city was founded in 1850."]}},
         {"signature": "generate", "inputs": {"prompt": [PROMPTS[0]], "max_new_tokens": [12]}},
-        {"signature": "sample", "inputs": {"prompt": [PROMPTS[0]], "max_new_tokens": [12], **options}},
+        {"signature": "sample", "inputs": {"prompt": [PROMPTS[0]], **options}},
     ]
     for call, answer in zip(calls, query(version, calls)["results"], strict=True):
         print(f"  {call['signature']:<9} { ({k: v[0] for k, v in call['inputs'].items()}) }")

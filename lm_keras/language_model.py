@@ -46,20 +46,20 @@ class LanguageModel(TextModel):
     def score(self, texts: str | Iterable[str], *, begin: bool = True, end: bool = True) -> list[Score]:
         """Scores each text: the sum of log p(token | before) over its tokens.
 
-        With a word tokenizer the bits a byte count unknown words as <unk>, so they compare only among models of one
-        vocabulary. `begin=False, end=False` is what transformers' loss of a GPT-2 counts.
+        `begin=False, end=False` is what transformers' loss of a GPT-2 counts.
 
         Args:
-            texts: A string or several.
-            begin: Whether the begin mark stands before a text (`<|endoftext|>` for GPT-2). Without it the first token
-                has no probability and does not count.
-            end: Whether the end mark counts. A text that is empty has one token then.
+            texts: A string or several. A text that is empty has one token, the end mark. With a word tokenizer the
+                bits a byte count unknown words as <unk>, so they compare only among models of one vocabulary.
+            begin: Whether the begin mark stands before the text (`<|endoftext|>` for GPT-2). Without it the first
+                token has no probability and does not count.
+            end: Whether the end mark counts as a token.
 
         Returns:
             A Score for each text.
 
         Raises:
-            InputError: No token is left to score.
+            InputError: A text has no token to score, or is none.
         """
         return score(self._writer, self._texts(texts), begin, end)
 
@@ -72,18 +72,21 @@ class LanguageModel(TextModel):
         normalize: str | None = None,
         begin: bool = True,
     ) -> list[list[Choice]]:
-        """Finds which of some answers follows each prompt, by log p(answer | prompt).
+        """Says which of some answers follows each prompt, by log p(answer | prompt).
 
         Args:
             prompts: A string or several.
-            answers: The strings to choose from. Their tokens come after the prompt's, so that a BPE answer brings its
-                leading space.
+            answers: Strings. Their tokens come after the prompt's, so that a BPE answer brings its leading space.
             end: Whether the end mark counts too, which tells an answer from one that goes on.
-            normalize: "tokens": the probabilities are the softmax of the means a token; None: of the sums.
-            begin: Whether the begin mark stands before a prompt, see `LanguageModel`.
+            normalize: None: probabilities are the softmax of these over the answers; "tokens": of their means per
+                token.
+            begin: Whether the begin mark stands before the prompt, see `LanguageModel`.
 
         Returns:
-            For each prompt a Choice of each answer, the best first.
+            For each prompt a list of Choices, best first.
+
+        Raises:
+            InputError: For no answers, one without a token, and for what is no text.
         """
         return choose(self._writer, self._texts(prompts), self._texts(answers), end, normalize, begin)
 

@@ -1,5 +1,7 @@
 """Losses of logits: the cross-entropy that `fit` uses, and what else Keras' own may not be given."""
 
+from __future__ import annotations
+
 import functools
 import inspect
 
@@ -46,7 +48,7 @@ class CrossEntropy(keras.losses.SparseCategoricalCrossentropy):
             )
         super().__init__(from_logits=True, reduction=reduction, name=name, dtype=dtype)
 
-    def __call__(self, y, logits, sample_weight=None):
+    def __call__(self, y: object, logits: object, sample_weight: object = None) -> object:
         y = _labels(y, logits)
         weight = ops.cast(y >= 0, "float32")
         if sample_weight is not None:
@@ -57,11 +59,11 @@ class CrossEntropy(keras.losses.SparseCategoricalCrossentropy):
         nats = with_mask(_nats_of_factors(y, factors), mask_of(logits))
         return _Given(reduction=self.reduction, name=self.name)(y, nats, weight)
 
-    def get_config(self):
+    def get_config(self) -> dict:
         return keras.losses.Loss.get_config(self)
 
     @classmethod
-    def from_config(cls, config):
+    def from_config(cls, config: dict) -> CrossEntropy:
         if config.get("reduction") in ("sum_over_batch_size", "mean"):  # as older versions saved it
             config = {**config, "reduction": "mean_with_sample_weight"}
         return cls(**config)
@@ -72,12 +74,22 @@ class SquaredError(keras.losses.Loss):
     """Squared error of values [B], [B, 1] or [B, D]: the (weighted) mean over the rows, y [B] or as the values.
 
     Keras' own takes the values [B] for one row, and the weights [B] then weigh nothing.
+
+    Args:
+        reduction: "mean_with_sample_weight", "sum", or "none" for the squares of each row.
+        name: The name of the loss.
+        dtype: What is computed in; None: Keras' default.
     """
 
-    def __init__(self, reduction="mean_with_sample_weight", name="squared_error", dtype=None):
+    def __init__(
+        self,
+        reduction: str | None = "mean_with_sample_weight",
+        name: str = "squared_error",
+        dtype: str | None = None,
+    ):
         super().__init__(name=name, reduction=reduction, dtype=dtype)
 
-    def call(self, y, values):
+    def call(self, y: object, values: object) -> object:
         squares = ops.square(ops.reshape(y, ops.shape(values)) - values)
         return ops.mean(squares, axis=tuple(range(1, len(squares.shape))))
 
@@ -85,11 +97,11 @@ class SquaredError(keras.losses.Loss):
 class _Given(keras.losses.Loss):
     """The (weighted) mean of losses that are there already."""
 
-    def call(self, y, losses):
+    def call(self, y: object, losses: object) -> object:
         return losses
 
 
-def aligned(weights, labels):
+def aligned(weights: object, labels: object) -> object:
     """Weights [B] of texts, or [B, T] or [B, T, 1] of tokens, for labels [B, T]: of as many axes."""
     rank = len(labels.shape)
     if _rank(weights) is None:  # traced for several ranks: only its values know theirs
@@ -117,8 +129,7 @@ def _labels(y, logits):
 
 def _rank(tensor):
     """The number of its axes, None where it is not known."""
-    rank = getattr(tensor.shape, "rank", -1)
-    return len(tensor.shape) if rank == -1 else rank
+    return tensor.shape.rank if isinstance(tensor.shape, tf.TensorShape) else len(tensor.shape)
 
 
 def _nats_of_factors(y, factors):
@@ -135,6 +146,16 @@ OF_PROBABILITIES = (
     "CategoricalGeneralizedCrossEntropy", "Dice", "KLDivergence", "Poisson", "Tversky",
     "categorical_generalized_cross_entropy", "dice", "kl_divergence", "poisson", "tversky",
 )  # fmt: skip
+WITH_FROM_LOGITS = (
+    keras.losses.BinaryCrossentropy,
+    keras.losses.BinaryFocalCrossentropy,
+    keras.losses.CategoricalCrossentropy,
+    keras.losses.CategoricalFocalCrossentropy,
+    keras.losses.SparseCategoricalCrossentropy,
+    keras.metrics.BinaryCrossentropy,
+    keras.metrics.CategoricalCrossentropy,
+    keras.metrics.SparseCategoricalCrossentropy,
+)
 RIGHT = "keras.losses.SparseCategoricalCrossentropy(from_logits=True)"
 
 
@@ -173,7 +194,7 @@ def expects_probabilities(loss: object) -> str | None:
     name = getattr(function, "__name__", type(function).__name__)
     if any(getattr(keras.losses, known) in (function, type(loss)) for known in OF_PROBABILITIES):
         return name
-    if hasattr(loss, "from_logits"):
+    if isinstance(loss, WITH_FROM_LOGITS):
         return None if loss.from_logits else name
     if isinstance(loss, (keras.losses.Loss, keras.metrics.Metric)) or not callable(loss):
         return None
@@ -186,10 +207,20 @@ def expects_probabilities(loss: object) -> str | None:
 
 def takes_no_negative_label(loss: object) -> bool:
     """Returns True for Keras' cross-entropy of class numbers, which a negative label makes NaN or an error."""
-    if isinstance(loss, CrossEntropy):
-        return False
-    if isinstance(loss, keras.losses.SparseCategoricalCrossentropy):
-        return loss.ignore_class is None
+    return not isinstance(loss, CrossEntropy) and is_of_classes(loss) and ignored_class(loss) is None
+
+
+def is_of_classes(loss: object) -> bool:
+    """Returns True for Keras' cross-entropy of class numbers, and ours: an object, a name, a function, a partial."""
     function = loss.func if isinstance(loss, functools.partial) else loss
-    ignores = isinstance(loss, functools.partial) and loss.keywords.get("ignore_class") is not None
-    return function is keras.losses.sparse_categorical_crossentropy and not ignores
+    return isinstance(loss, keras.losses.SparseCategoricalCrossentropy) or function in (
+        keras.losses.sparse_categorical_crossentropy,
+        "sparse_categorical_crossentropy",
+    )
+
+
+def ignored_class(loss: object) -> int | None:
+    """Returns the class that a loss of Keras is told to leave out, its `ignore_class`, or None."""
+    if isinstance(loss, functools.partial):
+        return loss.keywords.get("ignore_class")
+    return loss.ignore_class if isinstance(loss, keras.losses.SparseCategoricalCrossentropy) else None

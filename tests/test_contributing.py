@@ -21,7 +21,7 @@ COPIED = (
     "tests/support",
     "setup.cfg",
     "docs/corpora.md",
-    "tests/data/test_corpora_page.py",
+    "tests/data/corpora/test_corpora_page.py",
 )
 
 

@@ -15,7 +15,9 @@ from pathlib import Path
 sys.path.append(str(Path(__file__).parents[1]))
 from _common import memory_bytes  # noqa: E402
 
-OPTIONS = {"max_new_tokens": 16, "temperature": 1.0, "top_k": 0, "top_p": 1.0, "seed": 0, "length_penalty": 0.0}
+from lm_keras.generation.config import inputs_of  # noqa: E402
+
+OPTIONS = inputs_of("sample") | inputs_of("beam") | {"max_new_tokens": 16}
 
 
 def main():

@@ -1,7 +1,7 @@
 """Documents in groups that nobody named before."""
 
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -18,10 +18,13 @@ _MOST_PAIRS = 5_000  # documents of the silhouette, which compares each with eac
 
 
 class Clusters(NamedTuple):
-    """`labels` int [N]: the cluster of each document; `top_words`: what marks each cluster ([] without texts).
+    """Documents in groups.
 
-    `silhouette`: between -1 and 1, near 0 where clusters touch (Rousseeuw 1987); `vectors` [N, D], dense or sparse:
-    what was clustered, rows of length 1.
+    Attributes:
+        labels: int [N], the cluster of each document.
+        top_words: The words that mark each cluster, [] without texts.
+        silhouette: Between -1 and 1, near 0 where clusters touch (Rousseeuw 1987).
+        vectors: [N, D], dense or sparse, what was clustered; rows of length 1.
     """
 
     labels: np.ndarray
@@ -31,10 +34,10 @@ class Clusters(NamedTuple):
 
 
 def cluster_documents(
-    documents: Iterable[str | list[str]] | np.ndarray,
+    documents: Iterable[str | Sequence[str]] | np.ndarray,
     num_clusters: int,
     method: str = "kmeans",
-    features: "str | DocumentVectors | np.ndarray" = "lsa",
+    features: str | DocumentVectors | np.ndarray = "lsa",
     *,
     language: str | None = "en",
     num_words: int = 8,
@@ -42,26 +45,28 @@ def cluster_documents(
     seed: int = 0,
     progress: bool = True,
 ) -> Clusters:
-    """Puts documents into groups with scikit-learn.
+    """Puts documents into groups, with scikit-learn.
+
+    The same seed gives the same clusters.
 
     Args:
-        documents: N texts (strings, or lists of words), or vectors [N, D] of your own.
-        num_clusters: The number of groups.
+        documents: Texts (strings, or lists of words), or vectors [N, D] of your own.
+        num_clusters: How many groups.
         method: "kmeans", or "agglomerative" (Ward).
-        features: Of texts: "tfidf", their words weighted; "lsa", that in its first 50 directions (Deerwester et al.
-            1990); "doc2vec", as by `train_doc2vec`; or DocumentVectors, or vectors [N, D], as of
+        features: Of texts. "tfidf": their words weighted. "lsa": that in its first 50 directions (Deerwester et al.
+            1990). "doc2vec": as by `train_doc2vec`. Or `DocumentVectors`, or vectors [N, D], as of
             `TextEmbedder.embed`.
-        language: Of the texts.
-        num_words: How many words mark a cluster.
+        language: Of texts that are strings.
+        num_words: Words that mark each cluster.
         min_count: Words in fewer texts do not count.
-        seed: The same seed gives the same clusters.
-        progress: Whether doc2vec shows a bar.
+        seed: Of the random numbers.
+        progress: Whether the training of doc2vec shows a progress bar.
 
     Returns:
-        The Clusters.
+        `Clusters`.
 
     Raises:
-        InputError: k-means finds fewer than `num_clusters` different documents, or an argument is out of range.
+        InputError: Where k-means finds fewer than `num_clusters` different documents.
     """
     if method not in METHODS or (isinstance(features, str) and features not in FEATURES):
         raise InputError(

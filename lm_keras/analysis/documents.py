@@ -2,8 +2,8 @@
 
 import functools
 import os
-from collections.abc import Iterable
-from typing import Any, NamedTuple
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
 
 import numpy as np
 from tqdm import tqdm
@@ -18,7 +18,7 @@ SAMPLE = 1e-3  # words more frequent than this share are skipped at times (Mikol
 _KIND = "doc2vec"
 
 
-class Neighbour(NamedTuple):
+class Neighbor(NamedTuple):
     """A training document by its place, and the cosine of its vector with the one asked for."""
 
     index: int
@@ -29,12 +29,12 @@ class DocumentVectors:
     """Paragraph vectors (Le & Mikolov 2014), trained by `train_doc2vec`.
 
     Args:
-        vectors: Float32 [N, D], those of the training documents.
+        vectors: float32 [N, D], those of the training documents.
         words: The V words.
-        counts: Int64 [V], how often each occurs.
-        output: Float32 [V, D], what predicts a word from a vector.
-        inputs: Float32 [V, D], the word vectors; None without them: "dm" alone has them.
-        settings: The arguments of `train_doc2vec` that `infer` needs again.
+        counts: int64 [V], how often each occurs.
+        output: float32 [V, D], what predicts a word from a vector.
+        inputs: float32 [V, D], the word vectors, which only method "dm" has.
+        settings: Those of the training.
     """
 
     def __init__(
@@ -45,22 +45,19 @@ class DocumentVectors:
         output: np.ndarray,
         inputs: np.ndarray | None = None,
         *,
-        settings: dict[str, Any],
-    ):
+        settings: dict,
+    ) -> None:
         self.vectors, self.words, self.counts = vectors, list(words), counts
         self.output, self.inputs, self.settings = output, inputs, settings
 
-    def infer(self, texts: Iterable[str | list[str]], epochs: int | None = None) -> np.ndarray:
-        """Returns vectors of new texts, by training each one alone.
+    def infer(self, texts: Iterable[str | Sequence[str]], epochs: int | None = None) -> np.ndarray:
+        """Returns vectors of new texts, float32 [N, D], by training each one alone.
 
         A row depends on its text alone and is the same at every call. A text of new words only stays near 0.
 
         Args:
-            texts: N strings, or lists of words.
-            epochs: How often a text is gone through; None: as in training.
-
-        Returns:
-            Float32 [N, D].
+            texts: Strings, or lists of words.
+            epochs: How often each text is gone through. None: as in training.
         """
         epochs = self.settings["epochs"] if epochs is None else epochs
         check_sizes(epochs=epochs)
@@ -68,15 +65,18 @@ class DocumentVectors:
         rows = [self._infer(words, epochs) for words in lists]
         return np.array(rows, "float32").reshape(len(rows), self.vectors.shape[1])
 
-    def similar(self, document: str | list[str] | int, n: int = 10) -> list[Neighbour]:
-        """Finds the training documents nearest to one.
+    def similar(self, document: str | Sequence[str] | int, n: int = 10) -> list[Neighbor]:
+        """Returns the training documents nearest to a document, nearest first.
 
         Args:
-            document: A text (a string, or a list of words), or the place of a training document.
+            document: A text, or the place of a training document.
             n: How many.
 
         Returns:
-            Neighbours, the nearest first.
+            A list of `Neighbor(index, cosine)`.
+
+        Raises:
+            InputError: For a text without any word of the training, and a place that is none.
         """
         check_sizes(n=n)
         place = None
@@ -92,7 +92,7 @@ class DocumentVectors:
             place, query = document, self.vectors[document]
         cosines = unit_rows(self.vectors) @ unit_rows(query[None])[0]
         order = [i for i in np.argsort(-cosines, kind="stable").tolist() if i != place]
-        return [Neighbour(i, float(cosines[i])) for i in order[:n]]
+        return [Neighbor(i, float(cosines[i])) for i in order[:n]]
 
     def save(self, path: str | os.PathLike) -> None:
         """Writes one safetensors file, which `load` reads."""
@@ -151,7 +151,7 @@ class DocumentVectors:
 
 
 def train_doc2vec(
-    texts: Iterable[str | list[str]],
+    texts: Iterable[str | Sequence[str]],
     embedding_dim: int = 100,
     *,
     language: str | None = "en",
@@ -163,30 +163,30 @@ def train_doc2vec(
     seed: int = 0,
     progress: bool = True,
 ) -> DocumentVectors:
-    """Trains DocumentVectors with gensim's doc2vec.
+    """Trains a vector for each document, with gensim's doc2vec (Le & Mikolov 2014).
 
-    Words are lower case, stop words stay; what follows the 10,000th word of a text is left out. One thread, so that
-    the same seed gives the same vectors.
+    Words are lower case, stop words stay. What follows the 10,000th word of a text is left out. One thread, so that
+    the same seed gives the same vectors. Short or few texts need more `epochs`, about 100: as long as unrelated texts
+    have a cosine near 1, the vectors have not come apart yet.
 
     Args:
         texts: Strings, or lists of words.
-        embedding_dim: D, the size of a vector.
-        language: Of the texts.
-        method: "dbow", where the vector predicts the words of its document (section 2.3 of Le & Mikolov 2014), or
-            "dm", where it does so together with the words before and after (2.2).
-        epochs: How often all texts are gone through. Short or few texts need about 100: as long as unrelated texts
-            have a cosine near 1, the vectors have not come apart yet.
-        window: Words before and after a word, for "dm".
+        embedding_dim: D, numbers of a vector.
+        language: Of texts that are strings.
+        method: "dbow": the vector predicts the words of its document (section 2.3 of the paper). "dm": it does so
+            together with the words before and after (2.2).
+        epochs: How often the texts are gone through.
+        window: Words on each side, of "dm".
         min_count: Words that occur less often are left out.
-        negative: Noise words for each word.
-        seed: Of all that is random.
-        progress: Whether a bar is shown.
+        negative: Noise words for each true one.
+        seed: Of the random numbers.
+        progress: Whether a progress bar is shown.
 
     Returns:
-        The DocumentVectors.
+        `DocumentVectors`.
 
     Raises:
-        InputError: No word is left, or an argument is out of range.
+        InputError: Where no word occurs often enough.
     """
     check_choice("method", method, ("dbow", "dm"))
     check_sizes(embedding_dim=embedding_dim, epochs=epochs, window=window, min_count=min_count, negative=negative)
@@ -210,7 +210,11 @@ def train_doc2vec(
 
 
 def load_doc2vec(path: str | os.PathLike) -> DocumentVectors:
-    """Short for `DocumentVectors.load(path)`."""
+    """Returns the `DocumentVectors` that their `save` wrote.
+
+    Raises:
+        InputError: For another file.
+    """
     return DocumentVectors.load(path)
 
 

@@ -1,6 +1,7 @@
-"""Pictures of topics and clusters, as Matplotlib figures: `figure.savefig("topics.png")`."""
+"""Plots of topics and clusters, as Matplotlib figures: `figure.savefig("topics.png")`."""
 
 import math
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from lm_keras.analysis.clusters import reduced
@@ -20,7 +21,16 @@ _CHINESE = ("Noto Sans CJK SC", "Source Han Sans SC", "WenQuanYi Zen Hei", "WenQ
 
 
 def plot_topics(model: "TopicModel", num_words: int = 10, columns: int = 5) -> "Figure":
-    """Draws the first words of each topic of a TopicModel, bars as long as their probability."""
+    """Draws the first words of each topic, bars as long as their probability.
+
+    Args:
+        model: A `TopicModel`.
+        num_words: Words of each topic.
+        columns: Topics side by side.
+
+    Returns:
+        A matplotlib `Figure`.
+    """
     from matplotlib.figure import Figure
 
     check_sizes(columns=columns)
@@ -45,8 +55,16 @@ def plot_topics(model: "TopicModel", num_words: int = 10, columns: int = 5) -> "
     return figure
 
 
-def plot_coherence(curve: dict[int, float], measure: str = "c_npmi") -> "Figure":
-    """Draws the dict of `coherence_curve`: mean coherence against the number of topics; the best one is marked."""
+def plot_coherence(curve: Mapping[int, float], measure: str = "c_npmi") -> "Figure":
+    """Draws the mean coherence against the number of topics; the best one is marked.
+
+    Args:
+        curve: What `coherence_curve` returned.
+        measure: Its name, for the axis.
+
+    Returns:
+        A matplotlib `Figure`.
+    """
     from matplotlib.figure import Figure
 
     if not curve:
@@ -64,15 +82,15 @@ def plot_coherence(curve: dict[int, float], measure: str = "c_npmi") -> "Figure"
 
 
 def plot_clusters(clusters: "Clusters", method: str = "pca", seed: int = 0) -> "Figure":
-    """Draws the documents of `cluster_documents` in two dimensions, a color for each cluster, with its first words.
+    """Draws documents in two dimensions, a color for each cluster, with its first words.
 
     Args:
-        clusters: The Clusters.
-        method: See `embeddings.plots.project`; vectors of more than 100 numbers lose the last directions before.
-        seed: Of the method.
+        clusters: What `cluster_documents` returned. Vectors of more than 100 numbers lose the last directions.
+        method: "pca" or "tsne".
+        seed: Of t-SNE.
 
     Returns:
-        The Figure.
+        A matplotlib `Figure`.
     """
     from matplotlib.figure import Figure
 
@@ -82,8 +100,8 @@ def plot_clusters(clusters: "Clusters", method: str = "pca", seed: int = 0) -> "
     for k in range(clusters.labels.max() + 1):
         own = points[clusters.labels == k]
         label = f"{k}: " + ", ".join(clusters.top_words[k][:4]) if clusters.top_words else f"cluster {k}"
-        colour = {"color": f"C{k % 10}", "marker": "os^Dv<>P"[k // 10 % 8]}
-        axes.scatter(*own.T, s=14, alpha=0.7, linewidths=0, label=f"{label} ({len(own)})", **colour)
+        color = {"color": f"C{k % 10}", "marker": "os^Dv<>P"[k // 10 % 8]}
+        axes.scatter(*own.T, s=14, alpha=0.7, linewidths=0, label=f"{label} ({len(own)})", **color)
     axes.set(xticks=[], yticks=[], title=f"{len(points)} documents, silhouette {clusters.silhouette:.2f} ({method})")
     legend = figure.legend(loc="outside lower center", ncols=2, prop={"family": _fonts(), "size": "small"})
     for text in legend.get_texts():

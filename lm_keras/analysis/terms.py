@@ -2,20 +2,24 @@
 
 import reprlib
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from lm_keras.errors import InputError
 from lm_keras.text import stop_words, words
 from lm_keras.utils.checks import check_no_record, check_number, check_sizes
 
 
-def term_lists(
-    texts: Iterable[str | list[str]], language: str | None = "en", content: bool = True
-) -> list[list[str]]:
-    """A list of words for each text: lower case, without numbers and punctuation marks.
+def term_lists(texts: Iterable, language: str | None = "en", content: bool = True) -> list[list[str]]:
+    """Returns a list of words for each text: lower case, without numbers and punctuation marks.
 
-    `content`: without stop words too (language None: none are known), and without words of one or two letters
-    ("zh": of one character). A text that is a list of words is taken as it is.
+    Args:
+        texts: Strings, or lists of words, which are taken as they are.
+        language: Of the strings.
+        content: Without stop words too (language None: none are known), and without words of one or two letters
+            ("zh": of one character).
+
+    Raises:
+        InputError: For what is no list of texts.
     """
     if isinstance(texts, str):
         raise InputError("a list of texts is needed, not one text: give [text]")
@@ -41,7 +45,7 @@ def term_lists(
 
 
 def vocabulary(
-    lists: list[list[str]], min_count: int, max_share: float = 1, vocab_size: int | None = None
+    lists: Sequence[Sequence[str]], min_count: int, max_share: float = 1, vocab_size: int | None = None
 ) -> list[str]:
     """The words of at least `min_count` of the lists and at most the share `max_share`, the most frequent first."""
     check_sizes(min_count=min_count)

@@ -1,8 +1,8 @@
-"""What texts are about: topic models by gensim."""
+"""What texts are about: topic models by gensim, and their coherence."""
 
 import functools
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -17,7 +17,6 @@ from lm_keras.utils.checks import check_choice, check_positive, check_seed, chec
 from lm_keras.utils.saved_kinds import read_kind
 
 ITERATIONS = 100  # at most, for one text; gensim stops earlier where it has converged
-MEASURES = ("c_npmi", "c_v", "u_mass", "c_uci")  # of coherence
 _KIND = "topic model"
 
 
@@ -26,25 +25,25 @@ class TopicModel:
 
     Args:
         words: The V words.
-        statistics: Float32 [K, V], the expected counts of training.
-        alpha: Float32 [K], the prior of the topics.
-        language: Of the texts.
-        seed: Of the random start of `document_topics`.
+        statistics: float32 [K, V], the expected counts of training.
+        alpha: float32 [K], the prior of the topics.
+        language: Of texts that are strings.
+        seed: From which `document_topics` starts.
 
     Attributes:
-        weights: Float32 [K, V], the probability of each word in each topic; rows sum to 1.
         num_topics: K.
+        weights: float32 [K, V], the probability of each word in each topic; rows sum to 1.
     """
 
     def __init__(
         self,
-        words: Iterable[str],
+        words: Sequence[str],
         statistics: np.ndarray,
         alpha: np.ndarray,
         *,
         language: str | None = "en",
         seed: int = 0,
-    ):
+    ) -> None:
         self.words, self.statistics, self.alpha = list(words), statistics, alpha
         self.language, self.seed = language, seed
         self.num_topics = len(statistics)
@@ -53,22 +52,19 @@ class TopicModel:
         self._ids = {word: i for i, word in enumerate(self.words)}
 
     def topics(self, num_words: int = 10) -> list[list[tuple[str, float]]]:
-        """Returns for each topic its most probable words, a list of (word, probability)."""
+        """Returns the most probable words of each topic, a list of (word, probability)."""
         check_sizes(num_words=num_words)
         best = np.argsort(-self.weights, axis=1, kind="stable")[:, :num_words]
         rows = zip(best.tolist(), self.weights, strict=True)
         return [[(self.words[i], float(row[i])) for i in some] for some, row in rows]
 
-    def document_topics(self, texts: Iterable[str | list[str]]) -> np.ndarray:
-        """Returns the share of each topic in each text.
+    def document_topics(self, texts: Iterable[str | Sequence[str]]) -> np.ndarray:
+        """Returns the share of each topic in each text, float32 [N, K]; rows sum to 1.
 
-        A row depends on its text alone, and is the same at every call.
+        A row depends on its text alone, and is the same at every call. A text of new words gets the prior.
 
         Args:
-            texts: N strings, or lists of words.
-
-        Returns:
-            Float32 [N, K], rows sum to 1; the prior for a text of new words.
+            texts: Strings, or lists of words.
         """
         lists = term_lists(texts, self.language)
         rows = np.empty((len(lists), self.num_topics), "float32")
@@ -78,9 +74,15 @@ class TopicModel:
         return rows / rows.sum(1, keepdims=True)
 
     def coherence(
-        self, texts: Iterable[str | list[str]], measure: str = "c_npmi", num_words: int = 10
+        self, texts: Iterable[str | Sequence[str]], measure: str = "c_npmi", num_words: int = 10
     ) -> "Coherence":
-        """Returns the `topic_coherence` of the first `num_words` words of each topic, counted in `texts`."""
+        """Returns the `topic_coherence` of the first words of each topic.
+
+        Args:
+            texts: Where the words are counted.
+            measure: As for `topic_coherence`.
+            num_words: How many words of each topic.
+        """
         topics = [[word for word, _ in topic] for topic in self.topics(num_words)]
         return topic_coherence(topics, texts, measure, language=self.language)
 
@@ -110,7 +112,7 @@ class TopicModel:
 
 
 def train_topics(
-    texts: Iterable[str | list[str]],
+    texts: Iterable[str | Sequence[str]],
     num_topics: int = 10,
     *,
     language: str | None = "en",
@@ -123,27 +125,29 @@ def train_topics(
     seed: int = 0,
     progress: bool = True,
 ) -> TopicModel:
-    """Trains a TopicModel on texts: gensim's online variational Bayes (Hoffman, Blei & Bach 2010).
+    """Trains a topic model: gensim's online variational Bayes (Hoffman, Blei & Bach 2010).
+
+    The same seed gives the same model.
 
     Args:
         texts: Strings, whose content words are taken (`lk.text.words` without stop words), or lists of words.
-        num_topics: The number of topics.
-        language: Of the texts.
+        num_topics: K.
+        language: Of the strings; None: stop words stay.
         min_count: Words in fewer texts are left out.
-        max_share: Words in more than this share of the texts are left out.
-        vocab_size: The most words, the most frequent ones; None: all.
-        alpha: The prior of the topics: "symmetric" (1 / `num_topics`), "asymmetric", "auto" (learned, a step each
-            pass), or a number above 0.
+        max_share: Words in a larger share of the texts are left out.
+        vocab_size: The most words that are kept, the most frequent ones. None: all.
+        alpha: The prior of the topics: "symmetric" (1 / K), "asymmetric", "auto" (learned, a step each pass), or a
+            number above 0.
         passes: How often all texts are gone through.
-        batch_size: Texts of a step.
-        seed: Draws the order of the texts and the random start. The same seed gives the same model.
-        progress: Whether a bar is shown.
+        batch_size: Texts of a step, in an order that `seed` draws.
+        seed: Of the order and the first topics.
+        progress: Whether a progress bar is shown.
 
     Returns:
-        The TopicModel.
+        A `TopicModel`.
 
     Raises:
-        InputError: No words or texts are left, or an argument is out of range.
+        InputError: Where no words or texts are left.
     """
     check_sizes(num_topics=num_topics, passes=passes, batch_size=batch_size)
     check_seed(seed)
@@ -164,7 +168,7 @@ def train_topics(
 
 
 def coherence_curve(
-    texts: Iterable[str | list[str]],
+    texts: Iterable[str | Sequence[str]],
     numbers: Iterable[int] = (2, 5, 10, 15, 20),
     *,
     measure: str = "c_npmi",
@@ -172,18 +176,20 @@ def coherence_curve(
     language: str | None = "en",
     **options: Any,
 ) -> dict[int, float]:
-    """Measures models of different numbers of topics, to choose `num_topics` by; `plot_coherence` draws it.
+    """Returns the mean coherence of models with several numbers of topics, to choose `num_topics` by.
+
+    The coherence is counted in the texts of training. `plot_coherence` draws the result.
 
     Args:
-        texts: What the models are trained on, and the coherence is counted in, as in `train_topics`.
-        numbers: The numbers of topics to try.
-        measure: See `topic_coherence`.
-        num_words: How many words of a topic count.
-        language: Of the texts.
-        **options: Further arguments of `train_topics`.
+        texts: As for `train_topics`.
+        numbers: The numbers of topics that are tried.
+        measure: As for `topic_coherence`.
+        num_words: Words of a topic that are looked at.
+        language: Of texts that are strings.
+        **options: Those of `train_topics`.
 
     Returns:
-        `{number of topics: mean coherence}`.
+        {number of topics: mean coherence}.
     """
     lists = term_lists(texts, language)
     check_measure(measure)
@@ -195,11 +201,15 @@ def coherence_curve(
 
 
 def load_topics(path: str | os.PathLike) -> TopicModel:
-    """Short for `TopicModel.load(path)`."""
+    """Returns the `TopicModel` that its `save` wrote.
+
+    Raises:
+        InputError: For another file.
+    """
     return TopicModel.load(path)
 
 
-def bag(words: Iterable[str], ids: dict[str, int]) -> list[tuple[int, int]]:
+def bag(words: Iterable[str], ids: Mapping[str, int]) -> list[tuple[int, int]]:
     """The known words of a text as gensim takes them: (id, count), by id."""
     found, counts = np.unique([ids[word] for word in words if word in ids], return_counts=True)
     return list(zip(found.astype(int).tolist(), counts.tolist(), strict=True))
@@ -211,38 +221,45 @@ def _gensim(bags, words, **options):
 
 # === How well the words of a topic go together ===
 
+MEASURES = ("c_npmi", "c_v", "u_mass", "c_uci")
+
 
 class Coherence(NamedTuple):
-    """The coherence of each topic, and their mean. Larger is better: c_npmi -1 to 1, c_v 0 to 1, u_mass to 0."""
+    """How well the words of topics go together. Larger is better: c_npmi -1 to 1, c_v 0 to 1, u_mass to 0.
+
+    Attributes:
+        mean: Of all topics.
+        topics: Of each topic.
+    """
 
     mean: float
     topics: list[float]
 
 
 def topic_coherence(
-    topics: Iterable[Iterable[str]],
-    texts: Iterable[str | list[str]],
+    topics: Iterable[Sequence[str]],
+    texts: Iterable[str | Sequence[str]],
     measure: str = "c_npmi",
     *,
     language: str | None = "en",
 ) -> Coherence:
-    """Measures how the words of topics occur together in texts: gensim's figures.
+    """Measures how well the words of topics go together, by how they occur together in texts: gensim's figures.
 
     In few texts c_v takes rare words for coherent: of 10 topics of 300 news items it is 0.37 to 0.57, five seeds, and
     of words at random 0.52, where c_npmi is -0.13 to 0.02 and -0.52.
 
     Args:
-        topics: Lists of words. Words that no text holds do not count.
+        topics: Lists of words. Those that no text holds do not count.
         texts: As in `train_topics`: those of training, or better, of a larger corpus.
-        measure: "c_npmi", "c_uci": in windows of 10 of their content words; "c_v": of 110 (both Röder, Both &
-            Hinneburg 2015); "u_mass": in texts (Mimno et al. 2011).
-        language: Of the texts.
+        measure: "c_npmi", "c_uci": in windows of 10 of the content words; "c_v": of 110 (Röder, Both & Hinneburg
+            2015); "u_mass": in texts (Mimno et al. 2011).
+        language: Of texts that are strings.
 
     Returns:
-        The Coherence.
+        A `Coherence`.
 
     Raises:
-        InputError: Fewer than two words of a topic occur in the texts.
+        InputError: Where fewer than two words of a topic occur in the texts.
     """
     check_measure(measure)
     from gensim.corpora import Dictionary
@@ -269,7 +286,7 @@ def check_measure(measure: str) -> None:
     check_choice("measure", measure, MEASURES)
 
 
-# === gensim's online variational Bayes for topics (Hoffman, Blei & Bach 2010), with each text of equal weight ===
+# === gensim's model, with each text of equal weight ===
 
 
 class Lda(LdaModel):
@@ -277,23 +294,20 @@ class Lda(LdaModel):
 
     gensim lets each batch, however small, stand for the whole corpus: of 101 texts in batches of 100 the last one
     would make up a fifth of the topics, and lead a learned alpha to where it fits that text alone.
-
-    Args:
-        *args, **options: gensim's own.
-        bar: A bar of tqdm, which gets the number of texts of each batch; or None.
+    `bar`, of tqdm, is told the number of texts of each batch.
     """
 
-    def __init__(self, *args: Any, bar: tqdm | None = None, **options: Any):
+    def __init__(self, *args: Any, bar: Any = None, **options: Any) -> None:
         self._gammas, self._bar = [], bar
         super().__init__(*args, **options)
 
-    def do_mstep(self, rho, other, extra_pass=False):
+    def do_mstep(self, rho: float, other: Any, extra_pass: bool = False) -> None:
         """Weighs a batch by its number of texts."""
         super().do_mstep(rho * other.numdocs / min(self.chunksize, self.state.numdocs), other, extra_pass)
         if self._bar is not None:
             self._bar.update(other.numdocs)
 
-    def update_alpha(self, gammat, rho):
+    def update_alpha(self, gammat: np.ndarray, rho: float) -> np.ndarray:
         """One Newton step for a pass, over all its texts (Blei, Ng & Jordan 2003, A.4.2), in float64.
 
         In float32 the step divides by 0 where one topic has nearly all of alpha; of one topic it always does.

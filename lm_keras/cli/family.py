@@ -36,11 +36,11 @@ def builder_of(family: str) -> "Registered":
     return find_builder(BUILDERS[family])
 
 
-def add_options(group: argparse._ArgumentGroup, builder: Callable, number: Callable) -> None:
+def add_options(add: Callable, builder: Callable, number: Callable) -> None:
     """Adds an option for each argument of a builder that is a number, a text, a bool or a list of those.
 
     Args:
-        group: The group of the parser that gets them.
+        add: `add_argument` of the parser, or of the group in it, that gets them.
         builder: The function; its annotations and the `Args` of its docstring say what there is.
         number: An argparse type of a number from a bound on, `number(kind, least)`.
 
@@ -63,7 +63,7 @@ def add_options(group: argparse._ArgumentGroup, builder: Callable, number: Calla
             settings["type"] = kind if kind is str else number(kind, least_of(kind, default))
             settings |= {"nargs": "+"} if several else {}
         try:
-            group.add_argument(flag_of(name), **settings)
+            add(flag_of(name), **settings)
         except argparse.ArgumentError:
             raise InputError(
                 f"{builder.__name__} has an argument {name}, and {flag_of(name)} is another option; rename it"

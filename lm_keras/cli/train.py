@@ -78,7 +78,7 @@ def _add_model(train, builder):
     model = train.add_argument_group("model", sizes if builder is None else f"the arguments of {builder.__name__}")
     model.add_argument("--model", required=True, metavar="FAMILY", help=", ".join(BUILDERS))
     if builder is not None:
-        add_options(model, builder, number)
+        add_options(model.add_argument, builder, number)
 
 
 def _add_training(train):

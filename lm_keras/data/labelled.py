@@ -1,4 +1,4 @@
-"""Files of texts with labels: CSV, TSV, JSON lines, JSON."""
+"""Texts with labels: read from CSV, TSV and JSON, and made into the batches that a classifier trains on."""
 
 import csv
 import json
@@ -162,7 +162,7 @@ def _shown(value):
     return shown if len(shown) <= 40 else f"{shown[:40]}..."
 
 
-# === Rows: (where it stands, text, label) ===
+# === Rows of a file: (where it stands, text, label) ===
 def _table(path, columns, encoding, delimiter, quotes):
     if not isinstance(delimiter, str) or len(delimiter) != 1 or delimiter in '\r\n"':
         raise InputError(f'delimiter is one character, such as ",", ";" or "\\t", got {delimiter!r}')
@@ -257,7 +257,7 @@ def _lines(path, encoding):
         yield "".join(parts)
 
 
-# === Labels ===
+# === Labels of a file ===
 def _numbers(path, places, labels):
     """The labels as an int32 or float32 array, `places` says where each stands."""
     whole = all(isinstance(label, int) for label in labels)
@@ -299,7 +299,7 @@ def _check_labels(path, places, labels):
             )
 
 
-# === Texts with labels to the (x, y) batches that a classifier or a regression trains on ===
+# === Batches (x, y) ===
 
 if TYPE_CHECKING:
     from lm_keras.data.text_dataset import TextDataset

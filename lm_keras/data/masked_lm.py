@@ -2,31 +2,61 @@
 
 import itertools
 import os
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from lm_keras.data.text_files import read_texts
 from lm_keras.errors import InputError
+from lm_keras.text.tokenizers.base import Tokenizer
 from lm_keras.utils.checks import check_number, check_whole
+
+if TYPE_CHECKING:
+    from lm_keras.data.text_dataset import TextDataset
 
 REPLACE = (0.8, 0.1)  # of the chosen tokens: [MASK], any other token; the rest stays as it is
 
 
 def masked_lm(
-    texts, tokenizer, length, batch_size, mask_rate=0.15, *, whole_word=False, replace=REPLACE, shuffle=True, seed=0
-):
-    """Returns a `TextDataset` of `(inputs, labels, weights)` for `bert_pretrainer(encoder, next_sentence=False)`.
+    texts: str | Path | Iterable[str] | Iterable[Sequence[int]],
+    tokenizer: Tokenizer,
+    length: int,
+    batch_size: int,
+    mask_rate: float = 0.15,
+    *,
+    whole_word: bool = False,
+    replace: tuple[float, float] = REPLACE,
+    shuffle: bool = True,
+    seed: int = 0,
+) -> "TextDataset":
+    """Returns batches with some tokens masked, for `bert_pretrainer(encoder, next_sentence=False)`.
 
-    inputs: {"token_ids", "segment_ids" (zeros), "padding_mask" [B, T], "masked_positions" [B, M]}, labels:
-    {"masked_lm": [B, M]}, all int32; weights: {"masked_lm": float32 [B, M]}, 0 for a slot that is not used.
-    T is `length`, M is mask_rate * T, rounded. `Masking` says what is masked. To compare a loss with that of a model
-    without context, evaluate with replace=(1, 0): at a token that was kept, the answer is there to be read.
+    Of a row's n tokens that are not special, round(mask_rate n) are chosen, at least one. 80 % of these become
+    [MASK], 10 % another token, 10 % stay (Devlin et al. 2019, 3.1). To compare a loss with that of a model without
+    context, evaluate with replace=(1, 0): at a token that was kept, the answer is there to be read.
 
-    `texts`: an iterable of str or a path for `read_texts`: the stream `text [SEP] text [SEP] ...` is cut into rows
-    `[CLS] ... [SEP]`. Or token ids, an array or list of rows that hold their [CLS] and [SEP], at most `length` long.
-    shuffle=True: in each iteration another order and other masks, which `seed` and the number of the iteration
-      decide; the rows that do not fill a batch are left out. False: in order, all rows, the same masks every time.
-    Raises InputError for sizes below 1, a rate that is no share, no text, or a tokenizer without [MASK].
+    Args:
+        texts: An iterable of str, or a path for `read_texts`: the stream `text [SEP] text [SEP] ...` is cut into rows
+            `[CLS] ... [SEP]`. Or rows of token ids that hold their [CLS] and [SEP], at most `length` long.
+        tokenizer: A tokenizer with [MASK].
+        length: T, tokens of a row.
+        batch_size: B, rows of a batch.
+        mask_rate: The share of the tokens that are chosen.
+        whole_word: All pieces of a word are chosen or none, and at most so many.
+        replace: The shares of the chosen tokens that become [MASK] and another token.
+        shuffle: Another order and other masks in each iteration, which `seed` and the number of the iteration decide;
+            the rows that do not fill a batch are left out. False: in order, all rows, the same masks every time.
+        seed: Of order and masks.
+
+    Returns:
+        A `TextDataset` of `(inputs, labels, weights)`, M = mask_rate * T rounded: inputs {"token_ids", "segment_ids"
+        (zeros), "padding_mask" [B, T], "masked_positions" [B, M]} and labels {"masked_lm": [B, M]}, all int32;
+        weights {"masked_lm": float32 [B, M]}, 0 for a slot that is not used.
+
+    Raises:
+        InputError: For sizes below 1, a rate that is no share, no text, or a tokenizer without [MASK].
     """
     check_request(tokenizer, length, batch_size, mask_rate, replace)
     rows = padded(_rows(texts, tokenizer, length), tokenizer.pad_id, length)
@@ -37,9 +67,24 @@ def masked_lm(
 
 
 class Masking:
-    """Chooses and changes tokens of rows [B, T]; made once a dataset, for it looks at the whole vocabulary."""
+    """Chooses and changes tokens of rows; made once a dataset, for it looks at the whole vocabulary.
 
-    def __init__(self, tokenizer, length, mask_rate=0.15, whole_word=False, replace=REPLACE):
+    Args:
+        tokenizer: A tokenizer with [MASK].
+        length: T, tokens of a row.
+        mask_rate: The share of the tokens that are chosen.
+        whole_word: All pieces of a word are chosen or none.
+        replace: The shares of the chosen tokens that become [MASK] and another token.
+    """
+
+    def __init__(
+        self,
+        tokenizer: Tokenizer,
+        length: int,
+        mask_rate: float = 0.15,
+        whole_word: bool = False,
+        replace: tuple[float, float] = REPLACE,
+    ) -> None:
         self.mask_id, self.pad_id = tokenizer.mask_id, tokenizer.pad_id
         self.mask_rate, self.whole_word, self.replace = mask_rate, whole_word, replace
         self.length, self.slots = length, max(1, round(mask_rate * length))
@@ -49,7 +94,9 @@ class Masking:
         self.words = np.flatnonzero(self.is_word)
         self.goes_on = np.array([token.startswith("##") for token in tokenizer.tokens])
 
-    def __call__(self, token_ids, rng):
+    def __call__(
+        self, token_ids: np.ndarray, rng: np.random.Generator
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
         """token_ids [B, T] -> (changed token_ids [B, T], positions, labels int32, weights float32 [B, M]).
 
         Of each row's n tokens that are not special ([PAD], [UNK], [CLS], [SEP], [MASK]) round(mask_rate n) are
@@ -84,7 +131,15 @@ class Masking:
         return np.sort(np.array(chosen, int))
 
 
-def batches_of(epoch, num_rows, masks, batch_size, shuffle, seed, next_sentence=False):
+def batches_of(
+    epoch: Callable,
+    num_rows: int,
+    masks: Masking,
+    batch_size: int,
+    shuffle: bool,
+    seed: int,
+    next_sentence: bool = False,
+) -> "TextDataset":
     """The TextDataset of `epoch(rng)` -> token_ids, segment_ids [N, T], next-sentence labels [N] or None; masked."""
     import tensorflow as tf
 
@@ -144,7 +199,7 @@ def _spec(size, masks, next_sentence):
     return inputs, labels, weights
 
 
-def padded(rows, pad_id, length):
+def padded(rows: Sequence[Sequence[int]], pad_id: int, length: int) -> np.ndarray:
     """Rows of ids as one array int32 [N, length]; InputError for a row that is longer, or no row."""
     array = np.full((len(rows), length), pad_id, np.int32)
     for line, row in zip(array, rows, strict=True):
@@ -156,7 +211,10 @@ def padded(rows, pad_id, length):
     return array
 
 
-def check_request(tokenizer, length, batch_size, mask_rate, replace):
+def check_request(
+    tokenizer: Tokenizer, length: int, batch_size: int, mask_rate: float, replace: tuple[float, float]
+) -> None:
+    """Raises InputError for what `masked_lm` and `sentence_pairs` cannot do."""
     check_whole("length", length, least=3)  # [CLS], a token, [SEP]
     check_whole("batch_size", batch_size)
     check_number("mask_rate", mask_rate, above=0, below=1)

@@ -1,38 +1,59 @@
 """Documents to pairs of passages, some of which follow each other: what BERT learns sentences from."""
 
 import itertools
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from lm_keras.data.masked_lm import REPLACE, Masking, batches_of, check_request, padded
 from lm_keras.errors import InputError
+from lm_keras.text.tokenizers.base import Tokenizer
+
+if TYPE_CHECKING:
+    from lm_keras.data.text_dataset import TextDataset
 
 
 def sentence_pairs(
-    documents,
-    tokenizer,
-    length,
-    batch_size,
-    mask_rate=0.15,
+    documents: Iterable[str | Sequence[str]],
+    tokenizer: Tokenizer,
+    length: int,
+    batch_size: int,
+    mask_rate: float = 0.15,
     *,
-    language="en",
-    whole_word=False,
-    replace=REPLACE,
-    shuffle=True,
-    seed=0,
-):
-    """Returns a `TextDataset` of `(inputs, labels, weights)` for `bert_pretrainer(encoder)`.
+    language: str = "en",
+    whole_word: bool = False,
+    replace: tuple[float, float] = REPLACE,
+    shuffle: bool = True,
+    seed: int = 0,
+) -> "TextDataset":
+    """Returns batches of pairs of passages, some of which follow each other, for `bert_pretrainer(encoder)`.
 
-    As `masked_lm`, with pairs `[CLS] A [SEP] B [SEP]`: segment_ids 0 up to the first [SEP], 1 after it; labels and
-    weights have "next_sentence" [B] too: 0, B follows A in its document; 1, B is from another document.
+    A row is `[CLS] A [SEP] B [SEP]`, masked as by `masked_lm`. Sentences in a row are put together until they fill
+    `length`; that is cut in two at a random sentence, A and B. Half of the B's, by chance, give way to sentences of
+    another document. A pair that is too long loses tokens at the end of its longer part (Devlin et al. 2019, appendix
+    A.2). A sentence that stays alone is only ever a B.
 
-    `documents`: an iterable of str, cut by `text.sentences(text, language)`, or of lists of sentences. Sentences in
-    a row are put together until they fill `length`; that is cut in two at a random sentence, A and B. Half of the
-    B's, by chance, give way to sentences of another document. A pair that is too long loses tokens at the end of
-    its longer part (Devlin et al. 2019, appendix A.2). A sentence that stays alone is only ever a B.
-    shuffle=True: order, cuts, labels and masks are drawn anew in each iteration, by `seed` and its number; the rows
-      that do not fill a batch are left out. False: in order, all, the same every time.
-    Raises InputError as `masked_lm` does, and for fewer than two documents.
+    Args:
+        documents: Strings, cut by `text.sentences(text, language)`, or lists of sentences.
+        tokenizer: A tokenizer with [MASK].
+        length: T, tokens of a row.
+        batch_size: B, rows of a batch.
+        mask_rate: The share of the tokens that are chosen, as are the following as in `masked_lm`.
+        language: Of documents that are strings.
+        whole_word: All pieces of a word are chosen or none.
+        replace: The shares of the chosen tokens that become [MASK] and another token.
+        shuffle: Order, cuts, labels and masks are drawn anew in each iteration, by `seed` and its number; the rows
+            that do not fill a batch are left out. False: in order, all, the same every time.
+        seed: Of all that is drawn.
+
+    Returns:
+        A `TextDataset` of `(inputs, labels, weights)` as of `masked_lm`, with segment_ids 0 up to the first [SEP] and
+        1 after it; labels and weights have "next_sentence" [B] too: 0, B follows A in its document; 1, B is from
+        another document.
+
+    Raises:
+        InputError: As `masked_lm` does, and for fewer than two documents.
     """
     check_request(tokenizer, length, batch_size, mask_rate, replace)
     if length < 5:

@@ -3,8 +3,9 @@
 import hashlib
 import math
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import islice
+from pathlib import Path
 
 from lm_keras.data.labelled import LabelledTexts
 from lm_keras.data.text_files import read_texts
@@ -14,15 +15,24 @@ from lm_keras.utils.checks import check_number
 COUNTED = 20_000  # up to so many texts the shares are exact; beyond, they are so on average
 
 
-def split_texts(texts, validation=0.1, seed=0):
-    """Returns `(train, validation)`; text i goes by a hash of `(seed, i)` alone, so the order is kept.
+def split_texts(texts: str | Path | Iterable[str] | LabelledTexts, validation: float = 0.1, seed: int = 0) -> tuple:
+    """Splits texts into a training and a validation part.
 
-    A list (or tuple, or one-shot iterator) gives two lists. Any other re-iterable (`read_texts(...)`)
-    gives two re-iterables that stream. A str or Path is read by `read_texts`. What `read_labelled`
-    returns gives two of its kind, the labels with their texts. The same texts split the same way as
-    list and as stream. From two texts on each side gets at least one; a single text
-    is cut into two, at the white space next to the place, so that nothing of it is lost.
-    Raises InputError for no text, or a share not between 0 and 1.
+    Text i goes by a hash of `(seed, i)` alone, so the order is kept, and the same texts split the same way as list
+    and as stream. From two texts on each side gets at least one. A single text is cut into two, at the white space
+    next to the place, so that nothing of it is lost.
+
+    Args:
+        texts: An iterable of str, what `read_labelled` returns, or a path for `read_texts`.
+        validation: The share of the validation part.
+        seed: Of the split.
+
+    Returns:
+        `(train, validation)`. Of a list, a tuple or an iterator: two lists. Of any other iterable
+        (`read_texts(...)`): two iterables that stream. Of `LabelledTexts`: two of them, the labels with their texts.
+
+    Raises:
+        InputError: For no text, or a share not between 0 and 1.
     """
     check_number("validation", validation, above=0, below=1)
     if isinstance(texts, (str, os.PathLike)):
@@ -45,7 +55,7 @@ def split_texts(texts, validation=0.1, seed=0):
     return tuple(map(list, sides)) if isinstance(texts, (list, tuple)) else sides
 
 
-def cut_text(text, validation=0.1):
+def cut_text(text: str, validation: float = 0.1) -> tuple[str, str]:
     """Cuts one text in two, `train + validation == text`, after the white space nearest to the place.
 
     Text without white space there (Chinese) is cut at the place itself.

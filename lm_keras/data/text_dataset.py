@@ -1,5 +1,7 @@
 """A tf.data.Dataset that knows what it holds: contiguous windows or not, tokens, bytes, and where it goes on."""
 
+from __future__ import annotations
+
 import functools
 import itertools
 from collections.abc import Callable
@@ -32,14 +34,23 @@ class TextDataset(WrappedDataset):
     `lm_windows`, `labelled`, `masked_lm` and `sentence_pairs` return one. `model.fit`, `tf.distribute` and
     `isinstance(dataset, tf.data.Dataset)` take it for what it is, a `tf.data.Dataset`.
 
-    What keeps a fact true keeps it: `prefetch`, `cache`, `with_options` and `snapshot` all; `take` and `skip` count
-    the tokens again, and do not know the bytes of a part; `repeat` multiplies both; `shuffle` keeps both, `map` of
-    windows that are not contiguous keeps the stream. All other methods give a plain `tf.data.Dataset`.
+    Whoever makes one states the facts `contiguous`, `batch_size`, `num_tokens`, `num_bytes` and `stream`; each method
+    leaves of them what stays true:
 
-    Contiguous windows are read with the state carried from batch to batch, so nothing may come between them:
-    `shuffle`, `batch`, `map`, `repeat`, and all that gives other batches or another order raise `InputError`, `apply`
-    where its function does. Static functions such as `tf.data.Dataset.zip` do not ask the dataset: what they make
-    of contiguous windows is a plain dataset, which trains without carried state.
+    - `prefetch`, `cache`, `with_options`, `snapshot`, `repeat(1)`, and `take` or `skip` of all or nothing: all.
+    - `take`, `skip`: all, the tokens counted again; but the bytes of a part are not known.
+    - `repeat`: all, tokens and bytes times as many.
+    - `shuffle`: `batch_size`, tokens and bytes. `map`: the stream alone, since the function may drop targets.
+    - `apply`: what its function keeps.
+    - All others (`batch`, `filter`, `shard`, ...) give a plain `tf.data.Dataset`, which knows nothing.
+
+    Contiguous windows are read with the state carried from batch to batch, so nothing may come between them. Of them
+    `shuffle`, `map`, `repeat`, `batch` and all others that give other batches or another order raise `InputError`, as
+    do `apply` of such a function and options without a fixed order. Static functions such as `tf.data.Dataset.zip` do
+    not ask the dataset: what they make of contiguous windows is a plain dataset, which trains without carried state.
+
+    `lk.fit` and `lk.evaluate` read the facts by these names, after `isinstance(dataset, TextDataset)`; nothing is
+    hung on another `tf.data.Dataset`.
 
     Args:
         dataset: The `tf.data.Dataset` of `(x, y)` batches.
@@ -108,48 +119,55 @@ class TextDataset(WrappedDataset):
         """
         return self._stream(step) if self._stream else self._wrapped.repeat().skip(step)
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         known = ("contiguous", "batch_size", "num_tokens", "num_bytes")
         facts = ", ".join(f"{name}={getattr(self, name)}" for name in known)
         return f"<TextDataset {facts}, element_spec={self.element_spec}>"
 
     # === Methods that keep what is known, or part of it ===
 
-    def prefetch(self, buffer_size, name=None):
+    def prefetch(self, buffer_size: int, name: str | None = None) -> TextDataset:
         return self._with(self._wrapped.prefetch(buffer_size, name), lambda data: data.prefetch(buffer_size, name))
 
-    def with_options(self, options, name=None):
+    def with_options(self, options: tf.data.Options, name: str | None = None) -> TextDataset:
         if self._contiguous and options.deterministic is False:
             raise InputError("contiguous windows need their order; leave options.deterministic True or unset")
         return self._with(self._wrapped.with_options(options, name), lambda data: data.with_options(options, name))
 
-    def cache(self, filename="", name=None):
+    def cache(self, filename: str = "", name: str | None = None) -> TextDataset:
         size, data = self._size(), self._wrapped
         if self._stream is not None and size >= 0:
             data = self.stream(0).take(size)  # the order of the first epoch, whatever has been read before
         return self._with(data.cache(filename, name), stream=None)
 
-    def snapshot(self, path, compression="AUTO", reader_func=None, shard_func=None, name=None):
+    def snapshot(
+        self,
+        path: str,
+        compression: str | None = "AUTO",
+        reader_func: Callable | None = None,
+        shard_func: Callable | None = None,
+        name: str | None = None,
+    ) -> tf.data.Dataset:
         if reader_func or shard_func:
             self._refuse("snapshot with a reader_func or shard_func")
         plain = self._wrapped.snapshot(path, compression, reader_func, shard_func, name)
         return plain if reader_func or shard_func else self._with(plain, stream=None)
 
-    def take(self, count, name=None):
+    def take(self, count: int, name: str | None = None) -> TextDataset:
         size, count = self._size(), int(count)
         plain = self._wrapped.take(count, name)
         if count < 0 or 0 <= size <= count:
             return self._with(plain)
         return self._part(plain, 0, count)
 
-    def skip(self, count, name=None):
+    def skip(self, count: int, name: str | None = None) -> TextDataset:
         size, count = self._size(), int(count)
         plain = self._wrapped.skip(count, name)
         if count == 0:
             return self._with(plain)
         return self._part(plain, count if count > 0 else max(size, 0), None)
 
-    def repeat(self, count=None, name=None):
+    def repeat(self, count: int | None = None, name: str | None = None) -> TextDataset:
         times = -1 if count is None else int(count)
         if times != 1:
             self._refuse("repeat", "; say how often with epochs= of fit")
@@ -160,17 +178,17 @@ class TextDataset(WrappedDataset):
         num_bytes = None if times < 0 or num_bytes is None else num_bytes * times
         return self._with(self._wrapped.repeat(count, name), num_tokens=tokens, num_bytes=num_bytes)
 
-    def shuffle(self, *arguments, **options):
+    def shuffle(self, *arguments: object, **options: object) -> TextDataset:
         self._refuse("shuffle", "; lm_windows(..., contiguous=False) shuffles by itself")
         return self._with(self._wrapped.shuffle(*arguments, **options), num_tokens=self.num_tokens, stream=None)
 
-    def map(self, *arguments, **options):
+    def map(self, *arguments: object, **options: object) -> TextDataset:
         self._refuse("map")
         plain, stream = self._wrapped.map(*arguments, **options), self._stream
         mapped = stream and (lambda step: stream(step).map(*arguments, **options))
         return TextDataset(plain, stream=mapped)
 
-    def apply(self, transformation_func):
+    def apply(self, transformation_func: Callable[[tf.data.Dataset], tf.data.Dataset]) -> tf.data.Dataset:
         result = super().apply(transformation_func)
         if not isinstance(result, TextDataset) or not result.contiguous:
             self._refuse("apply")

@@ -5,6 +5,7 @@ import codecs
 import gzip
 import lzma
 import zlib
+from collections.abc import Iterator
 from pathlib import Path
 
 from lm_keras.errors import InputError
@@ -66,7 +67,7 @@ def read_texts(path: str | Path, unit: str = "line", encoding: str = "utf-8") ->
     return texts
 
 
-def as_path(path):
+def as_path(path: str | Path) -> Path:
     """A str or Path as a Path, ~ expanded; InputError for what is none."""
     if path == "":  # which Path takes for the folder that we are in
         raise InputError("the path is empty; give a text file or a folder")
@@ -78,7 +79,7 @@ def as_path(path):
         raise InputError(f"{path}: there is no such user; check the path") from None
 
 
-def check_encoding(encoding):
+def check_encoding(encoding: str) -> None:
     """Raises InputError for what is no name of a text encoding."""
     try:
         "".encode(encoding)
@@ -91,10 +92,10 @@ def check_encoding(encoding):
 class TextFiles:
     """The re-iterable that `read_texts` returns: `path`, `files`, `unit` and `encoding` say what it reads."""
 
-    def __init__(self, path, files, unit, encoding="utf-8"):
+    def __init__(self, path: Path, files: list[Path], unit: str, encoding: str = "utf-8") -> None:
         self.path, self.files, self.unit, self.encoding = path, files, unit, encoding
 
-    def __iter__(self):
+    def __iter__(self) -> Iterator[str]:
         split = _lines if self.unit == "line" else _chunks
         for file in self.files:
             yield from split(decoded_blocks(file, self.encoding))
@@ -108,7 +109,8 @@ class TextFiles:
     def __repr__(self):
         return f"read_texts({str(self.path)!r}, unit={self.unit!r}, encoding={self.encoding!r})"
 
-    def check(self):
+    def check(self) -> None:
+        """Raises InputError for what the first MB of the files shows: no text, or only white space."""
         seen, blank = 0, True
         for file in self.files:
             for block in decoded_blocks(file, self.encoding):
@@ -147,7 +149,7 @@ def _find_files(path):
     return [path]
 
 
-def check_file(path):
+def check_file(path: Path) -> None:
     """Raises InputError where there is no file, or where that cannot be seen."""
     try:
         if not path.exists():
@@ -163,7 +165,7 @@ def _unreadable(path, error):
     return InputError(f"{path}: cannot be read ({error.strerror}); check the path and its permissions")
 
 
-def plain_name(path):
+def plain_name(path: Path) -> str:
     """The name of a file in lower case, without the suffix of its compression."""
     name = path.name.lower()
     return name.removesuffix(path.suffix.lower()) if path.suffix.lower() in COMPRESSED else name
@@ -191,7 +193,7 @@ def _open(path):
     return path.open("rb")
 
 
-def decoded_blocks(path, encoding):
+def decoded_blocks(path: Path, encoding: str) -> Iterator[str]:
     """Yields str blocks of one file, LF line ends; every fault of the file becomes an InputError."""
     codec = codecs.lookup(encoding)
     decoder = codec.incrementaldecoder()

@@ -4,32 +4,59 @@ import itertools
 import mmap
 import os
 import tempfile
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
 
 from lm_keras.data.text_files import read_texts
 from lm_keras.errors import InputError
+from lm_keras.text.tokenizers.base import Tokenizer
 from lm_keras.utils.checks import check_sizes, check_text
+
+if TYPE_CHECKING:
+    import tensorflow as tf
+
+    from lm_keras.data.text_dataset import TextDataset
 
 ENCODED = 1 << 18  # characters given to the tokenizer at a time
 IN_MEMORY = 4_000_000  # ids; more of them go to a file
 
 
-def lm_windows(texts, tokenizer, length, batch_size, contiguous=False, shuffle=True, seed=0):
-    """Returns a `TextDataset` of `x, y`, int32 [B, T] each; y is x moved by one token.
+def lm_windows(
+    texts: str | Path | Iterable[str],
+    tokenizer: Tokenizer,
+    length: int,
+    batch_size: int,
+    contiguous: bool = False,
+    shuffle: bool = True,
+    seed: int = 0,
+) -> "TextDataset":
+    """Returns the batches that a language model trains on: windows of the texts' tokens.
 
-    `texts`: an iterable of str, read once, or a path for `read_texts`. Their stream is
-    `eos text eos ... eos` (`bos text eos bos ...` with its own begin mark); the N after the first are targets.
+    The stream of the texts is `eos text eos ... eos` (`bos text eos bos ...` for a tokenizer with its own begin
+    mark); the N tokens after the first are the targets.
 
-    shuffle=True: the full windows, each once an epoch, in a new order every iteration, which `seed` and
-      the number of the iteration decide; the last batch may have fewer rows, N % length targets are unused.
-    shuffle=False: in order; the rest is a last batch [1, N % length]. Every target once.
-    contiguous=True: row b of batch i+1 continues row b of batch i (shuffle is ignored); the last batch
-      may be shorter, N % batch_size targets are unused.
+    Args:
+        texts: An iterable of str, read once, or a path for `read_texts`.
+        tokenizer: A tokenizer with `bos_id` and `eos_id`.
+        length: T, tokens of a window.
+        batch_size: B, windows of a batch.
+        contiguous: Row b of batch i+1 continues row b of batch i (`shuffle` is ignored). The last batch may be
+            shorter; N % batch_size targets are unused.
+        shuffle: The full windows, each once an epoch, in a new order every iteration, which `seed` and the number of
+            the iteration decide. The last batch may have fewer rows; N % length targets are unused. False: in order,
+            and the rest as a last batch [1, N % length], so that every target comes once.
+        seed: Of the order.
 
-    The dataset knows `contiguous`, `batch_size`, `num_bytes` (UTF-8, of the text of the targets; its share where some
-    are unused), `num_tokens` (targets an epoch) and `stream(step)` (all epochs without end, from that batch on).
-    Raises InputError for sizes below 1, no text or too few tokens.
+    Returns:
+        A `TextDataset` of `x, y`, int32 [B, T] each; y is x moved by one token. It knows `contiguous`, `batch_size`,
+        `num_bytes` (UTF-8, of the text of the targets; its share where some are unused), `num_tokens` (targets an
+        epoch) and `stream(step)` (all epochs without end, from that batch on).
+
+    Raises:
+        InputError: For sizes below 1, no text or too few tokens.
     """
     from lm_keras.data.text_dataset import TextDataset
 
@@ -58,7 +85,7 @@ def lm_windows(texts, tokenizer, length, batch_size, contiguous=False, shuffle=T
     )
 
 
-def token_stream(texts, tokenizer):
+def token_stream(texts: str | Path | Iterable[str], tokenizer: Tokenizer) -> tuple["np.ndarray | IdsInFile", int]:
     """Returns `bos text1 eos ... textN eos` as one uint16 or int32 array, and the bytes of the texts.
 
     A long stream lies in a file without a name (in $TMPDIR), not in memory; see `IdsInFile`.
@@ -93,10 +120,10 @@ class IdsInFile:
     It maps the file anew for every read: a map that stays counts all it has ever shown as memory in use.
     """
 
-    def __init__(self, file, dtype, num_ids):
+    def __init__(self, file: BinaryIO, dtype: type, num_ids: int) -> None:
         self.file, self.dtype, self.num_ids = file, dtype, num_ids
 
-    def __len__(self):
+    def __len__(self) -> int:
         return self.num_ids
 
     def __getitem__(self, places):
@@ -195,10 +222,12 @@ def _join(full, num_full, last, rest):
     return dataset.apply(tf.data.experimental.assert_cardinality(num_full + bool(rest)))
 
 
-# === The order in which an epoch reads its items: decided by a seed and the epoch's number, by nothing else ===
+# === The order of an epoch, which a seed and the epoch's number decide ===
 
 
-def shuffled_batches(num_items, batch_size, seed):
+def shuffled_batches(
+    num_items: int, batch_size: int, seed: int
+) -> tuple["tf.data.Dataset", Callable[[int], "tf.data.Dataset"]]:
     """Returns `(dataset, stream)` of int64 [b], the items of each batch; every item once an epoch.
 
     Each iteration of `dataset` is an epoch in another order. `stream(step)`: all epochs without end, from that

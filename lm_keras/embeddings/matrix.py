@@ -1,12 +1,17 @@
 """Word vectors as the start of a model's embedding: one row a token, and how many tokens have one."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from lm_keras.errors import InputError
 from lm_keras.text.tokenizers.base import Tokenizer
 from lm_keras.utils.checks import check_choice, check_seed
+
+if TYPE_CHECKING:
+    from gensim.models import KeyedVectors
 
 UNKNOWN = ("random", "mean", "zero", "subword")
 _SHOWN = 20  # missed words in a report
@@ -16,10 +21,13 @@ _SHOWN = 20  # missed words in a report
 class Coverage:
     """How many words of a tokenizer have a vector.
 
-    `types`: its tokens that are words, without special tokens, bytes and pieces inside of words; `found` of them
-    have a vector, `lowercased` of these only in lower case. `tokens`: how many tokens the texts have, <unk> and
-    pieces among them, `tokens_found` of them a vector; None without texts. `missed`: up to 20 words without a
-    vector, the most frequent first.
+    Attributes:
+        types: How many of its tokens are words: no special tokens, bytes or pieces inside of words.
+        found: How many of these have a vector.
+        lowercased: How many of the found ones have it only in lower case.
+        tokens: How many tokens the texts have, <unk> and pieces among them. None without texts.
+        tokens_found: How many of those have a vector. None without texts.
+        missed: Up to 20 words without a vector, the most frequent first.
     """
 
     types: int
@@ -38,14 +46,34 @@ class Coverage:
         return ", ".join(parts) + (f"; missed: {' '.join(self.missed)}" if self.missed else "")
 
 
-def embedding_matrix(tokenizer, vectors, unknown="random", lowercase_fallback=True, *, texts=None, seed=None):
-    """Returns (matrix float32 [V, E], Coverage): the `vectors`, KeyedVectors, in the order of the tokenizer's ids.
+def embedding_matrix(
+    tokenizer: Tokenizer,
+    vectors: "KeyedVectors",
+    unknown: str = "random",
+    lowercase_fallback: bool = True,
+    *,
+    texts: Iterable[str] | None = None,
+    seed: int | None = None,
+) -> tuple[np.ndarray, Coverage]:
+    """Returns the start of a model's embedding: the vectors in the order of the tokenizer's ids.
 
-    For `embedding_matrix=` of a builder. A word without a vector takes that of its lower case with
-    `lowercase_fallback`; a token without one is, by `unknown`: "random", uniform with the variance of the vectors
-    found; "mean", their mean; "zero"; "subword", made from its n-grams (fastText's .bin; special tokens: the mean).
-    The padding is zero. Pieces inside of words have no vector. `texts` (a list): what `tokens` of the Coverage
-    counts. Raises InputError if no token has a vector at all, and for vectors without n-grams.
+    It is the `embedding_matrix=` of a builder. The row of the padding is zero. Pieces inside of words have no vector.
+
+    Args:
+        tokenizer: Its V tokens are the rows.
+        vectors: gensim's `KeyedVectors` of E numbers.
+        unknown: What a token without a vector gets. "random": uniform numbers with the variance of the vectors found.
+            "mean": their mean. "zero". "subword": what its n-grams give (fastText's .bin); special tokens get the
+            mean.
+        lowercase_fallback: Whether a word without a vector takes that of its lower case.
+        texts: Texts whose tokens the `Coverage` counts.
+        seed: Of the random numbers.
+
+    Returns:
+        The matrix, float32 [V, E], and its `Coverage`.
+
+    Raises:
+        InputError: If no token has a vector, and for "subword" with vectors that have no n-grams.
     """
     _check_kinds(tokenizer, vectors)
     check_choice("unknown", unknown, UNKNOWN)

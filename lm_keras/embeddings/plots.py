@@ -1,7 +1,8 @@
-"""Pictures of words in two dimensions."""
+"""Plots of words in two dimensions."""
 
 import numbers
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -10,12 +11,37 @@ from lm_keras.errors import InputError
 from lm_keras.utils.checks import check_choice, check_seed
 from lm_keras.utils.optional import analysis
 
+if TYPE_CHECKING:
+    from gensim.models import KeyedVectors
+    from matplotlib.figure import Figure
 
-def plot_words(vectors, words, method="pca", *, perplexity=None, seed=0, title=None, figsize=(8, 6)):
-    """Draws `words` in two dimensions, each with its label -> a matplotlib Figure (`.savefig(path)`).
 
-    `words`: a list, or {group: list}, each group in a colour of its own. `method`, `perplexity`, `seed`: see
-    `projections.project`. Raises InputError for words without a vector, with others of about their spelling.
+def plot_words(
+    vectors: "KeyedVectors",
+    words: Iterable[str] | Mapping[str, Iterable[str]],
+    method: str = "pca",
+    *,
+    perplexity: float | None = None,
+    seed: int = 0,
+    title: str | None = None,
+    figsize: tuple[float, float] = (8, 6),
+) -> "Figure":
+    """Draws words in two dimensions, each with its label.
+
+    Args:
+        vectors: gensim's `KeyedVectors`.
+        words: A list of words, or a dict from the name of a group to its words: each group has a color of its own.
+        method: "pca" or "tsne", see `project`.
+        perplexity: Of t-SNE; None: 30, or a third of the vectors where they are few.
+        seed: Of t-SNE.
+        title: Of the figure; None: how many words, and the method.
+        figsize: Width and height, in inches.
+
+    Returns:
+        A matplotlib `Figure`: `figure.savefig(path)`.
+
+    Raises:
+        InputError: For words without a vector; the message names words of about the same spelling.
     """
     from matplotlib.figure import Figure
 
@@ -31,9 +57,9 @@ def plot_words(vectors, words, method="pca", *, perplexity=None, seed=0, title=N
     points, shares = project([vectors.get_vector(word) for word in words], method, perplexity=perplexity, seed=seed)
     figure = Figure(figsize=figsize)
     axes = figure.add_axes((0.08, 0.08, 0.9, 0.84))
-    colours = np.repeat(np.arange(len(groups)), [len(members) for members in groups.values()])
+    colors = np.repeat(np.arange(len(groups)), [len(members) for members in groups.values()])
     for i, name in enumerate(groups):
-        axes.scatter(*points[colours == i].T, s=14, color=f"C{i % 10}", label=name)
+        axes.scatter(*points[colors == i].T, s=14, color=f"C{i % 10}", label=name)
     axes.margins(0.12)
     axes.set(xlim=axes.get_xlim(), ylim=axes.get_ylim())  # nothing that is drawn later moves the points
     if shares is None:
@@ -41,13 +67,13 @@ def plot_words(vectors, words, method="pca", *, perplexity=None, seed=0, title=N
     else:
         axes.set(**{f"{x}label": f"component {i + 1}: {shares[i]:.0%} of the variance" for i, x in enumerate("xy")})
     axes.set_title(title or f"{len(words)} words, {'PCA' if method == 'pca' else 't-SNE'}")
-    _label(figure, axes, points, words, colours)
+    _label(figure, axes, points, words, colors)
     if list(groups) != [None]:
         axes.legend(loc="best", fontsize=8)
     return figure
 
 
-def _label(figure, axes, points, words, colours):
+def _label(figure, axes, points, words, colors):
     """Writes the words beside their points so that no two lie on each other, with a line to those far off."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 
@@ -57,11 +83,11 @@ def _label(figure, axes, points, words, colours):
     sizes = [text.get_window_extent(renderer).size for text in texts]
     pixels, corners = axes.transData.transform(points), axes.transAxes.transform([(0, 0), (1, 1)])
     places = label_places(pixels, np.array(sizes) + 2, corners.ravel())
-    for text, point, place, pixel, size, colour in zip(texts, points, places, pixels, sizes, colours, strict=True):
+    for text, point, place, pixel, size, color in zip(texts, points, places, pixels, sizes, colors, strict=True):
         text.set_position((place - pixel) * 72 / figure.dpi)
         text.set_anncoords("offset points")
         text.xy = tuple(point)
-        text.set_color(f"C{colour % 10}" if colours.any() else "black")
+        text.set_color(f"C{color % 10}" if colors.any() else "black")
         if (np.abs(place - pixel) > size / 2 + 9).any():
             ends = np.transpose([point, axes.transData.inverted().transform(place)])
             axes.plot(*ends, color="0.8", linewidth=0.6, zorder=0)
@@ -74,15 +100,15 @@ _DISTANCES = (5, 12, 22, 36, 54, 76)  # pixels between a point and its label
 _ANGLES = np.deg2rad([0, 180, 90, 270, 45, 135, 315, 225, 22.5, 157.5, 337.5, 202.5])
 
 
-def label_places(points, sizes, area):
-    """Centres float [N, 2] of labels of `sizes` [N, 2] for `points` [N, 2], all in pixels, inside of `area`.
+def label_places(points: np.ndarray, sizes: np.ndarray, area: Sequence[float]) -> np.ndarray:
+    """Centers float [N, 2] of labels of `sizes` [N, 2] for `points` [N, 2], all in pixels, inside of `area`.
 
     `area`: left, bottom, right, top. Each label takes the first place near its point that is free; if none is, the
     one that covers the least. Points in the thick of it come first: they have the fewest places.
     """
     points, sizes = np.asarray(points, float), np.asarray(sizes, float)
     marks = np.concatenate([points - _RADIUS, points + _RADIUS], axis=1)
-    boxes, centres = np.empty((0, 4)), np.empty_like(points)
+    boxes, centers = np.empty((0, 4)), np.empty_like(points)
     directions = np.stack([np.cos(_ANGLES), np.sin(_ANGLES)], axis=1)
     near = np.hypot(*(points[:, None] - points).transpose(2, 0, 1))
     for i in np.argsort(np.sort(near, axis=1)[:, :5].sum(axis=1), kind="stable"):
@@ -92,8 +118,8 @@ def label_places(points, sizes, area):
         outside = np.maximum(np.concatenate([area[:2] - tried[:, :2], tried[:, 2:] - area[2:]], axis=1), 0)
         covered = _overlap(tried, boxes) + _overlap(tried, marks) + sizes[i].sum() * outside.sum(axis=1)
         best = covered.argmin()  # the first of the smallest
-        centres[i], boxes = places[best], np.concatenate([boxes, tried[best : best + 1]])
-    return centres
+        centers[i], boxes = places[best], np.concatenate([boxes, tried[best : best + 1]])
+    return centers
 
 
 def _overlap(boxes, others):
@@ -103,17 +129,28 @@ def _overlap(boxes, others):
     return np.maximum(high - low, 0).prod(axis=2).sum(axis=1)
 
 
-# === Vectors to two dimensions, to look at them ===
+# === Vectors to two dimensions ===
 
 METHODS = ("pca", "tsne")
 
 
-def project(matrix, method="pca", *, perplexity=None, seed=0):
-    """float [N, E] -> (points float64 [N, 2], shares).
+def project(
+    matrix: Sequence, method: str = "pca", *, perplexity: float | None = None, seed: int = 0
+) -> tuple[np.ndarray, np.ndarray | None]:
+    """Projects vectors to two dimensions.
 
-    "pca": the two directions of the largest variance, and the share of all variance of each [2]; a direction's sign
-    is that of its largest coordinate. "tsne": van der Maaten and Hinton 2008, by scikit-learn, with cosine distances;
-    `perplexity` default: 30, or a third of the vectors; shares None. At least 2 vectors, for t-SNE 4.
+    Args:
+        matrix: float [N, E]; at least 2 vectors, for t-SNE 4.
+        method: "pca": the two directions of the largest variance; a direction's sign is that of its largest
+            coordinate. "tsne": van der Maaten and Hinton 2008, by scikit-learn, with cosine distances.
+        perplexity: Of t-SNE; None: 30, or a third of the vectors where they are few.
+        seed: Of t-SNE.
+
+    Returns:
+        The points, float64 [N, 2], and the share of all variance that each direction has [2], None for t-SNE.
+
+    Raises:
+        InputError: For too few vectors, and vectors that are not finite.
     """
     check_choice("method", method, METHODS)
     least = {"pca": 2, "tsne": 4}[method]

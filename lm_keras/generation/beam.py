@@ -1,5 +1,8 @@
 """Beam search over any model's step view."""
 
+from collections.abc import Sequence
+
+import keras
 import tensorflow as tf
 
 from lm_keras.generation.context import any_batch, sliding
@@ -7,17 +10,37 @@ from lm_keras.generation.loop import end_marks
 
 
 def beam_search(
-    model, token, state, max_new_tokens, num_beams, *, banned, eos_id, length_penalty=0.0, min_new_tokens=0
-):  # fmt: skip
+    model: keras.Model,
+    token: tf.Tensor,
+    state: Sequence[tf.Tensor],
+    max_new_tokens: tf.Tensor | int,
+    num_beams: int,
+    *,
+    banned: tf.Tensor,
+    eos_id: tf.Tensor | int,
+    length_penalty: tf.Tensor | float = 0.0,
+    min_new_tokens: tf.Tensor | int = 0,
+) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
     """The `num_beams` continuations of highest log-probability that a beam of that width finds.
 
-    `token` int32 [B] is the last token of each prompt, `state` what came before it. A beam that has met an
-    `eos_id` (one or several; not before place `min_new_tokens`) is frozen: it keeps its place and its score, log p
-    of its tokens and the end mark, and competes with the others. Scores are divided by (number of tokens, end mark
-    included) ** `length_penalty` (Wu et al. 2016 use a like form). `max_new_tokens` and `length_penalty` are one
-    number, or one a prompt [B]. Returns, best first, tokens int32 [B, K, n] (-1 after the end), the log-probability
-    of each token [B, K, n] and scores [B, K]; where there are fewer than K texts, the rest have no token and the
-    score -inf.
+    A beam that has met an `eos_id` is frozen: it keeps its place and its score, log p of its tokens and the end mark,
+    and competes with the others. Scores are divided by (number of tokens, end mark included) ** `length_penalty` (Wu
+    et al. 2016 use a like form).
+
+    Args:
+        model: A `CausalLM` or `Seq2SeqLM` with vocabulary V.
+        token: int32 [B], the last token of each prompt.
+        state: What came before it, as `prefill` or `model.encode` gives.
+        max_new_tokens: One number, or one a prompt [B].
+        num_beams: K.
+        banned: float32 [V]; words with -inf are never chosen.
+        eos_id: One id or several, at which a text ends; not before place `min_new_tokens`.
+        length_penalty: One number, or one a prompt [B].
+        min_new_tokens: See `eos_id`.
+
+    Returns:
+        Best first, tokens int32 [B, K, n] (-1 after the end), the log-probability of each token [B, K, n], and scores
+        [B, K]; where there are fewer than K texts, the rest have no token and the score -inf.
     """
     model = sliding(model)
     batch, beams, words = tf.shape(token)[0], num_beams, model.vocab_size

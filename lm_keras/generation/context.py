@@ -6,15 +6,17 @@ from at least W // 2 tokens (or all there are), and by the same rule in scoring,
 """
 
 import weakref
+from collections.abc import Sequence
 
+import keras
 import tensorflow as tf
 
-from lm_keras.utils.functions import TracedFunctions
+from lm_keras.utils.functions import function, traced_of
 
 PIECE = 64  # tokens a step of a text that is only read
 
 
-def sliding(model):
+def sliding(model: keras.Model) -> "keras.Model | SlidingModel":
     """The model itself if its memory never fills, else the model as a `SlidingModel`."""
     return model if model.context_length is None else SlidingModel(model)
 
@@ -26,23 +28,23 @@ class SlidingModel:
     model has in its memory, and then the model's own state.
     """
 
-    def __init__(self, model):
+    def __init__(self, model: keras.Model):
         self.model, self.window, self.vocab_size = model, model.context_length, model.vocab_size
         self.kept = self.window - older_half(self.window)
 
     @property
-    def state_spec(self):
+    def state_spec(self) -> list[tf.TensorSpec]:
         return [
             tf.TensorSpec([None, self.window], tf.int32),
             tf.TensorSpec([None], tf.int32),
             *state_spec(self.model),
         ]
 
-    def initial_state(self, batch_size, length=None):
+    def initial_state(self, batch_size: tf.Tensor | int, length: tf.Tensor | int | None = None) -> list[tf.Tensor]:
         nothing = tf.fill([batch_size, self.window], -1)
         return [nothing, tf.zeros([batch_size], tf.int32), *self.model.initial_state(batch_size, length)]
 
-    def step(self, ids, state):
+    def step(self, ids: tf.Tensor, state: Sequence[tf.Tensor]) -> tuple[tf.Tensor, list[tf.Tensor]]:
         recent, filled, *inner = state
         full = (filled == self.window) & (ids[:, 0] >= 0)
         inner = tf.cond(tf.reduce_any(full), lambda: read_again(self.model, recent, full, inner), lambda: inner)
@@ -51,12 +53,12 @@ class SlidingModel:
         recent = tf.where(ids >= 0, tf.concat([recent[:, 1:], ids], 1), recent)
         return logits, [recent, filled + tf.cast(ids[:, 0] >= 0, tf.int32), *inner]
 
-    def read(self, ids, state):
+    def read(self, ids: tf.Tensor, state: Sequence[tf.Tensor]) -> list[tf.Tensor]:
         """The state after left-padded prompts ids [B, T] from the initial state."""
         ids, *memory = self.known(ids)
         return [*memory, *read(self.model, ids, state[2:])]
 
-    def known(self, ids):
+    def known(self, ids: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         """What is still known of left-padded prompts ids [B, T] when they have been read; `recent`; `filled`."""
         ids = in_window(ids, self.window)
         missing = tf.maximum(self.window - tf.shape(ids)[1], 0)
@@ -64,29 +66,25 @@ class SlidingModel:
         return ids, recent, tf.reduce_sum(tf.cast(ids >= 0, tf.int32), 1)
 
 
-def read_again(model, recent, rows, state):
+def read_again(model: keras.Model, recent: tf.Tensor, rows: tf.Tensor, state: Sequence[tf.Tensor]) -> list[tf.Tensor]:
     """The state in which those rows know the newer half of `recent` alone; the other rows' is as it was.
 
     This is rare in a decoding loop, and as large as the model: all graphs call one function, traced once.
     """
     spec, shapes = state_spec(model), any_batch(state)
-    traced = _AGAIN.setdefault(model, TracedFunctions())
     # Of its step view: what is decoded may be a view of a model alone, as in contrastive search.
-    again = traced.get(model.step_model, (), lambda: _again(weakref.ref(model), spec))
+    again = traced_of(model.step_model).get(model.step_model, _again, lambda: _again(weakref.ref(model), spec))
     state = again(recent, rows, list(state))
     for part, shape in zip(state, shapes, strict=True):  # the caller may know more of them
         part.set_shape(shape)
     return state
 
 
-_AGAIN = weakref.WeakKeyDictionary()  # model -> TracedFunctions
-
-
 def _again(model, state):
     """The function of a model, which is held weakly, and of its state's spec."""
     ids, rows = tf.TensorSpec([None, None], tf.int32), tf.TensorSpec([None], tf.bool)
 
-    @tf.function(input_signature=[ids, rows, state], autograph=False)
+    @function(input_signature=[ids, rows, state])
     def again(recent, rows, state):
         newer = recent[:, older_half(model().context_length) :]
         state = [
@@ -98,7 +96,7 @@ def _again(model, state):
     return again
 
 
-def read(model, ids, state, piece=PIECE):
+def read(model: keras.Model, ids: tf.Tensor, state: Sequence[tf.Tensor], piece: int = PIECE) -> Sequence[tf.Tensor]:
     """The state after ids int32 [B, T], in pieces, which bounds the memory of a long text.
 
     The logits are not used, so the graph leaves their product out.
@@ -118,7 +116,7 @@ def read(model, ids, state, piece=PIECE):
     )[1:]
 
 
-def in_window(ids, window):
+def in_window(ids: tf.Tensor, window: int) -> tf.Tensor:
     """The tokens of left-padded prompts [B, T] that are still known when the whole prompt has been read."""
     count = tf.reduce_sum(tf.cast(ids >= 0, tf.int32), 1, keepdims=True)
     half = older_half(window)
@@ -127,15 +125,18 @@ def in_window(ids, window):
     return tf.where(place >= forgotten, ids, -1)[:, -window:]
 
 
-def older_half(window):
+def older_half(window: int) -> int:
+    """How many tokens of a full window are forgotten."""
     return -(-window // 2)
 
 
-def any_batch(state):
+def any_batch(state: Sequence[tf.Tensor]) -> list[tf.TensorShape]:
+    """The shapes of a state in a loop over any number of rows."""
     return [tf.TensorShape([None, *part.shape[1:]]) for part in state]
 
 
-def state_spec(model):
+def state_spec(model: "keras.Model | SlidingModel") -> list[tf.TensorSpec]:
+    """The state of a model's step, for any number of rows."""
     if isinstance(model, SlidingModel):
         return model.state_spec
     # In mixed precision too, a state keeps float32 from step to step.

@@ -34,14 +34,25 @@ def contrastive_search(
     eos_id: tf.Tensor | int,
     min_new_tokens: tf.Tensor | int = 0,
 ) -> tuple[tf.Tensor, tf.Tensor]:
-    """Contrastive search (Su et al. 2022, eq. 5) after left-padded prompts ids int32 [B, T].
+    """Contrastive search (Su et al. 2022, eq. 5).
 
     Each new word is the one of the `top_k` likeliest, V^k, with the highest
         (1 - alpha) p(v | x) - alpha max_j cos(h_v, h_xj),
-    h the input of the output layer and j over the tokens before; of a prompt longer than the model's memory, its
-    last token and those that are known before it (`generation.context`). A row ends at an `eos_id` (one or several),
-    which is not chosen before place `min_new_tokens`. Returns tokens int32 [B, n], -1 after a row's end, and their
-    log-probabilities [B, n] under the model.
+    h the vector before the output layer and j over the tokens before; of a prompt longer than the model's memory, its
+    last token and those that are known before it (`generation.context`).
+
+    Args:
+        model: A `CausalLM` with vocabulary V, whose builder gives its hidden vectors.
+        ids: int32 [B, T], left-padded prompts.
+        max_new_tokens: The most tokens of a text.
+        top_k: k.
+        alpha: From 0 (the likeliest word) to 1.
+        banned: float32 [V]; words with -inf are never chosen.
+        eos_id: One id or several, at which a row ends; not before place `min_new_tokens`.
+        min_new_tokens: See `eos_id`.
+
+    Returns:
+        Tokens int32 [B, n], -1 after a row's end, and their log-probabilities [B, n] under the model.
     """
     words, batch = model.vocab_size, tf.shape(ids)[0]
     walk, ends, k = sliding(WithHidden(model)), end_marks(eos_id, words), tf.minimum(top_k, words)

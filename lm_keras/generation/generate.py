@@ -18,6 +18,7 @@ from lm_keras.generation.context import sliding, state_spec
 from lm_keras.generation.contrastive import contrastive_search
 from lm_keras.generation.loop import GREEDY_STEPS, decode, decode_greedy, follow, greedy_room, pad_left, read_prompts
 from lm_keras.generation.sampling import FILTERS
+from lm_keras.text.tokenizers.base import Tokenizer
 from lm_keras.utils.functions import TracedFunctions, function
 
 BATCH = 64  # rows that go through the model at once
@@ -51,7 +52,7 @@ class Writer:
         source_tokenizer: That of the source, for a `Seq2SeqLM`.
     """
 
-    def __init__(self, model: keras.Model, tokenizer: object, source_tokenizer: object = None):
+    def __init__(self, model: keras.Model, tokenizer: Tokenizer, source_tokenizer: Tokenizer | None = None):
         self.model, self.tokenizer, self.source_tokenizer = model, tokenizer, source_tokenizer
         self._traced = TracedFunctions()
 
@@ -289,29 +290,24 @@ def log_probs_of(
 # === Where a text ends ===
 def ends_of(writer: Writer, config: GenerationConfig) -> dict[str, tf.Tensor]:
     """What ends a text, and what is never chosen, for `decode` and the searches."""
-    ends = tf.constant(stop_ids(writer.tokenizer, config.stop_tokens))
+    ends = tf.constant(stop_ids(writer.tokenizer, config.stop_tokens), tf.int32)
     return {"banned": banned_marks(writer.tokenizer), "eos_id": ends, "min_new_tokens": config.min_new_tokens}
 
 
-def banned_marks(tokenizer: object) -> np.ndarray:
+def banned_marks(tokenizer: Tokenizer) -> np.ndarray:
     """What is added to the logits [V] so that padding and unknown-word marks are never generated.
 
     A mark that ends a text too, as the padding of many checkpoints does, stays possible: else no text would end.
     """
     banned = np.zeros(tokenizer.vocab_size, np.float32)
-    marks = {tokenizer.pad_id, tokenizer.unk_id} - {None, *end_ids(tokenizer)}
+    marks = {tokenizer.pad_id, tokenizer.unk_id} - {None, *tokenizer.end_ids}
     banned[sorted(marks)] = -np.inf
     return banned
 
 
-def end_ids(tokenizer: object) -> list[int]:
-    """The ids that end a text: the end mark, and what else a checkpoint names, such as the end of a turn."""
-    return list(getattr(tokenizer, "end_ids", (tokenizer.eos_id,)))
-
-
-def stop_ids(tokenizer: object, stop_tokens: Sequence[int | str]) -> list[int]:
+def stop_ids(tokenizer: Tokenizer, stop_tokens: Sequence[int | str]) -> list[int]:
     """The ids of the end marks and of `stop_tokens`: ids, or strings of the vocabulary."""
-    ids = end_ids(tokenizer)
+    ids = list(tokenizer.end_ids)
     for token in stop_tokens:
         if isinstance(token, str) and token in tokenizer.tokens:
             token = tokenizer.tokens.index(token)
@@ -346,6 +342,7 @@ def finished(writer, row, new, log_probs, top, stop) -> Generation:
 
 # === The likeliest words ===
 def top_count(writer: Writer, config: GenerationConfig) -> int:
+    """`top_logprobs`, or the whole vocabulary."""
     return min(config.top_logprobs, writer.model.vocab_size)
 
 

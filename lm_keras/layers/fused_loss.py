@@ -1,10 +1,15 @@
-"""Layers that give logits, and remember of which product they are: the loss can then do both in one pass."""
+"""Layers that give logits, and note of which product they are: the loss can then do both in one pass.
+
+The note stands in a collection of the TensorFlow graph that the logits are in, and is gone with it.
+"""
 
 import dataclasses
 
 import keras
 import tensorflow as tf
 from keras import layers, ops
+
+FACTORS = "lm_keras_factors"  # the collection: pairs of logits and their Factors
 
 
 @dataclasses.dataclass(frozen=True)
@@ -17,16 +22,19 @@ class Factors:
     rows: bool = False
 
 
-def factors_of(logits):
-    """The Factors of logits that one of these layers has just given, else None."""
-    return getattr(logits, "_lm_keras_factors", None)
+def factors_of(logits: tf.Tensor) -> Factors | None:
+    """The `Factors` of logits that one of these layers has given in the same graph; None for others."""
+    if not tf.is_symbolic_tensor(logits):
+        return None
+    noted = logits.graph.get_collection(FACTORS)
+    return next((factors for made, factors in reversed(noted) if made is logits), None)
 
 
-def _remember(logits, layer, x, table, bias=None, rows=False):
+def _noted(logits, layer, x, table, bias=None, rows=False):
     """Only in a graph of TensorFlow: there the product itself falls away where nothing but the loss reads it."""
-    if keras.backend.backend() == "tensorflow" and layer.quantization_mode is None and hasattr(logits, "graph"):
+    if layer.quantization_mode is None and tf.is_symbolic_tensor(logits):
         x, table, bias = (w if w is None else ops.cast(w, logits.dtype) for w in (x, table, bias))
-        logits._lm_keras_factors = Factors(x, table, bias, rows)
+        logits.graph.add_to_collection(FACTORS, (logits, Factors(x, table, bias, rows)))
     return logits
 
 
@@ -38,7 +46,7 @@ class Logits(layers.Dense):
         result = super().call(x, training=training)
         if self.activation is not keras.activations.linear:
             return result
-        return _remember(result, self, x, self.kernel, self.bias)
+        return _noted(result, self, x, self.kernel, self.bias)
 
     def quantize(self, mode=None, type_check=True, config=None):
         return super().quantize(mode, type_check=False, config=config)
@@ -53,7 +61,7 @@ class WordEmbedding(layers.ReversibleEmbedding):
         if not reverse or self.logit_soft_cap is not None:
             return result
         table = self.embeddings if self.tie_weights else self.reverse_embeddings
-        return _remember(result, self, inputs, table, None, self.tie_weights)
+        return _noted(result, self, inputs, table, None, self.tie_weights)
 
     def quantize(self, mode=None, type_check=True, config=None):
         return super().quantize(mode, type_check=False, config=config)

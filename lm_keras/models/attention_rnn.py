@@ -21,8 +21,8 @@ from lm_keras.models.building import (
     word_embedding,
 )
 from lm_keras.models.causal_lm import CausalLM, Views, counted
-from lm_keras.models.lstm import _lstm
-from lm_keras.models.rnn import _recurrent
+from lm_keras.models.lstm import lstm_layer
+from lm_keras.models.rnn import recurrent_layer
 
 
 @register_builder(family="attention_rnn")
@@ -79,7 +79,7 @@ def build_attention_rnn_lm(
     # === Layers ===
     init = initializers(initializer_range, seed)
     embed = word_embedding(vocab_size, embedding_dim, embedding_matrix, train_embeddings, init)
-    rnns = [recurrent(cell, hidden_dim, f"{cell}_{i}", init) for i in range(num_layers)]
+    rnns = [_cell_layer(cell, hidden_dim, f"{cell}_{i}", init) for i in range(num_layers)]
     drops = [layers.Dropout(dropout, seed=init.seed(), name=f"dropout_{i}") for i in range(num_layers + 1)]
     to_keys = layers.Dense(hidden_dim, use_bias=False, kernel_initializer=init(), name="keys")
     alignment = Alignment(attention, init(), init(), name="alignment")
@@ -145,10 +145,10 @@ def _step_view(recur, to_keys, look_back, hidden_dim, num_layers, cell, max_leng
     return step, initial_state, hidden
 
 
-def recurrent(cell, hidden_dim, name, init):
+def _cell_layer(cell, hidden_dim, name, init):
     """x [B, T, D] -> h [B, T, H] and the last state; InputError for an unknown cell."""
     if cell not in ("lstm", "gru", "rnn"):
         raise InputError(f'cell is {cell!r}; it must be "lstm", "gru" or "rnn"')
     if cell == "lstm":
-        return _lstm(hidden_dim, name, init)
-    return _recurrent(name, hidden_dim, cell, None, "tanh", init)
+        return lstm_layer(hidden_dim, name, init)
+    return recurrent_layer(name, hidden_dim, cell, None, "tanh", init)

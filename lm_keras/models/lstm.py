@@ -62,7 +62,7 @@ def build_lstm_lm(
     # === Layers ===
     init = initializers(initializer_range, seed)
     embed = word_embedding(vocab_size, embedding_dim, embedding_matrix, train_embeddings, init)
-    lstms = [_lstm(hidden_dim, f"lstm_{i}", init) for i in range(num_layers)]
+    lstms = [lstm_layer(hidden_dim, f"lstm_{i}", init) for i in range(num_layers)]
     drops = [layers.Dropout(dropout, seed=init.seed(), name=f"dropout_{i}") for i in range(num_layers + 1)]
     to_hidden, to_logits = output_layer(vocab_size, embed if tie_embeddings else None, init)
 
@@ -97,7 +97,7 @@ def build_lstm_lm(
     return CausalLM(ids, outputs, views=views, name=name)
 
 
-def _lstm(hidden_dim, name, init):
+def lstm_layer(hidden_dim, name, init):
     return LSTM(
         hidden_dim,
         return_sequences=True,

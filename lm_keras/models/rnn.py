@@ -75,7 +75,7 @@ def build_rnn_lm(
     # === Layers ===
     init = initializers(initializer_range, seed)
     embed = word_embedding(vocab_size, embedding_dim, embedding_matrix, train_embeddings, init)
-    rnns = [_recurrent(f"{cell}_{i}", hidden_dim, cell, skip, activation, init) for i in range(num_layers)]
+    rnns = [recurrent_layer(f"{cell}_{i}", hidden_dim, cell, skip, activation, init) for i in range(num_layers)]
     drops = [layers.Dropout(dropout, seed=init.seed(), name=f"dropout_{i}") for i in range(num_layers + 1)]
     to_hidden, to_logits = output_layer(vocab_size, embed if tie_embeddings else None, init)
 
@@ -167,7 +167,7 @@ def build_gru_lm(
     )
 
 
-def _recurrent(name, hidden_dim, cell, skip, activation, init):
+def recurrent_layer(name, hidden_dim, cell, skip, activation, init):
     """x [B, T, D] -> h [B, T, H] and the last state."""
     options = {
         "activation": activation,

@@ -8,7 +8,7 @@ from keras import layers, ops
 from lm_keras.layers.alignment import Alignment, check_score
 from lm_keras.models.base import LogitsModel
 from lm_keras.models.building import check_sizes, initializers, output_layer, register_builder
-from lm_keras.models.lstm import _lstm
+from lm_keras.models.lstm import lstm_layer
 from lm_keras.models.seq2seq import Seq2SeqLM, Seq2SeqViews, source_and_target
 
 
@@ -93,9 +93,9 @@ def _encoder(vocab_size, embedding_dim, hidden_dim, num_layers, bidirectional, d
     """encode(ids [B, S]) -> the last layer's states [B, S, H or 2 H] and all last ones [h, c, ...] [B, H]."""
     embed = layers.Embedding(vocab_size, embedding_dim, init("RandomUniform"), name="source_embedding")
     drops = [layers.Dropout(dropout, seed=init.seed(), name=f"source_dropout_{i}") for i in range(num_layers)]
-    forward = [_lstm(hidden_dim, f"encoder_{i}", init) for i in range(num_layers)]
+    forward = [lstm_layer(hidden_dim, f"encoder_{i}", init) for i in range(num_layers)]
     if bidirectional:
-        backward = [_lstm(hidden_dim, f"encoder_backward_{i}", init) for i in range(num_layers)]
+        backward = [lstm_layer(hidden_dim, f"encoder_backward_{i}", init) for i in range(num_layers)]
         bridges = [[_dense(hidden_dim, f"bridge_{part}_{i}", init) for part in "hc"] for i in range(num_layers)]
 
     def encode(ids):
@@ -118,7 +118,7 @@ def _decoder(vocab_size, embedding_dim, hidden_dim, num_layers, attention, dropo
     """decode(ids [B, T], state, memory, sparing) -> logits, hidden vectors, weights [B, T, S] or None, new state."""
     embed = layers.Embedding(vocab_size, embedding_dim, init("RandomUniform"), name="target_embedding")
     drops = [layers.Dropout(dropout, seed=init.seed(), name=f"target_dropout_{i}") for i in range(num_layers + 1)]
-    lstms = [_lstm(hidden_dim, f"decoder_{i}", init) for i in range(num_layers)]
+    lstms = [lstm_layer(hidden_dim, f"decoder_{i}", init) for i in range(num_layers)]
     _, to_logits = output_layer(vocab_size, None, init)
     if attention:
         alignment = Alignment(attention, init(), init(), name="alignment")

@@ -1,12 +1,30 @@
 """Count-based language models: what a neural model has to beat, on the very same targets."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from lm_keras.errors import InputError
+from lm_keras.utils.checks import check_number, check_whole
+
+Texts = Sequence[Sequence[int]]
 
 
-def unigram_perplexity(train, valid, vocab_size, eos_id=None):
-    """Perplexity of add-one unigrams, (count + 1) / (targets + events); arguments as `kneser_ney_perplexity`."""
+def unigram_perplexity(train: Texts, valid: Texts, vocab_size: int, eos_id: int | None = None) -> float:
+    """Perplexity on `valid` of add-one unigrams of `train`, (count + 1) / (targets + events).
+
+    Args:
+        train: Lists of ids, one a text, as `kneser_ney_perplexity` takes them.
+        valid: The same, of other texts.
+        vocab_size: The number of ids.
+        eos_id: The id at the end of each text; None: one event more than the ids.
+
+    Returns:
+        The perplexity of a target of `valid`.
+
+    Raises:
+        InputError: For no text, and for ids outside of the vocabulary.
+    """
     events = vocab_size + (eos_id is None)
     words = [_targets(texts, vocab_size, eos_id) for texts in (train, valid)]
     counts = np.bincount(words[0], minlength=events)
@@ -14,28 +32,52 @@ def unigram_perplexity(train, valid, vocab_size, eos_id=None):
     return _perplexity(probabilities[words[1]])
 
 
-def kneser_ney_perplexity(train, valid, vocab_size, order=3, discount=None, eos_id=None):
+def kneser_ney_perplexity(
+    train: Texts,
+    valid: Texts,
+    vocab_size: int,
+    order: int = 3,
+    discount: float | None = None,
+    eos_id: int | None = None,
+) -> float:
     """Perplexity on `valid` of an interpolated Kneser-Ney model trained on `train`.
 
-    Both are lists of id lists, one a text, without marks: every text gets an eos as its last target
-    and as padding before its first token, the targets of `lm_windows`. `eos_id` is the tokenizer's;
-    None: eos is one event more than the `vocab_size` ids.
-    Raises InputError for no text, ids outside the vocabulary or an order below 1.
+    Every text gets an eos as its last target and as padding before its first token, the targets of `lm_windows`.
+
+    Args:
+        train: Lists of ids, one a text, without marks.
+        valid: The same, of other texts.
+        vocab_size: The number of ids.
+        order: The length of the longest n-grams.
+        discount: What each count is lowered by, above 0 and at most 1; None: estimated for each order.
+        eos_id: The tokenizer's; None: eos is one event more than the ids.
+
+    Returns:
+        The perplexity of a target of `valid`.
+
+    Raises:
+        InputError: For no text, ids outside of the vocabulary, an order below 1 or another discount.
     """
     return _perplexity(kneser_ney_probabilities(train, valid, vocab_size, order, discount, eos_id))
 
 
-def kneser_ney_probabilities(train, texts, vocab_size, order=3, discount=None, eos_id=None):
+def kneser_ney_probabilities(
+    train: Texts,
+    texts: Texts,
+    vocab_size: int,
+    order: int = 3,
+    discount: float | None = None,
+    eos_id: int | None = None,
+) -> np.ndarray:
     """The probability of every target of `texts`, in order: float64 [number of ids + number of texts].
 
     Chen & Goodman 1998, equations 27 to 29, one discount an order: raw counts at the highest order, below it
     the number of different words seen before an n-gram; the unigrams rest on 1 / events. `discount`
     None is their estimate n1 / (n1 + 2 n2) from the counts of that order.
     """
-    if order < 1:
-        raise InputError(f"order must be at least 1, got {order!r}")
-    if discount is not None and not 0 < discount <= 1:
-        raise InputError(f"discount must be above 0 and at most 1, got {discount!r}")
+    order = check_whole("order", order)
+    if discount is not None:
+        check_number("discount", discount, above=0, most=1)
     events = vocab_size + (eos_id is None)
     # Train and texts are numbered together, so that an n-gram has one number in both; only the first
     # `num_train` positions are ever counted.

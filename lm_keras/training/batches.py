@@ -1,7 +1,11 @@
-"""The data of `fit` and `evaluate`, looked at before the model reads them: one line says what is wrong."""
+"""The data of `fit` and `evaluate` as batches, looked at before the model reads them: one line says what is wrong."""
+
+from __future__ import annotations
 
 import contextlib
 import re
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import keras
 import numpy as np
@@ -19,12 +23,81 @@ from lm_keras.training.model_io import (
     weights_of,
 )
 
+if TYPE_CHECKING:
+    from lm_keras.training.objectives import Objective
+
 WIDTH_OF = ("masked_positions", "target_ids")  # inputs that the labels are as wide as; else the first of rank 2
 # What TensorFlow says on a CPU of a batch that this file did not see.
 TABLE = re.compile(r"indices\[[\d,]*\] = (-?\d+) is not in \[0, (\d+)\)")
 LABEL = re.compile(r"Received a label value of (-?\d+) which is outside the valid range of \[0, (\d+)\)")
 COUNTS = "give labels that are not negative, and weights above 0"
 LONGEST = re.compile(r"a text has [^\n;]*max_length=\d+; cut it")
+
+
+def as_dataset(data: object, batch_size: int, shuffle_seed: int | None = None) -> tf.data.Dataset:
+    """A `tf.data.Dataset` of `(x, y)` batches.
+
+    Args:
+        data: A `tf.data.Dataset`, which is returned as it is, or a tuple `(x, y)` or `(x, y, weights)` of arrays or
+            dicts of arrays.
+        batch_size: The rows of a batch made of arrays.
+        shuffle_seed: The seed of the order of their rows; None: they stay in their order.
+
+    Returns:
+        The dataset.
+
+    Raises:
+        InputError: For anything else, and for arrays without rows or of different numbers of rows.
+    """
+    if isinstance(data, tf.data.Dataset):
+        return data
+    if not isinstance(data, tuple) or len(data) not in (2, 3):
+        raise InputError(
+            f"the data is a {type(data).__name__}; give a tf.data.Dataset, or an (x, y) or (x, y, weights) tuple"
+        )
+    data = tuple(map(arrays_of, data, ("x", "y", "weights")))
+    rows = [{len(array) for array in tf.nest.flatten(part)} for part in data]
+    if len(set.union(*rows)) != 1:
+        names = "x has {} rows and y has {}" if len(rows) == 2 else "x has {} rows, y has {} and the weights have {}"
+        found = (" or ".join(map(str, sorted(part))) for part in rows)
+        raise InputError(f"{names}; give as many of each".format(*found))
+    (count,) = rows[0]
+    if not count:
+        raise InputError("x and y have 0 rows; give at least one")
+    dataset = tf.data.Dataset.from_tensor_slices(data)
+    if shuffle_seed is not None:
+        dataset = dataset.shuffle(count, seed=shuffle_seed)
+    return dataset.batch(batch_size)
+
+
+def inputs_spec(dataset: tf.data.Dataset) -> object:
+    """The `tf.TensorSpec`s of a batch's inputs, in their structure."""
+    spec = dataset.element_spec
+    return spec[0] if isinstance(spec, tuple) else spec
+
+
+def is_windows(dataset: tf.data.Dataset) -> bool:
+    """Whether the labels are the next words, as in the windows of `lm_windows`, which count them."""
+    return isinstance(dataset, TextDataset) and dataset.num_tokens is not None
+
+
+def arrays_of(part: object, name: str) -> object:
+    """An array, or a dict or tuple of arrays, from those and from lists of numbers."""
+    if isinstance(part, dict):
+        return {key: arrays_of(value, f"{name}[{key!r}]") for key, value in part.items()}
+    if isinstance(part, (list, tuple)) and any(hasattr(item, "shape") and len(item.shape) for item in part):
+        # tf.data takes a list for a tensor.
+        return tuple(arrays_of(value, f"{name}[{i}]") for i, value in enumerate(part))
+    try:
+        array = np.asarray(part)
+    except ValueError:  # rows of different lengths
+        array = np.array(None)
+    if not array.ndim or array.dtype == object:
+        raise InputError(f"{name} is no array of numbers; give one, its rows filled up to the same length")
+    return array
+
+
+# === Looking at them ===
 
 
 class DataCheck:
@@ -40,16 +113,15 @@ class DataCheck:
         InputError: For batches of other shapes or types than the model and its loss take.
     """
 
-    def __init__(self, model, aim, dataset, num_batches=None):
+    def __init__(self, model: keras.Model, aim: Objective, dataset: tf.data.Dataset, num_batches: int | None = None):
         spec = dataset.element_spec
         if not isinstance(spec, tuple) or len(spec) not in (2, 3):
             raise InputError(
                 "a batch of the data is no (x, y) or (x, y, weights); give both the inputs and the labels"
             )
         self.model, self.aim, self.num_batches, self.problem, self._unlabelled = model, aim, num_batches, None, 0
-        self.ours = any(
-            isinstance(layer, BuiltModel) for layer in (model, *model.layers)
-        )  # as wide as what they read
+        # Models of this library give as many labels a row as they read tokens.
+        self.ours = any(isinstance(layer, BuiltModel) for layer in (model, *model.layers))
         leaves = tf.nest.flatten(spec)
         self.inputs = input_rules(model, spec[0])
         self.labels = label_rules(aim, spec[1])
@@ -59,7 +131,7 @@ class DataCheck:
         if self._dense:
             self._check_weights(spec[1], *spec[2:])
 
-    def arrays(self, data):
+    def arrays(self, data: object) -> None:
         """Looks at whole arrays, a tuple `(x, y)` or `(x, y, weights)`, at once; a dataset is left alone."""
         if isinstance(data, tuple):
             data = tuple(map(arrays_of, data, ("x", "y", "weights")))
@@ -67,7 +139,7 @@ class DataCheck:
             if not self._has_label(*data[1:]):
                 raise InputError(f"no label of the data counts; {COUNTS}")
 
-    def __call__(self, x, y, *weights):
+    def __call__(self, x: object, y: object, *weights: object) -> None:
         """Raises InputError for what the model cannot read, or its loss cannot take, in arrays `x`, `y`, weights."""
         if not self._dense:  # ragged or sparse: the model says what it cannot read
             return
@@ -80,7 +152,7 @@ class DataCheck:
         self._check_places(x, y)
         self._check_weights(y, *(tf.nest.map_structure(np.asarray, part) for part in weights))
 
-    def watched(self, dataset):
+    def watched(self, dataset: tf.data.Dataset) -> tf.data.Dataset:
         """The dataset, the first batch of which is looked at here, and every batch that holds what no model reads.
 
         Within the input pipeline: nothing is read twice. TensorFlow's operations find a bad batch, in its threads,
@@ -112,7 +184,7 @@ class DataCheck:
         return dataset.enumerate().map(checked).prefetch(2)
 
     @contextlib.contextmanager
-    def explained(self):
+    def explained(self) -> Iterator[None]:
         """The InputError of a watched batch, or what TensorFlow says of ids out of range, in one line."""
         try:
             yield
@@ -214,70 +286,3 @@ class DataCheck:
 
 def _leaves(part):
     return [np.asarray(leaf) for leaf in tf.nest.flatten(part)]
-
-
-# === What `fit` and `evaluate` are given, as a tf.data.Dataset of batches ===
-
-
-def as_dataset(data, batch_size, shuffle_seed=None):
-    """A `tf.data.Dataset` of `(x, y)` batches.
-
-    Args:
-        data: A `tf.data.Dataset`, which is returned as it is, or a tuple `(x, y)` or `(x, y, weights)` of arrays or
-            dicts of arrays.
-        batch_size: The rows of a batch made of arrays.
-        shuffle_seed: The seed of the order of their rows; None: they stay in their order.
-
-    Returns:
-        The dataset.
-
-    Raises:
-        InputError: For anything else, and for arrays without rows or of different numbers of rows.
-    """
-    if isinstance(data, tf.data.Dataset):
-        return data
-    if not isinstance(data, tuple) or len(data) not in (2, 3):
-        raise InputError(
-            f"the data is a {type(data).__name__}; give a tf.data.Dataset, or an (x, y) or (x, y, weights) tuple"
-        )
-    data = tuple(map(arrays_of, data, ("x", "y", "weights")))
-    rows = [{len(array) for array in tf.nest.flatten(part)} for part in data]
-    if len(set.union(*rows)) != 1:
-        names = "x has {} rows and y has {}" if len(rows) == 2 else "x has {} rows, y has {} and the weights have {}"
-        found = (" or ".join(map(str, sorted(part))) for part in rows)
-        raise InputError(f"{names}; give as many of each".format(*found))
-    (count,) = rows[0]
-    if not count:
-        raise InputError("x and y have 0 rows; give at least one")
-    dataset = tf.data.Dataset.from_tensor_slices(data)
-    if shuffle_seed is not None:
-        dataset = dataset.shuffle(count, seed=shuffle_seed)
-    return dataset.batch(batch_size)
-
-
-def inputs_spec(dataset):
-    """The `tf.TensorSpec`s of a batch's inputs, in their structure."""
-    spec = dataset.element_spec
-    return spec[0] if isinstance(spec, tuple) else spec
-
-
-def is_windows(dataset):
-    """Whether the labels are the next words, as in the windows of `lm_windows`, which count them."""
-    return isinstance(dataset, TextDataset) and dataset.num_tokens is not None
-
-
-def arrays_of(part, name):
-    """An array, or a dict or tuple of arrays, from those and from lists of numbers."""
-    if isinstance(part, dict):
-        return {key: arrays_of(value, f"{name}[{key!r}]") for key, value in part.items()}
-    if isinstance(part, (list, tuple)) and any(hasattr(item, "shape") and len(item.shape) for item in part):
-        return tuple(
-            arrays_of(value, f"{name}[{i}]") for i, value in enumerate(part)
-        )  # tf.data takes a list for a tensor
-    try:
-        array = np.asarray(part)
-    except ValueError:  # rows of different lengths
-        array = np.array(None)
-    if not array.ndim or array.dtype == object:
-        raise InputError(f"{name} is no array of numbers; give one, its rows filled up to the same length")
-    return array

@@ -1,4 +1,4 @@
-"""Pretrained word vectors that stay as they are until the layers above them have learned something."""
+"""Callbacks: `FrozenFor`, and what lets those of Keras work in `fit` as in `model.fit`."""
 
 from collections.abc import Iterable
 
@@ -7,7 +7,10 @@ import tensorflow as tf
 from keras import ops
 
 from lm_keras.errors import InputError
+from lm_keras.utils.checks import check_whole
 from lm_keras.utils.keras_internals import flatten_layers
+
+# === Pretrained word vectors that stay as they are until the layers above them have learned something ===
 
 
 class FrozenFor(keras.callbacks.Callback):
@@ -30,9 +33,7 @@ class FrozenFor(keras.callbacks.Callback):
 
     def __init__(self, epochs: int, layer: str = "embedding"):
         super().__init__()
-        if isinstance(epochs, bool) or not isinstance(epochs, int) or epochs < 1:
-            raise InputError(f"epochs is {epochs!r}; it must be a whole number of at least 1")
-        self.epochs, self.layer = epochs, layer
+        self.epochs, self.layer = check_whole("epochs", epochs), layer
         self.frozen = keras.Variable(False, trainable=False, dtype="bool", name="frozen")
         self.holds = []
 
@@ -110,13 +111,13 @@ class OfModel(keras.callbacks.CallbackList):
     def set_model(self, model: keras.Model) -> None:
         self._network = model  # the callbacks have theirs, once: `FrozenFor` begins anew with it
 
-    def on_train_begin(self, logs=None):
+    def on_train_begin(self, logs: dict | None = None) -> None:
         self._trained.stop_training = False
         if not self._begun:
             super().on_train_begin(logs)
         self._begun = True
 
-    def on_train_end(self, logs=None):
+    def on_train_end(self, logs: dict | None = None) -> None:
         self._last_logs = logs
 
     def finish(self) -> None:
@@ -124,11 +125,11 @@ class OfModel(keras.callbacks.CallbackList):
         if self._begun:
             super().on_train_end(self._last_logs)
 
-    def on_train_batch_end(self, batch, logs=None):
+    def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
         super().on_train_batch_end(batch, logs)
         self._network.stop_training |= self._trained.stop_training
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
         super().on_epoch_end(epoch, logs)
         self._network.stop_training |= self._trained.stop_training
 

@@ -1,4 +1,4 @@
-"""What a training run is told."""
+"""`TrainingConfig`: the settings of a training run."""
 
 import dataclasses
 from collections.abc import Callable
@@ -21,18 +21,41 @@ OPTIONAL = ("max_steps", "clip_norm", "early_stopping_patience")
 class TrainingConfig:
     """Settings of `fit`, the names as in document 003's TrainingArguments.
 
-    Steps are batches, an update each. The learning rate rises linearly over `warmup_steps` (at most a tenth of the
-    run), then follows `schedule`: "cosine" or "linear" down to `min_learning_rate`, "constant", or "step": times
-    `decay_rate` at the end of each epoch from `decay_from_epoch` on. `weight_decay` (of adamw and sgd) spares biases
-    and norms (rank < 2). `momentum` is of sgd; `beta_2`, of adam and adamw, is how slowly the mean square of the
-    gradients moves. `clip_norm` is the global norm. The loss is a mean over tokens: a recipe that sums over T time
-    steps has its learning rate times T and its clip norm divided by T here. Each `checkpoint_steps` within an epoch
-    a run is saved; `resume=True` goes on from the newest save. For less memory: an update takes the gradient of
-    `accumulate_steps` batches as if they were one (each weighs by its labels or their weights; what is left over at
-    the run's end is dropped; warm-up counts updates), and `recompute` forgets what happens in a transformer's blocks
-    and computes it again (Chen et al. 2016).
-    `max_steps`: the run ends after so many steps, within an epoch too, however many `epochs` there are to be; the
-    schedule is as long. None: after `epochs`.
+    A step is a batch, and an update each unless `accumulate_steps` is more than 1. The loss is a mean over tokens: a
+    recipe that sums over T time steps has its learning rate times T and its clip norm divided by T here.
+
+    Args:
+        epochs: The passes over the training data.
+        max_steps: The run ends after so many steps, within an epoch too, and the schedule is as long; None: after
+            `epochs`.
+        batch_size: The rows of a batch made of arrays.
+        learning_rate: The highest learning rate.
+        optimizer: "adamw", "adam" or "sgd".
+        momentum: Of sgd, from 0 to 1.
+        beta_2: Of adam and adamw, between 0 and 1: how slowly the mean square of the gradients moves.
+        weight_decay: Of adamw and sgd, decoupled; it spares biases and norms (rank < 2).
+        warmup_steps: The updates over which the learning rate rises linearly, at most a tenth of the run.
+        schedule: What follows: "cosine" or "linear" down to `min_learning_rate`, "constant", or "step": times
+            `decay_rate` at the end of each epoch from `decay_from_epoch` on.
+        min_learning_rate: See `schedule`.
+        decay_rate: See `schedule`.
+        decay_from_epoch: See `schedule`; the first epoch is 1.
+        clip_norm: The most that the global norm of the gradients may be; None or 0: any.
+        early_stopping_patience: The epochs without a better val_loss after which the run stops; None: it does not.
+        dtype: What layers compute in: "float32" or "mixed_bfloat16". Their variables are float32.
+        jit_compile: Whether XLA compiles the training step.
+        accumulate_steps: An update takes the gradient of so many batches as if they were one: each weighs by its
+            labels or their weights. What is left over at the end of the run is dropped.
+        recompute: Whether what happens within a transformer's blocks is computed again for the gradient instead of
+            kept, for less memory (Chen et al. 2016).
+        seed: The seed of the order of arrays, of dropout and of all else that is random, from 0 to 2**32 - 1.
+        logging_steps: The steps between two rows of metrics.csv.
+        checkpoint_steps: The steps between two checkpoints within an epoch; there is one after each epoch too.
+        output_dir: The folder of the run; None: nothing is written.
+        resume: Whether the run in `output_dir` goes on from its newest checkpoint, if it has one.
+
+    Raises:
+        InputError: For settings that cannot be.
     """
 
     epochs: int = 3

@@ -1,7 +1,11 @@
 """Evaluation that weighs every token, every text the same, whatever the batches are."""
 
+from __future__ import annotations
+
 import math
 import weakref
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Literal
 
 import keras
 import tensorflow as tf
@@ -9,12 +13,21 @@ import tensorflow as tf
 from lm_keras.data.text_dataset import TextDataset
 from lm_keras.errors import InputError
 from lm_keras.training.batches import DataCheck, as_dataset, inputs_spec, is_windows
-from lm_keras.training.objectives import objective
+from lm_keras.training.objectives import Objective, objective
 from lm_keras.training.train_steps import carry_state
 from lm_keras.utils.functions import traced_of
 
+if TYPE_CHECKING:
+    from lm_keras.training.distributed.workers import Workers
 
-def evaluate(model: keras.Model, dataset, loss=None, workers=None, task: str | None = None) -> dict:
+
+def evaluate(
+    model: keras.Model,
+    dataset: tf.data.Dataset | tuple,
+    loss: object = None,
+    workers: Workers | None = None,
+    task: Literal["language_model", "classification", "regression"] | None = None,
+) -> dict[str, float]:
     """Measures a model's outputs over some data, where every token, every text weighs the same.
 
     Every batch is looked at before the model reads it: ids and labels out of range, of another shape or type.
@@ -67,7 +80,9 @@ def evaluate(model: keras.Model, dataset, loss=None, workers=None, task: str | N
     return result
 
 
-def _network(model, batch_size, loss, task, dataset):
+def _network(
+    model: keras.Model, batch_size: int | None, loss: object, task: str | None, dataset: tf.data.Dataset
+) -> tuple[keras.Model, Callable, Objective]:
     """The network to evaluate and its compiled sums, kept so that each epoch's validation does not trace again."""
     windows, model_of = is_windows(dataset), weakref.ref(model)
 

@@ -1,11 +1,19 @@
-"""`fit`: one training run around `model.fit` that a kill cannot spoil."""
+"""`fit`: one training run around `model.fit` that a kill cannot spoil.
+
+The story of a run, in the order of this file: the processes and the model, the data and what they are for, the
+folder, the compiled model, and the training itself, which is one call of `model.fit` or, where a run goes on within
+an epoch, several.
+"""
+
+from __future__ import annotations
 
 import contextlib
 import dataclasses
 import itertools
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Literal
 
 import keras
 import tensorflow as tf
@@ -20,30 +28,34 @@ from lm_keras.training.batches import DataCheck, as_dataset, inputs_spec, is_win
 from lm_keras.training.callbacks import OfModel, check_place
 from lm_keras.training.config import TrainingConfig
 from lm_keras.training.distributed.steps import start_together, train_together
-from lm_keras.training.distributed.workers import multi_worker
-from lm_keras.training.label_weights import weighing
-from lm_keras.training.objectives import objective
-from lm_keras.training.optimizer import in_shares, make_optimizer, summed
+from lm_keras.training.distributed.workers import Workers, multi_worker
+from lm_keras.training.label_weights import in_shares, summed, weighing
+from lm_keras.training.objectives import Objective, objective
+from lm_keras.training.optimizer import make_optimizer
 from lm_keras.training.run.log import RunLog
-from lm_keras.training.run.state import NAME, RunState, Saver, load_checkpoint
+from lm_keras.training.run.state import RunState, Saver, load_checkpoint
 from lm_keras.training.train_steps import blocks_to_recompute, carry_state, recomputing
 from lm_keras.utils.atomic_files import claimed, path_of
 from lm_keras.utils.keras_internals import flatten_layers
 from lm_keras.utils.quiet import on_terminal
-from lm_keras.utils.saved_kinds import RUN, TASK, WEIGHTS, kind_of
+from lm_keras.utils.saved_kinds import CHECKPOINT, RUN, TASK, WEIGHTS, kind_of
+
+if TYPE_CHECKING:
+    from lm_keras.language_model import LanguageModel
+    from lm_keras.text.tokenizers.base import Tokenizer
 
 
 def fit(
-    model: keras.Model,
+    model: keras.Model | LanguageModel,
     train: tf.data.Dataset | tuple,
     validation: tf.data.Dataset | tuple | None = None,
     config: TrainingConfig | None = None,
     callbacks: Sequence[keras.callbacks.Callback] = (),
     loss: object = None,
-    strategy: str | None = None,
-    tokenizer: object = None,
+    strategy: Literal["multi_worker"] | None = None,
+    tokenizer: Tokenizer | None = None,
     class_weight: dict[int, float] | None = None,
-    task: str | None = None,
+    task: Literal["language_model", "classification", "regression"] | None = None,
 ) -> keras.callbacks.History:
     """Trains a model that gives logits or numbers, so that a run which is killed can go on.
 
@@ -86,120 +98,37 @@ def fit(
         InputError: For settings, data or a folder that cannot be used, in one line; and when a loss or a weight is
             not finite: it names the step, and the last checkpoint before stays.
     """
-    config, workers, callbacks = config or TrainingConfig(), _workers(strategy, train), keras.tree.flatten(callbacks)
-    model, tokenizer = _pair(model, tokenizer)
-    check_place(model, callbacks)
+    config, callbacks = config or TrainingConfig(), keras.tree.flatten(callbacks)
     if config.output_dir:
         config = dataclasses.replace(config, output_dir=path_of(config.output_dir))
+    workers = _workers(strategy, train)
+    model, tokenizer = _model_and_tokenizer(model, tokenizer)
+    check_place(model, callbacks)
     keras.utils.set_random_seed(config.seed)
-    data, train = train, as_dataset(train, config.batch_size, config.seed)
-    steps = _cardinality(train)
-    aim = objective(model, loss, task, inputs_spec(train), is_windows(train))
-    check = DataCheck(model, aim, train, steps)
-    check.arrays(data)
-    if validation is not None:
-        held_out, validation = validation, as_dataset(validation, config.batch_size)
-        DataCheck(model, aim, validation).arrays(held_out)
-    if validation is None and config.early_stopping_patience is not None:
-        raise InputError("early_stopping_patience needs validation data; give fit a validation set")
+    train, validation, aim, check = _data(model, train, validation, config, loss, task)
     if config.recompute:
-        blocks_to_recompute(model)
+        blocks_to_recompute(model)  # refused before a file is written
     with contextlib.ExitStack() as stack:
-        at_chief = workers.agree if workers else lambda does: does()  # the others hear what is wrong there
-        if workers:
-            stack.enter_context(workers.watched())
-        if config.output_dir:
-            at_chief(lambda: stack.enter_context(_claimed(config.output_dir, config.resume)))
-        if workers and not workers.is_chief:
-            config = dataclasses.replace(config, output_dir=None, resume=False)
+        config = _enter_folder(stack, config, workers)
         if config.resume and tokenizer is None:
             tokenizer = _tokenizer_of(model, config.output_dir)
         stack.enter_context(_computing_in(model, config.dtype))
         if config.recompute:
             stack.enter_context(recomputing(model))
         stack.enter_context(check.explained())
-        history = _fit(
-            model, train, validation, config, callbacks, loss, aim, check, workers, tokenizer, class_weight
-        )
+        run = _compiled(model, train, config, aim, check, class_weight, workers)
+        state = RunState(model, run.net, validation, run.config, run.steps, aim, loss, workers)
+        _go_on(run, state, tokenizer, workers)
+        _train(run, state, callbacks, workers)
         if config.output_dir and tokenizer is not None:
             model_folder.save(model, tokenizer, config.output_dir)
-        return history
-
-
-def _fit(
-    model, train, validation, config, callbacks, loss, aim, check, workers=None, tokenizer=None, class_weight=None
-):
-    net = carry_state(model, train.batch_size) if _is_contiguous(train) else model
-    steps = _cardinality(train)
-    config = dataclasses.replace(config, epochs=-(-config.total_steps(steps) // steps))
-    weighed = weighing(class_weight, model, aim.outputs, train.element_spec)
-    # Several outputs count different labels: over workers, their losses are added as over accumulated batches.
-    shares = config.accumulate_steps > 1 or (workers is not None and isinstance(aim.outputs, (dict, list, tuple)))
-    compile_again = _compile(model, net, aim, config, steps, shares)
-    _build(net, aim, train.element_spec)
-
-    state = RunState(model, net, validation, config, steps, aim, loss, workers)
-
-    def load():
-        progress = None
-        if config.resume and (Path(config.output_dir) / NAME).exists():
-            progress, best = load_checkpoint(config.output_dir, net, steps)
-            state.restore(progress, best)
-        if config.output_dir and tokenizer is not None:
-            model_folder.save_config(model, tokenizer, config.output_dir)
-        return progress
-
-    if workers:
-        start_together(workers, net, state, load)
-    else:
-        load()
-    log = RunLog(state, config, tokens_per_step=_tokens_per_step(train))
-    theirs = [OfModel(callbacks, model)] if callbacks else []
-    heard = [state, *([log] if not workers or workers.is_chief else []), *theirs, Saver(state)]
-    # Without a terminal, the log prints a line an epoch.
-    verbose = 1 if on_terminal() and log in heard else 0
-
-    def prepared(stream):
-        stream = weighed(check.watched(stream))
-        return in_shares(stream, config.accumulate_steps, aim.loss, aim.outputs) if shares else stream
-
-    legs = _legs(train, state, config, steps, prepared)
-    try:
-        if workers:
-            train_together(workers, net, aim, legs, state, config, heard, verbose)
-            legs = ()
-        for data, first, last, count in legs:
-            net.fit(
-                data,
-                initial_epoch=first,
-                epochs=last,
-                steps_per_epoch=count,
-                shuffle=False,  # the dataset is in its order already
-                verbose=verbose,
-                callbacks=heard,
-            )
-            if net.stop_training:
-                break
-        for each in theirs:
-            each.finish()
-    finally:
-        log.close()
-        if shares:
-            compile_again()
     return state.history()
 
 
-def _compile(model, net, aim, config, steps, shares):
-    """Compiles both for the run, with sums as losses for weights in `shares`; returns what compiles without again."""
-    optimizer, options = make_optimizer(config, steps), {"metrics": list(aim.metrics)}
-    options["jit_compile"] = config.jit_compile
-    loss = summed(aim.loss) if shares else aim.loss
-    for each in {id(part): part for part in (net, model)}.values():  # callbacks may save either, or set its rate
-        each.compile(optimizer, loss, **options)
-    return lambda: model.compile(optimizer, aim.loss, **options)
+# === The processes and the model ===
 
 
-def _workers(strategy, train):
+def _workers(strategy: str | None, train: object) -> Workers | None:
     """The workers to train with, or None for this process alone."""
     if strategy is None:
         return None
@@ -210,11 +139,172 @@ def _workers(strategy, train):
     return multi_worker()
 
 
-def _is_contiguous(dataset):
+def _model_and_tokenizer(
+    model: keras.Model | LanguageModel, tokenizer: Tokenizer | None
+) -> tuple[keras.Model, Tokenizer | None]:
+    """`(model, tokenizer)`, also of a LanguageModel; InputError for a tokenizer that goes with no such model."""
+    if not isinstance(model, keras.Model):
+        from lm_keras.language_model import LanguageModel  # which stands on this
+
+        if isinstance(model, LanguageModel):
+            model, tokenizer = model.model, model.tokenizer if tokenizer is None else tokenizer
+    if not isinstance(model, keras.Model):
+        raise InputError(f"fit trains a keras.Model or a LanguageModel, got {type(model).__name__}")
+    if tokenizer is not None and not isinstance(model, (CausalLM, Seq2SeqLM)):
+        raise InputError(
+            f"{model.name} is no language model of lm_keras.models.build_*, which a tokenizer would be saved with; "
+            "leave tokenizer out, and save the trained model with lk.tasks.save or model.save"
+        )
+    if tokenizer is not None:
+        model_folder.check_pair(model, tokenizer)
+    return model, tokenizer
+
+
+# === The data and what they are for ===
+
+
+def _data(
+    model: keras.Model,
+    train: tf.data.Dataset | tuple,
+    validation: tf.data.Dataset | tuple | None,
+    config: TrainingConfig,
+    loss: object,
+    task: str | None,
+) -> tuple[tf.data.Dataset, tf.data.Dataset | None, Objective, DataCheck]:
+    """The data as batches, the model's objective, and the check of the training data."""
+    data, train = train, as_dataset(train, config.batch_size, config.seed)
+    steps = _num_batches(train)
+    aim = objective(model, loss, task, inputs_spec(train), is_windows(train))
+    check = DataCheck(model, aim, train, steps)
+    check.arrays(data)
+    if validation is not None:
+        data, validation = validation, as_dataset(validation, config.batch_size)
+        DataCheck(model, aim, validation).arrays(data)
+    elif config.early_stopping_patience is not None:
+        raise InputError("early_stopping_patience needs validation data; give fit a validation set")
+    return train, validation, aim, check
+
+
+def _num_batches(dataset: tf.data.Dataset) -> int:
+    steps = int(dataset.cardinality())
+    if steps < 1:
+        raise InputError(
+            f"the training data has {'no' if steps == 0 else 'an unknown number of'} batches; give a finite dataset "
+            "and say its size with dataset.apply(tf.data.experimental.assert_cardinality(n))"
+        )
+    return steps
+
+
+def _is_contiguous(dataset: object) -> bool:
     return isinstance(dataset, TextDataset) and dataset.contiguous
 
 
-def _build(net, aim, spec):
+# === The folder ===
+
+
+def _enter_folder(stack: contextlib.ExitStack, config: TrainingConfig, workers: Workers | None) -> TrainingConfig:
+    """Claims the run folder until the stack is left; returns the settings of this process: one of several writes."""
+    at_chief = workers.agree if workers else lambda does: does()  # the others hear what is wrong there
+    if workers:
+        stack.enter_context(workers.watched())
+    if config.output_dir:
+        at_chief(lambda: stack.enter_context(_claimed(config.output_dir, config.resume)))
+    if workers and not workers.is_chief:
+        return dataclasses.replace(config, output_dir=None, resume=False)
+    return config
+
+
+@contextlib.contextmanager
+def _claimed(folder: Path, resume: bool) -> Iterator[None]:
+    """The run folder, for one process at a time, without what a kill within a save left behind."""
+    with claimed(folder):
+        if not resume and (folder / CHECKPOINT).exists():
+            raise InputError(f"{folder} already holds a run; give another output_dir or resume=True to go on with it")
+        for name in (WEIGHTS, TASK):
+            if not (folder / CHECKPOINT).exists() and (folder / name).exists():
+                raise InputError(
+                    f"{folder} holds a model ({name}) and no {CHECKPOINT} to go on from; give another output_dir"
+                )
+        for left in folder.glob(".*.tmp"):
+            if re.fullmatch(r"\..+\.\d+\.tmp", left.name) and not left.is_dir():
+                left.unlink()
+        model_folder.remove_staged(folder)
+        yield
+
+
+def _tokenizer_of(model: keras.Model, folder: Path) -> Tokenizer | None:
+    """The tokenizer that the run in `folder` was started with, or None: at its end the model is saved there too."""
+    kept = kind_of(folder) in ("language model", "unfinished fit") and (folder / CHECKPOINT).exists()
+    by_command = (folder / RUN).exists()  # `lm-keras train` saves by itself
+    if not kept or by_command or not isinstance(model, (CausalLM, Seq2SeqLM)):
+        return None
+    return _model_and_tokenizer(model, load_tokenizer(folder))[1] if (folder / "tokenizer.json").exists() else None
+
+
+# === The compiled model ===
+
+
+@dataclasses.dataclass(frozen=True)
+class _Run:
+    """A run that is ready to begin.
+
+    Attributes:
+        model: The model of the user.
+        net: What is trained, compiled and with all its variables: `model`, or a network of the same weights that
+            carries the state of contiguous windows along.
+        train: The batches of an epoch.
+        steps: Their number.
+        config: The settings; `epochs` are those that `total_steps` reach.
+        aim: What `net` is trained for.
+        prepared: Gives the batches of `train`, from any step on, their checks and weights.
+        finish: To be called at the end of the training.
+    """
+
+    model: keras.Model
+    net: keras.Model
+    train: tf.data.Dataset
+    steps: int
+    config: TrainingConfig
+    aim: Objective
+    prepared: Callable[[tf.data.Dataset], tf.data.Dataset]
+    finish: Callable[[], None]
+
+
+def _compiled(
+    model: keras.Model,
+    train: tf.data.Dataset,
+    config: TrainingConfig,
+    aim: Objective,
+    check: DataCheck,
+    class_weight: dict | None,
+    workers: Workers | None,
+) -> _Run:
+    """Compiles the model for the run, and makes all variables that a checkpoint holds."""
+    net = carry_state(model, train.batch_size) if _is_contiguous(train) else model
+    steps = _num_batches(train)
+    config = dataclasses.replace(config, epochs=-(-config.total_steps(steps) // steps))
+    weighed = weighing(class_weight, model, aim.outputs, train.element_spec)
+    # Several outputs count different labels: over workers, their losses are added as over accumulated batches.
+    shares = config.accumulate_steps > 1 or (workers is not None and isinstance(aim.outputs, (dict, list, tuple)))
+    options = {"metrics": list(aim.metrics), "jit_compile": config.jit_compile}
+    optimizer, loss = make_optimizer(config, steps), summed(aim.loss) if shares else aim.loss
+    for each in {id(part): part for part in (net, model)}.values():  # callbacks may save either, or set its rate
+        each.compile(optimizer, loss, **options)
+    _build(net, aim, train.element_spec)
+
+    def prepared(stream):
+        stream = weighed(check.watched(stream))
+        whom = "accumulate_steps" if config.accumulate_steps > 1 else "several workers"
+        return in_shares(stream, config.accumulate_steps, aim.loss, aim.outputs, whom) if shares else stream
+
+    def finish():
+        if shares:  # a model that was trained with sums is left with the loss of one batch
+            model.compile(optimizer, aim.loss, **options)
+
+    return _Run(model, net, train, steps, config, aim, prepared, finish)
+
+
+def _build(net: keras.Model, aim: Objective, spec: tuple) -> None:
     """Makes the variables that Keras would make at the first batch, so that the checkpoint finds them."""
     net.optimizer.build(net.trainable_variables)
     if not aim.metrics and not isinstance(aim.loss, dict):
@@ -226,7 +316,7 @@ def _build(net, aim, spec):
     net.reset_metrics()
 
 
-def _some_labels(spec, output):
+def _some_labels(spec: tf.TensorSpec, output: tf.Tensor) -> tf.Tensor:
     """Labels for `output`, of as many axes as `spec` has: in place of the classes a single number."""
     rank = spec.shape.rank or len(output.shape) - 1
     shape = list(output.shape[:rank])
@@ -235,19 +325,89 @@ def _some_labels(spec, output):
     return tf.zeros(shape, spec.dtype)
 
 
-def _legs(train, state, config, steps, prepared):
+@contextlib.contextmanager
+def _computing_in(model: keras.Model, policy: str) -> Iterator[None]:
+    """Lets the built float32 layers compute in `policy`; their variables stay float32."""
+    before = [(layer, layer.dtype_policy) for layer in flatten_layers(model)]
+    if policy != "float32":
+        for layer, own in before:
+            if own.name == "float32":
+                layer.dtype_policy = policy
+    try:
+        yield
+    finally:
+        for layer, own in before:
+            if layer.dtype_policy.name != own.name:
+                layer.dtype_policy = own
+
+
+# === The training ===
+
+
+def _go_on(run: _Run, state: RunState, tokenizer: Tokenizer | None, workers: Workers | None) -> None:
+    """Puts the checkpoint of a run that is resumed into it, the chief's into all workers."""
+    folder = run.config.output_dir
+
+    def load():
+        progress = None
+        if run.config.resume and (folder / CHECKPOINT).exists():
+            progress, best = load_checkpoint(folder, run.net, run.steps)
+            state.restore(progress, best)
+        if folder and tokenizer is not None:
+            model_folder.save_config(run.model, tokenizer, folder)
+        return progress
+
+    if workers:
+        start_together(workers, run.net, state, load)
+    else:
+        load()
+
+
+def _train(run: _Run, state: RunState, callbacks: list, workers: Workers | None) -> None:
+    """Trains from the step of `state` to the end of the run."""
+    log = RunLog(state, run.config, tokens_per_step=_tokens_per_step(run.train))
+    theirs = [OfModel(callbacks, run.model)] if callbacks else []
+    heard = [state, *([log] if not workers or workers.is_chief else []), *theirs, Saver(state)]
+    # Without a terminal, the log prints a line an epoch.
+    verbose = 1 if on_terminal() and log in heard else 0
+    legs = _legs(run, state)
+    try:
+        if workers:
+            train_together(workers, run.net, run.aim, legs, state, run.config, heard, verbose)
+            legs = ()
+        for data, first, last, count in legs:
+            run.net.fit(
+                data,
+                initial_epoch=first,
+                epochs=last,
+                steps_per_epoch=count,
+                shuffle=False,  # the dataset is in its order already
+                verbose=verbose,
+                callbacks=heard,
+            )
+            if run.net.stop_training:
+                break
+        for each in theirs:
+            each.finish()
+    finally:
+        log.close()
+        run.finish()
+
+
+def _legs(run: _Run, state: RunState) -> Iterator[tuple[tf.data.Dataset, int, int, int]]:
     """The `model.fit` calls still to do, as (data, first epoch, last epoch, steps an epoch).
 
     A run that stopped within an epoch needs two: the rest of that epoch, then the others; so does one that ends
     within an epoch. All read one iterator: a dataset that shuffles starts another order whenever it is iterated anew.
     """
+    train, steps = run.train, run.steps
     (epoch, within), (whole, rest) = divmod(state.step, steps), divmod(state.total, steps)
     if state.stopped or state.step >= state.total:
         return
-    done = state.step % config.accumulate_steps  # batches of an update that is not complete
+    done = state.step % run.config.accumulate_steps  # batches of an update that is not complete
     start = state.step - done
     stream = train.stream(start) if isinstance(train, TextDataset) else train.repeat().skip(start)
-    stream = prepared(stream)
+    stream = run.prepared(stream)
     if done:
         stream = stream.skip(done)
     if not within and (not rest or epoch == whole):
@@ -272,78 +432,6 @@ def _legs(train, state, config, steps, prepared):
         yield following(rest), whole, whole + 1, rest
 
 
-def _cardinality(dataset):
-    steps = int(dataset.cardinality())
-    if steps < 1:
-        raise InputError(
-            f"the training data has {'no' if steps == 0 else 'an unknown number of'} batches; give a finite dataset "
-            "and say its size with dataset.apply(tf.data.experimental.assert_cardinality(n))"
-        )
-    return steps
-
-
-def _tokens_per_step(dataset):
+def _tokens_per_step(dataset: tf.data.Dataset) -> float | None:
     tokens = dataset.num_tokens if isinstance(dataset, TextDataset) else None
     return tokens and tokens / int(dataset.cardinality())
-
-
-@contextlib.contextmanager
-def _computing_in(model, policy):
-    """Lets the built float32 layers compute in `policy`; their variables stay float32."""
-    before = [(layer, layer.dtype_policy) for layer in flatten_layers(model)]
-    if policy != "float32":
-        for layer, own in before:
-            if own.name == "float32":
-                layer.dtype_policy = policy
-    try:
-        yield
-    finally:
-        for layer, own in before:
-            if layer.dtype_policy.name != own.name:
-                layer.dtype_policy = own
-
-
-def _pair(model, tokenizer):
-    """`(model, tokenizer)`, also of a LanguageModel; InputError for a tokenizer that goes with no such model."""
-    if not isinstance(model, keras.Model):
-        from lm_keras.language_model import LanguageModel  # which stands on this
-
-        if isinstance(model, LanguageModel):
-            model, tokenizer = model.model, model.tokenizer if tokenizer is None else tokenizer
-    if not isinstance(model, keras.Model):
-        raise InputError(f"fit trains a keras.Model or a LanguageModel, got {type(model).__name__}")
-    if tokenizer is not None and not isinstance(model, (CausalLM, Seq2SeqLM)):
-        raise InputError(
-            f"{model.name} is no language model of lm_keras.models.build_*, which a tokenizer would be saved with; "
-            "leave tokenizer out, and save the trained model with lk.tasks.save or model.save"
-        )
-    if tokenizer is not None:
-        model_folder.check_pair(model, tokenizer)
-    return model, tokenizer
-
-
-def _tokenizer_of(model, folder):
-    """The tokenizer that the run in `folder` was started with, or None: at its end the model is saved there too."""
-    kept = kind_of(folder) in ("language model", "unfinished fit") and (folder / NAME).exists()
-    by_command = (folder / RUN).exists()  # `lm-keras train` saves by itself
-    if not kept or by_command or not isinstance(model, (CausalLM, Seq2SeqLM)):
-        return None
-    return _pair(model, load_tokenizer(folder))[1] if (folder / "tokenizer.json").exists() else None
-
-
-@contextlib.contextmanager
-def _claimed(folder, resume):
-    """The run folder, for one process at a time, without what a kill within a save left behind."""
-    with claimed(folder):
-        if not resume and (folder / NAME).exists():
-            raise InputError(f"{folder} already holds a run; give another output_dir or resume=True to go on with it")
-        for name in (WEIGHTS, TASK):
-            if not (folder / NAME).exists() and (folder / name).exists():
-                raise InputError(
-                    f"{folder} holds a model ({name}) and no {NAME} to go on from; give another output_dir"
-                )
-        for left in folder.glob(".*.tmp"):
-            if re.fullmatch(r"\..+\.\d+\.tmp", left.name) and not left.is_dir():
-                left.unlink()
-        model_folder.remove_staged(folder)
-        yield

@@ -1,4 +1,4 @@
-"""What a loss is the mean over, the labels of a batch or their weights: what a batch, or a part of one, weighs."""
+"""What labels weigh: the labels that a loss is the mean over, shares of an accumulated update, weights of classes."""
 
 import numbers
 from collections.abc import Callable, Hashable
@@ -8,7 +8,8 @@ import numpy as np
 import tensorflow as tf
 
 from lm_keras.errors import InputError
-from lm_keras.losses import CrossEntropy, aligned
+from lm_keras.losses import CrossEntropy, aligned, ignored_class
+from lm_keras.utils.checks import check_number
 from lm_keras.utils.keras_internals import mask_of
 
 MEANS = ("mean_with_sample_weight", "sum_over_batch_size", "mean")
@@ -48,8 +49,8 @@ def counting(loss: object, rank: int | None, whom: str = "", strict: bool = True
     Raises InputError, if `strict`, for a loss that is no mean; else the rows are counted.
     """
     loss = keras.losses.get(loss)
-    ignored = getattr(loss, "ignore_class", getattr(loss, "keywords", {}).get("ignore_class"))  # or of a partial
-    reduction = getattr(loss, "reduction", "sum_over_batch_size")
+    ignored = ignored_class(loss)
+    reduction = loss.reduction if isinstance(loss, keras.losses.Loss) else "sum_over_batch_size"
     # A loss has an axis less than the output.
     axes = max(rank - 1, 1) if rank is not None else None if isinstance(loss, CrossEntropy) else 1
     if reduction not in MEANS and strict:
@@ -107,6 +108,80 @@ def _listed(parts):
     return isinstance(parts, (list, tuple))
 
 
+# === An update of several batches as one of a large batch: each batch weighs what its loss is the mean over ===
+# The mean of the batches' gradients, which Keras' optimizers take, is another one where the batches have different
+# numbers of labels. So the loss becomes a sum, and each label has the weight n / N: n batches an update, N the
+# labels of all of them, which are counted before the first of them is given to the model.
+
+
+def in_shares(stream: tf.data.Dataset, steps: int, loss: object, outputs: object, whom: str) -> tf.data.Dataset:
+    """Returns batches (x, y, weights) for `summed(loss)` that weigh, `steps` together, as one large batch would.
+
+    Args:
+        stream: batches (x, y) or (x, y, weights) from the first of an update on.
+        steps: how many batches an update takes.
+        loss: what `compile` takes for `outputs`.
+        outputs: the symbolic outputs of the model.
+        whom: who needs the shares, for the error.
+    """
+    counts, keys = labels_of(loss, outputs, whom), keys_of(loss, outputs)
+
+    def shares(*parts):
+        batches = tf.data.Dataset.zip(parts)
+        none = tf.constant(0.0) if keys == (None,) else {key: tf.constant(0.0) for key in keys}
+        labels = batches.reduce(none, lambda total, batch: tf.nest.map_structure(tf.add, total, counts(*batch[1:])))
+        return batches.map(lambda x, y, *weights: (x, y, scaled(labels, y, *weights)))
+
+    def scaled(labels, y, weights=None):
+        result = {}
+        for key in keys:
+            own = part_of(weights, key)
+            own = tf.ones(tf.shape(part_of(y, key))[:1]) if own is None else tf.cast(own, tf.float32)
+            result[key] = own * tf.math.divide_no_nan(float(steps), part_of(labels, key))
+        if keys == (None,):
+            return result[None]
+        return result if isinstance(outputs, dict) else tuple(result.values())
+
+    # Of the base class: of what another dataset knows of its windows nothing is needed here.
+    return tf.data.Dataset.window(stream, steps, drop_remainder=True).flat_map(shares)
+
+
+def summed(loss: object) -> object:
+    """Returns the loss, or the dict or list of losses, whose weights are shares; without weights it is as it was."""
+    if isinstance(loss, dict):
+        return {name: summed(part) for name, part in loss.items()}
+    if isinstance(loss, (list, tuple)):
+        return [summed(part) for part in loss]
+    return Summed(loss)
+
+
+@keras.saving.register_keras_serializable("lm_keras")
+class Summed(keras.losses.Loss):
+    """A loss that is a sum where there are weights. A file that holds it gives back the loss itself."""
+
+    def __init__(self, loss: object):
+        self.given, self.mean = loss, loss_object(loss)
+        super().__init__(name=self.mean.name, reduction="sum")
+
+    def __call__(self, y: object, outputs: object, sample_weight: object = None) -> object:
+        if sample_weight is None:
+            return self.mean(y, outputs)
+        # The loss itself, for a moment: a copy needs its config, which a loss of one's own need not have.
+        reduction, self.mean.reduction = self.mean.reduction, "sum"
+        try:
+            total = self.mean(y, outputs, sample_weight=sample_weight)
+        finally:
+            self.mean.reduction = reduction
+        return total / tf.distribute.get_strategy().num_replicas_in_sync  # as Keras does to a mean
+
+    def get_config(self) -> dict:
+        return {"loss": keras.saving.serialize_keras_object(self.given)}
+
+    @classmethod
+    def from_config(cls, config: dict) -> object:
+        return keras.saving.deserialize_keras_object(config["loss"])
+
+
 # === Weights of classes as weights of labels ===
 
 
@@ -136,9 +211,7 @@ def weighing(class_weight: dict | None, model: keras.Model, output: object, spec
             raise InputError(
                 f"class_weight has the class {name!r}; {model.name} has the classes 0 to {len(table) - 1}"
             )
-        if not isinstance(weight, numbers.Real) or not 0 <= weight < np.inf:
-            raise InputError(f"class_weight of class {name} is {weight!r}; it must be a number of at least 0")
-        table[name] = weight
+        table[name] = check_number(f"class_weight of class {name}", weight, least=0)
     if not table.any():
         raise InputError("class_weight is 0 for every class; give one above 0")
 

@@ -16,6 +16,7 @@ from lm_keras.models.causal_lm import CausalLM
 from lm_keras.models.seq2seq import Seq2SeqLM
 from lm_keras.training.label_weights import counting, keys_of, loss_object, part_of
 from lm_keras.training.model_io import outputs_of, predicts_its_words, probabilities, values_of_zeros
+from lm_keras.utils.checks import check_choice
 from lm_keras.utils.keras_internals import mask_of, with_mask
 
 MANY = 10_000  # classes of tokens; a table of answers by labels takes 800 MB, and more of them are words
@@ -24,22 +25,31 @@ TASKS = ("language_model", "classification", "regression")
 
 @dataclasses.dataclass(frozen=True)
 class Objective:
-    """`loss` and `metrics` for compile; `sums(y, outputs, weights)` of one batch, weighted where there are weights, a
-    dict of tensors with "count", the labels in it that count; `report` of the sums of all batches. `measures`: the
-    keys of the report that an epoch's log shows.
-    `outputs`: those of the model that it is for, KerasTensors. `task`: what the outputs told, or what was given.
+    """What a model is trained for and how it is measured.
+
+    Attributes:
+        loss: What `compile` takes.
+        sums: A function of the labels, outputs and weights of one batch, which gives a dict of tensors, weighted
+            where there are weights; "count" are the labels in it that count.
+        report: A function of the sums over all batches, which gives the measures.
+        measures: The keys of the report that an epoch's log shows.
+        metrics: Those of Keras that `compile` takes.
+        outputs: The outputs of the model, as `KerasTensor`s of no graph.
+        task: What the outputs told, or what was given.
     """
 
     loss: object
-    sums: Callable
-    report: Callable
+    sums: Callable[[object, object, object], dict[str, tf.Tensor]]
+    report: Callable[[dict], dict[str, float]]
     measures: tuple[str, ...]
     metrics: tuple = ()
     outputs: object = None
     task: str | None = None
 
 
-def objective(model, loss=None, task=None, x_spec=None, windows=False):
+def objective(
+    model: keras.Model, loss: object = None, task: str | None = None, x_spec: object = None, windows: bool = False
+) -> Objective:
     """The `Objective` of a model: what `fit` minimizes and `evaluate` reports.
 
     By the outputs, where neither `loss` nor `task` is given:
@@ -62,9 +72,10 @@ def objective(model, loss=None, task=None, x_spec=None, windows=False):
     Raises:
         InputError: When the outputs do not tell, or are probabilities where logits are needed.
     """
-    if task is not None and (loss is not None or task not in TASKS):
-        known = f"task is one of {', '.join(TASKS)}, got {task!r}"
-        raise InputError("give a loss or a task, not both" if task in TASKS else known)
+    if task is not None:
+        check_choice("task", task, TASKS)
+        if loss is not None:
+            raise InputError("give a loss or a task, not both")
     outputs = outputs_of(model, x_spec)  # before the rest: it builds a model that is not
     check_loss(model, loss)
     _check_probabilities(model, loss, x_spec)

@@ -7,7 +7,7 @@ import tensorflow as tf
 from keras import ops
 
 from lm_keras.errors import InputError
-from lm_keras.training.label_weights import keys_of, labels_of, loss_object, part_of
+from lm_keras.training.config import TrainingConfig
 from lm_keras.utils.keras_internals import OwnClipping
 
 
@@ -15,27 +15,35 @@ from lm_keras.utils.keras_internals import OwnClipping
 class WarmupSchedule(keras.optimizers.schedules.LearningRateSchedule):
     """Linear warm-up to `peak`, then "cosine" or "linear" down to `last`, "constant", or "step" decay by epochs.
 
-    `warmup_steps` and `total_steps` are updates, `steps_per_epoch` and what it is called with are batches: with
-    `accumulate_steps` n, Keras counts these, and updates at every n-th.
+    Args:
+        peak: The highest learning rate.
+        warmup_steps: The updates of the warm-up.
+        total_steps: The updates of the run.
+        kind: "cosine", "linear", "step" or "constant".
+        steps_per_epoch: The batches of an epoch. Keras calls the schedule with the number of the batch.
+        decay_rate: What "step" multiplies the rate with at the end of an epoch.
+        decay_from_epoch: The first epoch at whose end it does.
+        last: The learning rate at the end of the run.
+        accumulate_steps: The batches of an update.
     """
 
     def __init__(
         self,
-        peak,
-        warmup_steps,
-        total_steps,
-        kind,
-        steps_per_epoch,
-        decay_rate,
-        decay_from_epoch,
-        last=0.0,
-        accumulate_steps=1,
+        peak: float,
+        warmup_steps: int,
+        total_steps: int,
+        kind: str,
+        steps_per_epoch: int,
+        decay_rate: float,
+        decay_from_epoch: int,
+        last: float = 0.0,
+        accumulate_steps: int = 1,
     ):
         self.peak, self.last, self.kind, self.accumulate_steps = peak, last, kind, accumulate_steps
         self.warmup_steps, self.total_steps, self.steps_per_epoch = warmup_steps, total_steps, steps_per_epoch
         self.decay_rate, self.decay_from_epoch = decay_rate, decay_from_epoch
 
-    def __call__(self, step):
+    def __call__(self, step: object) -> object:
         ended = ops.cast(step // self.steps_per_epoch, "float32")  # epochs
         step = ops.cast(step // self.accumulate_steps, "float32")
         warm = ops.minimum((step + 1) / max(self.warmup_steps, 1), 1.0)
@@ -54,7 +62,7 @@ class WarmupSchedule(keras.optimizers.schedules.LearningRateSchedule):
     def _above_last(self, factor):
         return factor + (1 - factor) * self.last / self.peak
 
-    def get_config(self):
+    def get_config(self) -> dict:
         names = (
             "last",
             "peak",
@@ -69,10 +77,20 @@ class WarmupSchedule(keras.optimizers.schedules.LearningRateSchedule):
         return {name: getattr(self, name) for name in names}
 
 
-def make_optimizer(config, steps_per_epoch):
-    """The Keras optimizer that `config` describes, for runs of `config.total_steps(steps_per_epoch)` batches.
+def make_optimizer(config: TrainingConfig, steps_per_epoch: int) -> keras.optimizers.Optimizer:
+    """Makes the Keras optimizer that `config` describes, for runs of `config.total_steps(steps_per_epoch)` batches.
 
     Weight decay is decoupled (Loshchilov & Hutter 2019) and leaves out the variables of rank < 2.
+
+    Args:
+        config: The settings of the run.
+        steps_per_epoch: The batches of an epoch.
+
+    Returns:
+        A `keras.optimizers.Optimizer` with the schedule as its learning rate, which can be set nevertheless.
+
+    Raises:
+        InputError: For more batches an update than the run has.
     """
     accumulate, batches = config.accumulate_steps, config.total_steps(steps_per_epoch)
     total = batches // accumulate
@@ -108,28 +126,28 @@ class _Training(OwnClipping):
     norms (rank < 2). `dense_gradients`: for XLA.
     """
 
-    def __init__(self, *arguments, dense_gradients=False, **options):
+    def __init__(self, *arguments: object, dense_gradients: bool = False, **options: object):
         super().__init__(*arguments, **options)
         self.dense_gradients = dense_gradients
         self._rate = self.add_variable((), keras.initializers.Constant(-1.0), name="rate_that_was_set")
 
-    def build(self, variables):
+    def build(self, variables: list[keras.Variable]) -> None:
         if not self.built and self.weight_decay:
             self.exclude_from_weight_decay(var_list=[v for v in variables if len(v.shape) < 2])
         super().build(variables)
 
     @property
-    def learning_rate(self):
+    def learning_rate(self) -> object:
         return ops.where(self._rate >= 0, self._rate, super().learning_rate)
 
     @learning_rate.setter
-    def learning_rate(self, rate):
+    def learning_rate(self, rate: float) -> None:
         self._rate.assign(rate)
 
-    def clip(self, grads):
+    def clip(self, grads: list) -> list:
         return _clipped([_summed(grad, self.dense_gradients) for grad in grads], self.global_clipnorm)
 
-    def get_config(self):
+    def get_config(self) -> dict:
         return {**super().get_config(), "dense_gradients": self.dense_gradients}
 
 
@@ -179,76 +197,3 @@ def _summed(grad, dense):
     rows, places = tf.unique(grad.indices)
     values = tf.math.unsorted_segment_sum(grad.values, places, tf.size(rows))
     return tf.IndexedSlices(values, rows, grad.dense_shape)
-
-
-# === An update of several batches as one of a large batch: each batch weighs what its loss is the mean over ===
-# The mean of the batches' gradients, which Keras' optimizers take, is another one where the batches have different
-# numbers of labels. So the loss becomes a sum, and each label has the weight n / N: n batches an update, N the
-# labels of all of them, which are counted before the first of them is given to the model.
-
-
-def in_shares(stream: tf.data.Dataset, steps: int, loss: object, outputs: object) -> tf.data.Dataset:
-    """Returns batches (x, y, weights) for `summed(loss)` that weigh, `steps` together, as one large batch would.
-
-    Args:
-        stream: batches (x, y) or (x, y, weights) from the first of an update on.
-        steps: how many batches an update takes.
-        loss: what `compile` takes for `outputs`.
-        outputs: the symbolic outputs of the model.
-    """
-    counts, keys = labels_of(loss, outputs, "accumulate_steps"), keys_of(loss, outputs)
-
-    def shares(*parts):
-        batches = tf.data.Dataset.zip(parts)
-        none = tf.constant(0.0) if keys == (None,) else {key: tf.constant(0.0) for key in keys}
-        labels = batches.reduce(none, lambda total, batch: tf.nest.map_structure(tf.add, total, counts(*batch[1:])))
-        return batches.map(lambda x, y, *weights: (x, y, scaled(labels, y, *weights)))
-
-    def scaled(labels, y, weights=None):
-        result = {}
-        for key in keys:
-            own = part_of(weights, key)
-            own = tf.ones(tf.shape(part_of(y, key))[:1]) if own is None else tf.cast(own, tf.float32)
-            result[key] = own * tf.math.divide_no_nan(float(steps), part_of(labels, key))
-        if keys == (None,):
-            return result[None]
-        return result if isinstance(outputs, dict) else tuple(result.values())
-
-    # Of the base class: of what another dataset knows of its windows nothing is needed here.
-    return tf.data.Dataset.window(stream, steps, drop_remainder=True).flat_map(shares)
-
-
-def summed(loss: object) -> object:
-    """Returns the loss, or the dict or list of losses, whose weights are shares; without weights it is as it was."""
-    if isinstance(loss, dict):
-        return {name: summed(part) for name, part in loss.items()}
-    if isinstance(loss, (list, tuple)):
-        return [summed(part) for part in loss]
-    return Summed(loss)
-
-
-@keras.saving.register_keras_serializable("lm_keras")
-class Summed(keras.losses.Loss):
-    """A loss that is a sum where there are weights. A file that holds it gives back the loss itself."""
-
-    def __init__(self, loss: object):
-        self.given, self.mean = loss, loss_object(loss)
-        super().__init__(name=self.mean.name, reduction="sum")
-
-    def __call__(self, y: object, outputs: object, sample_weight: object = None) -> object:
-        if sample_weight is None:
-            return self.mean(y, outputs)
-        # The loss itself, for a moment: a copy needs its config, which a loss of one's own need not have.
-        reduction, self.mean.reduction = self.mean.reduction, "sum"
-        try:
-            total = self.mean(y, outputs, sample_weight=sample_weight)
-        finally:
-            self.mean.reduction = reduction
-        return total / tf.distribute.get_strategy().num_replicas_in_sync  # as Keras does to a mean
-
-    def get_config(self) -> dict:
-        return {"loss": keras.saving.serialize_keras_object(self.given)}
-
-    @classmethod
-    def from_config(cls, config: dict) -> object:
-        return keras.saving.deserialize_keras_object(config["loss"])

@@ -1,4 +1,4 @@
-"""Activations that are computed again in the backward pass instead of kept (Chen et al. 2016)."""
+"""Two ways to change a training step: activations computed again (Chen et al. 2016), and a state carried along."""
 
 import contextlib
 from collections.abc import Iterator

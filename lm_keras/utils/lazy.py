@@ -2,7 +2,7 @@
 
 Editors and type checkers read `__init__.pyi`; `attach` reads the same file at run time. A package of the library is
 
-    __init__.py     from lm_keras._lazy import attach
+    __init__.py     from lm_keras.utils.lazy import attach
 
                     attach(__name__, __file__)
 

@@ -37,7 +37,7 @@ CLASSES = {
     "Sinusoids": "layers.positions",
     "SkipRNN": "layers.recurrent",
     "SquaredError": "losses",
-    "Summed": "training.optimizer",
+    "Summed": "training.label_weights",
     "TokenPooling": "layers.padding",
     "TrainingAdam": "training.optimizer",
     "TrainingAdamW": "training.optimizer",

@@ -1,5 +1,8 @@
 """The layers of this library that are faster than Keras' own give what Keras' own give: values and gradients."""
 
+import gc
+import weakref
+
 import keras
 import numpy as np
 import pytest
@@ -195,3 +198,25 @@ def test_compiled_with_the_loss_of_this_library_a_model_trains_in_one_operation(
         history = model.fit(x, y, sample_weight=weights, batch_size=4, epochs=5, shuffle=False, verbose=0).history
         losses.append([*history["loss"], *history["accuracy"], model.evaluate(x, y, verbose=0)[0]])
     np.testing.assert_allclose(*losses, rtol=1e-5)
+
+
+def test_the_factors_of_logits_are_known_in_their_graph_and_gone_with_it():
+    layer = fused_loss.Logits(5)
+    layer.build((None, 3))
+    seen = []
+
+    @tf.function
+    def product(x):
+        logits = layer(x)
+        factors = fused_loss.factors_of(logits)
+        seen.extend([weakref.ref(tf.compat.v1.get_default_graph()), factors is not None])
+        seen.append(fused_loss.factors_of(tf.identity(logits)) is None)
+        return tf.matmul(factors.x, factors.table) + factors.bias, logits
+
+    ours, logits = product(draw(2, 3))
+    np.testing.assert_allclose(ours, logits, rtol=1e-6)
+    where, *others = seen
+    assert others == [True, True] and fused_loss.factors_of(layer(draw(2, 3))) is None
+    del product
+    gc.collect()
+    assert where() is None

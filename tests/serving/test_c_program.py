@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import tensorflow as tf
+from served_requests import sample_inputs
 
 TENSORFLOW = Path(tf.__file__).parent
 COMPILER = next(filter(None, map(shutil.which, ("cc", "gcc", "clang"))), None)
@@ -93,7 +94,7 @@ def replies(program, exported):
         request("generate", max_new_tokens=COUNTS, prompt=TEXTS[:2]),
         request("generate", prompt=["The"], max_new_tokens=["3x"]),
         request("score", text=["The"], language=["en"]),
-        request("sample", prompt=TEXTS, max_new_tokens=COUNTS, **SAMPLE),
+        request("sample", **sample_inputs(prompt=TEXTS, max_new_tokens=COUNTS, **SAMPLE)),
         *(
             request("generate", prompt=[text], max_new_tokens=[count])
             for text, count in zip(TEXTS, COUNTS, strict=True)

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import tensorflow as tf
+from served_requests import sample_inputs
 from tensorflow.core.protobuf import saved_model_pb2
 from tensorflow.python.saved_model import fingerprinting_utils
 
@@ -41,16 +42,21 @@ def served(word_model, word_version, sentences, prompts, warm_check):
     language_model, version = word_model, word_version
     options = sample_options(prompts)
     order = random.Random(0).sample(range(len(options)), len(options))
-    sample = ("sample", "prompt", "max_new_tokens", "temperature", "top_k", "top_p", "seed")
+    names = ("prompt", "max_new_tokens", "temperature", "top_k", "top_p", "seed")
+
+    def sample(rows):
+        inputs = dict(zip(names, map(list, zip(*rows, strict=True)), strict=True))
+        return {"signature": "sample", "inputs": sample_inputs(**inputs)}
+
     generate = ("generate", "prompt", "max_new_tokens")
     groups = {
         "score": [call("score", [(s,) for s in rows], "text") for rows in batches(sentences)],
         "default": [call("serving_default", [(s,) for s in sentences[:5]], "text")],
         "generate": [call(generate[0], [(p, NEW_TOKENS) for p in rows], *generate[1:]) for rows in batches(prompts)],
         "generate alone": [call(generate[0], [(p, NEW_TOKENS)], *generate[1:]) for p in prompts[:ALONE]],
-        "sample": [call(sample[0], options, *sample[1:])],
-        "sample again": [call(sample[0], options, *sample[1:])],
-        "sample shuffled": [call(sample[0], [options[i] for i in order], *sample[1:])],
+        "sample": [sample(options)],
+        "sample again": [sample(options)],
+        "sample shuffled": [sample([options[i] for i in order])],
         "score shuffled": [call("score", [(sentences[i],) for i in order], "text")],
     }
     calls = [request for requests in groups.values() for request in requests]

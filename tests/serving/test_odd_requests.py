@@ -4,6 +4,7 @@ import math
 import random
 
 import pytest
+from served_requests import sample_inputs
 
 import lm_keras as lk
 from lm_keras.serving import query
@@ -32,7 +33,7 @@ def generate(prompts, counts):
 
 def sample(prompts, counts, temperature, top_k, top_p, seed):
     options = {"temperature": temperature, "top_k": top_k, "top_p": top_p, "seed": seed}
-    return {"signature": "sample", "inputs": {"prompt": prompts, "max_new_tokens": counts, **options}}
+    return {"signature": "sample", "inputs": sample_inputs(prompt=prompts, max_new_tokens=counts, **options)}
 
 
 def random_bytes():

@@ -6,6 +6,7 @@ LM_KERAS_FULL=1 asks 200 texts and 10,000 strings of random bytes at every signa
 import os
 import random
 
+from lm_keras.generation.config import inputs_of
 from lm_keras.serving.export.completions import NO_TEXT
 
 FULL = bool(os.environ.get("LM_KERAS_FULL"))
@@ -13,6 +14,12 @@ TEXTS, BYTES, BATCHES = (200, 10_000, (1, 7, 64)) if FULL else (16, 64, (1, 7, 6
 ALONE = TEXTS if FULL else 3
 NEW_TOKENS = 8
 SAMPLE = {"temperature": 1.0, "top_k": 0, "top_p": 0.95}
+
+
+def sample_inputs(**given):
+    """The inputs of the signature `sample`: lists of those that are given, with the defaults of the others."""
+    rows = len(next(iter(given.values())))
+    return {name: [default] * rows for name, default in inputs_of("sample").items()} | given
 
 
 def beginnings(texts):
@@ -40,6 +47,7 @@ def completions(bundle, given, texts, num_beams):
     """{signature: (inputs, outputs)} of a model that writes text."""
     counts = {given: texts, "max_new_tokens": [NEW_TOKENS] * len(texts)}
     chances = {name: [value] * len(texts) for name, value in SAMPLE.items()} | {"seed": list(range(len(texts)))}
+    drawn = sample_inputs(**counts, **chances)
     sampled = [
         bundle.generate(text, max_new_tokens=NEW_TOKENS, **SAMPLE, seed=seed)[0] for seed, text in enumerate(texts)
     ]
@@ -61,7 +69,7 @@ def completions(bundle, given, texts, num_beams):
     search = {given: searched, "max_new_tokens": [NEW_TOKENS] * len(kept), "length_penalty": [1.0] * len(kept)}
     return {
         "generate": (counts, written(bundle.generate(texts, max_new_tokens=NEW_TOKENS, temperature=0))),
-        "sample": (counts | chances, written(sampled)),
+        "sample": (drawn, written(sampled)),
         "beam": (search, written([row[0] for row in rows]) | lists),
     }
 

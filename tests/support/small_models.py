@@ -14,19 +14,15 @@ from lm_keras.models import BUILDERS
 
 VOCAB, WIDTH, CLASSES = 11, 8, 3
 CAUSAL = {**BUILDERS, "rnn_skip": "build_rnn_lm"}
-STACK = {"embedding_dim": 6, "hidden_dim": WIDTH, "num_layers": 2}
 TRANSFORMER = {"max_length": 24, "hidden_dim": WIDTH, "num_layers": 2, "num_heads": 2}
-# Small arguments of each family; a new family joins the contract by adding its line.
-SMALL = {
-    "attention_rnn": {"max_length": 24, "embedding_dim": 6, "hidden_dim": 12, "num_layers": 2},
-    "cnn": STACK,
-    "feedforward": {"context_length": 4, "embedding_dim": 6, "hidden_dim": (8, 9)},
-    "gpt2": TRANSFORMER,
-    "llama": {**TRANSFORMER, "hidden_dim": 16, "num_heads": 4, "num_kv_heads": 2},
-    "gru": STACK,
-    "lstm": STACK,
-    "rnn": STACK,
-    "rnn_skip": {**STACK, "skip": 2},
+# Small arguments: a family gets those that its builder takes, so that a new one joins the contract by itself.
+SIZES = {**TRANSFORMER, "context_length": 4, "embedding_dim": 6}
+# What some need beside.
+MORE = {
+    "attention_rnn": {"hidden_dim": 12},
+    "feedforward": {"hidden_dim": (8, 9)},
+    "llama": {"hidden_dim": 16, "num_heads": 4, "num_kv_heads": 2},
+    "rnn_skip": {"skip": 2},
 }
 
 
@@ -121,8 +117,15 @@ def build(family, **changes):
     if family in OTHERS:
         builder, arguments = OTHERS[family].builder, OTHERS[family].arguments
     else:
-        builder, arguments = CAUSAL[family], {"vocab_size": VOCAB, **SMALL[family]}
+        builder = CAUSAL[family]
+        arguments = {"vocab_size": VOCAB, **sizes_for(getattr(lk.models, builder), SIZES), **MORE.get(family, {})}
     return getattr(lk.models, builder)(**{**arguments, "dropout": 0.2, "seed": 0, **changes})
+
+
+def sizes_for(builder, sizes):
+    """Those of the sizes that a builder takes."""
+    known = inspect.signature(builder).parameters
+    return {name: size for name, size in sizes.items() if name in known}
 
 
 shared = functools.cache(build)  # one untrained model a family; no test changes its weights
@@ -153,8 +156,7 @@ TINY = {
 def tiny_lm(family, tokenizer, scale=1.0, **sizes):
     """A `LanguageModel` of that family whose weights are large and random, so that the scores of texts lie apart."""
     builder = getattr(lk.models, lk.models.BUILDERS[family])
-    known = inspect.signature(builder).parameters
-    model = builder(tokenizer.vocab_size, **{name: size for name, size in (TINY | sizes).items() if name in known})
+    model = builder(tokenizer.vocab_size, **sizes_for(builder, TINY | sizes))
     rng = np.random.default_rng(0)
     model.set_weights([rng.normal(0, scale, w.shape).astype("float32") for w in model.get_weights()])
     return lk.LanguageModel(model, tokenizer)

@@ -270,7 +270,7 @@ def test_a_tagger_on_bert_with_as_many_classes_as_segments():
 
 def test_a_task_that_is_none(texts):
     for options, says in (
-        ({"task": "tagging"}, "one of language_model, classification, regression, got 'tagging'"),
+        ({"task": "tagging"}, "task is 'tagging'; it must be one of language_model, classification, regression"),
         ({"task": "classification", "loss": "mse"}, "not both"),
     ):
         for run in (lk.evaluate, lk.fit):

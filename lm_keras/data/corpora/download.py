@@ -14,6 +14,7 @@ import stat
 import string
 import threading
 import urllib.request
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from time import sleep
@@ -36,17 +37,23 @@ class _CutError(Exception):
     """The connection was lost, or could not be made."""
 
 
-def download(url, path, sha256):
-    """Downloads `url` to `path`, with a progress bar; nothing is asked for if `path` has this sha256 already.
+def download(url: str, path: str | Path, sha256: str) -> None:
+    """Downloads a file, with a progress bar; asks for nothing if it is there already.
 
-    A connection that is cut is made again after growing pauses, and goes on from the bytes that are there. When the
-    last try is cut, or after Ctrl-C, they stay in `.NAME.part` beside `path`, and the next call goes on from them.
-    Every other failure (another sha256, more than MAX_SIZE bytes, a status like 404, a redirect that
-    `addresses.redirected` refuses, a full disk) leaves nothing. `path` is replaced in one step. A connection that
-    is too slow (`addresses.Watch`) is cut. Nothing is written through a link, or into a folder that every
-    user may write to.
-    One process at a time: the caller holds the folder (`files.locked`).
-    Raises InputError, one line that says what happened.
+    A connection that is cut, or too slow (`Watch`), is made again after growing pauses, and goes on from the bytes
+    that are there. When the last try is cut, or after Ctrl-C, they stay in `.NAME.part` beside `path`, and the next
+    call goes on from them. Every other failure leaves nothing. `path` is replaced in one step. Nothing is written
+    through a link, or into a folder that every user may write to. One process at a time: the caller holds the folder
+    (`locked`).
+
+    Args:
+        url: The address.
+        path: Where the file goes.
+        sha256: Of the file.
+
+    Raises:
+        InputError: One line that says what happened: another sha256, more than MAX_SIZE bytes, a status like 404, a
+            redirect that `redirected` refuses, a full disk, a connection that was cut too often.
     """
     path = Path(path)
     part = path.with_name(f".{path.name}.part")
@@ -233,7 +240,7 @@ def _line(error):
     return " ".join(text.split())[:300] or type(error).__name__
 
 
-# === Asking a web address for a file, and the rule by which a server may send us on to another one ===
+# === Asking a web address for a file, and where a server may send us on to ===
 
 MAX_REDIRECTS = 5
 TIMEOUT = 30.0  # seconds without a byte
@@ -243,12 +250,22 @@ _REDIRECTS = (301, 302, 303, 307, 308)
 _PORTS = {"http": 80, "https": 443}
 
 
-def open_address(url, headers=()):
-    """The response to a GET of `url`, whatever its status, after the redirects that `redirected` lets pass.
+def open_address(url: str, headers: Mapping[str, str] | Iterable = ()) -> http.client.HTTPResponse:
+    """Asks a web address for a file.
 
     Proxies are those of the environment (http_proxy, https_proxy, no_proxy). No cookies or passwords are sent.
-    Raises InputError for a redirect that is refused; OSError or http.client.HTTPException for a lost connection, and
-    TimeoutError, an OSError, for one that has not answered after ANSWER seconds.
+
+    Args:
+        url: An http or https address.
+        headers: Of the request, beside User-Agent.
+
+    Returns:
+        The response, whatever its status, after the redirects that `redirected` lets pass.
+
+    Raises:
+        InputError: For a redirect that is refused.
+        OSError: For a lost connection (or `http.client.HTTPException`); TimeoutError for one that has not answered
+            after ANSWER seconds.
     """
     check_address(url)
     return _within(ANSWER, _open, url, headers)
@@ -281,7 +298,7 @@ class Watch:
     time, where a server sends the length of a chunk, or what belongs to the encryption, byte for byte.
     """
 
-    def __init__(self, response, error):
+    def __init__(self, response: http.client.HTTPResponse, error: type[Exception]) -> None:
         self.received, self._response, self._error = 0, response, error
         self._done, self._slow = threading.Event(), False
         self._thread = threading.Thread(target=self._look, daemon=True)
@@ -331,7 +348,7 @@ def _open(url, headers):
     raise InputError(f"more than {MAX_REDIRECTS} redirects")
 
 
-def check_address(url):
+def check_address(url: str) -> tuple[str, str, int]:
     """`(scheme, host, port)` of an http(s) address; InputError for any other one, or one with a user name."""
     try:
         parts = urlsplit(url)
@@ -343,7 +360,7 @@ def check_address(url):
     raise InputError(f"{url!r:.300} is not an http or https address")
 
 
-def redirected(url, location):
+def redirected(url: str, location: str) -> str:
     """The address to which the server at `url` may send us with `location`; InputError for all but these:
 
     - the same scheme, host and port, any path;

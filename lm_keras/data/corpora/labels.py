@@ -1,4 +1,4 @@
-"""Texts with a class each, and two entities of a text with their relation."""
+"""Sets with labels: a class of each text, a relation of two entities, a tag of each word."""
 
 import re
 from collections.abc import Sequence
@@ -157,7 +157,7 @@ def read_tagged_characters(members: dict[str, str], split: str) -> list[TaggedSe
 
 
 def bio(tags: Sequence[str]) -> tuple[str, ...]:
-    """IOB1, where B- stands only between neighbours of one type, to BIO, where every entity starts with B-."""
+    """IOB1, where B- stands only between neighbors of one type, to BIO, where every entity starts with B-."""
     steps = zip(("O", *tags), tags, strict=False)
     starts = (tag != "O" and (tag[0] == "B" or tag[2:] != before[2:]) for before, tag in steps)
     return tuple(f"B-{tag[2:]}" if start else tag for start, tag in zip(starts, tags, strict=True))

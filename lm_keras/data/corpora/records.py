@@ -15,6 +15,7 @@ class Labelled(NamedTuple):
     label: int
 
     def texts(self) -> list[str]:
+        """The text."""
         return [self.text]
 
 
@@ -27,6 +28,7 @@ class Relation(NamedTuple):
     label: int
 
     def texts(self) -> list[str]:
+        """The text."""
         return [self.text]
 
 
@@ -42,6 +44,7 @@ class TaggedSentence(NamedTuple):
     chunks: tuple[str, ...] = ()
 
     def texts(self) -> list[str]:
+        """The words, with spaces between them; in Chinese without."""
         chinese = all(len(word) == 1 for word in self.words)
         return [("" if chinese else " ").join(self.words)]
 
@@ -81,6 +84,7 @@ class Translation(NamedTuple):
     fr: str
 
     def texts(self) -> list[str]:
+        """The sentence in each language."""
         return list(self)
 
 
@@ -94,6 +98,7 @@ class Dialogue(NamedTuple):
     language: str = "en"
 
     def texts(self) -> list[str]:
+        """The turns."""
         return list(self.turns)
 
 
@@ -107,6 +112,7 @@ class Summary(NamedTuple):
     id: str = ""
 
     def texts(self) -> list[str]:
+        """The document and its summaries."""
         return [self.document, *self.summaries]
 
 
@@ -119,6 +125,7 @@ class Hypotheses(NamedTuple):
     id: str = ""
 
     def texts(self) -> list[str]:
+        """What was said, and the guesses."""
         return [self.reference, *self.hypotheses]
 
 
@@ -130,6 +137,7 @@ class WordPair(NamedTuple):
     score: float
 
     def texts(self) -> list[str]:
+        """The two words."""
         return [self.first, self.second]
 
 
@@ -143,10 +151,8 @@ class Analogy(NamedTuple):
     d: str
 
     def texts(self) -> list[str]:
+        """The four words."""
         return list(self[1:])
-
-
-# === What the records of the named corpora hold of running text ===
 
 
 def record_texts(records: Iterable[NamedTuple]) -> list[str]:

@@ -20,39 +20,47 @@ from lm_keras.errors import InputError, naming
 from lm_keras.utils.atomic_files import locked
 
 
-def available():
-    """The names that `load` knows."""
+def available() -> list[str]:
+    """Returns the names that `load` knows."""
     return list(CORPORA)
 
 
-def splits(name):
-    """The splits that `load(name, split)` knows."""
+def splits(name: str) -> tuple[str, ...]:
+    """Returns the splits that `load(name, split)` knows."""
     return _find(name).splits
 
 
-def describe(name):
-    """One line on a corpus: what it is, its licence, its splits, and where it lies, if on this machine."""
+def describe(name: str) -> str:
+    """Returns one line on a corpus: what it is, its licence, its splits, and where it lies, if on this machine."""
     corpus = _find(name)
     place = locate(name) or ("to be fetched" if corpus.url else "not on this machine")
     return f"{name:<18} {corpus.description} [{corpus.licence}] splits: {', '.join(corpus.splits)}; {place}"
 
 
-def classes(name):
-    """The names of the classes of a labelled corpus, in the order of its labels; () where texts have no labels."""
+def classes(name: str) -> tuple[str, ...]:
+    """Returns the classes of a labelled corpus, in the order of its labels; () where texts have no labels."""
     return _find(name).classes
 
 
-def load(name, split="train"):
+def load(name: str, split: str = "train") -> list:
     """Returns the records of one split of a named corpus. Never uses the network.
 
     docs/corpora.md has a table of the sets: records, splits and their sizes, licence, source.
-    A list of str for running text; else of the named tuples of lm_keras.data: `Labelled(text, label)`,
-    `TaggedSentence`, `QuestionAnswer`, `Translation`, `Dialogue`, `Summary`, `Relation`, `Hypotheses`, ...
-    A label is a place in `classes(name)`. Splits are the official ones where they exist; otherwise one record in
-    ten is "validation", by `split_texts(records, 0.1, seed=0)`, but for copies of what is in "train", which go
-    there, and "all" is both; a novel is cut at 90 %.
-    Raises InputError for an unknown name or split, a set that is not on this machine, and for glove-6b-50d and
-    gpt2-bpe, which hold no texts: their path is `fetch(name)`.
+
+    Args:
+        name: One of `available()`.
+        split: One of `splits(name)`. They are the official ones where these exist; otherwise one record in ten is
+            "validation", by `split_texts(records, 0.1, seed=0)`, but for copies of what is in "train", which go
+            there, and "all" is both. A novel is cut at 90 %.
+
+    Returns:
+        A list of str for running text, else of named tuples: `Labelled(text, label)`, `TaggedSentence`,
+        `QuestionAnswer`, `Translation`, `Dialogue`, `Summary`, `Relation`, `Hypotheses`, ... A label is a place in
+        `classes(name)`.
+
+    Raises:
+        InputError: For an unknown name or split, a set that is not on this machine, and for glove-6b-50d and
+            gpt2-bpe, which hold no texts: their path is `fetch(name)`.
     """
     corpus = _find(name)
     if corpus.read_by:
@@ -70,12 +78,20 @@ def load(name, split="train"):
     return corpus.read(*(_read(file, corpus) for file in files), split)
 
 
-def fetch(name):
-    """Returns the path of a named corpus (see `locate`), after downloading it into the cache if need be.
+def fetch(name: str) -> Path:
+    """Returns the path of a named corpus, after downloading it into the cache if need be.
 
-    What is there is checked against its known sha256, as is a download, which shows a progress bar; nothing is
-    kept of a failure, but for the bytes before a cut or Ctrl-C, from which the next call goes on (see `download`).
-    Raises InputError where there is no public address, the download fails, or a file is not the one expected.
+    What is there is checked against its known sha256, as is a download, which shows a progress bar. Nothing is kept
+    of a failure, but for the bytes before a cut or Ctrl-C, from which the next call goes on.
+
+    Args:
+        name: One of `available()`.
+
+    Returns:
+        The path of its file, or of the folder that holds all its files.
+
+    Raises:
+        InputError: Where there is no public address, the download fails, or a file is not the one expected.
     """
     corpus = _find(name)
     found = locate(name)
@@ -97,8 +113,11 @@ def fetch(name):
     return locate(name)
 
 
-def locate(name):
-    """Where a named corpus lies on this machine: a file, a folder that holds all its files, or None."""
+def locate(name: str) -> Path | None:
+    """Returns where a named corpus lies on this machine: a file, a folder that holds all its files, or None.
+
+    $LM_KERAS_DATA is looked into first, then the cache.
+    """
     corpus = _find(name)
     if corpus.embedded:
         return gensim_file(corpus.embedded)
@@ -109,7 +128,8 @@ def locate(name):
     return None
 
 
-def cache_folder():
+def cache_folder() -> Path:
+    """Returns the folder that downloads go to."""
     import platformdirs
 
     return Path(platformdirs.user_cache_dir("lm_keras"))

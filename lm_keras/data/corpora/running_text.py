@@ -1,4 +1,4 @@
-"""Running text: a list of str, one paragraph, item, sentence or poem a text, or one long text."""
+"""Sets of running text, of words, and of tables that a model is built with."""
 
 import bz2
 import contextlib
@@ -15,7 +15,7 @@ from lm_keras.data.splitting import cut_text
 from lm_keras.errors import InputError
 from lm_keras.utils.atomic_files import replacing
 
-# === The embedded corpus: paragraphs of English Wikipedia from a dump that gensim's wheel carries for its tests ===
+# === The embedded corpus: paragraphs of English Wikipedia, from a dump in gensim's wheel ===
 
 DUMP = "test/test_data/enwiki-latest-pages-articles1.xml-p000000010p000030302-shortened.bz2"
 # Of the extracted paragraphs, a line each, UTF-8. Of another gensim that extracts others nothing is kept.
@@ -23,16 +23,18 @@ SHA256 = "9c4eb7933382b60f89c3912331c22ec4650e65dd67552f3af67b32aa1d8f8d20"
 _LARGEST = 1 << 23  # bytes that are read of the cache: it has 2.6 million
 
 
-def wiki_paragraphs(cache=None):
-    """The 5,591 paragraphs of at least 12 words that end like a sentence, cleaned, in the order of the dump.
+def wiki_paragraphs(cache: str | Path | None = None) -> list[str]:
+    """Returns the 5,591 paragraphs of the embedded Wikipedia dump, cleaned, in its order.
 
-    The extraction takes seconds; its result is kept in the folder `cache` when that can be written, and taken from
-    there if its sha256 is that of the extraction.
+    Each has at least 12 words and ends like a sentence. The extraction takes seconds.
+
+    Args:
+        cache: A folder where the result is kept, if it can be written, and taken from, if its sha256 is right.
     """
     return [clean_markup(paragraph) for paragraph in _cached_paragraphs(cache)]
 
 
-def gensim_file(name):
+def gensim_file(name: str) -> Path:
     """A file of the installed gensim, found without importing gensim (which takes seconds)."""
     spec = importlib.util.find_spec("gensim")
     path = Path(spec.origin).parent / name if spec else None
@@ -41,7 +43,7 @@ def gensim_file(name):
     return path
 
 
-def clean_markup(text):
+def clean_markup(text: str) -> str:
     """Removes what gensim's filter_wiki leaves: list marks, quote marks, holes where templates stood."""
     text = re.sub(r"^[*#:;,]+\s*", "", text)
     text = re.sub(r"'''(?<=\w''')(?=s\b)", "'", text)  # ''The Times'''s: italics, then an apostrophe
@@ -88,7 +90,7 @@ def _extract(dump):
     return [line for line in lines if len(line.split()) >= 12 and line[-1] in '.!?"']
 
 
-# === Running text: a list of str, one paragraph, item, sentence or poem a text, or one long text ===
+# === Running text: one paragraph, item, sentence or poem a text, or one long text ===
 
 
 def read_lines(content: str, split: str) -> list[str]:
@@ -198,7 +200,7 @@ TEXTS = (
 )
 
 
-# === Tests of word vectors, all inside gensim: word pairs with the similarity that people see, and analogies ===
+# === Tests of word vectors, in gensim's wheel ===
 
 
 def read_word_pairs(content: str, split: str) -> list[WordPair]:
@@ -249,7 +251,7 @@ WORDS = (
 )
 
 
-# === Sets that are no texts but what a model is built with: `lk.data.fetch` gives their path ===
+# === Sets that hold no texts: `lk.data.fetch` gives their path ===
 
 TABLES = (
     Corpus(

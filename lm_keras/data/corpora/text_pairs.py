@@ -1,4 +1,4 @@
-"""Conversations."""
+"""Sets of texts that belong together: turns of talk, translations, guesses of a speech recognizer, summaries."""
 
 import re
 from operator import attrgetter
@@ -7,6 +7,8 @@ from pathlib import PurePosixPath
 from lm_keras.data.corpora.corpus import OURS, Corpus, json_lines, lines, mended, one_file, parallel_lines, part
 from lm_keras.data.corpora.records import Dialogue, Hypotheses, Summary, Translation
 from lm_keras.errors import InputError
+
+# === Conversations ===
 
 ACTS = ("inform", "question", "directive", "commissive")  # 1 to 4
 EMOTIONS = ("no emotion", "anger", "disgust", "fear", "happiness", "sadness", "surprise")  # 0 to 6
@@ -113,7 +115,7 @@ DIALOGUES = (
 )
 
 
-# === Sentences in several languages, and what a speech recognizer heard beside what was said ===
+# === Sentences in several languages; what a speech recognizer heard, and what was said ===
 
 
 def read_translations(english: str, german: str, french: str, split: str) -> list[Translation]:

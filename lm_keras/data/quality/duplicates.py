@@ -1,11 +1,11 @@
-"""Exact and near duplicates."""
+"""Exact and near duplicates among texts."""
 
 import hashlib
 import re
 import unicodedata
 import zlib
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -27,19 +27,29 @@ class Duplicate(NamedTuple):
     kind: str
 
 
-def duplicates(texts, threshold=0.8, *, shingle_size=3, seed=1):
-    """A list of `Duplicate`, one for each text that repeats an earlier text that is not one itself.
+def duplicates(
+    texts: Iterable[str], threshold: float | None = 0.8, *, shingle_size: int = 3, seed: int = 1
+) -> list[Duplicate]:
+    """Finds the texts that repeat an earlier text, to the letter or nearly.
 
-    Exact: the same after `units.normalize` (Unicode NFKC, case, white space). Near: the Jaccard similarity of
-    their shingles, runs of `shingle_size` words (characters, in Chinese), is at least `threshold`. Near pairs are
-    looked for by MinHash (99 % of those just at the threshold are found, more of the others) and each is checked by
-    its true similarity, so none that is reported is false. So that form letters, all a little less alike than that,
-    take no quadratic time, a bucket gives at most 100 texts to compare with: of such a crowd more may be missed.
-    `threshold=None`: exact ones alone.
+    Near pairs are looked for by MinHash (99 % of those just at the threshold are found, more of the others) and each
+    is checked by its true similarity, so none that is reported is false. So that form letters, all a little less
+    alike than that, take no quadratic time, a bucket gives at most 100 texts to compare with: of such a crowd more
+    may be missed.
 
-    `texts`: an iterable of str; a stream such as `read_texts(path)` is read twice, not held: about 400 bytes a text
-    are, and the shingles of texts that look like another.
-    Raises InputError for a threshold outside [0.2, 1], and where datasketch is missing.
+    Args:
+        texts: An iterable of str. A stream such as `read_texts(path)` is read twice, not held: about 400 bytes a text
+            are, and the shingles of texts that look like another.
+        threshold: The least Jaccard similarity of the shingles of two near duplicates, from 0.2 to 1. None: exact
+            duplicates alone, which are the same after `normalize` (Unicode NFKC, case, white space).
+        shingle_size: Words (characters, in Chinese) of a shingle.
+        seed: Of the hashes.
+
+    Returns:
+        A list of `Duplicate`, one for each text that repeats an earlier text that is not one itself.
+
+    Raises:
+        InputError: For a threshold outside [0.2, 1], and where datasketch is missing.
     """
     _check(texts, threshold, shingle_size)
     if isinstance(texts, Iterator):
@@ -52,8 +62,17 @@ def duplicates(texts, threshold=0.8, *, shingle_size=3, seed=1):
     return [near[index] for index in sorted(near)]
 
 
-def without_duplicates(texts, threshold=0.8, *, shingle_size=3, seed=1):
-    """The list of the texts that are no `duplicates` of an earlier one, in their order."""
+def without_duplicates(
+    texts: Iterable[str], threshold: float | None = 0.8, *, shingle_size: int = 3, seed: int = 1
+) -> list[str]:
+    """Returns the texts that are no `duplicates` of an earlier one, in their order.
+
+    Args:
+        texts: An iterable of str.
+        threshold: As for `duplicates`.
+        shingle_size: As for `duplicates`.
+        seed: As for `duplicates`.
+    """
     _check(texts, threshold, shingle_size)
     if isinstance(texts, Iterator):
         texts = list(texts)
@@ -61,7 +80,7 @@ def without_duplicates(texts, threshold=0.8, *, shingle_size=3, seed=1):
     return [text for index, text in enumerate(texts) if index not in gone]
 
 
-def jaccard(a, b):
+def jaccard(a: set, b: set) -> float:
     """|a and b| / |a or b| of two sets; 1 for two empty ones."""
     common = len(a & b)
     return common / (len(a) + len(b) - common) if a or b else 1.0
@@ -127,14 +146,14 @@ def _shared_buckets(keys):
     return buckets
 
 
-# === MinHash bands: two texts that are alike share at least one band's key, two that are not rarely do ===
+# === MinHash: texts that are alike share the key of a band at least, others rarely do ===
 
 NUM_HASHES = 128
 FOUND = 0.99  # of the pairs that are just alike enough
 AT_ONCE = 10_000  # shingles hashed at once: 5 MB
 
 
-def bands(threshold):
+def bands(threshold: float) -> tuple[int, int]:
     """`(num_bands, rows)`: how the hashes of a text are put together to keys.
 
     Two sets of Jaccard similarity s agree in a hash with probability s, in a band of r with s^r, and in one of b
@@ -148,7 +167,7 @@ def bands(threshold):
     return NUM_HASHES, 1
 
 
-def band_hasher(num_bands, rows, seed):
+def band_hasher(num_bands: int, rows: int, seed: int) -> Callable[[Iterable[str]], np.ndarray]:
     """A function from the shingles of a text (str) to its band keys, uint64 [num_bands]."""
     sketch = analysis("datasketch", "finding near-duplicates").MinHash(NUM_HASHES, seed=seed, hashfunc=zlib.crc32)
     mix = np.random.default_rng(seed).integers(0, 2**63, rows, np.uint64) * np.uint64(2) + np.uint64(1)
@@ -166,7 +185,7 @@ def band_hasher(num_bands, rows, seed):
     return band_keys
 
 
-# === What "the same text" and "a word" are where texts of any language are compared ===
+# === What "the same text" and "a word" are, in any language ===
 
 # Lao and Thai, Burmese, Khmer, kana, Han: no spaces between words, so each character is a unit of its own.
 _ALONE = (

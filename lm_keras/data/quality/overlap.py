@@ -1,7 +1,7 @@
 """How much of a test set stands in the training text."""
 
 import heapq
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from lm_keras.data.quality.duplicates import check_text_stream, runs
@@ -20,7 +20,18 @@ class Overlapping(NamedTuple):
 
 
 class Overlap(NamedTuple):
-    """What `overlap` found; `num_found` of the `num_ngrams` n-grams of the test texts stand in the training text."""
+    """What `overlap` found.
+
+    Attributes:
+        n: Words of an n-gram.
+        num_texts: Test texts.
+        num_ngrams: Their n-grams.
+        num_found: How many of these stand in the training text.
+        num_touched: Test texts with at least one such n-gram.
+        num_contaminated: With at least 70 %.
+        num_whole: With all.
+        worst: The test texts with the largest shares, a list of `Overlapping`; none with a share of 0.
+    """
 
     n: int
     num_texts: int
@@ -32,20 +43,29 @@ class Overlap(NamedTuple):
     worst: list
 
     @property
-    def share(self):
+    def share(self) -> float:
+        """The share of the n-grams that stand in the training text."""
         return self.num_found / self.num_ngrams
 
 
-def overlap(train, test, n=8, *, num_worst=10):
-    """Returns the `Overlap` of two sets of texts by their n-grams, runs of n words (characters, in Chinese).
+def overlap(train: Iterable[str], test: Iterable[str], n: int = 8, *, num_worst: int = 10) -> Overlap:
+    """Measures how much of a test set stands in the training text, by their n-grams.
 
-    Case, punctuation and white space do not count (`units.runs`). n=8, and a text as contaminated from 70 % of its
-    n-grams on, as for PaLM (Chowdhery et al. 2022, section 8); n=13 as for GPT-3 (Brown et al. 2020, appendix C).
-    A test text of fewer than n words is one n-gram and found where a training text is the same as a whole; blank
-    ones, such as the empty lines of two files, are no texts here.
-    `worst`: the test texts with the largest shares, none with a share of 0.
-    `train` is read once and not held; of `test` the n-grams are, about 150 bytes each.
-    Raises InputError for n below 1, and a test set without texts.
+    Case, punctuation and white space do not count. n=8, and a text as contaminated from 70 % of its n-grams on, as
+    for PaLM (Chowdhery et al. 2022, section 8); n=13 as for GPT-3 (Brown et al. 2020, appendix C). A test text of
+    fewer than n words is one n-gram and found where a training text is the same as a whole; blank texts do not count.
+
+    Args:
+        train: The training texts, read once and not held.
+        test: The test texts, whose n-grams are held, about 150 bytes each.
+        n: Words (characters, in Chinese) of an n-gram.
+        num_worst: How many of the worst test texts are listed.
+
+    Returns:
+        An `Overlap`.
+
+    Raises:
+        InputError: For n below 1, and a test set without texts.
     """
     check_whole("n", n)
     check_whole("num_worst", num_worst, least=0)

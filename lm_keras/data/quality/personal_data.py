@@ -3,12 +3,56 @@
 import functools
 import re
 from collections import Counter
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from lm_keras.errors import InputError
 from lm_keras.utils.checks import check_text
 
-# === Card, bank account and telephone numbers: where they stand in a text of ASCII digits, spaces and hyphens ===
+MARKS = {"email": "<EMAIL>", "iban": "<IBAN>", "card": "<CARD>", "phone": "<PHONE>", "ip": "<IP>"}
+
+
+class Scrubbed(NamedTuple):
+    """The text with marks in place of what was found, and how much of each kind; never the values."""
+
+    text: str
+    found: dict
+
+
+def scrub(text: str, kinds: Sequence[str] = tuple(MARKS)) -> Scrubbed:
+    """Replaces personal data by marks.
+
+    Digits of any script, no-break and thin spaces, and all hyphens count as those of ASCII. Left are names, postal
+    addresses, numbers of identity cards, other telephone numbers, "name at example dot com". It lowers what a model
+    can learn by heart; it does not make a text anonymous.
+
+    Args:
+        text: A text.
+        kinds: What is replaced. "email", in Latin, Greek or Cyrillic letters -> <EMAIL>. "iban", by its country's
+            length and form and its check digits (python-stdnum) -> <IBAN>. "card", 13 to 19 digits that pass the Luhn
+            check (as one in ten of other numbers that long does) -> <CARD>. "phone" -> <PHONE>: with + or 00 and the
+            country's code (where it ends, libphonenumber says), Chinese mobile (11 digits from 13... to 19...) and
+            landline numbers, 9 to 11 digits that begin with one 0 (Europe, Japan), North American ones with hyphens,
+            dots or brackets. "ip", IPv4 (version numbers of four parts too) -> <IP>.
+
+    Returns:
+        `Scrubbed(text, found)`, `found` such as {"email": 2, "phone": 1}.
+
+    Raises:
+        InputError: For other kinds.
+    """
+    check_text(text)
+    unknown = [kind for kind in kinds if kind not in MARKS]
+    if isinstance(kinds, str) or unknown:
+        raise InputError(f"kinds are some of {', '.join(MARKS)}, got {unknown or kinds!r}")
+    total, found = Counter(), True
+    while found:  # what goes may have hidden something: in "+44 20 7946 0958.4111111111111111" the card is a fraction
+        text, found = _once(text, kinds)
+        total.update(found)
+    return Scrubbed(text, {kind: total[kind] for kind in MARKS if total[kind]})
+
+
+# === Card, bank account and telephone numbers, in a text of ASCII digits, spaces and hyphens ===
 
 GAP = "[ -]"
 _DIGITS = re.compile(rf"(?=\d)(?<!\d)\d(?:{GAP}?\d){{12,}}", re.ASCII)  # groups of digits, 13 or more in all
@@ -37,7 +81,7 @@ _INTERNATIONAL_DIGITS = range(9, 16)  # with the country's code
 _NEXT = re.compile(rf"{_GAPS}(?:0[0-9]|\(|1[3-9]\d{{9}})")
 
 
-def find_ibans(text):
+def find_ibans(text: str) -> Iterator[tuple[int, int]]:
     """Yields the (start, end) of each IBAN: of its country's length and form, with the right check digits."""
     from stdnum import iban
 
@@ -55,7 +99,7 @@ def find_ibans(text):
                 break
 
 
-def find_cards(text):
+def find_cards(text: str) -> Iterator[tuple[int, int]]:
     """Yields the (start, end) of each card number: 13 to 19 digits that pass the Luhn check.
 
     Spaces or hyphens may stand between groups of 3 digits or more (the last may have fewer); of a longer row of
@@ -90,7 +134,7 @@ def _card_end(text, groups):
     return longest
 
 
-def find_international(text):
+def find_international(text: str) -> Iterator[tuple[int, int]]:
     """Yields the (start, end) of each telephone number with + or 00 and the country's code.
 
     Where it ends, Google's libphonenumber knows: the longest valid number. One after a "+" that is not valid
@@ -127,9 +171,8 @@ def _is_valid(digits):
         return False
 
 
-# === Personal data out of text: e-mail addresses, telephone, card and account numbers, network addresses ===
+# === Addresses, telephone numbers with a leading 0, and how what is found is replaced ===
 
-MARKS = {"email": "<EMAIL>", "iban": "<IBAN>", "card": "<CARD>", "phone": "<PHONE>", "ip": "<IP>"}
 
 # No-break, figure, thin and other spaces of one line; hyphens, en dash, minus sign.
 _SPACES = "\u00a0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a\u202f\u205f\u3000"
@@ -174,36 +217,6 @@ _PHONE = re.compile(
 _OCTET = r"(?:25[0-5]|2[0-4]\d|1\d\d|[1-9]?\d)"
 _DIGIT = re.compile(r"\d")
 _IP = re.compile(rf"(?=[0-9])(?<![\d.])(?:{_OCTET}\.){{3}}{_OCTET}(?!\.?\d)", re.ASCII)
-
-
-class Scrubbed(NamedTuple):
-    """The text with marks in place of what was found, and how much of each kind; never the values."""
-
-    text: str
-    found: dict
-
-
-def scrub(text, kinds=tuple(MARKS)):
-    """Replaces personal data by marks: returns `Scrubbed(text, found)`, `found` such as {"email": 2, "phone": 1}.
-
-    email, in Latin, Greek or Cyrillic letters -> <EMAIL>; iban, by its country's length and form and its check
-    digits (python-stdnum) -> <IBAN>; card, 13 to 19 digits that pass the Luhn check (as one in ten of other numbers
-    that long does) -> <CARD>; phone -> <PHONE>: with + or 00 and the country's code (where it ends, libphonenumber
-    says), Chinese mobile (11 digits from 13... to 19...) and landline numbers, 9 to 11 digits that begin with one 0
-    (Europe, Japan), North American ones with hyphens, dots or brackets; ip, IPv4 (version numbers of four parts too)
-    -> <IP>. Digits of any script, no-break and thin spaces, and all hyphens count as those of ASCII. Left: names,
-    postal addresses, numbers of identity cards, other telephone numbers, "name at example dot com". It lowers what a
-    model can learn by heart; it does not make a text anonymous.
-    """
-    check_text(text)
-    unknown = [kind for kind in kinds if kind not in MARKS]
-    if isinstance(kinds, str) or unknown:
-        raise InputError(f"kinds are some of {', '.join(MARKS)}, got {unknown or kinds!r}")
-    total, found = Counter(), True
-    while found:  # what goes may have hidden something: in "+44 20 7946 0958.4111111111111111" the card is a fraction
-        text, found = _once(text, kinds)
-        total.update(found)
-    return Scrubbed(text, {kind: total[kind] for kind in MARKS if total[kind]})
 
 
 def _once(text, kinds):

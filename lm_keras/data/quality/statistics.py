@@ -6,6 +6,7 @@ import re
 import unicodedata
 from array import array
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -15,67 +16,6 @@ from lm_keras.data.quality.duplicates import check_text_stream, normalize, units
 from lm_keras.errors import InputError
 from lm_keras.utils.checks import check_text, check_whole
 from lm_keras.utils.optional import analysis
-
-# === What the characters of a text tell: its scripts, and what does not belong there ===
-
-# The first word of a character's Unicode name is its script; these are the scripts of most of the world's text.
-_SCRIPTS = {
-    **{name: name.title() for name in ("LATIN", "CYRILLIC", "GREEK", "ARABIC", "HEBREW", "THAI", "HANGUL")},
-    **{
-        name: name.title()
-        for name in ("HIRAGANA", "KATAKANA", "DEVANAGARI", "BENGALI", "TAMIL", "TELUGU", "GURMUKHI")
-    },
-    **{name: name.title() for name in ("GUJARATI", "KANNADA", "MALAYALAM", "SINHALA", "ARMENIAN", "GEORGIAN")},
-    **{name: name.title() for name in ("ETHIOPIC", "KHMER", "LAO", "MYANMAR", "TIBETAN", "MONGOLIAN", "BOPOMOFO")},
-    "CJK": "Han",
-}
-# Unicode categories that running text has no use for; tab and the line ends are controls that it has.
-_ODD = {"Cc": "control", "Cf": "invisible", "Co": "private use", "Cn": "unassigned", "Cs": "surrogate"}
-_WANTED = "\t\n\r\u200c\u200d"  # the joiners are needed by emoji, Persian and Hindi
-_CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ufffd]")
-# UTF-8 that was read as Latin-1 or cp1252: "Ã©" for "é", "â€™" for an apostrophe.
-_MOJIBAKE = re.compile("Ã[\x80-\xbf]|Â[\x80-\xbf]|â€|ï»¿")
-
-
-def scripts(characters):
-    """{script: share of the letters} from a Counter of characters, largest first; the rare ones are "other"."""
-    found = Counter()
-    for character, count in characters.items():
-        if character.isalpha():
-            first, _, rest = unicodedata.name(character, "").partition(" ")
-            if first in ("FULLWIDTH", "HALFWIDTH"):
-                first = rest.split(" ")[0]
-            found[_SCRIPTS.get(first, "other")] += count
-    total = found.total()
-    return {script: count / total for script, count in found.most_common()}
-
-
-def odd_characters(characters):
-    """{what is wrong with them: number} from a Counter of characters; only what there is.
-
-    "control" (but tab and line ends), "replacement" (U+FFFD, where a decoder gave up), "invisible" (zero-width
-    space, byte order mark, soft hyphen, direction marks), "private use", "unassigned", "surrogate".
-    """
-    found = Counter()
-    for character, count in characters.items():
-        if character == "\ufffd":
-            found["replacement"] += count
-        elif character not in _WANTED and unicodedata.category(character) in _ODD:
-            found[_ODD[unicodedata.category(character)]] += count
-    return dict(found.most_common())
-
-
-def is_damaged(text):
-    """Whether a text holds control characters or U+FFFD."""
-    return _CONTROL.search(text) is not None
-
-
-def is_mojibake(text):
-    """Whether a text looks like UTF-8 that was read in another encoding."""
-    return not text.isascii() and _MOJIBAKE.search(text) is not None
-
-
-# === What a set of texts is like: lengths, vocabulary, languages, scripts, faults ===
 
 SEGMENT = 1_000  # words of which the share of different ones is averaged
 STEPS = 1.25  # from one point of the vocabulary's growth to the next
@@ -123,17 +63,27 @@ class Statistics:
     growth: list = field(repr=False)  # (words read, types seen)
 
     @property
-    def type_token_ratio(self):
+    def type_token_ratio(self) -> float:
         """Types / words; falls as the text grows, so compare it between texts of one size only."""
         return self.num_types / self.num_words if self.num_words else 0.0
 
 
-def statistics(texts, *, language_sample=10_000, seed=0):
-    """Reads an iterable of texts once and returns its `Statistics`.
+def statistics(texts: Iterable[str], *, language_sample: int = 10_000, seed: int = 0) -> Statistics:
+    """Reads texts once and counts what they are like.
 
-    A word is a run of letters and digits, case folded; in scripts without spaces (Chinese) each character
-    (`units.units`). Languages are told by `language` for `language_sample` texts drawn at random by `seed`; 0 for
-    none. Memory: the vocabulary, the sample, and 16 bytes a text. Raises InputError where there is no text.
+    A word is a run of letters and digits, case folded; in scripts without spaces (Chinese) each character. Memory:
+    the vocabulary, the sample, and 16 bytes a text.
+
+    Args:
+        texts: An iterable of str.
+        language_sample: Of how many texts, drawn at random, the language is told; 0 for none.
+        seed: Of that draw.
+
+    Returns:
+        The `Statistics`.
+
+    Raises:
+        InputError: Where there is no text.
     """
     check_text_stream(texts)
     check_whole("language_sample", language_sample, least=0)
@@ -154,10 +104,11 @@ def statistics(texts, *, language_sample=10_000, seed=0):
 class Sample:
     """So many of the texts, each with the same probability (Vitter 1985, algorithm R)."""
 
-    def __init__(self, size, seed):
+    def __init__(self, size: int, seed: int) -> None:
         self.texts, self.seen, self.size, self.random = [], 0, size, random.Random(seed)
 
-    def add(self, text):
+    def add(self, text: str) -> None:
+        """Takes a text into the sample, or not."""
         self.seen += 1
         if len(self.texts) < self.size:
             self.texts.append(text)
@@ -231,7 +182,7 @@ def _lengths(values):
     return Lengths(float(values.mean()), int(values.min()), *quantiles, int(values.max()))
 
 
-# === Which language a text is in ===
+# === Languages ===
 
 UNDETERMINED = "und"  # ISO 639's code for a language that cannot be told
 LEAST_BYTES = 20  # of letters in UTF-8: 20 Latin letters, 10 Cyrillic, 7 Chinese characters
@@ -241,13 +192,19 @@ LONGEST = 2_000  # characters that are looked at
 _NO_LETTERS = re.compile(r"[\W\d_]+")
 
 
-def language(text):
-    """The ISO 639 code of the language of a text, or "und" where it cannot be told.
+def language(text: str) -> str:
+    """Returns the ISO 639 code of the language of a text, or "und" where it cannot be told.
 
-    Two letters where there are such ("en", "zh"), else three: "yue" Cantonese, "wuu" Wu, "pcm" Nigerian Pidgin,
-    "zxx" no language at all (codes, numbers). By py3langid, a naive Bayes classifier over byte n-grams for about 100
-    languages (Lui & Baldwin 2012), on the first 2,000 characters. "und": fewer than 20 bytes of letters (20 Latin
-    letters, 7 Chinese characters), where it guesses, where its first choice has less than half of the probability.
+    By py3langid, a naive Bayes classifier over byte n-grams for about 100 languages (Lui & Baldwin 2012), on the
+    first 2,000 characters.
+
+    Args:
+        text: A text.
+
+    Returns:
+        Two letters where there are such ("en", "zh"), else three: "yue" Cantonese, "wuu" Wu, "pcm" Nigerian Pidgin,
+        "zxx" no language at all (codes, numbers). "und": fewer than 20 bytes of letters (20 Latin letters, 7 Chinese
+        characters), where it guesses, or a first choice of less than half of the probability.
     """
     check_text(text)
     text = text[:LONGEST]
@@ -261,3 +218,62 @@ def language(text):
 def _identifier():
     langid = analysis("py3langid.langid", "telling languages apart")
     return langid.LanguageIdentifier.from_model_file(langid.MODEL_FILE, norm_probs=True)
+
+
+# === Characters: scripts, and what does not belong into a text ===
+
+# The first word of a character's Unicode name is its script; these are the scripts of most of the world's text.
+_SCRIPTS = {
+    **{name: name.title() for name in ("LATIN", "CYRILLIC", "GREEK", "ARABIC", "HEBREW", "THAI", "HANGUL")},
+    **{
+        name: name.title()
+        for name in ("HIRAGANA", "KATAKANA", "DEVANAGARI", "BENGALI", "TAMIL", "TELUGU", "GURMUKHI")
+    },
+    **{name: name.title() for name in ("GUJARATI", "KANNADA", "MALAYALAM", "SINHALA", "ARMENIAN", "GEORGIAN")},
+    **{name: name.title() for name in ("ETHIOPIC", "KHMER", "LAO", "MYANMAR", "TIBETAN", "MONGOLIAN", "BOPOMOFO")},
+    "CJK": "Han",
+}
+# Unicode categories that running text has no use for; tab and the line ends are controls that it has.
+_ODD = {"Cc": "control", "Cf": "invisible", "Co": "private use", "Cn": "unassigned", "Cs": "surrogate"}
+_WANTED = "\t\n\r\u200c\u200d"  # the joiners are needed by emoji, Persian and Hindi
+_CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ufffd]")
+# UTF-8 that was read as Latin-1 or cp1252: "Ã©" for "é", "â€™" for an apostrophe.
+_MOJIBAKE = re.compile("Ã[\x80-\xbf]|Â[\x80-\xbf]|â€|ï»¿")
+
+
+def scripts(characters: Counter) -> dict[str, float]:
+    """{script: share of the letters} from a Counter of characters, largest first; the rare ones are "other"."""
+    found = Counter()
+    for character, count in characters.items():
+        if character.isalpha():
+            first, _, rest = unicodedata.name(character, "").partition(" ")
+            if first in ("FULLWIDTH", "HALFWIDTH"):
+                first = rest.split(" ")[0]
+            found[_SCRIPTS.get(first, "other")] += count
+    total = found.total()
+    return {script: count / total for script, count in found.most_common()}
+
+
+def odd_characters(characters: Counter) -> dict[str, int]:
+    """{what is wrong with them: number} from a Counter of characters; only what there is.
+
+    "control" (but tab and line ends), "replacement" (U+FFFD, where a decoder gave up), "invisible" (zero-width
+    space, byte order mark, soft hyphen, direction marks), "private use", "unassigned", "surrogate".
+    """
+    found = Counter()
+    for character, count in characters.items():
+        if character == "\ufffd":
+            found["replacement"] += count
+        elif character not in _WANTED and unicodedata.category(character) in _ODD:
+            found[_ODD[unicodedata.category(character)]] += count
+    return dict(found.most_common())
+
+
+def is_damaged(text: str) -> bool:
+    """Whether a text holds control characters or U+FFFD."""
+    return _CONTROL.search(text) is not None
+
+
+def is_mojibake(text: str) -> bool:
+    """Whether a text looks like UTF-8 that was read in another encoding."""
+    return not text.isascii() and _MOJIBAKE.search(text) is not None

@@ -1,7 +1,9 @@
 """Questions "a is to b as c is to ?", answered by word vectors (Mikolov et al. 2013; Levy and Goldberg 2014)."""
 
 import functools
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -9,29 +11,42 @@ from lm_keras.embeddings.evaluation.similarity import upper_cased
 from lm_keras.errors import InputError
 from lm_keras.utils.checks import check_choice, check_positive
 
+if TYPE_CHECKING:
+    from gensim.models import KeyedVectors
+
 
 @dataclass(frozen=True)
 class Accuracy:
-    """`correct` of the `questions` whose four words all have vectors; `missed`: the other questions."""
+    """How many analogy questions were answered right.
+
+    Attributes:
+        correct: Questions that were answered with the right word.
+        questions: Questions whose four words all have vectors.
+        missed: The other questions.
+    """
 
     correct: int
     questions: int
     missed: int
 
     @property
-    def accuracy(self):
+    def accuracy(self) -> float:
         """correct / questions, nan without questions."""
         return self.correct / self.questions if self.questions else float("nan")
 
-    def __add__(self, other):
+    def __add__(self, other: "Accuracy") -> "Accuracy":
         return Accuracy(self.correct + other.correct, self.questions + other.questions, self.missed + other.missed)
 
 
 @dataclass(frozen=True)
 class AnalogyResult:
-    """An Accuracy for each of the `sections`, by name, and for their sums.
+    """The accuracy of each section of analogy questions, and of all.
 
-    `syntactic`: the sections whose names begin with "gram"; `semantic`: the others; `total`: all.
+    Attributes:
+        sections: An `Accuracy` for each section, by name.
+        semantic: The sum of the sections that are not syntactic.
+        syntactic: The sum of the sections whose names begin with "gram".
+        total: The sum of all.
     """
 
     sections: dict[str, Accuracy]
@@ -40,16 +55,36 @@ class AnalogyResult:
     total: Accuracy
 
 
-def analogies(vectors, questions, method="3cosadd", restrict_vocab=300_000, *, epsilon=0.001):
-    """Which word is to c as b is to a? Asks `questions`, (section, a, b, c, d) or (a, b, c, d) -> AnalogyResult.
+def analogies(
+    vectors: "KeyedVectors",
+    questions: Iterable[Sequence[str]],
+    method: str = "3cosadd",
+    restrict_vocab: int | None = 300_000,
+    *,
+    epsilon: float = 0.001,
+) -> AnalogyResult:
+    """Counts how often word vectors answer "a is to b as c is to ?" with d.
 
-    That counts how often the answer was d. To see the answers to one question, say what is to "woman" as "king" is
-    to "man": `vectors.most_similar(positive=["king", "woman"], negative=["man"])`.
-    "3cosadd": the word with the largest cos(d, b) + cos(d, c) - cos(d, a); the counts are those of gensim's
-    `evaluate_word_analogies`. "3cosmul": the largest cos(d, b) cos(d, c) / (cos(d, a) + epsilon), cosines moved to
-    0 ... 1 (Levy and Goldberg 2014, equation 4; gensim's `most_similar_cosmul` has an epsilon of 1e-6).
-    Questions and answers are words among the first `restrict_vocab` (None: all); the case of letters does not count,
-    of words that differ in case the first is taken; a, b and c are no answers. InputError: records of another shape.
+    To see the answers to one question, say what is to "woman" as "king" is to "man":
+    `vectors.most_similar(positive=["king", "woman"], negative=["man"])`.
+
+    Questions and answers are words among the first `restrict_vocab`. The case of letters does not count; of words
+    that differ in case the first is taken; a, b and c are no answers.
+
+    Args:
+        vectors: gensim's `KeyedVectors`.
+        questions: Records `(section, a, b, c, d)` or `(a, b, c, d)`, such as `lk.data.load("word-analogies", "all")`.
+        method: "3cosadd": the word with the largest cos(d, b) + cos(d, c) - cos(d, a), with the counts of gensim's
+            `evaluate_word_analogies` (Mikolov et al. 2013). "3cosmul": the largest cos(d, b) cos(d, c) / (cos(d, a) +
+            epsilon), cosines moved to 0 ... 1 (Levy and Goldberg 2014, equation 4).
+        restrict_vocab: How many of the first words are looked at. None: all.
+        epsilon: Of "3cosmul" (gensim's `most_similar_cosmul` has 1e-6).
+
+    Returns:
+        An `AnalogyResult`.
+
+    Raises:
+        InputError: For records of another shape.
     """
     check_choice("method", method, METHODS)
     check_positive(epsilon=epsilon)
@@ -97,6 +132,7 @@ def _answered(vectors, rows, index, restrict_vocab, method, epsilon):
 
 
 # === The words nearest to b + c - a, many questions at a time ===
+
 # One matrix product scores a batch of questions against all words. Its sums round otherwise than those of gensim,
 # which asks one question at a time, so two words that are equally good within rounding may change places: such
 # questions are asked again as gensim does, and the counts are the very same.
@@ -107,7 +143,9 @@ _CANDIDATES = 5  # as many as gensim looks at
 _ROUNDING = 1e-5  # far more than float32 loses in a cosine
 
 
-def nearest_five(vectors, rows, count, method, epsilon):
+def nearest_five(
+    vectors: "KeyedVectors", rows: np.ndarray, count: int, method: str, epsilon: float
+) -> Iterator[tuple[slice, np.ndarray]]:
     """Yields (slice of the questions, rows of their five best answers int64 [B, 5], the best first; -1: no more).
 
     `rows` int64 [Q, 3]: a, b and c of each question; answers are among the first `count` words, without these three.

@@ -2,13 +2,18 @@
 
 import itertools
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from lm_keras.errors import InputError
 from lm_keras.utils.checks import check_seed, check_sizes
+
+if TYPE_CHECKING:
+    from gensim.models import KeyedVectors
+
 
 _EXACT = 50_000  # partitions that are all looked at: nine words a side are 48,620
 _NUMBERS = 1 << 20  # random numbers at a time
@@ -17,10 +22,14 @@ _ROUNDING = 1e-12  # sums that differ by less are equal
 
 @dataclass(frozen=True)
 class WeatResult:
-    """`effect_size` from -2 to 2: above 0 the first targets go with the first attributes, the second with the second.
+    """The outcome of a word embedding association test.
 
-    `p_value`: the share of `partitions` with a larger difference; `exact`: all there are, not a sample. `missed`: the
-    words without a vector, left out.
+    Attributes:
+        effect_size: From -2 to 2. Above 0 the first targets go with the first attributes, the second with the second.
+        p_value: The share of `partitions` with a larger difference.
+        partitions: How many partitions of the targets were looked at.
+        exact: Whether these are all there are, not a sample.
+        missed: The words without a vector, which were left out.
     """
 
     effect_size: float
@@ -30,15 +39,37 @@ class WeatResult:
     missed: list[str]
 
 
-def weat(vectors, targets_x, targets_y, attributes_a, attributes_b, permutations=10_000, seed=0):
-    """Do the targets X go with the attributes A, and Y with B, more than chance makes them? -> WeatResult.
+def weat(
+    vectors: "KeyedVectors",
+    targets_x: Iterable[str],
+    targets_y: Iterable[str],
+    attributes_a: Iterable[str],
+    attributes_b: Iterable[str],
+    permutations: int = 10_000,
+    seed: int = 0,
+) -> WeatResult:
+    """Tests whether targets X go with attributes A, and Y with B, more than chance makes them.
 
-    s(w) = mean cos(w, a) - mean cos(w, b); the effect size is (mean s(x) - mean s(y)) / the standard deviation of s
-    over all targets (divided by their number). The p-value is one-sided, over the partitions of all targets into
+    With s(w) = mean cos(w, a) - mean cos(w, b), the effect size is (mean s(x) - mean s(y)) / the standard deviation
+    of s over all targets (divided by their number). The p-value is one-sided, over the partitions of all targets into
     sets of the sizes of X and Y: all of them if there are at most 50,000, otherwise `permutations` drawn at random,
-    then (larger + 1) / (permutations + 1), which is never 0. If s is the same for all targets, both are nan. A word
-    without a vector takes that of its lower case. Raises InputError if no word of a set has a vector.
-    lm_keras.embeddings.WEAT_TESTS holds sets of the paper.
+    then (larger + 1) / (permutations + 1), which is never 0. If s is the same for all targets, both are nan
+    (Caliskan, Bryson and Narayanan 2017, Science 356). A word without a vector takes that of its lower case.
+
+    Args:
+        vectors: gensim's `KeyedVectors`.
+        targets_x: Words; `lk.embeddings.WEAT_TESTS` holds sets of the paper: `weat(vectors, *WEAT_TESTS[name])`.
+        targets_y: Words to compare them with.
+        attributes_a: Words that X may go with.
+        attributes_b: Words that Y may go with.
+        permutations: How many partitions are drawn where there are too many for all.
+        seed: Of that draw.
+
+    Returns:
+        A `WeatResult`.
+
+    Raises:
+        InputError: If no word of a set has a vector.
     """
     check_sizes(permutations=permutations)
     check_seed(seed)
@@ -97,7 +128,7 @@ def _drawn(total, size, permutations, seed):
         yield rng.random((min(rows, permutations - start), total)).argsort(axis=1)[:, :size]
 
 
-# === Word sets of three tests of Caliskan, Bryson and Narayanan (2017), for `weat(vectors, *WEAT_TESTS[name])` ===
+# === Word sets of three tests of the paper ===
 
 
 class WeatTest(NamedTuple):

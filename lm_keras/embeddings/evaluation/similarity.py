@@ -1,20 +1,29 @@
-"""How far the cosines of word vectors follow people's judgement of similarity (WordSim-353, SimLex-999)."""
+"""How far cosines follow people's judgement (WordSim-353, SimLex-999), and the nearest neighbors of words."""
 
 import difflib
 import math
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from lm_keras.errors import InputError
 from lm_keras.utils.checks import check_sizes
 
+if TYPE_CHECKING:
+    from gensim.models import KeyedVectors
+
 
 @dataclass(frozen=True)
 class WordSimilarity:
-    """`spearman`, `pearson`: correlation of the cosines and the scores, nan where there is none.
+    """How far the cosines of word vectors follow people's scores.
 
-    `pairs`: how many pairs have vectors for both words, and so are correlated; `missed`: how many have not.
+    Attributes:
+        spearman: Rank correlation of the cosines and the scores, nan where there is none.
+        pearson: Their linear correlation, nan where there is none.
+        pairs: How many pairs have vectors for both words, and so are correlated.
+        missed: How many have not.
     """
 
     spearman: float
@@ -27,13 +36,23 @@ class WordSimilarity:
         return f"Spearman {self.spearman:.4f}, Pearson {self.pearson:.4f}, {covered}"
 
 
-def word_similarity(vectors, pairs, restrict_vocab=300_000):
-    """Correlates the cosines of `vectors`, KeyedVectors, with the scores of `pairs`, records (first, second, score).
+def word_similarity(
+    vectors: "KeyedVectors", pairs: Iterable[Sequence], restrict_vocab: int | None = 300_000
+) -> WordSimilarity:
+    """Correlates the cosines of word vectors with people's scores, as gensim's `evaluate_word_pairs` does.
 
-    Equal to gensim's `evaluate_word_pairs`: the case of letters does not count, of words that differ in case the
-    first is taken; a pair is left out, and `missed`, if one of its words is not among the first `restrict_vocab`
-    (None: all). Fewer than two pairs, or all cosines or all scores the same: nan. Returns a WordSimilarity; raises
-    InputError for records of another shape.
+    The case of letters does not count; of words that differ in case the first is taken.
+
+    Args:
+        vectors: gensim's `KeyedVectors`.
+        pairs: Records `(first, second, score)`, such as `lk.data.load("wordsim353", "all")`.
+        restrict_vocab: How many of the first words are looked at; a pair with another word is `missed`. None: all.
+
+    Returns:
+        A `WordSimilarity`. Fewer than two pairs, or all cosines or all scores the same, give nan.
+
+    Raises:
+        InputError: For records of another shape.
     """
     from scipy import stats
 
@@ -63,13 +82,37 @@ def _checked(pair):
     raise InputError(f"a pair is (first, second, score), two words and a number; got {pair!r}")
 
 
-# === Words of tests and of users to rows of a KeyedVectors, and what to say about a word that is not there ===
+def nearest_words(
+    vectors: "KeyedVectors", words: str | Iterable[str], n: int = 10
+) -> dict[str, list[tuple[str, float]]]:
+    """Returns the words with the largest cosine to each of `words`, nearest first.
+
+    Args:
+        vectors: gensim's `KeyedVectors`. Those of n-grams (fastText's .bin) have one for every word.
+        words: One word, or several.
+        n: How many neighbors of each.
+
+    Returns:
+        A dict from each word to its neighbors, `(word, cosine)`. A vector of zeros is near none.
+
+    Raises:
+        InputError: For a word without a vector; the message names words of about the same spelling.
+    """
+    check_sizes(n=n)
+    words = [words] if isinstance(words, str) else list(words)
+    check_known(vectors, words)
+    with np.errstate(invalid="ignore"):  # 0 / 0 of an empty vector
+        found = {word: vectors.most_similar(word, topn=n) for word in words}
+    return {word: [pair for pair in pairs if not np.isnan(pair[1])] for word, pairs in found.items()}
+
+
+# === Looking words up ===
 
 _SEARCHED = 100_000  # words, of the most frequent, that a misspelt one is compared with
 _SHOWN = 5
 
 
-def upper_cased(vectors, restrict_vocab=None):
+def upper_cased(vectors: "KeyedVectors", restrict_vocab: int | None = None) -> dict[str, int]:
     """{word in capitals: row} of the first `restrict_vocab` words (None: all); of those that differ in case one.
 
     So the words of the tests, "Athens", find those of lower-cased vectors. The first of several counts, as in gensim.
@@ -82,7 +125,7 @@ def upper_cased(vectors, restrict_vocab=None):
     return rows
 
 
-def check_known(vectors, words):
+def check_known(vectors: "KeyedVectors", words: Iterable[str]) -> None:
     """InputError for the first of `words` that has no vector, with words of about the same spelling."""
     unknown = [word for word in words if not isinstance(word, str) or word not in vectors]
     if not unknown:
@@ -94,7 +137,7 @@ def check_known(vectors, words):
     raise InputError(f"{unknown[0]!r} has no vector among the {len(vectors.index_to_key):,}{others}; {said}")
 
 
-def suggestions(vectors, word, n=3):
+def suggestions(vectors: "KeyedVectors", word: str, n: int = 3) -> list[str]:
     """Up to `n` words that have a vector: `word` in another case, then those of about its spelling, nearest first.
 
     These begin with the same letter, and are among the first 100,000.
@@ -109,20 +152,3 @@ def suggestions(vectors, word, n=3):
     near = difflib.get_close_matches(wanted, spellings, n, cutoff=0.7)
     found += [spellings[spelling] for spelling in near if spellings[spelling] not in (word, *found)]
     return found[:n]
-
-
-# === The neighbours of words ===
-
-
-def nearest_words(vectors, words, n=10):
-    """The `n` words with the largest cosine to each of `words` -> {word: [(neighbour, cosine), ...]}, nearest first.
-
-    `words`: a list, or one word. Raises InputError for a word without a vector, which names words of about the same
-    spelling; vectors of n-grams (fastText's .bin) have one for every word. An empty vector, of zeros, is near none.
-    """
-    check_sizes(n=n)
-    words = [words] if isinstance(words, str) else list(words)
-    check_known(vectors, words)
-    with np.errstate(invalid="ignore"):  # 0 / 0 of an empty vector
-        found = {word: vectors.most_similar(word, topn=n) for word in words}
-    return {word: [pair for pair in pairs if not np.isnan(pair[1])] for word, pairs in found.items()}

@@ -1,12 +1,16 @@
 """The binary format of word2vec: a line with the two counts; each word, a space, and its numbers as float32."""
 
 import re
+from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
 
 from lm_keras.embeddings.io.streams import BLOCK
 from lm_keras.embeddings.io.table import Table, check_dim
 from lm_keras.errors import InputError
+
+if TYPE_CHECKING:
+    from gensim.models import KeyedVectors
 
 LONGEST_WORD = 10_000  # bytes
 _MOST_SPACES = 64  # in a word: to try all of some thousands would take minutes
@@ -15,7 +19,7 @@ _CONTROL = re.compile(rb"[\0-\x1f\x7f]")
 _SMALLEST, _LARGEST = 1e-10, 1e10  # between them the numbers of vectors lie, and hardly those of other bytes
 
 
-def read_binary(stream, name, wanted=None):
+def read_binary(stream: BinaryIO, name: str, wanted: set[bytes] | None = None) -> "KeyedVectors":
     """Returns the KeyedVectors of a stream of bytes. `wanted`: a set of words, bytes, all others are left out.
 
     A line feed ends each row, as word2vec writes it, or none does, as gensim has it. A word may hold spaces: it ends

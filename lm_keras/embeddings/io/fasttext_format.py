@@ -2,6 +2,9 @@
 
 import struct
 import warnings
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
 from gensim.models.fasttext import FastTextKeyedVectors
@@ -9,6 +12,10 @@ from gensim.models.fasttext import FastTextKeyedVectors
 from lm_keras.embeddings.io.streams import BLOCK
 from lm_keras.embeddings.io.table import check_dim
 from lm_keras.errors import InputError
+
+if TYPE_CHECKING:
+    from gensim.models import KeyedVectors
+
 
 MAGIC = struct.pack("<i", 793712314)
 # Of Args::save: dim, ws, epoch, minCount, neg, wordNgrams, loss, model, bucket, minn, maxn, lrUpdateRate, t.
@@ -21,7 +28,9 @@ _QUANTIZED = "a quantized or pruned model (.ftz); give the .bin file that it was
 EOS = "</s>"  # the end of a line, which fastText gives no n-grams
 
 
-def read_fasttext(stream, name, path, wanted=None):
+def read_fasttext(
+    stream: BinaryIO, name: str, path: Path | None, wanted: set[bytes] | None = None
+) -> "SubwordVectors":
     """Returns the SubwordVectors of a stream; `path` of the file, None if it is compressed.
 
     The n-grams of a file that is not compressed stay in it (they are mapped, and read where they are needed): with a
@@ -54,7 +63,9 @@ def read_fasttext(stream, name, path, wanted=None):
     names = [spelled.get(words[i]) or words[i].decode() for i in kept]
     _check_work([words[i] for i in kept], min_n, max_n, name)
     ngrams = matrix[len(words) :] if 0 < max_n >= min_n else matrix[:0]
-    vectors = made(names, matrix[kept], ngrams, min_n, max_n, {name: word for word, name in spelled.items()})
+    vectors = subword_vectors(
+        names, matrix[kept], ngrams, min_n, max_n, {name: word for word, name in spelled.items()}
+    )
     if not np.isfinite(vectors.vectors).all():
         raise InputError(f"{name}: its vectors hold nan or infinity; the file is damaged")
     return vectors
@@ -87,13 +98,13 @@ def _check_work(words, min_n, max_n, name):
         raise InputError(f"{name}: {said} are too many; the file is damaged")
 
 
-def write_fasttext(file, vectors, words):
+def write_fasttext(file: BinaryIO, vectors: "FastTextKeyedVectors", words: list[bytes]) -> None:
     """Writes FastTextKeyedVectors, checked by `check_subwords`, and their `words`, bytes, as a model of version 12.
 
     Settings of the training that the vectors do not know are fastText's defaults, and the output layer is zero, as at
     the start of a training.
     """
-    spelled = getattr(vectors, "spelled", {})
+    spelled = vectors.spelled if isinstance(vectors, SubwordVectors) else {}
     words = [spelled.get(word.decode(), word) for word in words]
     count, dim = len(words), vectors.vector_size
     seen = [max(1, int(n)) for n in vectors.expandos.get("count", np.ones(count))]
@@ -109,7 +120,7 @@ def write_fasttext(file, vectors, words):
             file.writelines(table[i : i + 4096].astype("<f4").tobytes() for i in range(0, len(table), 4096))
 
 
-def check_subwords(vectors):
+def check_subwords(vectors: "KeyedVectors") -> None:
     """InputError for vectors that a file of fastText's cannot hold: it has no place for those of whole words.
 
     For a </s> with the vector that gensim gives it there is a warning: read again it has that of fastText.
@@ -121,8 +132,8 @@ def check_subwords(vectors):
         raise InputError(f'{told}, or format="word2vec"')
     own, ngrams, words = vectors.vectors_vocab, vectors.vectors_ngrams, list(vectors.index_to_key)
     if len(own) == len(words):
-        spelled = getattr(vectors, "spelled", {})
-        again = made(words, own, ngrams, vectors.min_n, vectors.max_n, spelled)
+        spelled = vectors.spelled if isinstance(vectors, SubwordVectors) else {}
+        again = subword_vectors(words, own, ngrams, vectors.min_n, vectors.max_n, spelled)
         same = (again.vectors == vectors.vectors).all(axis=1)
         if [words[i] for i in np.flatnonzero(~same)] == [EOS]:
             said = "its vector is another one when it is read again"
@@ -155,7 +166,9 @@ def _words(source):
     return list(words)[:count]
 
 
-def made(words, own, ngrams, min_n, max_n, spelled=()):
+def subword_vectors(
+    words: list[str], own: np.ndarray, ngrams: np.ndarray, min_n: int, max_n: int, spelled: Mapping[str, bytes] = ()
+) -> "SubwordVectors":
     """SubwordVectors: a word's vector is the mean of its `own` and those of its n-grams.
 
     `spelled`: {word: its bytes} of words whose n-grams are of other bytes, as they are not UTF-8.
@@ -227,7 +240,7 @@ class _Bytes:
         return matrix
 
 
-# === Vectors of words and of their n-grams of characters, as the official fastText makes them ===
+# === Vectors of words and their n-grams, as the official fastText makes them ===
 
 
 class SubwordVectors(FastTextKeyedVectors):
@@ -239,7 +252,8 @@ class SubwordVectors(FastTextKeyedVectors):
 
     spelled = {}
 
-    def recalc_char_ngram_buckets(self):
+    def recalc_char_ngram_buckets(self) -> None:
+        """Computes the buckets of the n-grams of all words, where fastText's differ from gensim's too."""
         super().recalc_char_ngram_buckets()
         if not self.bucket:
             return
@@ -248,7 +262,7 @@ class SubwordVectors(FastTextKeyedVectors):
             buckets = [] if word == EOS else ngram_buckets(others[word], self.min_n, self.max_n, self.bucket)
             self.buckets_word[self.key_to_index[word]] = np.array(buckets, np.uint32)
 
-    def get_vector(self, word, norm=False):
+    def get_vector(self, word: str, norm: bool = False) -> np.ndarray:
         """The vector of a word, of any word where there are n-grams; InputError where the file's are damaged."""
         if word == EOS and self.bucket and word not in self.key_to_index:
             return np.zeros(self.vector_size, np.float32)
@@ -258,7 +272,7 @@ class SubwordVectors(FastTextKeyedVectors):
         return vector
 
 
-def ngram_buckets(word, min_n, max_n, buckets):
+def ngram_buckets(word: bytes, min_n: int, max_n: int, buckets: int) -> list[int]:
     """The buckets of the n-grams of a word, bytes, with < and > around it, in the order of fastText.
 
     A character is a byte and the bytes 10xxxxxx after it. The hash is FNV-1a, but of signed bytes.

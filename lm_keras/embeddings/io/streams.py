@@ -7,7 +7,9 @@ import lzma
 import struct
 import zipfile
 import zlib
+from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 from lm_keras.errors import InputError
 
@@ -20,7 +22,7 @@ BOM = b"\xef\xbb\xbf"  # the byte order mark, U+FEFF, that some programs of Wind
 
 
 @contextlib.contextmanager
-def opened(path, member=None):
+def opened(path: str | Path, member: str | None = None) -> Iterator[tuple[BinaryIO, str, bool]]:
     """Yields (binary stream, name of what is read, whether it is a plain file); faults become InputError.
 
     Compression is seen from the first bytes, not from the name. `member`: which file of a .zip, if it holds several.
@@ -72,7 +74,7 @@ def _line(error):
     return " ".join(str(error).split())[:200] or type(error).__name__
 
 
-def line_blocks(stream, name):
+def line_blocks(stream: BinaryIO, name: str) -> Iterator[tuple[list[bytes], bool]]:
     """Yields lists of whole lines, bytes without their ends, and whether the last one had no end: (lines, cut).
 
     LF, CRLF or CR ends a line; one space before it is left out: word2vec and fastText write one after each number.

@@ -1,31 +1,35 @@
-"""The words of a KeyedVectors, in a tenth of the memory of a list and a dict of strings.
+"""Rows of a file of vectors to gensim's KeyedVectors, whose words take a tenth of the memory of a list and a dict.
 
 400,000 words of GloVe are 55 MB as Python strings and numbers, more than two thirds of their vectors of 50
 dimensions; here they are 12 MB. Who changes the words (`add_vectors`) gets a true list and dict inside.
 """
 
 import warnings
-from collections.abc import MutableMapping, MutableSequence
+from collections.abc import Iterable, Iterator, MutableMapping, MutableSequence, Sequence
 from operator import index as as_index
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from lm_keras.errors import InputError
 
+if TYPE_CHECKING:
+    from gensim.models import KeyedVectors
+
 
 class EncodedWords:
     """The words that were read, which never change: their UTF-8 bytes in a row, and int64 [N] where each ends."""
 
-    def __init__(self, text, ends):
+    def __init__(self, text: bytes | bytearray, ends: np.ndarray) -> None:
         self._text, self._ends = bytes(text), ends
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self._ends)
 
-    def __getitem__(self, i):
+    def __getitem__(self, i: int) -> bytes:
         return self._text[self._ends.item(i - 1) if i else 0 : self._ends.item(i)]
 
-    def __iter__(self):
+    def __iter__(self) -> Iterator[bytes]:
         start = 0
         for end in self._ends.tolist():
             yield self._text[start:end]
@@ -39,7 +43,7 @@ class WordSequence(MutableSequence):
     `list(words)`. Of the methods of a list, `copy` and `sort` are not there.
     """
 
-    def __init__(self, encoded):
+    def __init__(self, encoded: EncodedWords) -> None:
         self._encoded, self._list = encoded, None
 
     def __len__(self):
@@ -83,7 +87,8 @@ class WordSequence(MutableSequence):
     def __delitem__(self, i):
         del self._changing()[i]
 
-    def insert(self, i, word):
+    def insert(self, i: int, word: str) -> None:
+        """Inserts a word before the one of that place."""
         self._changing().insert(i, word)
 
 
@@ -94,7 +99,7 @@ class WordIndex(MutableMapping):
     `hashes`: int64 [N], those of the `encoded` words, if they are known already.
     """
 
-    def __init__(self, encoded, hashes=None):
+    def __init__(self, encoded: EncodedWords, hashes: np.ndarray | None = None) -> None:
         self._encoded, self._dict = encoded, None
         count = len(encoded)
         if hashes is None:
@@ -146,7 +151,7 @@ class WordIndex(MutableMapping):
         return (WordIndex, (self._encoded,)) if self._dict is None else (dict, (self._dict,))
 
 
-# === Vectors as they are read, row by row of a file, until they are a KeyedVectors ===
+# === Vectors as they are read, row by row, until they are a KeyedVectors ===
 
 _STEP = 4 << 20  # bytes: the least by which the matrix grows
 
@@ -158,13 +163,13 @@ class Table:
     Both are told with one warning each.
     """
 
-    def __init__(self, dim):
+    def __init__(self, dim: int) -> None:
         self.dim, self.rows = dim, 0
         self._matrix = np.empty((0, dim), np.float32)
         self._text, self._lengths, self._hashes = bytearray(), [], []
         self._undecodable = []
 
-    def add(self, words, numbers):
+    def add(self, words: Sequence[bytes], numbers: np.ndarray) -> None:
         """`words`: bytes each; `numbers`: float [N, dim] or flat. Raises OverflowError for those float32 cannot hold.
 
         Its argument is the first such row.
@@ -194,7 +199,7 @@ class Table:
             self._undecodable.append(valid.decode())
         return valid
 
-    def vectors(self, name):
+    def vectors(self, name: str) -> "KeyedVectors":
         """The KeyedVectors; `name` of the file for warnings. The table is empty afterwards."""
         from gensim.models import KeyedVectors
 
@@ -246,7 +251,8 @@ def _chosen(encoded, rows):
     return EncodedWords(b"".join(words), np.cumsum(np.fromiter(map(len, words), np.int64, len(words))))
 
 
-def check_dim(dim, name):
+def check_dim(dim: int, name: str) -> None:
+    """Raises InputError for vectors of a size that no file has."""
     if not 1 <= dim <= 100_000:
         raise InputError(f"{name}: vectors of {dim} numbers are not possible; not a file of word vectors")
 
@@ -254,7 +260,7 @@ def check_dim(dim, name):
 # === Words and a matrix to KeyedVectors ===
 
 
-def keyed_vectors(words, matrix, counts=None):
+def keyed_vectors(words: Iterable[str], matrix: np.ndarray, counts: np.ndarray | None = None) -> "KeyedVectors":
     """KeyedVectors of `words`, all different, and `matrix` [N, E]; `counts`: how often each word occurs, if known."""
     from gensim.models import KeyedVectors
 

@@ -3,12 +3,18 @@
 import re
 import warnings
 from collections import Counter
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
 
 from lm_keras.embeddings.io.streams import line_blocks
 from lm_keras.embeddings.io.table import Table, check_dim
 from lm_keras.errors import InputError
+
+if TYPE_CHECKING:
+    from gensim.models import KeyedVectors
+
 
 LOOKED_AT = 100  # lines that decide how many numbers a line holds
 _LAYOUT = "a line is a word and its numbers, with spaces or tabs between them"
@@ -22,7 +28,7 @@ _MARK = re.compile(r"[,;:|=\[({]$|[^\w.+-][+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-
 _TAIL = 100  # characters of a word that are looked at for a mark
 
 
-def read_text(stream, name, wanted=None, header=False):
+def read_text(stream: BinaryIO, name: str, wanted: set[bytes] | None = None, header: bool = False) -> "KeyedVectors":
     """Returns the KeyedVectors of a stream of lines. `wanted`: a set of words, bytes, all others are left out.
 
     `header`: the first line must be the two counts, of words and of numbers a line; otherwise it may, and without it
@@ -69,7 +75,7 @@ def _sizes(lines, name, header):
     return None, dim
 
 
-def strange(words):
+def strange(words: Iterable[str]) -> str | None:
     """One of the `words` if more than half of them look as if another layout had been read as this one, or None.
 
     That is: spaces inside, quotes around it, a mark such as a comma after letters, at the end or before a number, or
@@ -148,14 +154,14 @@ class _Reader:
         """InputError for the first line in another layout, of which no word might be among those that are wanted."""
         _, numbers, row = self._parts(line, self.first, cut=False)
         try:
-            parse(numbers)
+            parse_numbers(numbers)
         except NotANumberError as error:
             raise self._error(row, f"{_shown(error.field)} where a number is expected") from None
 
     def _add(self, words, rests, numbers, sure=False):
         """Adds the rows, or returns False if one is not as it should be; InputError if `sure` of their sizes."""
         try:
-            values, ends = parse(b" ".join(rests))
+            values, ends = parse_numbers(b" ".join(rests))
         except NotANumberError as error:
             if not sure:
                 return False
@@ -210,8 +216,9 @@ def _shown(text):
     return repr(text if len(text) <= 60 else text[:57] + "...")
 
 
-# === Decimal numbers of a text, thousands at a time: one core does what strtod does, several times as fast ===
-# Eight digits are one machine word: three multiplications join neighbours, then pairs, then fours. A number of up
+# === Decimal numbers, thousands at a time: one core does what strtod does, several times as fast ===
+
+# Eight digits are one machine word: three multiplications join neighbors, then pairs, then fours. A number of up
 # to 15 digits or so is then (digits before and after the point) / 10^f, two exact numbers and one correctly rounded
 # division, so the result is that of strtod (Clinger 1990, "How to read floating point numbers accurately").
 
@@ -231,12 +238,12 @@ _POWERS = 10.0 ** np.arange(_LONGEST + 1)
 class NotANumberError(ValueError):
     """`index` of the field and `field`, its bytes."""
 
-    def __init__(self, index, field):
+    def __init__(self, index: int, field: bytes) -> None:
         super().__init__(index, field)
         self.index, self.field = index, field
 
 
-def parse(text):
+def parse_numbers(text: bytes) -> tuple[np.ndarray, np.ndarray]:
     """Returns the numbers float64 [N] of the N - 1 single spaces in `text` (bytes), and where they end, int64 [N].
 
     A number is what NUMBER matches, so neither nan nor inf. Raises NotANumberError for the first field that is none.

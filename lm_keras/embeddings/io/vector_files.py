@@ -1,9 +1,10 @@
-"""Files of word vectors to gensim's KeyedVectors."""
+"""Files of word vectors, read to gensim's KeyedVectors and written from them."""
 
 import codecs
 import gzip
 from collections.abc import Iterable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -17,28 +18,59 @@ from lm_keras.text.tokenizers.base import Tokenizer
 from lm_keras.utils.atomic_files import replacing
 from lm_keras.utils.checks import check_choice
 
+if TYPE_CHECKING:
+    from gensim.models import KeyedVectors
 
-def load_glove(path, vocabulary=None, member=None):
-    """Reads the text format of GloVe, a word and its numbers a line, plain, .gz or .zip -> KeyedVectors.
 
-    `vocabulary`: an iterable of the only words to keep, or a tokenizer, then its tokens and their lower case.
-    `member`: which file of a .zip. Spaces or tabs stand between the numbers; LF, CRLF or CR ends a line. The word is
-    what stands before the numbers, so it may hold spaces inside. Of a word that comes again the first vector is kept,
-    bytes that are not UTF-8 are read as `\\xe9`: a warning each. A first line of two counts may be there. InputError
-    names the line that is cut, of another size, empty or not of numbers, and refuses other layouts (commas, quotes,
-    UTF-16).
+def load_glove(
+    path: str | Path, vocabulary: Iterable[str] | Tokenizer | None = None, member: str | None = None
+) -> "KeyedVectors":
+    """Reads the text format of GloVe: a word and its numbers a line, plain, .gz or .zip.
+
+    Spaces or tabs stand between the numbers; LF, CRLF or CR ends a line. The word is what stands before the numbers,
+    so it may hold spaces inside. Of a word that comes again the first vector is kept, and bytes that are not UTF-8
+    are read as `\\xe9`, with a warning each. A first line of two counts may be there.
+
+    Args:
+        path: The file.
+        vocabulary: The only words to keep, or a tokenizer: then its tokens and their lower case. None: all words.
+        member: Which file of a .zip, where it holds several.
+
+    Returns:
+        gensim's `KeyedVectors`, the words in the order of the file.
+
+    Raises:
+        InputError: For a line that is cut, of another size, empty or not of numbers, with its number, and for other
+            layouts (commas, quotes, UTF-16).
     """
     with opened(path, member) as (stream, name, _):
         return read_text(stream, name, _wanted(vocabulary))
 
 
-def load_word2vec(path, vocabulary=None, member=None, binary=None):
-    """Reads word2vec's format, text or binary, plain, .gz or .zip -> KeyedVectors; all else as in `load_glove`.
+def load_word2vec(
+    path: str | Path,
+    vocabulary: Iterable[str] | Tokenizer | None = None,
+    member: str | None = None,
+    binary: bool | None = None,
+) -> "KeyedVectors":
+    """Reads word2vec's format, text or binary, plain, .gz or .zip.
 
-    Its first line is the number of words and that of numbers of each; a file that holds more or fewer words is an
-    InputError. Words with spaces, which gensim writes into binary files as they are, are read right or, where it is
-    uncertain where one ends, an InputError. `binary` None: its first bytes decide, which are text if they are UTF-8
-    without a zero byte, or end the second line with numbers.
+    The first line is the number of words and that of numbers of each. Words with spaces, which gensim writes into
+    binary files as they are, are read where it is certain where one ends.
+
+    Args:
+        path: The file.
+        vocabulary: The only words to keep, as in `load_glove`.
+        member: Which file of a .zip, where it holds several.
+        binary: Whether the file is binary. None: its first bytes decide. They are text if they are UTF-8 without a
+            zero byte, or if the second line ends with numbers.
+
+    Returns:
+        gensim's `KeyedVectors`, the words in the order of the file.
+
+    Raises:
+        InputError: For a file with more or fewer words than its first line says, a word whose end is uncertain, and
+            whatever `load_glove` refuses.
     """
     if binary is None:
         with opened(path, member) as (stream, _, _):
@@ -49,14 +81,27 @@ def load_word2vec(path, vocabulary=None, member=None, binary=None):
         return read_text(stream, name, _wanted(vocabulary), header=True)
 
 
-def load_fasttext(path, vocabulary=None, member=None):
-    """Reads fastText's .vec (word2vec's text format) -> KeyedVectors, or its .bin -> FastTextKeyedVectors.
+def load_fasttext(
+    path: str | Path, vocabulary: Iterable[str] | Tokenizer | None = None, member: str | None = None
+) -> "KeyedVectors":
+    """Reads fastText's .vec (word2vec's text format) or .bin (words and their n-grams of characters).
 
-    Those of a .bin file with n-grams of characters have a vector for every word; the n-grams of a file that is not
-    compressed are not read into memory but mapped, so the file must stay where it is. The vectors are those of the
-    official fastText, also where gensim's differ: `</s>` has no n-grams, a word that is not UTF-8 those of its bytes.
-    Models of any kind are read, supervised ones without their labels; quantized ones (.ftz) are an InputError.
-    `save_vectors` writes such files, with format="fasttext". All else: `load_glove`.
+    The vectors are those of the official fastText, also where gensim's differ: `</s>` has no n-grams, and a word that
+    is not UTF-8 has those of its bytes. Models of any kind are read, supervised ones without their labels.
+    `save_vectors` writes such files, with format="fasttext".
+
+    Args:
+        path: The file. The n-grams of a .bin file that is not compressed are not read into memory but mapped, so the
+            file must stay where it is.
+        vocabulary: The only words to keep, as in `load_glove`.
+        member: Which file of a .zip, where it holds several.
+
+    Returns:
+        `KeyedVectors` of a .vec file; of a .bin file with n-grams `FastTextKeyedVectors`, with a vector for every
+        word.
+
+    Raises:
+        InputError: For a quantized model (.ftz), a file that is cut off, and whatever `load_glove` refuses.
     """
     wanted = _wanted(vocabulary)
     with opened(path, member) as (stream, _, _):
@@ -84,7 +129,7 @@ def _wanted(vocabulary):
     return {word.encode(errors="surrogatepass") for word in words}
 
 
-def is_text(head):
+def is_text(head: bytes) -> bool:
     """Whether a file of word2vec that begins with `head` is text: it is UTF-8, or its second line ends in numbers."""
     first, _, rest = head.partition(b"\n")
     counts = first.split()
@@ -107,24 +152,32 @@ def _is_utf8(text):
     return True
 
 
-# === KeyedVectors to files ===
+# === Writing ===
 
 FORMATS = ("glove", "word2vec", "word2vec-binary", "fasttext")
 
 
-def save_vectors(vectors, path, format="word2vec"):  # noqa: A002
-    """Writes KeyedVectors as "glove" or "word2vec" (text; so is fastText's .vec), "word2vec-binary" or "fasttext".
+def save_vectors(vectors: "KeyedVectors", path: str | Path, format: str = "word2vec") -> None:  # noqa: A002
+    """Writes word vectors to a file.
 
-    "fasttext", for FastTextKeyedVectors, is fastText's .bin, which keeps their subwords; the others keep the vectors
-    of whole words alone. The function of that format reads the same words and bits back, and so do gensim (but for
-    words with spaces in "glove") and the official fastText ("word2vec", "fasttext"). Binary files of very few
-    numbers a word may look like text, so give `binary=` where you know it. A path that ends in .gz is compressed.
-    Raises InputError, before anything is written, for text in a file named .bin, numbers that are not finite and a
-    word that the format cannot hold: an empty one, one of 10,000 bytes or more; in "word2vec" one with a space, a tab
-    or a line break (a no-break space is part of a word), in binary with a space or a line feed, in "glove" with a
-    line break, a space at an end or a number after a space; for fastText with a zero byte. The same for a glove file
-    that begins with U+FEFF, which would be its byte order mark, or of whose first words most look like another
-    layout, such as "a:" or "a b", and where none can be written.
+    The function of that format reads the same words and bits back, and so do gensim (but for words with spaces in
+    "glove") and the official fastText ("word2vec", "fasttext"). Binary files of very few numbers a word may look like
+    text, so give `binary=` to `load_word2vec` there.
+
+    Args:
+        vectors: gensim's `KeyedVectors`.
+        path: The file. A path that ends in .gz is compressed.
+        format: "glove" or "word2vec", which are text (so is fastText's .vec); "word2vec-binary"; or "fasttext",
+            fastText's .bin, which keeps the subwords of `FastTextKeyedVectors`. The others keep the vectors of whole
+            words alone.
+
+    Raises:
+        InputError: Before anything is written, for text in a file named .bin, numbers that are not finite, and a word
+            that the format cannot hold: an empty one, one of 10,000 bytes or more; in "word2vec" one with a space, a
+            tab or a line break (a no-break space is part of a word); in binary with a space or a line feed; in
+            "glove" with a line break, a space at an end or a number after a space; for fastText with a zero byte.
+            Also for a glove file that begins with U+FEFF, which would be its byte order mark, or most of whose first
+            words look like another layout, such as "a:" or "a b". And where the file cannot be written.
     """
     check_choice("format", format, FORMATS)
     path, table = Path(path).expanduser(), np.asarray(vectors.vectors, np.float32)

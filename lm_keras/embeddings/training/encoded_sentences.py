@@ -6,7 +6,7 @@ import reprlib
 import tempfile
 from array import array
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 from tqdm import tqdm
@@ -26,13 +26,26 @@ LONGEST = 10_000  # words: gensim silently forgets what a sentence has more
 class EncodedSentences:
     """Sentences of an iterable that is read once, so that it may be an iterator; strings are split into words.
 
-    Kept are ids, 4 bytes a word, in memory or, if there are many, in a file without a name (in $TMPDIR). `words`:
-    the types in the order in which they first occur; `counts`: int64, one a type; `num_words`: of all sentences.
-    Raises InputError for one string or path, records of lk.data, no words, and for words that are no strings,
-    empty, or cannot be UTF-8.
+    Kept are ids, 4 bytes a word, in memory or, if there are many, in a file without a name (in $TMPDIR).
+
+    Args:
+        sentences: An iterable of strings, or of lists of words.
+        language: Of the strings; None: they are split at white space.
+        progress: Whether a progress bar is shown while they are read.
+
+    Attributes:
+        words: The types, in the order in which they first occur.
+        counts: int64 [V], how often each occurs.
+        num_words: Of all sentences.
+
+    Raises:
+        InputError: For one string or path, records of `lk.data`, no words, and words that are no strings, empty, or
+            cannot be UTF-8.
     """
 
-    def __init__(self, sentences, language="en", progress=False):
+    def __init__(
+        self, sentences: Iterable[str | Sequence[str]], language: str | None = "en", progress: bool = False
+    ) -> None:
         check_language(language)
         if isinstance(sentences, (str, bytes, os.PathLike)):
             instead = "give lk.data.read_texts(path), a list of texts, or of lists of words"
@@ -62,12 +75,12 @@ class EncodedSentences:
         self.counts = sum(np.bincount(ids + 1, minlength=len(index) + 1)[1:] for ids in self.chunks())
         self.num_words = int(self.counts.sum())
 
-    def chunks(self):
+    def chunks(self) -> Iterator[np.ndarray]:
         """Arrays of ids, int32, of whole sentences each; END follows each sentence."""
         for start, end in itertools.pairwise(self._bounds):
             yield self._ids[start:end]
 
-    def __iter__(self):
+    def __iter__(self) -> Iterator[list[str]]:
         """The sentences as lists of words, long ones in parts of 10,000 words."""
         words = np.array([*self.words, None], object)
         for ids in self.chunks():
@@ -77,7 +90,7 @@ class EncodedSentences:
                     yield chunk[first : min(first + LONGEST, end)]
                 start = end + 1
 
-    def frequent(self, min_count):
+    def frequent(self, min_count: int) -> np.ndarray:
         """The ids of the words that occur `min_count` times, the most frequent first; InputError if there is none."""
         kept = np.flatnonzero(self.counts >= min_count)
         if not len(kept):

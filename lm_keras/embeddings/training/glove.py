@@ -4,6 +4,9 @@ A word's row holds its vector and its bias, so that one product gives w . c + b 
 words [V, E + 2] = (w | b | 1), contexts [V, E + 2] = (c | 1 | b~), where c is what the paper writes w~.
 """
 
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
+
 import numpy as np
 from tqdm import tqdm
 
@@ -12,30 +15,53 @@ from lm_keras.embeddings.training.encoded_sentences import CHUNK, END, EncodedSe
 from lm_keras.errors import InputError
 from lm_keras.utils.checks import check_positive, check_seed, check_sizes
 
+if TYPE_CHECKING:
+    from gensim.models import KeyedVectors
+    from scipy.sparse import csr_array
+
+
 LARGEST_BATCH = 1 << 15  # counts; one of a small text has a 64th of them all
 
 
 def train_glove(
-    sentences,
-    embedding_dim=50,
-    window=10,
-    min_count=5,
-    x_max=100,
-    alpha=0.75,
-    epochs=50,
-    learning_rate=0.05,
-    seed=0,
-    progress=True,
+    sentences: Iterable[str | Sequence[str]],
+    embedding_dim: int = 50,
+    window: int = 10,
+    min_count: int = 5,
+    x_max: float = 100,
+    alpha: float = 0.75,
+    epochs: int = 50,
+    learning_rate: float = 0.05,
+    seed: int = 0,
+    progress: bool = True,
     *,
-    language="en",
-):
-    """Trains GloVe -> KeyedVectors, the most frequent word first; a word's vector is w + w~ (section 4.2).
+    language: str | None = "en",
+) -> "KeyedVectors":
+    """Trains GloVe (Pennington et al. 2014).
 
-    AdaGrad on equation 8, whose weights are those of equation 9, over the co-occurrence counts in random order
-    (`cooccurrences`: what `window` and `min_count` mean); all of them, X[i, j] and X[j, i], in each epoch. The
-    progress bar tells the objective of the epoch before. The same seed gives the same vectors on the same machine.
-    `sentences`: as for `train_word2vec`. Raises InputError for empty input, one string or path, no word that is
-    frequent enough, no two words that are near each other, and impossible sizes.
+    AdaGrad on equation 8, with the weights of equation 9, over the co-occurrence counts in random order, all of them,
+    X[i, j] and X[j, i], in each epoch. A word's vector is w + w~ (section 4.2). The progress bar shows the objective
+    of the epoch before. The same seed gives the same vectors on the same machine.
+
+    Args:
+        sentences: As for `train_word2vec`.
+        embedding_dim: Numbers of a vector.
+        window: The largest distance of two words that are counted together, see `cooccurrences`.
+        min_count: Words that occur less often are left out.
+        x_max: The count from which on all weigh the same.
+        alpha: The power by which smaller counts weigh less.
+        epochs: How often the counts are gone through.
+        learning_rate: Of AdaGrad.
+        seed: Of the random numbers.
+        progress: Whether a progress bar is shown.
+        language: Of sentences that are strings.
+
+    Returns:
+        gensim's `KeyedVectors`, the most frequent word first.
+
+    Raises:
+        InputError: For empty input, one string or path, no word that is frequent enough, no two words that are near
+            each other, and impossible sizes.
     """
     check_sizes(embedding_dim=embedding_dim, window=window, min_count=min_count, epochs=epochs)
     check_positive(x_max=x_max, alpha=alpha, learning_rate=learning_rate)
@@ -53,16 +79,35 @@ def train_glove(
     return keyed_vectors([corpus.words[i] for i in kept], vectors, corpus.counts[kept])
 
 
-def weighting(counts, x_max=100, alpha=0.75):
+def weighting(counts: np.ndarray, x_max: float = 100, alpha: float = 0.75) -> np.ndarray:
     """Equation 9: f(x) = (x / x_max)^alpha, 1 from x_max on."""
     return np.minimum(np.asarray(counts) / x_max, 1) ** alpha
 
 
-def glove_objective(counts, words, contexts, biases, context_biases, x_max=100, alpha=0.75):
-    """Equation 8 -> (J, its gradients for words, contexts, biases and context_biases).
+def glove_objective(
+    counts: np.ndarray,
+    words: np.ndarray,
+    contexts: np.ndarray,
+    biases: np.ndarray,
+    context_biases: np.ndarray,
+    x_max: float = 100,
+    alpha: float = 0.75,
+) -> tuple[float, tuple[np.ndarray, ...]]:
+    """Computes GloVe's objective, equation 8, and its gradients.
 
-    `counts`: X [V, V], scipy.sparse or an array, whose zeros do not count for f(0) = 0; words, contexts (w~): [V, E];
-    biases, context_biases: [V]. J is the sum, over all i, j, of f(X_ij) (w_i . w~_j + b_i + b~_j - log X_ij)^2.
+    J is the sum, over all i, j, of f(X_ij) (w_i . w~_j + b_i + b~_j - log X_ij)^2, with f of equation 9.
+
+    Args:
+        counts: X [V, V], a scipy.sparse array or an array. Its zeros do not count, for f(0) = 0.
+        words: w [V, E].
+        contexts: w~ [V, E].
+        biases: b [V].
+        context_biases: b~ [V].
+        x_max: The count from which on all weigh the same.
+        alpha: The power by which smaller counts weigh less.
+
+    Returns:
+        J and its gradients for words, contexts, biases and context_biases.
     """
     from scipy.sparse import csr_array
 
@@ -76,7 +121,14 @@ def glove_objective(counts, words, contexts, biases, context_biases, x_max=100, 
     return loss, (d_left[:, :-2], d_right[:, :-2], d_left[:, -2], d_right[:, -1])
 
 
-def batch_gradients(left, right, rows, columns, log_counts, weights):
+def batch_gradients(
+    left: np.ndarray,
+    right: np.ndarray,
+    rows: np.ndarray,
+    columns: np.ndarray,
+    log_counts: np.ndarray,
+    weights: np.ndarray,
+) -> tuple[float, tuple[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]:
     """Of the entries (row, column) of X [N], different ones: J, its gradients for left and right, and their squares.
 
     The squares [V, E + 2] are sums of the squared gradients of the single entries, which is what AdaGrad would have
@@ -132,18 +184,31 @@ def _numbered(ids, size):
     return np.flatnonzero(present), (np.cumsum(present) - 1)[ids]
 
 
-# === How often words stand near each other: what GloVe learns from ===
+# === Co-occurrence counts ===
 
 _PART = 2 * CHUNK  # words whose pairs are in memory: a text that is one sentence would need 500 bytes a word
 
 
-def cooccurrences(sentences, window=10, min_count=5, *, language="en"):
-    """Returns (words, counts X): X is a scipy.sparse CSR array float64 [V, V], V the number of words.
+def cooccurrences(
+    sentences: Iterable[str | Sequence[str]], window: int = 10, min_count: int = 5, *, language: str | None = "en"
+) -> tuple[list[str], "csr_array"]:
+    """Counts how often words stand near each other: what GloVe learns from.
 
-    `words`: those that occur `min_count` times, the most frequent first. X[i, j] is the sum, over all places of word
-    i and all places of word j that are d <= `window` words before or after it, of 1 / d (Pennington et al. 2014,
-    section 4.2); X is symmetric. Other words are taken out before the distance is counted, as GloVe's own program
-    does; no window goes beyond its sentence. `sentences`, InputError: as for `train_word2vec`.
+    X[i, j] is the sum, over all places of word i and all places of word j that are d <= `window` words before or
+    after it, of 1 / d (Pennington et al. 2014, section 4.2). X is symmetric. Rare words are taken out before the
+    distance is counted, as GloVe's own program does; no window goes beyond its sentence.
+
+    Args:
+        sentences: As for `train_word2vec`.
+        window: The largest distance, in words.
+        min_count: Words that occur less often are left out.
+        language: Of sentences that are strings.
+
+    Returns:
+        The V words, the most frequent first, and X, a scipy.sparse CSR array, float64 [V, V].
+
+    Raises:
+        InputError: As `train_word2vec` does.
     """
     check_sizes(window=window, min_count=min_count)
     corpus = EncodedSentences(sentences, language)
@@ -151,7 +216,7 @@ def cooccurrences(sentences, window=10, min_count=5, *, language="en"):
     return [corpus.words[i] for i in kept], count_pairs(corpus, kept, window)
 
 
-def count_pairs(corpus, kept, window):
+def count_pairs(corpus: EncodedSentences, kept: np.ndarray, window: int) -> "csr_array":
     """X of the words with the ids `kept`, in their order; `corpus`: an EncodedSentences."""
     from scipy.sparse import coo_array, csr_array
 

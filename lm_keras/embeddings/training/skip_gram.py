@@ -1,6 +1,9 @@
-"""Texts to what skip-gram with negative sampling learns from (Mikolov et al. 2013b)."""
+"""Skip-gram with negative sampling (Mikolov et al. 2013b), from scratch: its training pairs and its Keras model."""
 
 import itertools
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import keras
 import numpy as np
@@ -9,21 +12,50 @@ from keras import layers, ops
 from lm_keras.data.windows import token_stream
 from lm_keras.embeddings.io.table import keyed_vectors
 from lm_keras.errors import InputError
+from lm_keras.text.tokenizers.base import Tokenizer
 from lm_keras.utils.checks import check_number, check_seed, check_sizes
+
+if TYPE_CHECKING:
+    import tensorflow as tf
+    from gensim.models import KeyedVectors
+
 
 _CHUNK = 1 << 18  # tokens whose pairs are shuffled together
 
 
-def skip_gram_pairs(texts, tokenizer, window=5, negatives=5, batch_size=1024, *, subsample=1e-3, seed=0):
-    """Returns a tf.data.Dataset of `({"centre": [B], "candidates": [B, 1 + K]}, labels [B, 1 + K])`, for `fit`.
+def skip_gram_pairs(
+    texts: str | Path | Iterable[str],
+    tokenizer: Tokenizer,
+    window: int = 5,
+    negatives: int = 5,
+    batch_size: int = 1024,
+    *,
+    subsample: float | None = 1e-3,
+    seed: int = 0,
+) -> "tf.data.Dataset":
+    """Returns what skip-gram with negative sampling learns from, for `fit` (Mikolov et al. 2013b).
 
-    ids int32, labels float32. Candidate 0, label 1: a word near the centre word; the K = `negatives` others, label 0:
-    drawn from the words' frequencies to the power 3/4, whatever the first one is. Each centre word draws how far it
-    looks, 1 to `window` words, so that near words count more; windows stay within a text. Frequent tokens are taken
-    out before, at random (`keep_probabilities`); special tokens, <unk> among them, always.
-    `texts`: an iterable of str or a path for `read_texts`. Each iteration is another draw and another order, which
-    `seed` and the number of the iteration decide; all have as many batches as the first one fills.
-    Raises InputError for impossible sizes, no text, and texts too short for one batch.
+    Each center word draws how far it looks, 1 to `window` words, so that near words count more; windows stay within a
+    text. Frequent tokens are taken out before, at random (`keep_probabilities`); special tokens, <unk> among them,
+    always. Each iteration is another draw and another order, which `seed` and the number of the iteration decide; all
+    have as many batches as the first one fills.
+
+    Args:
+        texts: An iterable of str, or a path for `read_texts`.
+        tokenizer: A tokenizer.
+        window: The largest distance of two words, in tokens.
+        negatives: K, how many noise words each true one has.
+        batch_size: B, pairs of a batch.
+        subsample: Tokens whose share is larger are dropped at random. None: none.
+        seed: Of all that is drawn.
+
+    Returns:
+        A `tf.data.Dataset` of `({"centre": [B], "candidates": [B, 1 + K]}, labels [B, 1 + K])`, ids int32, labels
+        float32. Candidate 0, label 1, is a word near the center word; the K others, label 0, are drawn from the
+        words' frequencies to the power 3/4, whatever the first one is.
+
+    Raises:
+        InputError: For impossible sizes, no text, and texts too short for one batch.
     """
     import tensorflow as tf
 
@@ -75,14 +107,14 @@ def skip_gram_pairs(texts, tokenizer, window=5, negatives=5, batch_size=1024, *,
     return dataset.apply(tf.data.experimental.assert_cardinality(num_batches)).prefetch(2)
 
 
-def keep_probabilities(counts, subsample):
+def keep_probabilities(counts: np.ndarray, subsample: float | None) -> np.ndarray:
     """How likely a token stays, float64 [V]: min(1, sqrt(t / f)), equation 5; f: its share of the `counts`."""
     frequencies = counts / counts.sum()
     stays = np.minimum(1, np.sqrt((subsample or np.inf) / np.maximum(frequencies, np.finfo(float).tiny)))
     return np.where(counts > 0, stays, 0.0)
 
 
-def noise_distribution(counts):
+def noise_distribution(counts: np.ndarray) -> np.ndarray:
     """The unigram distribution to the power 3/4, float64 [V] (section 2.2)."""
     powers = counts**0.75
     return powers / powers.sum()
@@ -115,15 +147,26 @@ def _pairs(ids, keep, window, marks, rng):
     return rng.permutation(np.concatenate(pairs))
 
 
-# === Skip-gram with negative sampling (Mikolov et al. 2013b) as a Keras model, from scratch ===
+# === The model ===
 
 
-def build_skip_gram(vocab_size, *, embedding_dim=100, seed=None, name="skip_gram"):
-    """{"centre": ids [B], "candidates": ids [B, 1 + K]} -> logits [B, 1 + K]: is the candidate near the centre word?
+def build_skip_gram(
+    vocab_size: int, *, embedding_dim: int = 100, seed: int | None = None, name: str = "skip_gram"
+) -> keras.Model:
+    """Builds skip-gram with negative sampling as a Keras model: is the candidate near the center word?
 
-    The logit is the product of the centre word's input vector and the candidate's output vector. The binary
-    cross-entropy of the logits, with the labels of `skip_gram_pairs`, is equation 4 of the paper, negated, divided
-    by 1 + K and averaged over the batch. Vectors start as in word2vec, U(-0.5 / E, 0.5 / E) and zeros.
+    The logit is the product of the center word's input vector and the candidate's output vector. The binary
+    cross-entropy of the logits, with the labels of `skip_gram_pairs`, is equation 4 of Mikolov et al. 2013b, negated,
+    divided by 1 + K and averaged over the batch. Vectors start as in word2vec, U(-0.5 / E, 0.5 / E) and zeros.
+
+    Args:
+        vocab_size: V, tokens of the vocabulary.
+        embedding_dim: E, numbers of a vector.
+        seed: Of the first vectors.
+        name: Of the model.
+
+    Returns:
+        A functional `keras.Model`: {"centre": ids [B], "candidates": ids [B, 1 + K]} -> logits [B, 1 + K].
     """
     check_sizes(2, vocab_size=vocab_size)
     check_sizes(embedding_dim=embedding_dim)
@@ -142,10 +185,19 @@ def build_skip_gram(vocab_size, *, embedding_dim=100, seed=None, name="skip_gram
     return keras.Model({"centre": centre, "candidates": candidates}, logits, name=name)
 
 
-def vectors_of(model, tokenizer):
-    """The input vectors of a `build_skip_gram` model -> KeyedVectors of the tokenizer's words, in the order of ids.
+def vectors_of(model: keras.Model, tokenizer: Tokenizer) -> "KeyedVectors":
+    """Returns the input vectors of a `build_skip_gram` model.
 
-    Special tokens and pieces inside of words are left out.
+    Args:
+        model: The model.
+        tokenizer: The tokenizer that it was trained with.
+
+    Returns:
+        gensim's `KeyedVectors` of the tokenizer's words, in the order of the ids. Special tokens and pieces inside of
+        words are left out.
+
+    Raises:
+        InputError: For a tokenizer with another number of tokens.
     """
     matrix = model.get_layer("vectors").get_weights()[0]
     if len(matrix) != tokenizer.vocab_size:

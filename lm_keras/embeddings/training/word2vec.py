@@ -1,39 +1,62 @@
 """Word vectors of your own texts: word2vec and fastText, trained by gensim."""
 
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
+
 from tqdm import tqdm
 
 from lm_keras.embeddings.training.encoded_sentences import EncodedSentences
 from lm_keras.errors import InputError
 from lm_keras.utils.checks import check_choice, check_number, check_positive, check_seed, check_sizes
 
+if TYPE_CHECKING:
+    from gensim.models import KeyedVectors
+    from gensim.models.fasttext import FastTextKeyedVectors
+
 ALGORITHMS = ("skip-gram", "cbow")
 
 
 def train_word2vec(
-    sentences,
-    embedding_dim=100,
-    window=5,
-    min_count=5,
-    algorithm="skip-gram",
-    negatives=5,
-    epochs=5,
-    seed=0,
-    progress=True,
+    sentences: Iterable[str | Sequence[str]],
+    embedding_dim: int = 100,
+    window: int = 5,
+    min_count: int = 5,
+    algorithm: str = "skip-gram",
+    negatives: int = 5,
+    epochs: int = 5,
+    seed: int = 0,
+    progress: bool = True,
     *,
-    language="en",
-    learning_rate=0.025,
-    subsample=1e-3,
-    workers=1,
-):
-    """Trains word2vec (Mikolov et al. 2013) with negative sampling -> KeyedVectors, the most frequent word first.
+    language: str | None = "en",
+    learning_rate: float = 0.025,
+    subsample: float | None = 1e-3,
+    workers: int = 1,
+) -> "KeyedVectors":
+    """Trains word2vec with negative sampling, by gensim (Mikolov et al. 2013).
 
-    `sentences`: any iterable, read once, of lists of words, or of strings, which `lm_keras.text.words` splits in
-    `language`; for a file `lm_keras.data.read_texts(path)`. Left out are words that occur fewer than `min_count`
-    times. "skip-gram" tells the words within `window` from a word, "cbow" the word from those around it; `negatives`
-    noise words to each true one. Frequent words are dropped at random, those above the share `subsample` of the text
-    (None: none). The learning rate falls linearly. The same seed gives the same vectors with one worker, a thread;
-    not with more.
-    Raises InputError for empty input, one string or path, no word that is frequent enough, and impossible sizes.
+    The learning rate falls linearly. The same seed gives the same vectors with one worker, not with more.
+
+    Args:
+        sentences: An iterable, read once, of lists of words, or of strings, which `lk.text.words` splits. For a file:
+            `lk.data.read_texts(path)`.
+        embedding_dim: Numbers of a vector.
+        window: Words on each side that a word is trained with.
+        min_count: Words that occur less often are left out.
+        algorithm: "skip-gram" predicts the words around a word, "cbow" the word from those around it.
+        negatives: Noise words for each true one.
+        epochs: How often the sentences are gone through.
+        seed: Of the random numbers.
+        progress: Whether a progress bar is shown.
+        language: Of sentences that are strings.
+        learning_rate: At the start.
+        subsample: Words whose share of the text is larger are dropped at random. None: none.
+        workers: Threads.
+
+    Returns:
+        gensim's `KeyedVectors`, the most frequent word first.
+
+    Raises:
+        InputError: For empty input, one string or path, no word that is frequent enough, and impossible sizes.
     """
     from gensim.models import Word2Vec
 
@@ -42,30 +65,53 @@ def train_word2vec(
 
 
 def train_fasttext(
-    sentences,
-    embedding_dim=100,
-    window=5,
-    min_count=5,
-    min_n=3,
-    max_n=6,
-    algorithm="skip-gram",
-    negatives=5,
-    epochs=5,
-    seed=0,
-    progress=True,
+    sentences: Iterable[str | Sequence[str]],
+    embedding_dim: int = 100,
+    window: int = 5,
+    min_count: int = 5,
+    min_n: int = 3,
+    max_n: int = 6,
+    algorithm: str = "skip-gram",
+    negatives: int = 5,
+    epochs: int = 5,
+    seed: int = 0,
+    progress: bool = True,
     *,
-    buckets=200_000,
-    language="en",
-    learning_rate=0.025,
-    subsample=1e-3,
-    workers=1,
-):
-    """Trains fastText (Bojanowski et al. 2017) -> FastTextKeyedVectors, which have a vector for every word.
+    buckets: int = 200_000,
+    language: str | None = "en",
+    learning_rate: float = 0.025,
+    subsample: float | None = 1e-3,
+    workers: int = 1,
+) -> "FastTextKeyedVectors":
+    """Trains fastText, by gensim: words and their n-grams of characters (Bojanowski et al. 2017).
 
-    A word's vector is the mean of its own and those of its n-grams of `min_n` to `max_n` characters, with marks at
-    both ends; n-grams share `buckets` vectors by a hash. The paper has 2,000,000 of them, 800 MB at 100 dimensions;
-    a text of some millions of words has fewer n-grams than the 200,000 here. To keep them, and so the vectors of
-    unseen words: `save_vectors(vectors, "my.bin", format="fasttext")`. All else: `train_word2vec`.
+    A word's vector is the mean of its own and those of its n-grams, with marks at both ends of the word, so every
+    word has one. To keep the n-grams: `save_vectors(vectors, "my.bin", format="fasttext")`.
+
+    Args:
+        sentences: As for `train_word2vec`, as are all arguments that are not named here.
+        embedding_dim: Numbers of a vector.
+        window: Words on each side that a word is trained with.
+        min_count: Words that occur less often are left out.
+        min_n: Characters of the shortest n-grams.
+        max_n: Characters of the longest n-grams.
+        algorithm: "skip-gram" or "cbow".
+        negatives: Noise words for each true one.
+        epochs: How often the sentences are gone through.
+        seed: Of the random numbers.
+        progress: Whether a progress bar is shown.
+        buckets: Vectors that the n-grams share by a hash. The paper has 2,000,000 of them, 800 MB at 100 dimensions;
+            a text of some millions of words has fewer n-grams than 200,000.
+        language: Of sentences that are strings.
+        learning_rate: At the start.
+        subsample: Words whose share of the text is larger are dropped at random. None: none.
+        workers: Threads.
+
+    Returns:
+        gensim's `FastTextKeyedVectors`, the most frequent word first.
+
+    Raises:
+        InputError: As `train_word2vec` does.
     """
     from gensim.models import FastText
 

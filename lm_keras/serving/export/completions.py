@@ -10,22 +10,22 @@ import tensorflow as tf
 
 from lm_keras.generation.beam import beam_search
 from lm_keras.generation.config import inputs_of, options_of
-from lm_keras.generation.generate import banned_marks, end_ids
+from lm_keras.generation.generate import banned_marks
 from lm_keras.generation.loop import decode, prefill
 from lm_keras.generation.scoring import score_ids
 from lm_keras.serving.export.signatures import Served, align_right, example_texts, signature, utf8
+from lm_keras.text.tokenizers.base import Tokenizer
 from lm_keras.utils.functions import function
 
 if TYPE_CHECKING:
     from lm_keras.language_model import LanguageModel
     from lm_keras.tasks.text_to_text import TextToText
-    from lm_keras.text.tokenizers.base import Tokenizer
 
 NO_TEXT = -3.4028234663852886e38  # a score for "there is no such text": JSON has no infinity
 
 
 def completion_signatures(
-    model: keras.Model, tokenizer: "Tokenizer", start: Callable, given: str, limit: int, num_beams: int
+    model: keras.Model, tokenizer: Tokenizer, start: Callable, given: str, limit: int, num_beams: int
 ) -> dict[str, Callable]:
     """{name: tf.function}; `start(text [B], count)` gives the last token [B] and the state before it of each row.
 
@@ -33,7 +33,7 @@ def completion_signatures(
     `GenerationConfig` names for each signature. No text is refused: `max_new_tokens` is cut to 0 ... the limit, and a
     temperature of 0 or less is greedy.
     """
-    banned, ends = banned_marks(tokenizer), end_ids(tokenizer)
+    banned, ends = banned_marks(tokenizer), list(tokenizer.end_ids)
 
     @function(input_signature=[tf.TensorSpec([None, None], tf.int32), tf.TensorSpec([None], tf.int32)])
     def text_of(tokens, last):

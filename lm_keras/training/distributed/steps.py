@@ -4,15 +4,18 @@ Every process holds the whole model in ordinary variables, which stay equal beca
 up the same gradients: what `model.fit` and callbacks read is the same everywhere.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import keras
 import numpy as np
 import tensorflow as tf
 
 from lm_keras.errors import InputError
-from lm_keras.training.label_weights import labels_of
-from lm_keras.training.optimizer import Summed
+from lm_keras.training.config import TrainingConfig
+from lm_keras.training.distributed.workers import Workers
+from lm_keras.training.label_weights import Summed, labels_of
+from lm_keras.training.objectives import Objective
+from lm_keras.training.run.state import RunState
 from lm_keras.utils.keras_internals import flatten_layers
 
 MARK = 4096  # two numbers below it tell one batch from another; the sum of 4,096 of them is exact in float32
@@ -28,7 +31,7 @@ class SharedStep:
     A `train_step` divides its loss by `num_replicas_in_sync`, as Keras' losses do; that is taken back here.
     """
 
-    def __init__(self, net, aim, workers, jit_compile=False):
+    def __init__(self, net: keras.Model, aim: Objective, workers: Workers, jit_compile: bool = False):
         self.net, self.workers = net, workers
         self.optimizer, self.collector = net.optimizer, GradientCollector(net.optimizer, self._keep)
         self.summed = any(isinstance(part, Summed) for part in keras.tree.flatten(net.loss))
@@ -40,7 +43,7 @@ class SharedStep:
         self.means = [(places[id(total)], places[id(count)]) for total, count in losses]
         self._part_step = tf.function(self._part_step_, jit_compile=True) if jit_compile else self._part_step_
 
-    def part(self, x, y, *weights):
+    def part(self, x: object, y: object, *weights: object) -> tuple[tuple, tf.Tensor]:
         """This worker's rows of a batch, and what they weigh: (data, [labels, rows, 1 or 0, mark, mark])."""
         rows = tf.shape(tf.nest.flatten(y)[0])[0]
         first, last = (rows * i // self.workers.count for i in (self.workers.index, self.workers.index + 1))
@@ -50,7 +53,7 @@ class SharedStep:
         marks = _marks(tf.nest.flatten((x, y, *weights)))
         return data, tf.stack([own * taken, tf.cast(last - first, tf.float32), taken, *marks])
 
-    def __call__(self, data, weight):
+    def __call__(self, data: tuple, weight: tf.Tensor) -> tf.Tensor:
         """One step, in a `tf.function`; True where all workers read the same batch."""
         metrics = self.net.metrics_variables
         before = [v.value + 0 for v in metrics]
@@ -118,11 +121,11 @@ class GradientCollector(keras.optimizers.Optimizer):
         self.replaced, self.keep = optimizer, keep
 
     @property
-    def iterations(self):
+    def iterations(self) -> object:
         return self.replaced.iterations
 
     @property
-    def learning_rate(self):
+    def learning_rate(self) -> object:
         return self.replaced.learning_rate
 
     def scale_loss(self, loss: tf.Tensor) -> tf.Tensor:
@@ -141,7 +144,7 @@ def _marks(parts):
 # === The run ===
 
 
-def start_together(workers, net, state, load):
+def start_together(workers: Workers, net: keras.Model, state: RunState, load: Callable[[], dict | None]) -> None:
     """Gives all workers the chief's variables and, when `load` finds a checkpoint at the chief, its position."""
     progress = workers.agree(load)
     _as_the_chief(workers, [*net.variables, *net.optimizer.variables, *net.metrics_variables])
@@ -158,7 +161,16 @@ def _as_the_chief(workers, variables):
         variable.assign(value)
 
 
-def train_together(workers, net, aim, legs, state, config, callbacks, verbose):
+def train_together(
+    workers: Workers,
+    net: keras.Model,
+    aim: Objective,
+    legs: Iterable[tuple[tf.data.Dataset, int, int, int]],
+    state: RunState,
+    config: TrainingConfig,
+    callbacks: list[keras.callbacks.Callback],
+    verbose: int,
+) -> None:
     """What `net.fit` does, over the workers: several steps a call, up to the next that is logged or saved."""
     step = SharedStep(net, aim, workers, config.jit_compile)
     steps, marks = _steps_function(step), (config.logging_steps, config.checkpoint_steps)

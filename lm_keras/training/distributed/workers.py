@@ -1,5 +1,7 @@
 """The processes of one training run: who they are (`TF_CONFIG`), and what they tell each other."""
 
+from __future__ import annotations
+
 import contextlib
 import json
 import os
@@ -8,11 +10,16 @@ import signal
 import socket
 import threading
 import time
+from collections.abc import Callable, Iterable, Iterator
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from lm_keras.errors import InputError, WorkerLostError
 from lm_keras.utils.quiet import load_tensorflow
+
+if TYPE_CHECKING:
+    import tensorflow as tf
 
 _started = []  # the Workers of this process: TensorFlow lets a process join once
 PACK = 32 << 20  # bytes sent together: small enough to start while the gradient is still being computed
@@ -25,12 +32,12 @@ class Workers:
     Each method that says "together" must be called by every worker, in the same order.
     """
 
-    def __init__(self, strategy, index, count):
+    def __init__(self, strategy: tf.distribute.Strategy, index: int, count: int):
         self.strategy, self.index, self.count = strategy, index, count
         self.is_chief = index == 0
         self._functions = {}
 
-    def add(self, arrays):
+    def add(self, arrays: Iterable) -> list[np.ndarray]:
         """Together: the sums over the workers of NumPy arrays that have the same shapes everywhere."""
         return [self._add(np.asarray(array)) for array in arrays]
 
@@ -55,11 +62,11 @@ class Workers:
             )
         return self._functions[piece.dtype](tf.constant(piece)).numpy()
 
-    def from_chief(self, arrays):
+    def from_chief(self, arrays: list) -> list[np.ndarray]:
         """Together: the chief's arrays, of the same shapes as the worker's own."""
         return self.add(arrays if self.is_chief else [np.zeros_like(array) for array in arrays])
 
-    def agree(self, chief_does):
+    def agree(self, chief_does: Callable[[], object]) -> object:
         """Together: the JSON value that `chief_does()` gives at the chief; its InputError is raised everywhere."""
         text = b""
         if self.is_chief:
@@ -75,7 +82,7 @@ class Workers:
         return answer["value"]
 
     @contextlib.contextmanager
-    def watched(self):
+    def watched(self) -> Iterator[None]:
         """What TensorFlow says when a worker is gone, as one WorkerLostError."""
         import tensorflow as tf
 
@@ -94,12 +101,20 @@ class Workers:
             ) from None
 
 
-def multi_worker(start_timeout=3600):
-    """Joins the run that `TF_CONFIG` describes and returns this process's place in it, `Workers`.
+def multi_worker(start_timeout: float = 3600) -> Workers:
+    """Joins the run that `TF_CONFIG` describes.
 
     To be called before TensorFlow has computed anything (made a tensor, a model or a dataset): it names the
-    process's devices. Waits for the other workers up to `start_timeout` seconds. Called again it returns the same.
-    InputError for a missing or wrong TF_CONFIG, for a late call and for workers that do not come.
+    process's devices. Called again it returns the same.
+
+    Args:
+        start_timeout: The seconds to wait for the other workers.
+
+    Returns:
+        This process's place among the workers.
+
+    Raises:
+        InputError: For a missing or wrong TF_CONFIG, for a late call and for workers that do not come.
     """
     if _started:
         return _started[0]
@@ -141,7 +156,7 @@ def _has_begun() -> bool:
 
 
 @contextlib.contextmanager
-def _own_handler(number):
+def _own_handler(number: int) -> Iterator[None]:
     """Takes back what the block installs for a signal: TensorFlow would note SIGTERM, and go on."""
     before = signal.getsignal(number)
     yield
@@ -149,7 +164,7 @@ def _own_handler(number):
         signal.signal(number, before)
 
 
-def cluster():
+def cluster() -> tuple[dict[str, list[str]], str, int]:
     """`(addresses by job, own job, own number in it)` of TF_CONFIG; InputError where it is missing or wrong."""
     text = os.environ.get("TF_CONFIG")
     example = json.dumps({"cluster": {"worker": ["a:2222", "b:2222"]}, "task": {"type": "worker", "index": 0}})
@@ -188,7 +203,7 @@ GO = b"lm_keras: go\n"
 PAUSE = 0.2  # seconds between two tries to reach the chief
 
 
-def meet(addresses, index, timeout):
+def meet(addresses: list[str], index: int, timeout: float) -> None:
     """Returns when all workers are there. InputError after `timeout` seconds, or where the own port is taken."""
     until = time.monotonic() + timeout
     with contextlib.ExitStack() as stack:
@@ -200,7 +215,7 @@ def meet(addresses, index, timeout):
             _await_others(addresses, server, until, timeout, stack)
 
 
-def _listen(address):
+def _listen(address: str) -> socket.socket:
     port = int(address.rpartition(":")[2])
     try:
         if socket.has_dualstack_ipv6():
@@ -212,7 +227,10 @@ def _listen(address):
         ) from None
 
 
-def _await_others(addresses, server, until, timeout, stack):
+def _await_others(
+    addresses: list[str], server: socket.socket, until: float, timeout: float, stack: contextlib.ExitStack
+) -> None:
+    """Waits at the chief until each of the others has called, and says go."""
     there = {}
     stack.callback(lambda: [caller.close() for caller in there.values()])
     while True:
@@ -244,7 +262,7 @@ def _await_others(addresses, server, until, timeout, stack):
             caller.sendall(GO)
 
 
-def _hear(caller, addresses):
+def _hear(caller: socket.socket, addresses: list[str]) -> int | None:
     """The index that a worker of this cluster tells; None of a stranger."""
     with contextlib.suppress(OSError, ValueError, KeyError, TypeError), caller.makefile("rb") as lines:
         told = json.loads(lines.readline(1 << 20))
@@ -255,7 +273,7 @@ def _hear(caller, addresses):
     return None
 
 
-def _stays(caller):
+def _stays(caller: socket.socket) -> bool:
     """Whether a worker that has called is still there: it says nothing more, and its end would be read as b""."""
     caller.settimeout(0)
     try:
@@ -266,7 +284,8 @@ def _stays(caller):
         return False
 
 
-def _call_chief(addresses, index, until, timeout):
+def _call_chief(addresses: list[str], index: int, until: float, timeout: float) -> None:
+    """Calls the chief until it says go."""
     host, _, port = addresses[0].rpartition(":")
     while time.monotonic() < until:
         with (

@@ -1,20 +1,26 @@
 """What a run tells while it goes on: metrics.csv, TensorBoard, a line an epoch, the learning curve."""
 
+from __future__ import annotations
+
 import contextlib
 import csv
 import math
 import os
 import re
 import time
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Literal
 
 import keras
+import tensorflow as tf
 
 from lm_keras.errors import InputError, WriteError
-from lm_keras.training.run.state import NAME
+from lm_keras.training.config import TrainingConfig
+from lm_keras.training.run.state import RunState
 from lm_keras.utils.atomic_files import replacing, writing
 from lm_keras.utils.quiet import on_terminal, tell
-from lm_keras.utils.saved_kinds import METRICS
+from lm_keras.utils.saved_kinds import CHECKPOINT, METRICS
 
 CURVE = "learning_curve.png"
 FIELDS = ("step", "epoch", "loss", "learning_rate")
@@ -23,7 +29,7 @@ FIELDS = ("step", "epoch", "loss", "learning_rate")
 class RunLog(keras.callbacks.Callback):
     """Every `logging_steps` updates a row of the mean loss since the last one; after each epoch the validation."""
 
-    def __init__(self, state, config, tokens_per_step=None):
+    def __init__(self, state: RunState, config: TrainingConfig, tokens_per_step: float | None = None):
         super().__init__()
         self.state, self.config, self.tokens_per_step = state, config, tokens_per_step
         self.fields = (*FIELDS, *(f"val_{key}" for key in state.measures))
@@ -33,10 +39,8 @@ class RunLog(keras.callbacks.Callback):
             self._open()
 
     def _open(self):
-        import tensorflow as tf
-
         path, board = self.folder / METRICS, self.folder / "logs"
-        for name in (path.name, NAME, CURVE):
+        for name in (path.name, CHECKPOINT, CURVE):
             if (self.folder / name).is_dir():
                 raise InputError(f"{self.folder / name} is a folder, and a run has a file there; move it away")
         if board.exists() and not board.is_dir():
@@ -61,7 +65,7 @@ class RunLog(keras.callbacks.Callback):
                 path.replace(aside)
             tell(f"{path} is damaged: what could be read of it is kept, and the file itself as {aside.name}")
 
-    def close(self):
+    def close(self) -> None:
         if self.folder:
             with writing(self.folder / METRICS):
                 self._file.close()
@@ -72,8 +76,6 @@ class RunLog(keras.callbacks.Callback):
         row = {"step": self.state.step, **values}
         self.rows.append(row)
         if self.folder:
-            import tensorflow as tf
-
             with writing(self.folder / METRICS):
                 csv.DictWriter(self._file, self.fields).writerow(row)
                 self._file.flush()
@@ -82,12 +84,12 @@ class RunLog(keras.callbacks.Callback):
                     tf.summary.scalar(key, min(value, 3e38))  # of float32, which TensorBoard takes
 
     # === Callback ===
-    def on_epoch_begin(self, epoch, logs=None):
+    def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
         self._started, self._first = time.perf_counter(), self.state.step
         if self.state.step % self.state.steps_per_epoch == 0:
             self.state.logged = 0, 0.0
 
-    def on_train_batch_end(self, batch, logs=None):
+    def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
         done = self.state.step % self.state.steps_per_epoch or self.state.steps_per_epoch
         if self.state.step % self.config.logging_steps == 0:
             # Keras' logs hold the mean since the epoch's start: take the part before the last row off again.
@@ -97,7 +99,7 @@ class RunLog(keras.callbacks.Callback):
             rate = float(self.model.optimizer.learning_rate)
             self._add(epoch=self.state.epoch(), loss=loss, learning_rate=rate)
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
         validation = {key: logs[key] for key in self.fields[len(FIELDS) :] if key in logs}
         if validation:
             self._add(epoch=epoch + 1, **validation)
@@ -125,10 +127,8 @@ class RunLog(keras.callbacks.Callback):
 
 
 @contextlib.contextmanager
-def _on_board(folder):
+def _on_board(folder: Path) -> Iterator[None]:
     """What TensorFlow says of files of TensorBoard that cannot be written, as a WriteError."""
-    import tensorflow as tf
-
     try:
         yield
     except tf.errors.OpError as error:
@@ -136,7 +136,7 @@ def _on_board(folder):
         raise WriteError(f"{folder} cannot be written ({told}); make room or give another folder") from error
 
 
-def read_rows(path):
+def read_rows(path: str | Path) -> list[dict[str, float]]:
     """The rows of a `metrics.csv`; what a kill cut short, or is no row, is left out."""
     return _rows(path)[0]
 
@@ -167,11 +167,22 @@ def _row(fields, values):
 # === Pictures of a training run ===
 
 
-def plot_learning_curve(rows, path, baselines=None, measure="perplexity"):
-    """Draws perplexity, or the loss itself with `measure="loss"`, against steps as a PNG and returns its path.
+def plot_learning_curve(
+    rows: Iterable[dict[str, float]],
+    path: str | Path,
+    baselines: dict[str, float] | None = None,
+    measure: Literal["perplexity", "loss"] = "perplexity",
+) -> Path:
+    """Draws perplexity, or the loss, against steps as a PNG.
 
-    `rows` are dicts with "step", "loss" and, at the end of an epoch, "val_loss" (`run_log.read_rows`);
-    `baselines` maps a label to a value drawn as a horizontal line.
+    Args:
+        rows: Dicts with "step", "loss" and, at the end of an epoch, "val_loss", as in metrics.csv.
+        path: The file.
+        baselines: `{label: value}` of what is drawn as a horizontal line.
+        measure: "perplexity", e^loss, or "loss".
+
+    Returns:
+        The path.
     """
     from matplotlib.figure import Figure
 

@@ -1,4 +1,6 @@
-"""The position of a run: what a checkpoint holds beside the tensors, and the callback that keeps it."""
+"""The state of a run: its position, which a callback keeps, and the checkpoint of it and of all tensors."""
+
+from __future__ import annotations
 
 import math
 import re
@@ -6,14 +8,18 @@ from pathlib import Path
 
 import keras
 import numpy as np
+import tensorflow as tf
 
 from lm_keras.errors import InputError
 from lm_keras.models.seq2seq_transformer import DecoderBlock
+from lm_keras.training.config import TrainingConfig
+from lm_keras.training.distributed.workers import Workers
 from lm_keras.training.evaluation import evaluate
+from lm_keras.training.objectives import Objective
 from lm_keras.training.train_steps import CarriedModel
 from lm_keras.utils.atomic_files import read_tensors, write_tensors
 from lm_keras.utils.keras_internals import flatten_layers
-from lm_keras.utils.saved_kinds import CHECKPOINT as NAME
+from lm_keras.utils.saved_kinds import CHECKPOINT
 
 
 class RunState(keras.callbacks.Callback):
@@ -23,7 +29,17 @@ class RunState(keras.callbacks.Callback):
     after each epoch and before each checkpoint: a good one is never replaced by one that cannot be gone on with.
     """
 
-    def __init__(self, model, net, validation, config, steps_per_epoch, aim, loss=None, workers=None):
+    def __init__(
+        self,
+        model: keras.Model,
+        net: keras.Model,
+        validation: tf.data.Dataset | None,
+        config: TrainingConfig,
+        steps_per_epoch: int,
+        aim: Objective,
+        loss: object = None,
+        workers: Workers | None = None,
+    ):
         super().__init__()
         self.workers = workers
         self.trained, self.net, self.validation, self.config = model, net, validation, config
@@ -38,7 +54,7 @@ class RunState(keras.callbacks.Callback):
         self.saved = None  # the step of the newest checkpoint
         self._metrics = None  # running means of an epoch that a kill cut in two
 
-    def restore(self, progress, best_weights):
+    def restore(self, progress: dict, best_weights: list[np.ndarray] | None) -> None:
         """Takes over what `load_checkpoint` returned."""
         self.step, self.epochs = progress["step"], progress["epochs"]
         self.stopped, self.waited, self.saved = progress["stopped"], progress["waited"], progress["step"]
@@ -53,7 +69,8 @@ class RunState(keras.callbacks.Callback):
             raise InputError("the checkpoint holds best weights of another model; give the settings of the run")
         return weights
 
-    def save(self):
+    def save(self) -> None:
+        """Writes the checkpoint, where the run has a folder."""
         progress = {
             "step": self.step,
             "steps_per_epoch": self.steps_per_epoch,
@@ -67,15 +84,17 @@ class RunState(keras.callbacks.Callback):
             save_checkpoint(self.config.output_dir, self.net, progress, self.best_weights)
             self.saved = self.step
 
-    def saves_now(self):
+    def saves_now(self) -> bool:
         """Whether the step just done, within an epoch, is one of a checkpoint."""
         return self.step % self.steps_per_epoch != 0 and self.step % self.config.checkpoint_steps == 0
 
-    def check_loss(self, name, value):
+    def check_loss(self, name: str, value: float) -> None:
+        """InputError for a loss that is not finite."""
         if not math.isfinite(value):
             raise self._diverged(f"the {name} is {value}")
 
-    def check_weights(self):
+    def check_weights(self) -> None:
+        """InputError for weights that are not finite."""
         path = not_finite(self.net)
         if path is not None:
             raise self._diverged(f"{path} holds values that are not finite")
@@ -95,11 +114,11 @@ class RunState(keras.callbacks.Callback):
             f"start again with {', '.join(tries[:-1])}{' or ' if tries[:-1] else ''}{tries[-1]}"
         )
 
-    def epoch(self):
+    def epoch(self) -> int:
         """The epoch of the step just done, from 1."""
         return max(self.step - 1, 0) // self.steps_per_epoch + 1
 
-    def history(self):
+    def history(self) -> keras.callbacks.History:
         """All epochs as the History that `model.fit` returns."""
         history = keras.callbacks.History()
         history.set_model(self.trained)
@@ -109,7 +128,7 @@ class RunState(keras.callbacks.Callback):
         return history
 
     # === Callback ===
-    def on_epoch_begin(self, epoch, logs=None):
+    def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
         if self._metrics is not None:  # the second part of an epoch: its means and its carried state go on
             for variable, value in zip(self.net.metrics_variables, self._metrics, strict=True):
                 variable.assign(value)
@@ -118,11 +137,11 @@ class RunState(keras.callbacks.Callback):
             self.net.reset_state()
         del self.epochs[epoch:]  # of a part of this epoch, where `max_steps` ended the run in it
 
-    def on_train_batch_end(self, batch, logs=None):
+    def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
         self.step += 1
         self.check_loss("loss", logs.get("loss", 0.0))  # the mean since the epoch's start: one batch is enough
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
         self.check_weights()
         if "perplexity" in self.measures:
             logs["perplexity"] = math.exp(min(logs["loss"], 700))
@@ -154,16 +173,16 @@ class Saver(keras.callbacks.Callback):
     which may change weights.
     """
 
-    def __init__(self, state):
+    def __init__(self, state: RunState):
         super().__init__()
         self.state = state
 
-    def on_train_batch_end(self, batch, logs=None):
+    def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
         if self.state.saves_now():
             self.state.check_weights()
             self.state.save()
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
         self.state.check_weights()
         self.state.save()
 
@@ -172,7 +191,7 @@ class Saver(keras.callbacks.Callback):
 # One file, written beside its place and renamed, so that a kill leaves either the old state or the new one.
 
 
-def training_variables(net):
+def training_variables(net: keras.Model) -> dict[str, keras.Variable]:
     """Everything that changes while `net` trains, by name: weights, carried state, seeds, optimizer, metrics."""
     groups = {
         "model": list({id(v): v for v in net.variables}.values()),
@@ -182,14 +201,12 @@ def training_variables(net):
     return {f"{group}/{i:04d}": v for group, variables in groups.items() for i, v in enumerate(variables)}
 
 
-def not_finite(net):
+def not_finite(net: keras.Model) -> str | None:
     """The path of a variable of `net`, or of its optimizer, that a training has spoiled; None where there is none.
 
     That is NaN, and infinity where the gradient changes values (elsewhere it may be a mask). Looked at where they
     lie: one number is fetched for all.
     """
-    import tensorflow as tf
-
     changed = {id(v) for v in (*net.trainable_variables, *net.optimizer.variables)}
     variables = [v for v in (*net.variables, *net.optimizer.variables) if tf.as_dtype(v.dtype).is_floating]
     spoiled = [
@@ -199,20 +216,25 @@ def not_finite(net):
     return variables[found[0]].path if len(found) else None
 
 
-def save_checkpoint(folder, net, progress, best=None):
+def save_checkpoint(
+    folder: str | Path, net: keras.Model, progress: dict, best: list[np.ndarray] | None = None
+) -> None:
     """Writes `net`'s training state, the JSON value `progress` and the best weights so far, if any."""
     tensors = {name: np.asarray(v) for name, v in training_variables(net).items()}
     for i, weight in enumerate(best or ()):
         tensors[f"best/{i:04d}"] = weight
-    write_tensors(Path(folder) / NAME, tensors, {**progress, "variables": _names(net)})
+    write_tensors(Path(folder) / CHECKPOINT, tensors, {**progress, "variables": _names(net)})
 
 
-def load_checkpoint(folder, net, steps_per_epoch):
+def load_checkpoint(
+    folder: str | Path, net: keras.Model, steps_per_epoch: int
+) -> tuple[dict, list[np.ndarray] | None]:
     """Puts the saved state into `net`; returns `(progress, best weights or None)`.
 
-    Raises InputError, and changes nothing, when the file is missing, cut short, of another model or other data.
+    Raises:
+        InputError: For a file that is missing, cut short, of another model or other data; nothing is changed then.
     """
-    path = Path(folder) / NAME
+    path = Path(folder) / CHECKPOINT
     tensors, progress = read_tensors(path)
     _check_progress(path, progress)
     best = [tensors.pop(name) for name in sorted(tensors) if name.startswith("best/")]

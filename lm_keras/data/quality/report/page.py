@@ -1,12 +1,17 @@
-"""The parts of a page: one file, no scripts, nothing from elsewhere, every text escaped."""
+"""The parts of a report's page (one file, no scripts, nothing from elsewhere, every text escaped) and its figures."""
 
 import base64
 import html
 import io
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from lm_keras.data.quality.personal_data import scrub
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 LONGEST = 240  # characters of an example
 SCRUBBED = 100_000  # characters of it that are looked at: far more, so that no number is cut in two
@@ -24,7 +29,7 @@ td.text { overflow-wrap: anywhere; white-space: pre-wrap }
 _POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
 
 
-def page(title, *parts):
+def page(title: str, *parts: str) -> str:
     """A whole HTML document; `title` is plain text, the parts are HTML."""
     return (
         '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
@@ -35,24 +40,28 @@ def page(title, *parts):
     )
 
 
-def section(heading, *parts):
+def section(heading: str, *parts: str) -> str:
+    """A heading and what stands under it."""
     return f"<h2>{_visible(heading)}</h2>\n" + "\n".join(parts)
 
 
-def side_by_side(*parts):
+def side_by_side(*parts: str) -> str:
+    """Parts in a row, as many as the width holds."""
     return '<div class="row">' + "\n".join(f"<div>{part}</div>" for part in parts) + "</div>"
 
 
-def paragraph(text, note=False):
+def paragraph(text: str, note: bool = False) -> str:
+    """A paragraph of plain text; a note is smaller."""
     kind = ' class="note"' if note else ""
     return f"<p{kind}>{_visible(text)}</p>"
 
 
-def bullets(lines):
+def bullets(lines: Iterable[str]) -> str:
+    """A list of lines of plain text."""
     return '<ul class="findings">' + "".join(f"<li>{_visible(line)}</li>" for line in lines) + "</ul>"
 
 
-def table(rows, head=()):
+def table(rows: Sequence[Sequence], head: Sequence[str] = ()) -> str:
     """Rows of str (escaped), int, float (both set to the right) and what `example` made."""
     lines = []
     if head:
@@ -63,7 +72,7 @@ def table(rows, head=()):
     return "<table>" + "\n".join(f"<tr>{line}</tr>" for line in lines) + "</table>"
 
 
-def image(figure, alt):
+def image(figure: "Figure", alt: str) -> str:
     """A matplotlib Figure as a PNG within the page."""
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=110, metadata={"Software": None})
@@ -75,7 +84,7 @@ class Example(str):
     """A text of the data, to be shown in full width."""
 
 
-def example(text):
+def example(text: str) -> Example:
     """A text of the data as it may be shown: without personal data, cut, and with what is invisible made visible."""
     text = scrub(text[:SCRUBBED]).text
     return Example(text if len(text) <= LONGEST else text[:LONGEST] + " ...")
@@ -99,13 +108,13 @@ def _visible(text):
     return html.escape("".join(shown))
 
 
-# === The pictures of a data report; each function returns a matplotlib Figure ===
+# === Figures ===
 
 BAR = "#4477aa"
 LINE = "#cc6677"
 
 
-def length_histogram(lengths, unit):
+def length_histogram(lengths: np.ndarray, unit: str) -> "Figure":
     """How many texts are how long; `lengths` int [num_texts], empty texts are left out. Both axes are logarithmic."""
     lengths = lengths[lengths > 0]
     figure, axes = _figure(xlabel=f"{unit} in a text", ylabel="texts")
@@ -120,7 +129,7 @@ def length_histogram(lengths, unit):
     return figure
 
 
-def rank_frequency(counts):
+def rank_frequency(counts: np.ndarray) -> "Figure":
     """The frequency of the words by their rank, and Zipf's law beside it; `counts` int, largest first."""
     figure, axes = _figure(xlabel="rank of a word", ylabel="times it comes")
     if len(counts):
@@ -133,7 +142,7 @@ def rank_frequency(counts):
     return figure
 
 
-def vocabulary_growth(growth):
+def vocabulary_growth(growth: Sequence[tuple[int, int]]) -> "Figure":
     """How many different words there are after so many words; `growth`: (words, different words)."""
     figure, axes = _figure(xlabel="words read", ylabel="different words")
     axes.plot(*np.array(growth).T, color=BAR, marker=".", markersize=4)
@@ -144,7 +153,7 @@ def vocabulary_growth(growth):
     return figure
 
 
-def shares(named, most=10):
+def shares(named: Mapping[str, float], most: int = 10) -> "Figure":
     """Bars of {name: share}, the largest `most`; the others together are "the rest"."""
     items = list(named.items())
     if len(items) > most:

@@ -1,6 +1,8 @@
 """A page on what a set of texts is like and what should be done before a model is trained on it."""
 
 from collections import Counter
+from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import NamedTuple
 
 from lm_keras.data.labelled import LabelledTexts
@@ -31,17 +33,38 @@ class Measured(NamedTuple):
     labels: Counter  # {class: number}, empty without labels
 
 
-def write_report(texts, path, test=None, *, title="Data report", labels=None, compared=COMPARED, seed=0):
-    """Writes a report on `texts` as one HTML page and returns what it found worth a look, a list of sentences.
+def write_report(
+    texts: Iterable[str] | LabelledTexts,
+    path: str | Path,
+    test: Iterable[str] | None = None,
+    *,
+    title: str = "Data report",
+    labels: Mapping[str, int] | None = None,
+    compared: int = COMPARED,
+    seed: int = 0,
+) -> list[str]:
+    """Writes a report on texts as one HTML page.
 
-    Sizes and lengths, words, languages, scripts, damaged characters, duplicates, personal data, unwanted words, with
-    `test` the overlap of its 8-grams, with `labels` ({class: number}) the shares of the classes. The page holds its
-    pictures, needs no network, runs no script, and shows examples of the texts only after `scrub`.
-    `texts`, `test`: iterables of str that can be iterated again and again, such as a list or `read_texts(path)`;
-    `texts` may be what `read_labelled` returns, with its labels. All
-    is counted over all texts but the languages (10,000 texts drawn at random) and the duplicates: with more than
-    `compared` texts they are looked for among so many drawn at random, and the page says so.
-    Raises InputError for no text, and where a library of the extra `analysis` is missing.
+    Sizes and lengths, words, languages, scripts, damaged characters, duplicates, personal data, unwanted words, the
+    overlap with a test set, the shares of the classes. The page holds its pictures, needs no network, runs no script,
+    and shows examples of the texts only after `scrub`. All is counted over all texts but the languages (10,000 texts
+    drawn at random) and the duplicates.
+
+    Args:
+        texts: An iterable of str that can be iterated again and again, such as a list or `read_texts(path)`, or what
+            `read_labelled` returns, with its labels.
+        path: The page.
+        test: Texts of a test set, whose 8-grams are looked for.
+        title: Of the page.
+        labels: {class: number}.
+        compared: With more texts, duplicates are looked for among so many drawn at random, and the page says so.
+        seed: Of what is drawn.
+
+    Returns:
+        What it found worth a look, a list of sentences.
+
+    Raises:
+        InputError: For no text, and where a library of the extra `analysis` is missing.
     """
     if isinstance(texts, LabelledTexts):
         texts, labels = texts.texts, labels or texts.counts()
@@ -81,7 +104,7 @@ def _shown(texts, what):
     return tqdm(texts, desc=what, unit=" texts", disable=None, leave=False)
 
 
-# === Sections ===
+# === Sections of the page ===
 def _first(notes):
     if not notes:
         return paragraph("Nothing that this report looks for stands out.")
@@ -219,10 +242,10 @@ def _method(measured):
     return paragraph(text, note=True)
 
 
-# === What of a data report is worth a look before training, as sentences ===
+# === What is worth a look before training, as sentences ===
 
 
-def findings(measured):
+def findings(measured: "Measured") -> list[str]:
     """A list of sentences on what was found (`report.Measured`), each with what can be done about it."""
     found = measured.statistics
     lines = [*_repetition_findings(measured), *_character_findings(found), *_language_findings(found)]

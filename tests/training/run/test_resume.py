@@ -14,7 +14,7 @@ from resume_child import EPOCHS, run
 
 from lm_keras.errors import InputError
 from lm_keras.training.run.log import read_rows
-from lm_keras.training.run.state import NAME
+from lm_keras.utils.saved_kinds import CHECKPOINT
 
 CHANCE = random.SystemRandom()  # `fit` seeds the common one
 CHILD = SUPPORT / "resume_child.py"
@@ -50,7 +50,7 @@ def killed_while_writing(python, folder, kind, after):
     """Kills a run while the temporary file of a checkpoint is there, `after` seconds after the first sight of it."""
     child, begun = start(python, folder, kind), time.monotonic()
     while child.poll() is None and time.monotonic() - begun < 120:
-        if any(name.startswith(f".{NAME}.") for name in os.listdir(folder)):  # noqa: PTH208 (fast)
+        if any(name.startswith(f".{CHECKPOINT}.") for name in os.listdir(folder)):  # noqa: PTH208 (fast)
             time.sleep(after)
             child.kill()
             break
@@ -111,7 +111,7 @@ def snapshot(folder):
 
 @pytest.mark.parametrize("kept", [0, 500, -1])
 def test_a_checkpoint_that_is_cut_short_is_never_loaded(finished, kept):
-    path = finished / NAME
+    path = finished / CHECKPOINT
     path.write_bytes(path.read_bytes()[:kept])
     before = snapshot(finished)
     with pytest.raises(InputError, match="damaged or cut short"):
@@ -128,6 +128,6 @@ def test_a_checkpoint_of_another_optimizer_is_not_loaded(finished, settings):
 
 
 def test_what_a_kill_left_of_a_file_is_ignored(finished, undisturbed):
-    (finished / f".{NAME}.123.tmp").write_bytes(b"half a checkp")
+    (finished / f".{CHECKPOINT}.123.tmp").write_bytes(b"half a checkp")
     model, history = run(finished, "shuffled", resume=True)
     assert_same_run("shuffled", finished, model, history, undisturbed)

@@ -18,7 +18,7 @@ WRITTEN = st.one_of(
 
 @given(st.lists(WRITTEN, min_size=1, max_size=60))
 def test_numbers_equal_floats(written):
-    values, ends = text_format.parse(" ".join(written).encode())
+    values, ends = text_format.parse_numbers(" ".join(written).encode())
     expected = np.array([float(x) for x in written])
     assert values.tobytes() == expected.tobytes()  # the sign of a zero, too
     assert ends.tolist() == (np.cumsum([len(x) + 1 for x in written]) - 1).tolist()
@@ -30,10 +30,10 @@ def test_numbers_equal_floats(written):
 def test_what_is_no_number_is_found(before, odd, after):
     fields = [*before, odd, *after]
     if text_format.NUMBER.fullmatch(odd.encode()):
-        assert len(text_format.parse(" ".join(fields).encode())[0]) == len(fields)
+        assert len(text_format.parse_numbers(" ".join(fields).encode())[0]) == len(fields)
         return
     with pytest.raises(text_format.NotANumberError) as error:
-        text_format.parse(" ".join(fields).encode())
+        text_format.parse_numbers(" ".join(fields).encode())
     assert (error.value.index, error.value.field) == (len(before), odd.encode())
 
 
@@ -41,4 +41,4 @@ def test_numbers_that_round_badly():
     # Midpoints between floats, the largest exact integer and its neighbours, the longest that go the fast way.
     written = "9007199254740993.0 9007199254740992.5 0.1 0.3 1.7976931348623157e308 5e-324 0.9007199254740993"
     written += " 90071992.54740993 99999999.99999999 0.0000000000000001 -0.0 -0. 123456789.5 0.12345678901234567"
-    assert text_format.parse(written.encode())[0].tobytes() == np.array(written.split(), float).tobytes()
+    assert text_format.parse_numbers(written.encode())[0].tobytes() == np.array(written.split(), float).tobytes()

@@ -18,9 +18,9 @@ import lm_keras as lk
 from lm_keras.cli.parser import main
 from lm_keras.errors import InputError, WriteError
 from lm_keras.training.run.log import RunLog, read_rows
-from lm_keras.training.run.state import NAME
 from lm_keras.utils.atomic_files import read_tensors, write_tensors
 from lm_keras.utils.quiet import on_terminal, tell
+from lm_keras.utils.saved_kinds import CHECKPOINT
 
 X = np.random.default_rng(0).integers(0, 9, (16, 5)).astype("int32")
 SETTINGS = {"batch_size": 4, "warmup_steps": 0, "epochs": 2, "logging_steps": 2, "checkpoint_steps": 1}
@@ -98,10 +98,13 @@ def full(size):
 
 
 def test_a_checkpoint_that_finds_no_room_leaves_the_last_one(half, undisturbed):
-    before = (half / NAME).read_bytes()
-    with full(len(before) // 2), pytest.raises(WriteError, match=rf"{NAME} cannot be written \(File too large\)"):
+    before = (half / CHECKPOINT).read_bytes()
+    with (
+        full(len(before) // 2),
+        pytest.raises(WriteError, match=rf"{CHECKPOINT} cannot be written \(File too large\)"),
+    ):
         fit(half, resume=True)
-    assert (half / NAME).read_bytes() == before
+    assert (half / CHECKPOINT).read_bytes() == before
     assert not list(half.glob(".*"))
     assert same(fit(half, resume=True), undisturbed[1])
 
@@ -245,8 +248,8 @@ def test_a_run_with_a_damaged_table_goes_on(half, undisturbed, capsys):
     "changed", [{"step": 10**400}, {"step": True}, {"best_loss": 10**400}, {"logged": [10**400, 1]}]
 )
 def test_a_place_in_the_run_that_is_none_is_one_line(changed, half):
-    tensors, progress = read_tensors(half / NAME)
-    write_tensors(half / NAME, tensors, progress | changed)
+    tensors, progress = read_tensors(half / CHECKPOINT)
+    write_tensors(half / CHECKPOINT, tensors, progress | changed)
     with pytest.raises(InputError, match="its place in the run is none"):
         fit(half, resume=True)
 
@@ -296,7 +299,7 @@ def test_a_log_that_cannot_be_written_is_one_line(tmp_path):
 
 
 def test_what_kills_left_is_removed_and_what_is_not_ours_stays(half, undisturbed):
-    (half / f".{NAME}.123.tmp").write_text("half a checkpoint")
+    (half / f".{CHECKPOINT}.123.tmp").write_text("half a checkpoint")
     for folder in (".save-abc.tmp", ".mine.tmp", ".other.1.tmp"):
         (half / folder).mkdir()
         (half / folder / "file").write_text("x")

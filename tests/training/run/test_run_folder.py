@@ -16,8 +16,8 @@ import lm_keras as lk
 from lm_keras.cli import train as train_command
 from lm_keras.cli.parser import main
 from lm_keras.errors import InputError
-from lm_keras.training.run.state import NAME
 from lm_keras.utils.atomic_files import claimed, write_json
+from lm_keras.utils.saved_kinds import CHECKPOINT
 
 X = np.random.default_rng(0).integers(3, 9, (8, 5)).astype("int32")
 TOKENIZER = lk.text.WordTokenizer.train(["a b c d e f g a b c d"], vocab_size=9, language=None)
@@ -117,13 +117,13 @@ def test_a_run_that_ends_just_before_the_lock_is_seen(tmp_path, monkeypatch):
 
     def late(handle, operation):
         if operation & fcntl.LOCK_EX:
-            (tmp_path / NAME).write_bytes(b"of another run")
+            (tmp_path / CHECKPOINT).write_bytes(b"of another run")
         return lock(handle, operation)
 
     monkeypatch.setattr(fcntl, "flock", late)
     with pytest.raises(InputError, match="already holds a run"):
         fit(small(), tmp_path)
-    assert contents(tmp_path) == {Path(NAME): b"of another run"}
+    assert contents(tmp_path) == {Path(CHECKPOINT): b"of another run"}
 
 
 def test_a_callback_may_save_into_the_folder_of_its_run(tmp_path):

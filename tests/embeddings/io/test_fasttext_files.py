@@ -63,7 +63,7 @@ def test_what_is_saved_is_read_back_with_its_subwords(folder, words, unseen, dim
     size = dim * (len(words) + buckets)
     table = data.draw(st.lists(st.floats(-1e6, 1e6, width=32), min_size=size, max_size=size))
     table = np.array(table, np.float32).reshape(-1, dim)
-    vectors = fasttext_format.made(words, table[: len(words)], table[len(words) :], 1, 3)
+    vectors = fasttext_format.subword_vectors(words, table[: len(words)], table[len(words) :], 1, 3)
     for name in ("f.bin", "f.bin.gz"):
         save_vectors(vectors, folder / name, format="fasttext")
         for read in (load_fasttext, load_facebook_vectors) if name == "f.bin" else (load_fasttext,):
@@ -95,7 +95,9 @@ def test_what_cannot_be_saved_as_fasttext(trained, folder):
     with pytest.raises(lk.InputError, match="KeyedVectors has no subwords; give those of train_fasttext"):
         save_vectors(plain, folder / "no.bin", format="fasttext")
     with pytest.raises(lk.InputError, match=r"the word 'a\\x00b' cannot be written"):
-        save_vectors(fasttext_format.made(["a\0b"], *np.ones((2, 1, 3), "f4"), 1, 2), folder / "no.bin", "fasttext")
+        save_vectors(
+            fasttext_format.subword_vectors(["a\0b"], *np.ones((2, 1, 3), "f4"), 1, 2), folder / "no.bin", "fasttext"
+        )
     save_vectors(trained, folder / "t.bin", "fasttext")
     more, changed = load_fasttext(folder / "t.bin"), load_fasttext(folder / "t.bin")
     more.add_vectors(["new"], np.ones((1, 4), "f4"))

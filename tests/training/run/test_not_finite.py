@@ -14,8 +14,8 @@ from lm_keras.cli.parser import main
 from lm_keras.errors import InputError
 from lm_keras.training.distributed.workers import Workers
 from lm_keras.training.run.log import read_rows
-from lm_keras.training.run.state import NAME
 from lm_keras.utils.atomic_files import read_tensors, write_tensors
+from lm_keras.utils.saved_kinds import CHECKPOINT
 
 V = 7
 X = np.random.default_rng(0).integers(0, V - 1, (12, 5)).astype("int32")  # the last word does not occur
@@ -48,7 +48,7 @@ class Spoil(keras.callbacks.Callback):
 
 def finite(folder):
     """(progress, tensors) of the checkpoint, all of whose numbers are finite."""
-    tensors, progress = read_tensors(folder / NAME)
+    tensors, progress = read_tensors(folder / CHECKPOINT)
     assert all(np.isfinite(tensor).all() for tensor in tensors.values())
     return progress, tensors
 
@@ -160,8 +160,8 @@ def test_weights_that_a_callback_has_spoiled_are_not_saved(strategy, tmp_path, m
 def test_a_checkpoint_of_weights_that_are_none_is_not_gone_on_with(epochs, tmp_path):
     config = lk.TrainingConfig(output_dir=tmp_path, epochs=1, **QUICK)
     lk.fit(small(), (X, Y), config=config)
-    tensors, progress = read_tensors(tmp_path / NAME)
-    write_tensors(tmp_path / NAME, tensors | {"model/0000": tensors["model/0000"] * np.nan}, progress)
+    tensors, progress = read_tensors(tmp_path / CHECKPOINT)
+    write_tensors(tmp_path / CHECKPOINT, tensors | {"model/0000": tensors["model/0000"] * np.nan}, progress)
     model, whole = small(), lk.TrainingConfig(**{**vars(config), "epochs": epochs, "resume": True})
     before = model.get_weights()
     with pytest.raises(InputError, match="holds NaN: the training had diverged; start again with a smaller learning"):
