@@ -85,10 +85,13 @@ def test_commands_of_a_page_are_there(page, capsys):
     for module in re.findall(r"-m (lm_keras[\w.]*\w)", text):
         assert importlib.util.find_spec(module), module
     for line in COMMANDS.findall(text):
+        if "--import" in line:  # a module of a recipe, which test_contributing.py runs
+            continue
         words = line.split("#")[0].split()
         command = words[: 2 if words[0] in ("data", "models") else 1]
+        family = re.findall(r"--model \w+", line)  # its options are in its help
         with pytest.raises(SystemExit) as ended:
-            main([*command, "--help"])
+            main([*command, *" ".join(family).split(), "--help"])
         shown = capsys.readouterr().out
         assert ended.value.code == 0 and shown.startswith("usage: lm-keras " + " ".join(command)), line
         for flag in re.findall(r"(?<=\s)--[a-z][\w-]*", line):
