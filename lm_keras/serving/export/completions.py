@@ -19,7 +19,7 @@ from lm_keras.utils.functions import function
 
 if TYPE_CHECKING:
     from lm_keras.language_model import LanguageModel
-    from lm_keras.tasks.text_to_text import TextToText
+    from lm_keras.text_model import TextModel
 
 NO_TEXT = -3.4028234663852886e38  # a score for "there is no such text": JSON has no infinity
 
@@ -98,7 +98,7 @@ def completion_examples(texts: Sequence[str], given: str, limit: int) -> dict[st
 
 
 def completion_answers(
-    text_model: "LanguageModel | TextToText", given: str, num_beams: int, name: str, inputs: dict[str, list]
+    text_model: "TextModel", given: str, num_beams: int, name: str, inputs: dict[str, list]
 ) -> dict[str, list]:
     """What `text_model.generate` answers to the inputs of the signature of that name, row by row: {output: list}."""
     outputs = []
