@@ -259,8 +259,6 @@ def write(cache, new, rows, ids):
     dim = new.shape[-1]
     table, new = ops.reshape(cache, (-1, dim)), ops.reshape(new, (-1, dim))
     if _IN_PLACE.get():
-        import tensorflow as tf
-
         table = tf.raw_ops.InplaceUpdate(x=table, i=rows, v=new)
     else:
         table = ops.scatter_update(table, rows[:, None], new)

@@ -12,12 +12,12 @@ import tensorflow as tf
 import lm_keras.models
 from lm_keras.errors import InputError, damaged
 from lm_keras.losses import check_takes_logits, takes_no_negative_label
-from lm_keras.models.keras_file import WEIGHTS, check_arguments, check_file, check_finite, weights_within
+from lm_keras.models.keras_file import check_arguments, check_file, check_finite, weights_within
 from lm_keras.models.quantization import all_layers, quantization_of, quantize_again, quietly
-from lm_keras.models.renamed import current_arguments, current_file, current_path
+from lm_keras.models.renamed import current_arguments, current_path, with_current_layers
 from lm_keras.utils.atomic_files import path_of
 from lm_keras.utils.functions import traced_of
-from lm_keras.utils.keras_internals import source_of
+from lm_keras.utils.keras_internals import change_h5, flatten_layers, source_of
 from lm_keras.utils.saved_kinds import kind_of, refusal
 
 # === A Keras model that gives logits, and refuses what would train on something else without a word ===
@@ -53,6 +53,13 @@ class LogitsModel(keras.Model):
         # Keras' own refuses a class that has a `compile`.
         self.compile(**keras.saving.deserialize_keras_object(config))
         self.optimizer.build(self.trainable_variables)
+
+    def load_own_variables(self, store):
+        # The first that is called where Keras loads a model from a file: layers of it may have had other names.
+        parts = [part for part in flatten_layers(self) if isinstance(part, BuiltModel) and part.recipe is not None]
+        builders = {part.name: part.recipe.builder for part in parts}
+        change_h5(store, lambda file: with_current_layers(file, builders))
+        super().load_own_variables(store)
 
     def fit(self, x=None, y=None, *arguments, validation_data=None, **options):
         pair = validation_data if isinstance(validation_data, (tuple, list)) else (validation_data, None)
@@ -359,8 +366,8 @@ def load_model(path):
     with damaged(path):
         numbers, weights = check_file(path)
         # Quantized weights are made as floats first, and int4 holds two numbers in a byte.
-        with weights_within(4 * numbers + 1000, 3 * weights + 10), current_file(path, WEIGHTS) as file:
-            model = keras.models.load_model(file, compile=False, safe_mode=True)
+        with weights_within(4 * numbers + 1000, 3 * weights + 10):
+            model = keras.models.load_model(path, compile=False, safe_mode=True)
     for weight in model.weights:
         advice = "the training has diverged, train again with a lower learning rate (Keras' own load_model reads it)"
         check_finite(f"{weight.path} in {path}", np.asarray(weight), advice)

@@ -94,7 +94,9 @@ def _keeping_arguments(builder):
         try:
             bound = signature.bind(*args, **kwargs)
         except TypeError as error:
-            raise TypeError(f"{name}: {error}") from None
+            first = next(iter(signature.parameters))
+            more = f"; it takes {first} by position, and all else by name" if "positional" in str(error) else ""
+            raise TypeError(f"{name}: {error}{more}") from None
         bound.apply_defaults()
         matrix = bound.arguments.get("embedding_matrix")
         bound.arguments |= {key: _plain(value) for key, value in bound.arguments.items() if value is not matrix}

@@ -1,5 +1,7 @@
 """The documents' LSTM language models: Embedding -> LSTM -> Dense, in all their forms."""
 
+from collections.abc import Callable
+
 import keras
 from keras import layers, ops
 from numpy.typing import ArrayLike
@@ -97,7 +99,8 @@ def build_lstm_lm(
     return CausalLM(ids, outputs, views=views, name=name)
 
 
-def lstm_layer(hidden_dim, name, init):
+def lstm_layer(hidden_dim: int, name: str, init: Callable) -> LSTM:
+    """The `LSTM` of a language model, x [B, T, D] -> h [B, T, H], h and c; its weights drawn by `init`."""
     return LSTM(
         hidden_dim,
         return_sequences=True,

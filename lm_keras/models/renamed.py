@@ -1,14 +1,14 @@
 """What older releases called things: their files load through this table, and calls with an old name are told."""
 
-import contextlib
-import json
+import io
 import re
-import tempfile
-import zipfile
-from collections.abc import Iterator
-from pathlib import Path
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 from lm_keras.models import BUILDERS
+
+if TYPE_CHECKING:
+    import h5py
 
 _RANGE = {"init_scale": "initializer_range"}
 # Builder -> {old name of an argument: the name today}.
@@ -67,78 +67,55 @@ def current_path(builder: str, path: str) -> str:
     return path
 
 
-@contextlib.contextmanager
-def current_file(path: Path, weights: str) -> Iterator[Path]:
-    """Gives the path of a .keras file with the layers of today: `path`, or a copy of it for as long as this lasts.
+def with_current_layers(file: "h5py.File", builders: dict[str, str]) -> "h5py.File":
+    """The HDF5 file of a .keras file, or a copy in memory in which the layers stand where they are looked for today.
+
+    Keras names a group after the class of its layer, "dense_4" for the fifth, and keeps the layer's name beside.
 
     Args:
-        path: The .keras file.
-        weights: The name of the HDF5 file in it.
+        file: The file, open for reading.
+        builders: The builder of each model in it by the model's name.
     """
-    import h5py
-
-    with zipfile.ZipFile(path) as archive, tempfile.TemporaryDirectory() as folder:
-        builders = dict(_builders(json.loads(archive.read("config.json"))))
-        if not any(builder in PATHS for builder in builders.values()):
-            yield path
-            return
-        with h5py.File(archive.extract(weights, folder), "r+") as file:
-            renamed = _rename_model(file, builders)
-        if not renamed:
-            yield path
-            return
-        copy = Path(folder) / "model.keras"
-        with zipfile.ZipFile(copy, "w") as written:
-            for name in archive.namelist():
-                if name != weights:
-                    written.writestr(name, archive.read(name))
-            written.write(Path(folder) / weights, weights)
-        yield copy
+    if not any(_moves(layers, builder) for layers, builder in _stacks(file, builders)):
+        return file
+    copy = type(file)(io.BytesIO(), "w")
+    for name in file:
+        file.copy(name, copy)
+    for layers, builder in _stacks(copy, builders):
+        _move_layers(layers, builder)
+    return copy
 
 
-def _builders(config):
-    """(name, builder) of each model in the configuration of a .keras file that a builder made."""
-    level = [config]
-    while level:
-        part = level.pop()
-        if isinstance(part, dict):
-            if isinstance(part.get("builder"), str) and isinstance(part.get("name"), str):
-                yield part["name"], part["builder"]
-            level += part.values()
-        elif isinstance(part, list):
-            level += part
+def _stacks(file, builders):
+    """(the group of its layers, its builder) of each model in a file."""
+    found = [file]
+    file.visititems(lambda _, item: found.append(item) if isinstance(item, Mapping) else None)  # no arrays
+    names = [(group, builders.get(_name(group))) for group in found if "layers" in group]
+    return [(group["layers"], builder) for group, builder in names if builder in PATHS]
 
 
-def _rename_model(group, builders, outer=None):
-    """Moves the layers of a model, a group of an HDF5 file, and of models in it; True if there were any to move."""
-    builder = builders.get(_name(group))
-    if builder is None and outer == "build_bert_pretrainer":
-        builder = "build_bert"  # which stands in no configuration of its own
-    layers = group.get("layers", {})
-    renamed = builder in PATHS and _rename_layers(layers, builder)
-    for inner in list(layers.values()):
-        if "layers" in inner:
-            renamed |= _rename_model(inner, builders, builder)
-    return renamed
-
-
-def _rename_layers(layers, builder):
-    moved = False
-    for key in list(layers):
+def _moves(layers, builder):
+    """{group of a layer: where it belongs} of those layers that are sublayers of a block today."""
+    moves = {}
+    for key in layers:
         block, _, part = current_path(builder, name := _name(layers[key])).partition("/")
-        if not part or "/" in name:
-            continue
-        kind, _, number = block.rpartition("_")
-        kind = _CLASSES[builder] if kind == "block" else kind
-        layers.move(key, f"{kind}/{part}" if number == "0" else f"{kind}_{number}/{part}")
-        moved = True
+        if part and "/" not in name:
+            kind, _, number = block.rpartition("_")
+            kind = _CLASSES[builder] if kind == "block" else kind
+            moves[key] = f"{kind}/{part}" if number == "0" else f"{kind}_{number}/{part}"
+    return moves
+
+
+def _move_layers(layers, builder):
+    moves = _moves(layers, builder)
+    for key, place in moves.items():
+        layers.move(key, place)
     left = {}  # the others of a class are counted anew
-    for key in sorted(layers, key=_class_and_number) if moved else ():
+    for key in sorted(layers, key=_class_and_number) if moves else ():
         kind, number = _class_and_number(key)
         count = left[kind] = left.get(kind, -1) + 1
         if count != number:
             layers.move(key, f"{kind}_{count}" if count else kind)
-    return moved
 
 
 def _class_and_number(key):

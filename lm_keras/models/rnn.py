@@ -1,5 +1,6 @@
 """Recurrent language models: the documents' simple recurrent network, its form with a skip, and the GRU."""
 
+from collections.abc import Callable
 from typing import Literal
 
 import keras
@@ -167,7 +168,9 @@ def build_gru_lm(
     )
 
 
-def recurrent_layer(name, hidden_dim, cell, skip, activation, init):
+def recurrent_layer(
+    name: str, hidden_dim: int, cell: str, skip: int | None, activation: object, init: Callable
+) -> keras.layers.Layer:
     """x [B, T, D] -> h [B, T, H] and the last state."""
     options = {
         "activation": activation,

@@ -113,7 +113,7 @@ class TextToText(TextModel):
         return Served(
             signatures=write,
             examples=completion_examples(texts, "source", max_new_tokens_limit),
-            answer=lambda name, inputs: completion_answers(self, "source", num_beams, name, inputs),
+            answer=lambda name, inputs: completion_answers(self.generate, "source", num_beams, name, inputs),
             facts={"max_new_tokens_limit": max_new_tokens_limit, "num_beams": num_beams},
             max_text_bytes=2**12 if self.model.recipe.builder == "build_seq2seq_transformer" else 2**17,
         )

@@ -3,7 +3,9 @@
 import os
 import sys
 import warnings
+from collections.abc import Callable
 
+import h5py
 import keras
 import tensorflow as tf
 from tensorflow.python.saved_model import fingerprinting_utils
@@ -14,6 +16,12 @@ SHUFFLE = "`shuffle=True` was passed, but will be ignored since the data `x` was
 def flatten_layers(model: keras.Layer) -> list[keras.Layer]:
     """`model` and all layers in it, those within layers too; Keras' `model.layers` has the outermost alone."""
     return model._flatten_layers()
+
+
+def change_h5(store: object, change: Callable[[h5py.File], h5py.File]) -> None:
+    """Replaces the HDF5 file that Keras loads a model from: `store` is what it gives `load_own_variables`."""
+    if isinstance(getattr(store, "h5_file", None), h5py.File):
+        store.h5_file = change(store.h5_file)
 
 
 def source_of(output: keras.KerasTensor) -> keras.Operation:

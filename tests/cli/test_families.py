@@ -18,7 +18,6 @@ from lm_keras.training import unigram_perplexity
 pytestmark = pytest.mark.usefixtures("warm_check")
 
 LENGTH = 8
-LATER = {"gpt2", "llama"}  # whose docstrings come with the transformer blocks
 TOKENIZER = {"feedforward": "bpe"}  # the others read characters, whose graph is the smallest
 EPOCHS = {"bpe": "6"}  # fewer windows than of characters
 SMALL = {
@@ -90,7 +89,7 @@ def test_the_options_of_a_family_are_the_arguments_of_its_builder():
         entry = builder_of(family)
         assert entry.family == family and entry.function is getattr(lk.models, name)
         helps = argument_help(entry.function)
-        assert family in LATER or options_of(entry.function).keys() <= helps.keys(), family
+        assert options_of(entry.function).keys() <= helps.keys(), family
         assert entry.small.keys() <= options_of(entry.function).keys()
     found = options_of(builder_of("attention_rnn").function)
     assert found["attention"] == (("additive", "multiplicative"), False)

@@ -24,7 +24,7 @@ def lm():
 @pytest.fixture(scope="module")
 def translator():
     tokenizer = lk.text.WordTokenizer.train(["a b c d e f g h"])
-    model = lk.models.build_seq2seq_lstm(tokenizer.vocab_size, tokenizer.vocab_size, hidden_dim=6, embedding_dim=4)
+    model = lk.models.build_seq2seq_lstm(tokenizer.vocab_size, hidden_dim=6, embedding_dim=4)
     return lk.tasks.TextToText(model, tokenizer)
 
 

@@ -136,6 +136,8 @@ def test_what_a_builder_was_called_with_is_kept():
 def test_a_call_that_does_not_fit_says_what_python_says():
     with pytest.raises(TypeError, match="^build_gru_lm: got an unexpected keyword argument 'width'$"):
         lk.models.build_gru_lm(9, width=3)
+    with pytest.raises(TypeError, match="too many positional arguments; it takes vocab_size by position"):
+        lk.models.build_feedforward_lm(9, 4)
     with pytest.raises(TypeError, match="^build_lstm_lm: missing a required argument: 'vocab_size'$"):
         lk.models.build_lstm_lm(hidden_dim=3)
 

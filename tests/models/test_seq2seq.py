@@ -25,7 +25,7 @@ EQUAL = {"rtol": 1e-5, "atol": 2e-6}
 
 def build(kind, **changes):
     builder, arguments = MODELS[kind]
-    return getattr(lk.models, builder)(SOURCE, TARGET, **{**arguments, **changes})
+    return getattr(lk.models, builder)(SOURCE, target_vocab_size=TARGET, **{**arguments, **changes})
 
 
 def ids(size, batch, length, seed=0):

@@ -18,8 +18,8 @@ from lm_keras.text.tokenizers.base import Tokenizer
 from lm_keras.utils.functions import function
 
 if TYPE_CHECKING:
+    from lm_keras.generation.generate import Generation
     from lm_keras.language_model import LanguageModel
-    from lm_keras.tasks.text_to_text import TextToText
 
 NO_TEXT = -3.4028234663852886e38  # a score for "there is no such text": JSON has no infinity
 
@@ -98,9 +98,9 @@ def completion_examples(texts: Sequence[str], given: str, limit: int) -> dict[st
 
 
 def completion_answers(
-    text_model: "LanguageModel | TextToText", given: str, num_beams: int, name: str, inputs: dict[str, list]
+    generate: "Callable[..., list[Generation]]", given: str, num_beams: int, name: str, inputs: dict[str, list]
 ) -> dict[str, list]:
-    """What `text_model.generate` answers to the inputs of the signature of that name, row by row: {output: list}."""
+    """What a method `generate` answers to the inputs of the signature of that name, row by row: {output: list}."""
     outputs = []
     for row in zip(*inputs.values(), strict=True):
         options = dict(zip(inputs, row, strict=True))
@@ -109,7 +109,7 @@ def completion_answers(
             options["temperature"] = 0
         if name == "beam":
             options |= {"num_beams": num_beams, "num_return_sequences": num_beams}
-        made = text_model.generate(text, **options)
+        made = generate(text, **options)
         outputs.append(
             {
                 "completion": made[0].text,
@@ -149,7 +149,7 @@ def language_model_signatures(language_model: "LanguageModel", max_new_tokens_li
         if name == "score":
             scores = [one._asdict() for one in language_model.score(inputs["text"])]
             return {output: [one[output] for one in scores] for output in ("log_prob", "num_tokens", "perplexity")}
-        return completion_answers(language_model, "prompt", num_beams, name, inputs)
+        return completion_answers(language_model.generate, "prompt", num_beams, name, inputs)
 
     texts = example_texts(tokenizer)
     write = functools.partial(completion_signatures, limit=max_new_tokens_limit, num_beams=num_beams)

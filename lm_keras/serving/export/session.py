@@ -69,7 +69,7 @@ def main():
     import tensorflow as tf
 
     library = ctypes.CDLL(str(Path(tf.__file__).with_name("libtensorflow_cc.so.2")))
-    library._ZN10tensorflow21DisableXlaCompilationEv()  # as the server does at start-up
+    library["_ZN10tensorflow21DisableXlaCompilationEv"]()  # as the server does at start-up: C++, not Python
     v1 = tf.compat.v1
     with v1.Session(graph=tf.Graph()) as session:
         meta = v1.saved_model.loader.load(session, ["serve"], request["version"])

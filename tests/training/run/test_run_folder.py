@@ -24,7 +24,7 @@ TOKENIZER = lk.text.WordTokenizer.train(["a b c d e f g a b c d"], vocab_size=9,
 QUICK = {"batch_size": 4, "warmup_steps": 0, "epochs": 1}
 HOLDER = """
 import sys
-from lm_keras.files import claimed
+from lm_keras.utils.atomic_files import claimed
 with claimed(sys.argv[1]):
     print("held", flush=True)
     sys.stdin.read()
