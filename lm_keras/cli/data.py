@@ -1,13 +1,13 @@
 """`lm-keras data`: the known sets, and a page on a file, a folder or a set."""
 
-import argparse
 from collections import Counter
 from pathlib import Path
 
+from lm_keras.cli.parser import Commands
 from lm_keras.errors import InputError
 
 
-def add_commands(commands: argparse._SubParsersAction) -> None:
+def add_commands(commands: Commands) -> None:
     """Adds `data list`, `data fetch` and `data report` to the commands of `lm-keras`."""
     actions = commands.add_parser("data", help="known data sets").add_subparsers(dest="action", required=True)
     listing = actions.add_parser("list", help="names, licences and where they are")

@@ -8,6 +8,7 @@ import sys
 import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Protocol
 
 from lm_keras.cli.family import builder_of, check_family, check_unknown, with_single_values
 from lm_keras.errors import InputError, WorkerLostError
@@ -27,6 +28,12 @@ class Parser(argparse.ArgumentParser):
     def error(self, message):
         complain(f"{self.prog}: {message} (see {self.prog} --help)")
         raise SystemExit(2)
+
+
+class Commands(Protocol):
+    """What `ArgumentParser.add_subparsers` returns: the place where a module adds its commands."""
+
+    def add_parser(self, name: str, *, help: str) -> argparse.ArgumentParser: ...
 
 
 def number(kind, least=None, most=None, above=None):

@@ -1,11 +1,10 @@
 """`lm-keras evaluate`, `score` and `generate`: what a trained model makes of text."""
 
-import argparse
 import dataclasses
 import json
 import types
 
-from lm_keras.cli.parser import add_import, number
+from lm_keras.cli.parser import Commands, add_import, number
 from lm_keras.cli.train import default_unit, evaluation_windows, load_texts, read_run
 from lm_keras.errors import InputError
 from lm_keras.generation.config import GenerationConfig, options_of
@@ -15,7 +14,7 @@ from lm_keras.utils.quiet import load_tensorflow
 from lm_keras.utils.saved_kinds import RUN, kind_of, refusal
 
 
-def add_commands(commands: argparse._SubParsersAction) -> None:
+def add_commands(commands: Commands) -> None:
     """Adds `evaluate`, `score` and `generate` to the commands of `lm-keras`."""
     evaluating = commands.add_parser("evaluate", help="loss, perplexity and bits per byte of a run on text")
     evaluating.set_defaults(call=evaluate)

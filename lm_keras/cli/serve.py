@@ -8,7 +8,7 @@ import os
 import warnings
 from pathlib import Path
 
-from lm_keras.cli.parser import add_import, number
+from lm_keras.cli.parser import Commands, add_import, number
 from lm_keras.cli.run import load_model
 from lm_keras.cli.train import told_by
 from lm_keras.errors import InputError
@@ -19,7 +19,7 @@ from lm_keras.utils.quiet import complain, load_tensorflow
 from lm_keras.utils.saved_kinds import kind_of, refusal
 
 
-def add_commands(commands: argparse._SubParsersAction) -> None:
+def add_commands(commands: Commands) -> None:
     """Adds `export`, `check`, `serve-config` and `query` to the commands of `lm-keras`."""
     exporting = commands.add_parser("export", help="write a SavedModel for TF Serving; prints the version folder")
     exporting.set_defaults(call=export)

@@ -1,6 +1,5 @@
 """`lm-keras train`: options and text to a run folder."""
 
-import argparse
 import itertools
 import math
 import re
@@ -8,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from lm_keras.cli.family import add_options, builder_arguments, builder_of
-from lm_keras.cli.parser import add_import, number
+from lm_keras.cli.parser import Commands, add_import, number
 from lm_keras.errors import InputError
 from lm_keras.models import BUILDERS
 from lm_keras.models.renamed import current_settings
@@ -42,7 +41,7 @@ MAY_CHANGE = (
 )
 
 
-def add_commands(commands: argparse._SubParsersAction, builder: Callable | None = None) -> None:
+def add_commands(commands: Commands, builder: Callable | None = None) -> None:
     """Adds `train` to the commands of `lm-keras`; with the options of a family, whose `builder` is given."""
     command = commands.add_parser("train", help="train a model on text")
     command.set_defaults(call=train)

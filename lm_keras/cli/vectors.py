@@ -1,12 +1,12 @@
 """`lm-keras vectors`: how well the word vectors of a file do in the usual tests."""
 
-import argparse
 import dataclasses
 import json
 import math
 import warnings
 from pathlib import Path
 
+from lm_keras.cli.parser import Commands
 from lm_keras.errors import InputError
 from lm_keras.utils.quiet import complain
 
@@ -15,7 +15,7 @@ SET = "glove-6b-50d"  # of lk.data.available(), the one of word vectors
 PAIRS = {"wordsim353": "WordSim-353", "simlex999": "SimLex-999"}
 
 
-def add_commands(commands: argparse._SubParsersAction) -> None:
+def add_commands(commands: Commands) -> None:
     """Adds `vectors` to the commands of `lm-keras`."""
     parser = commands.add_parser("vectors", help="word similarity and analogies of a file of word vectors")
     parser.set_defaults(call=vectors)
