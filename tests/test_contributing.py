@@ -139,6 +139,27 @@ lk.tasks.Grader(model, tokenizer, best=5.0).save("runs/grader")
 """
 
 
+# The contract tests that a family joins by itself: all that run over the table of families.
+FAMILY = (
+    "tests/models/test_builders.py",
+    "tests/models/test_negative_ids.py",
+    "tests/models/test_signatures.py",
+    "tests/models/test_quantization.py",
+    "tests/training/test_batches.py",
+    "tests/generation/test_every_family.py",
+    "tests/generation/test_begin.py",
+    "tests/cli/test_families.py",
+)
+
+
+def test_the_page_names_the_contract_tests_of_a_family():
+    assert tuple(re.findall(r"^- `(tests/\S+?)`", PAGE.partition("A family then runs")[2], re.MULTILINE)) == FAMILY
+    table = re.compile(r"^from (?:small_models|lm_keras\.models) import [^\n]*\b(?:CAUSAL|BUILDERS)\b", re.MULTILINE)
+    tests = {path.relative_to(ROOT).as_posix(): path.read_text("utf-8") for path in ROOT.glob("tests/*/test_*.py")}
+    over = {name for name, code in tests.items() if table.search(code)}
+    assert over | {"tests/models/test_signatures.py"} == set(FAMILY)
+
+
 def test_into_the_package(folder, warm_python):
     """The three files, moved and made public as the page says, need no import of their own; the contract holds."""
     for section in SECTIONS.values():
@@ -152,9 +173,10 @@ def test_into_the_package(folder, warm_python):
         text = (folder / path).read_text(encoding="utf-8")
         text = text.replace(f"{table} = {{\n", f"{table} = {{\n    {line}\n") if table else f"{text}{line}\n"
         (folder / path).write_text(text, encoding="utf-8")
-    for test in ("tests/models/test_builders.py", "tests/test_package.py"):
+    contracts = FAMILY[:3]  # the others take longer
+    for test in (*contracts, "tests/test_package.py"):
         shutil.copy(ROOT / test, folder / test)
-    run("python -m pytest tests/models/test_builders.py -k one_gru", folder, warm_python)
+    run(f"python -m pytest {' '.join(contracts)} -k one_gru", folder, warm_python)
     run("python -m pytest tests/test_package.py -k 'stub_declares or every_public_name'", folder, warm_python)
     for code in (SAVED, LOADED):  # in processes of their own
         run(f"python -c {shlex.quote(code)}", folder, warm_python)

@@ -61,6 +61,8 @@ def _import_modules(names):
         load_tensorflow(compute=False)  # which a strategy of several workers must come before
         sys.path.append(str(Path.cwd()))
     for name in names:
+        if name.endswith(".py"):
+            raise InputError(f"--import {name} is a file; give the module's name, without .py: {Path(name).stem}")
         try:
             importlib.import_module(name)
         except Exception as error:  # whatever the module raises

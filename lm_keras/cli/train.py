@@ -15,7 +15,7 @@ from lm_keras.utils.atomic_files import claimed, path_of, read_json, write_json
 from lm_keras.utils.quiet import load_tensorflow, tell
 from lm_keras.utils.saved_kinds import CONFIG, RESULT, RUN, TELLS, kind_of
 
-VOCAB_SIZES = {"char": None}  # None: all characters; other kinds have 10,000 tokens
+VOCAB_SIZES = {"bpe": 10_000, "word": 10_000, "wordpiece": 10_000}  # other kinds: what they find good
 UNITS = {"char": "chunk"}  # what one text is; for other kinds a line
 NOT_KEPT = ("command", "call", "resume", "out", "strategy", "modules")
 # What is read from run.json again, and how it looks.
@@ -60,7 +60,12 @@ def add_commands(commands: Commands, builder: Callable | None = None) -> None:
     text = command.add_argument_group("text")
     text.add_argument("--language", default="en", metavar="L", help="en, zh, or none: words stand between spaces")
     text.add_argument("--user-dict", metavar="FILE", help="zh, word: words that jieba does not know, one a line")
-    text.add_argument("--vocab-size", type=number(int, 2), metavar="N", help="default: 10000, all characters")
+    text.add_argument(
+        "--vocab-size",
+        type=number(int, 2),
+        metavar="N",
+        help="default: 10000; char: all characters; kinds of your own: what they choose",
+    )
     text.add_argument("--encoding", default="utf-8", metavar="E", help="of the files, e.g. utf-16, latin-1, gb18030")
     text.add_argument("--unit", choices=("line", "chunk"), help="what one text is (default: char chunk, else line)")
     text.add_argument("--min-count", type=number(int, 1), default=1, metavar="N")
@@ -292,7 +297,7 @@ def _train_tokenizer(tokenizer_class, options, texts):
     more = {"user_words": options.user_dict} if options.user_dict else {}
     return tokenizer_class.train(
         texts,
-        vocab_size=options.vocab_size or VOCAB_SIZES.get(options.tokenizer, 10_000),
+        vocab_size=options.vocab_size or VOCAB_SIZES.get(options.tokenizer),
         min_count=options.min_count,
         language=language,
         lowercase=options.lowercase,

@@ -16,6 +16,7 @@ from lm_keras.layers.fused_loss import Logits, WordEmbedding
 from lm_keras.models.base import REGISTERED, BuiltModel, Recipe, Registered, add_builder
 from lm_keras.models.renamed import ARGUMENTS
 from lm_keras.utils.checks import MAX_INT32, check_number, check_whole
+from lm_keras.utils.keras_internals import fresh_names
 
 P = ParamSpec("P")
 M = TypeVar("M", bound=keras.Model)
@@ -102,7 +103,8 @@ def _keeping_arguments(builder):
         bound.arguments |= {key: _plain(value) for key, value in bound.arguments.items() if value is not matrix}
         if matrix is not None:
             _take_matrix(bound.arguments)
-        model = builder(*bound.args, **bound.kwargs)
+        with fresh_names():  # the names of weights in a file must not depend on what was built before
+            model = builder(*bound.args, **bound.kwargs)
         if not isinstance(model, BuiltModel):
             raise InputError(
                 f"{name} returned a {type(model).__name__}; a builder returns an lk.models.CausalLM, Seq2SeqLM or "

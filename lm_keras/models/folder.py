@@ -5,8 +5,10 @@ import filecmp
 import json
 import math
 import os
+import re
 import shutil
 import tempfile
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -33,6 +35,7 @@ from lm_keras.utils.atomic_files import (
 from lm_keras.utils.saved_kinds import CHECKPOINT, CONFIG, RESULT, WEIGHTS, check_place, kind_of, refusal
 
 DIVERGED = "the training has diverged: train again with a lower learning rate"
+_NUMBERED = re.compile(r"(.*?)(?:_(\d{1,9}))?", re.DOTALL)
 STAGED = ".save-"  # begins the name of a folder of files that are not yet in their place
 
 
@@ -77,7 +80,9 @@ def save(model: CausalLM, tokenizer: Tokenizer, folder: str | os.PathLike) -> No
     model, folder = without_lora(model), path_of(folder)
     check_savable(model)
     tensors = {weight.path: np.asarray(weight) for weight in model.weights}
-    assert len(tensors) == len(model.weights), "two weights have one path"
+    if len(tensors) != len(model.weights):
+        twice = next(name for name, n in Counter(weight.path for weight in model.weights).items() if n > 1)
+        raise InputError(f"{model.name} has two weights called {twice}; its builder gives layers names of their own")
     with claimed(folder), staged(folder) as made:
         check_place(folder, ("task", "export"))
         _write_config(model, tokenizer, made)
@@ -154,11 +159,50 @@ def load(folder: str | os.PathLike) -> tuple[CausalLM, Tokenizer]:
         raise InputError(f"{path} does not exist; use another copy")
     with opened_tensors(path) as file:
         names = {current_path(model.recipe.builder, name): name for name in file.keys()}  # noqa: SIM118
+        wanted = {weight.path: tuple(weight.shape) for weight in model.weights}
+        names = _matched(names, wanted)
         shapes = {today: tuple(file.get_slice(name).get_shape()) for today, name in names.items()}
-        if len(names) != len(file.keys()) or shapes != {weight.path: tuple(weight.shape) for weight in model.weights}:
-            raise InputError(f"{path} does not hold the weights that {CONFIG} describes; use another copy")
+        if len(names) != len(file.keys()) or shapes != wanted:
+            what = _difference(shapes, wanted)
+            raise InputError(f"{path} does not hold the weights that {CONFIG} describes: {what}; use another copy")
         for weight in model.weights:
             tensor = file.get_tensor(names[weight.path])
             check_finite(f"{weight.path} in {path}", tensor, DIVERGED)
             weight.assign(tensor)
     return model, tokenizer
+
+
+def _matched(names, wanted):
+    """{path: name in the file}, by the paths of today's model.
+
+    Where they differ, layers may have no name of their own, which older releases counted in the whole process: then
+    those that are alike but for numbers go by their order.
+    """
+    if names.keys() == set(wanted):
+        return names
+    ours, theirs = _without_numbers(wanted), _without_numbers(names)
+    if {key: len(group) for key, group in ours.items()} != {key: len(group) for key, group in theirs.items()}:
+        return names
+    pairs = (pair for key, group in ours.items() for pair in zip(group, theirs[key], strict=True))
+    return {mine: names[other] for mine, other in pairs}
+
+
+def _without_numbers(paths):
+    """{path without the numbers at the ends of its layers' names: those paths, in the order of the numbers}."""
+    groups = defaultdict(list)
+    for path in paths:
+        *layers, weight = path.split("/")
+        parts = [_NUMBERED.fullmatch(layer).groups() for layer in layers]
+        key = "/".join([*(name for name, _ in parts), weight])
+        groups[key].append(([int(number or 0) for _, number in parts], path))
+    return {key: [path for _, path in sorted(group)] for key, group in groups.items()}
+
+
+def _difference(found, wanted):
+    """The first weight that is missing, of another shape, or too much in a file."""
+    for name, shape in wanted.items():
+        if name not in found:
+            return f"{name} is missing"
+        if found[name] != shape:
+            return f"{name} has the shape {found[name]}, not {shape}"
+    return f"{min(found.keys() - wanted.keys(), default='a weight')} is none of them"

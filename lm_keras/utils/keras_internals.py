@@ -1,13 +1,16 @@
 """The private names of Keras and TensorFlow that have no public way around them: all stand here."""
 
+import collections
+import contextlib
 import os
 import sys
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import h5py
 import keras
 import tensorflow as tf
+from keras.src.backend.common import global_state
 from tensorflow.python.saved_model import fingerprinting_utils
 
 SHUFFLE = "`shuffle=True` was passed, but will be ignored since the data `x` was provided as a tf.data.Dataset"
@@ -38,6 +41,31 @@ def with_mask(x: tf.Tensor, mask: tf.Tensor | None) -> tf.Tensor:
     """`x`, which from here on has this mask for Keras."""
     x._keras_mask = mask
     return x
+
+
+class _Numbers(collections.defaultdict):
+    """How many layers of each name were made since `fresh_names` began."""
+
+
+@contextlib.contextmanager
+def fresh_names() -> Iterator[None]:
+    """Within it Keras numbers layers that were given no name from the first on, whatever the process has made before.
+
+    One within another changes nothing, and later names differ from those within.
+    """
+    counts = "object_name_uids"
+    before = global_state.get_global_attribute(counts, collections.defaultdict(int))
+    if isinstance(before, _Numbers):
+        yield
+        return
+    made = _Numbers(int)
+    global_state.set_global_attribute(counts, made)
+    try:
+        yield
+    finally:
+        for name, number in made.items():
+            before[name] = max(before[name], number)
+        global_state.set_global_attribute(counts, before)
 
 
 def write_fingerprint(folder: str | os.PathLike) -> None:

@@ -89,7 +89,8 @@ def test_the_options_of_a_family_are_the_arguments_of_its_builder():
         entry = builder_of(family)
         assert entry.family == family and entry.function is getattr(lk.models, name)
         helps = argument_help(entry.function)
-        assert options_of(entry.function).keys() <= helps.keys(), family
+        missing = sorted(options_of(entry.function).keys() - helps.keys())
+        assert not missing, f"the docstring of {name} has no line below `Args:` for {', '.join(missing)}"
         assert entry.small.keys() <= options_of(entry.function).keys()
     found = options_of(builder_of("attention_rnn").function)
     assert found["attention"] == (("additive", "multiplicative"), False)

@@ -1,6 +1,7 @@
 """A builder from outside the package: saved, loaded, used on the command line; never imported by a file."""
 
 import json
+import subprocess
 import sys
 
 import keras
@@ -10,6 +11,7 @@ import pytest
 import lm_keras as lk
 from lm_keras.cli.parser import main
 from lm_keras.models import base
+from lm_keras.utils.atomic_files import read_tensors, write_tensors
 
 MODULE = '''
 import keras
@@ -93,6 +95,103 @@ def test_what_is_not_registered_is_not_imported_by_a_file(mine, tmp_path, capsys
     assert json.loads(capsys.readouterr().out)["num_tokens"] == 4
     assert main([*command, "--import", "no_such_module"]) == 2
     assert "--import no_such_module: ModuleNotFoundError" in capsys.readouterr().err
+    assert main([*command, "--import", "mybuilders.py"]) == 2
+    assert "give the module's name, without .py: mybuilders\n" in capsys.readouterr().err
+
+
+UNNAMED = '''
+import keras
+from keras import layers, ops
+import lm_keras as lk
+
+
+class NormedCell(layers.SimpleRNNCell):
+    """A cell with layers in it, none of which has a name."""
+
+    def build(self, shape):
+        super().build(shape)
+        self.first, self.second = layers.Dense(self.units), layers.Dense(self.units)
+        self.first.build((None, self.units))
+        self.second.build((None, self.units))
+
+    def call(self, x, states, training=False):
+        hidden, states = super().call(x, states, training)
+        return self.second(self.first(hidden)), states
+
+
+@lk.models.register_builder
+def build_unnamed(vocab_size: int, *, seed=None, name="unnamed"):
+    """Logits of an RNN of whose layers none has a name."""
+    start = keras.initializers.RandomNormal(seed=seed)
+    embed, head = layers.Embedding(vocab_size, 4, start), layers.Dense(vocab_size)
+    rnn = layers.RNN(NormedCell(4), return_sequences=True, return_state=True)
+    ids, step_ids = (keras.Input((None,), dtype="int32") for _ in range(2))
+    state = keras.Input((4,))
+    hidden, new_state = rnn(embed(ops.maximum(step_ids, 0)), initial_state=state, mask=step_ids >= 0)
+    step = keras.Model([step_ids, state], [head(hidden), new_state])
+    views = lk.models.Views(step, lambda batch, length=None: [ops.zeros((batch, 4))])
+    return lk.models.CausalLM(ids, head(rnn(embed(ids))[0]), views=views, name=name)
+'''
+
+
+@pytest.fixture
+def unnamed(tmp_path, monkeypatch):
+    """The module `unnamed`, whose builder has run before."""
+    (tmp_path / "unnamed.py").write_text(UNNAMED)
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    import unnamed
+
+    unnamed.build_unnamed(9)
+    yield unnamed
+    base.REGISTERED.pop("build_unnamed", None)
+    sys.modules.pop("unnamed", None)
+
+
+def test_layers_without_names_are_saved_alike_however_many_were_made(unnamed, tmp_path, warm_python):
+    tokenizer = lk.text.CharTokenizer.train(["abc"])
+    keras.layers.Dense(3)
+    model, x = unnamed.build_unnamed(tokenizer.vocab_size, seed=0), np.array([[3, 99, 98]])
+    model.layers[1].trainable = False
+    lk.LanguageModel(model, tokenizer).save("run")
+    assert sorted(w.path for w in model.weights) == sorted(read_tensors("run/model.safetensors")[0])
+    loaded = lk.LanguageModel.load("run").model
+    np.testing.assert_array_equal(loaded(x), model(x))
+    assert [w.path for w in loaded.trainable_weights] == [w.path for w in model.trainable_weights]
+    code = "import sys, numpy as np, lm_keras as lk, unnamed; model = lk.LanguageModel.load('run').model;"
+    code += "np.save('y.npy', model(np.array([[3, 99, 98]])));"
+    code += "assert any(not layer.trainable for layer in model.layers)"
+    done = subprocess.run([warm_python, "-c", code], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    np.testing.assert_allclose(np.load("y.npy"), model(x), atol=1e-6)
+
+
+def test_a_file_with_other_numbers_of_unnamed_layers_loads(unnamed, tmp_path):
+    """Written by a release that counted the layers of the whole process."""
+    tokenizer = lk.text.CharTokenizer.train(["abc"])
+    model, x = unnamed.build_unnamed(tokenizer.vocab_size, seed=0), np.array([[3, 99, 98]])
+    lk.LanguageModel(model, tokenizer).save("run")
+    tensors, _ = read_tensors("run/model.safetensors")
+
+    def later(part):
+        name, _, number = part.rpartition("_") if part[-1].isdigit() else (part, "", "0")
+        return f"{name}_{int(number) + 9}"
+
+    moved = {"/".join([*map(later, name.split("/")[:-1]), name.split("/")[-1]]): t for name, t in tensors.items()}
+    assert len(moved) == len(tensors) and not moved.keys() & tensors.keys()
+    write_tensors(tmp_path / "run" / "model.safetensors", moved)
+    np.testing.assert_array_equal(lk.LanguageModel.load("run").model(x), model(x))
+
+    first = model.weights[0].path
+    for broken, said in (
+        ({name: t for name, t in tensors.items() if name != first}, f"{first} is missing"),
+        (tensors | {"more/kernel": np.zeros(3, "float32")}, "more/kernel is none of them"),
+        (tensors | {first: np.zeros(3, "float32")}, rf"{first} has the shape \(3,\)"),
+    ):
+        write_tensors(tmp_path / "run" / "model.safetensors", broken)
+        with pytest.raises(lk.InputError, match=f"model.safetensors does not hold .* describes: {said}"):
+            lk.LanguageModel.load("run")
 
 
 def test_a_builder_that_nobody_registered_cannot_be_saved(mine, tmp_path):

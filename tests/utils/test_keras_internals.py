@@ -12,6 +12,7 @@ from lm_keras.utils.keras_internals import (
     OwnClipping,
     WrappedDataset,
     flatten_layers,
+    fresh_names,
     mask_of,
     no_shuffle_warning,
     source_of,
@@ -27,6 +28,16 @@ def test_flatten_layers_gives_the_layers_within_layers():
     found = flatten_layers(model)
     assert found[0] is model
     assert {"inner", inner.name} <= {layer.name for layer in found}
+
+
+def test_fresh_names_count_from_the_first():
+    keras.layers.Dense(2), keras.layers.Dense(2)
+    with fresh_names():
+        assert [keras.layers.Dense(2).name for _ in range(2)] == ["dense", "dense_1"]
+        with fresh_names():
+            names = [keras.layers.Dense(2).name for _ in range(500)]
+            assert names[0] == "dense_2"
+    assert keras.layers.Dense(2).name not in names
 
 
 def test_source_of_gives_the_last_layer():

@@ -65,20 +65,32 @@ def decoded(tensor):
 
 
 def test_vocabulary(tokenizer):
-    ids = (tokenizer.pad_id, tokenizer.unk_id, tokenizer.bos_id, tokenizer.eos_id)
-    if tokenizer.kind == "bpe":
-        assert ids == (None, None, 0, 0) and tokenizer.tokens[0] == "<|endoftext|>"
-    elif tokenizer.kind == "wordpiece":
-        assert ids == (0, 1, 2, 3) and tokenizer.tokens[:4] == ["[PAD]", "[UNK]", "[CLS]", "[SEP]"]
-    else:
-        assert ids == (0, 1, 2, 2) and tokenizer.tokens[:3] == ["<pad>", "<unk>", "<eos>"]
     assert len(tokenizer.tokens) == tokenizer.vocab_size == len(set(tokenizer.tokens))
-    assert tokenizer.end_ids == (tokenizer.eos_id,)
+    reserved = type(tokenizer).reserved
+    assert tuple(tokenizer.tokens[: len(reserved)]) == reserved
+    assert tokenizer.end_ids == (() if tokenizer.eos_id is None else (tokenizer.eos_id,))
     special = tokenizer.special_tokens
     assert all(tokenizer.tokens[i] == token for token, i in special.items())
-    assert {i for i in (*ids, tokenizer.mask_id) if i is not None} <= tokenizer.special_ids == set(special.values())
+    assert set(tokenizer.marks.values()) <= tokenizer.special_ids == set(special.values())
+    for mark in ("pad", "unk", "bos", "eos", "cls", "sep", "mask"):  # None: this kind lacks it
+        assert tokenizer.marks.get(mark) == getattr(tokenizer, f"{mark}_id")
     assert len(tokenizer.token_words()) == tokenizer.vocab_size
     assert all(tokenizer.encode(token) != [i] for token, i in special.items() if i != tokenizer.unk_id)
+
+
+@pytest.mark.parametrize(
+    ("cls", "ids", "first"),
+    [
+        (BPETokenizer, (None, None, 0, 0), ["<|endoftext|>"]),
+        (CharTokenizer, (0, 1, 2, 2), ["<pad>", "<unk>", "<eos>"]),
+        (WordPieceTokenizer, (0, 1, 2, 3), ["[PAD]", "[UNK]", "[CLS]", "[SEP]"]),
+        (WordTokenizer, (0, 1, 2, 2), ["<pad>", "<unk>", "<eos>"]),
+    ],
+)
+def test_our_marks_stand_where_they_stood(cls, ids, first):
+    made = cls.train(["a b"])
+    assert (made.pad_id, made.unk_id, made.bos_id, made.eos_id) == ids
+    assert made.tokens[: len(first)] == first
 
 
 def test_graph_equals_python_on_the_corpora_and_in_several_languages(tokenizer):
@@ -132,7 +144,8 @@ def test_edges(tokenizer):
     assert tokenizer.tf_encode(empty).shape.as_list() == [0, None]
     assert tokenizer.tf_decode(tokenizer.tf_encode(empty)).shape == [0]
     assert decoded(tokenizer.tf_decode(tf.zeros([2, 0], tf.int32))) == ["", ""]
-    assert tokenizer.decode([0, tokenizer.eos_id, -1, tokenizer.vocab_size]) == ""
+    nothing = [i for mark, i in tokenizer.marks.items() if mark != "unk"]
+    assert tokenizer.decode([*nothing, -1, tokenizer.vocab_size]) == ""
     for text in ("aé. 'x, \0" * 12_500, "." * 100_000, "a" * 100_000, "' " * 50_000, "e.\n" * 33_000):
         assert tokenizer.tf_encode([text]).to_list() == [tokenizer.encode(text)]
 
@@ -272,7 +285,7 @@ def test_training_errors(cls, arguments, message):
         (None, "there is no readable"),
         ("{", "is damaged"),
         ("[]", "kind None"),
-        ('{"kind": "magic"}', "kind 'magic'; known are bpe, char, .*word, wordpiece"),
+        ('{"kind": "magic"}', "kind 'magic'; known are .*bpe, .*char, .*word, .*wordpiece"),
         ('{"kind": "word"}', "is damaged"),
         ('{"kind": "word", "tokens": [], "language": [], "lowercase": false}', "is damaged"),
         ('{"kind": "word", "tokens": [], "language": "en", "lowercase": false}', "must begin with"),
@@ -345,10 +358,35 @@ def test_a_tokenizer_of_a_user_from_the_command_line_to_the_server(tmp_path, mon
     train = ["train", "--model", "lstm", "--data", "news.txt", "--epochs", "1", "--hidden-dim", "8"]
     train += ["--embedding-dim", "8", "--length", "10", "--vocab-size", "300", "--import", "space_tokenizer"]
     assert main([*train, "--tokenizer", "spaces", "--out", "none"]) == 2
-    assert "--tokenizer spaces is not known; give one of bpe, char, space, word" in capsys.readouterr().err
+    assert (
+        f"--tokenizer spaces is not known; give one of {', '.join(sorted(tokenizer_kinds()))},"
+        in capsys.readouterr().err
+    )
     assert not (tmp_path / "none").exists()
     assert main([*train, "--tokenizer", "space", "--out", "run"]) == 0
     lm = lk.LanguageModel.load("run")
     assert type(lm.tokenizer) is user_module().SpaceTokenizer and lm.tokenizer.vocab_size == 300
     assert main(["export", "run", "saved", "--import", "space_tokenizer"]) == 0
     assert lk.check(tmp_path / "saved" / "1") == []  # in a fresh process, where nothing of ours can be imported
+
+
+def test_a_kind_of_a_user_chooses_its_size(tmp_path, monkeypatch):
+    """The command line passes None, and a run goes on with the tokenizer that it began with."""
+
+    @register_tokenizer
+    class Few(user_module().SpaceTokenizer):
+        kind = "few"
+
+        @classmethod
+        def train(cls, texts, vocab_size=None, *arguments, **options):
+            return super().train(texts, vocab_size or 50, *arguments, **options)
+
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "news.txt").write_text("\n".join(lk.data.load("lee-news")[:12]), encoding="utf-8")
+    train = ["train", "--model", "lstm", "--data", "news.txt", "--hidden-dim", "8", "--embedding-dim", "8"]
+    train += ["--length", "10", "--tokenizer", Few.kind, "--out", "run"]
+    assert main([*train, "--epochs", "1"]) == 0
+    assert main([*train, "--epochs", "2", "--resume"]) == 0
+    assert lk.LanguageModel.load("run").tokenizer.vocab_size == 50
+    assert main([*train[:-1], "large", "--epochs", "1", "--vocab-size", "70"]) == 0
+    assert lk.LanguageModel.load("large").tokenizer.vocab_size == 70
