@@ -116,3 +116,45 @@ def test_said_number_of_files_is_right():
         tests = {file for file in files if Path(file).name.startswith("test_")}
         assert len(tests) == 1
         assert len(files - tests) == numbers[section.split()[0]]
+
+
+HOMES = {
+    "one_gru": "lm_keras/models",
+    "space_tokenizer": "lm_keras/text/tokenizers",
+    "grader": "lm_keras/tasks",
+}
+LOADED = """
+import lm_keras as lk
+
+assert lk.text.load_tokenizer("runs/space").kind == "space"
+assert lk.TextModel.load("runs/grader").best == 5.0
+"""
+SAVED = """
+import keras, lm_keras as lk
+
+tokenizer = lk.text.SpaceTokenizer.train(["a b c"])
+tokenizer.save("runs/space")
+model = keras.Sequential([keras.Input((None,)), keras.layers.Embedding(9, 1, mask_zero=True)])
+lk.tasks.Grader(model, tokenizer, best=5.0).save("runs/grader")
+"""
+
+
+def test_into_the_package(folder, warm_python):
+    """The three files, moved and made public as the page says, need no import of their own; the contract holds."""
+    for section in SECTIONS.values():
+        comment, code = blocks(section, "python")[0].split("\n", 1)
+        name = comment.removeprefix("# ").removesuffix(".py")
+        if name in HOMES:
+            (folder / HOMES[name] / f"{name}.py").write_text(code, encoding="utf-8")
+    rows = re.findall(r"^(lm_keras\S+?)(?:, (\w+))?  +(.+)$", PAGE, re.MULTILINE)
+    assert len(rows) == 4
+    for path, table, line in rows:
+        text = (folder / path).read_text(encoding="utf-8")
+        text = text.replace(f"{table} = {{\n", f"{table} = {{\n    {line}\n") if table else f"{text}{line}\n"
+        (folder / path).write_text(text, encoding="utf-8")
+    for test in ("tests/models/test_builders.py", "tests/test_package.py"):
+        shutil.copy(ROOT / test, folder / test)
+    run("python -m pytest tests/models/test_builders.py -k one_gru", folder, warm_python)
+    run("python -m pytest tests/test_package.py -k 'stub_declares or every_public_name'", folder, warm_python)
+    for code in (SAVED, LOADED):  # in processes of their own
+        run(f"python -c {shlex.quote(code)}", folder, warm_python)

@@ -87,8 +87,8 @@ def build_seq2seq_transformer(
         first = seeds.next(DecoderBlock.num_seeds)
         decoder_blocks.append(DecoderBlock(*sizes, **options, seed=first, name=f"decoder_block_{i}"))
         glorot = keras.initializers.GlorotUniform(None if first is None else first + DecoderBlock.source_seed)
-        name = f"decoder_block_{i}_source"
-        source_heads.append(MemoryHeads(num_heads, hidden_dim // num_heads, kernel_initializer=glorot, name=name))
+        head_options = {"kernel_initializer": glorot, "name": f"decoder_block_{i}_source"}
+        source_heads.append(MemoryHeads(num_heads, hidden_dim // num_heads, **head_options))
     encoder_norm, decoder_norm = (norm("encoder_norm"), norm("decoder_norm")) if pre_norm else (_same, _same)
 
     def encode(ids):

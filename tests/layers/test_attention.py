@@ -4,26 +4,15 @@ import attention_oracles as oracle
 import numpy as np
 import pytest
 import tensorflow as tf
+from arrays import CLOSE, array, normal
 from gradients import check_gradients, float64
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from keras import layers
 
-from lm_keras.errors import InputError
 from lm_keras.layers.alignment import Alignment
 from lm_keras.layers.attention import CrossAttention, MemoryHeads, SelfAttention, attend, cache_rows, slots, write
-from lm_keras.layers.positions import Rotary, Sinusoids, rotate
-
-CLOSE = {"rtol": 0, "atol": 1e-5}
-
-
-def normal(*shape, seed=0, dtype="float32"):
-    return np.random.default_rng(seed).normal(size=shape).astype(dtype)
-
-
-def array(tensor):
-    return tf.convert_to_tensor(tensor).numpy()
-
+from lm_keras.layers.positions import Rotary
 
 # === softmax(Q K^T / sqrt(d_k)) V ===
 
@@ -81,73 +70,6 @@ def test_cross_attention_is_multi_head_attention_over_the_tokens_of_the_memory()
     np.testing.assert_allclose(array(y)[0], by_hand, **CLOSE)
     np.testing.assert_allclose(array(weights)[0], weights_by_hand, **CLOSE)
     np.testing.assert_array_equal(array(y)[1], 0)  # a source without any token
-
-
-# === Scores of Bahdanau and Luong ===
-
-
-def by_hand(layer, keys_kernel, h, memory, visible):
-    if layer.score == "additive":
-        kernel, v = map(array, layer.weights)
-        scores = oracle.additive(h, memory, kernel, keys_kernel, v[:, 0])
-    else:
-        scores = oracle.multiplicative(h, memory, keys_kernel)
-    weights = oracle.softmax(np.where(visible, scores, -np.inf))
-    return weights @ memory, weights
-
-
-@pytest.mark.parametrize("sparing", [False, True])
-@pytest.mark.parametrize("score", ["additive", "multiplicative"])
-def test_alignment_is_the_equation(score, sparing):
-    layer = Alignment(score)
-    h, memory, kernel = normal(2, 3, 6), normal(2, 5, 4, seed=1), normal(4, 6, seed=2)
-    visible = np.array([[[1, 1, 0, 0, 0], [1, 1, 1, 0, 0], [1, 0, 1, 1, 1]]] * 2, bool)
-    context, weights = layer(h, memory @ kernel, memory, visible, sparing=sparing)
-    for b in range(2):
-        c, a = by_hand(layer, kernel, h[b], memory[b], visible[b])
-        np.testing.assert_allclose(array(context)[b], c, **CLOSE)
-        np.testing.assert_allclose(array(weights)[b], a, **CLOSE)
-
-
-def test_there_are_two_scores():
-    with pytest.raises(InputError, match="'dot'.*additive"):
-        Alignment("dot")
-
-
-# === Positions ===
-
-
-def test_sinusoids_are_the_equation():
-    positions = np.array([[0, 1, 2, 99], [3, 3, 7, 50]])
-    waves = Sinusoids(8)(positions)
-    for row, by_row in zip(positions, array(waves), strict=True):
-        np.testing.assert_allclose(by_row, oracle.sinusoids(row, 8), **CLOSE)
-
-
-def test_sinusoids_count_beyond_256_in_bfloat16():
-    waves = array(tf.cast(Sinusoids(8, dtype="mixed_bfloat16")(np.arange(300, 340)[None]), tf.float32))[0]
-    assert len(np.unique(waves, axis=0)) == 40
-
-
-def test_rotation_is_a_product_of_complex_numbers():
-    x, positions = normal(2, 3, 4, 8), np.array([[0, 1, 2, 3], [5, 6, 9, 40]])
-    turned = array(rotate(x, *Rotary(8, base=500.0)(positions)))
-    pairs = x[..., :4] + 1j * x[..., 4:]  # feature i with feature i + D/2
-    speeds = 500.0 ** (-np.arange(4) / 4)
-    by_hand = pairs * np.exp(1j * positions[:, None, :, None] * speeds)
-    np.testing.assert_allclose(turned, np.concatenate([by_hand.real, by_hand.imag], -1), **CLOSE)
-
-
-@given(a=st.integers(0, 20), b=st.integers(0, 20), shift=st.integers(0, 20))
-@settings(max_examples=25, deadline=None)
-def test_turned_scores_depend_on_the_distance_alone(a, b, shift):
-    q, k = normal(1, 1, 1, 8), normal(1, 1, 1, 8, seed=1)
-
-    def score(at_q, at_k):
-        turned = (rotate(x, *Rotary(8)(np.array([[at]]))) for x, at in ((q, at_q), (k, at_k)))
-        return float(tf.reduce_sum(next(turned) * next(turned)))
-
-    np.testing.assert_allclose(score(a, b), score(a + shift, b + shift), **CLOSE)
 
 
 # === The growing memory ===

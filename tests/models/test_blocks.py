@@ -75,7 +75,8 @@ def test_blocks_are_layers_by_name():
     assert isinstance(gpt2().get_layer("block_2"), GPT2Block)
     assert isinstance(llama().get_layer("block_2"), LlamaBlock)
     assert isinstance(bert().get_layer("bert").get_layer("block_2"), BertBlock)
-    model = seq2seq()
+    model = seq2seq(name="mine")
+    assert model.name == "mine"
     assert isinstance(model.get_layer("encoder_block_2"), EncoderBlock)
     assert isinstance(model.get_layer("decoder_block_2"), DecoderBlock)
     shown = []

@@ -306,3 +306,35 @@ def test_what_kills_left_is_removed_and_what_is_not_ours_stays(half, undisturbed
     (half / ".notes.tmp").write_text("mine")
     assert same(fit(half, resume=True), undisturbed[1])
     assert {path.name for path in half.glob(".*")} == {".mine.tmp", ".other.1.tmp", ".notes.tmp"}
+
+
+# === The order of variables, which stand in a checkpoint by number ===
+IDS = np.arange(48, dtype="int32").reshape(8, 6) % 9
+
+
+def transformer():
+    return lk.models.build_seq2seq_transformer(9, hidden_dim=4, num_layers=1, num_heads=1, seed=0)
+
+
+def two_layers(*names):
+    return keras.Sequential([keras.Input((6,)), *(keras.layers.Dense(6, name=name) for name in names)])
+
+
+def test_a_checkpoint_of_the_same_sizes_in_another_order_is_refused(tmp_path):
+    data, settings = (IDS.astype("float32"), IDS[:, 0] % 6), {"batch_size": 4, "output_dir": tmp_path}
+    lk.fit(two_layers("first", "second"), data, config=lk.TrainingConfig(epochs=1, **settings))
+    with pytest.raises(InputError, match="is of another model"):
+        lk.fit(two_layers("second", "first"), data, config=lk.TrainingConfig(epochs=2, resume=True, **settings))
+    lk.fit(two_layers("first", "second"), data, config=lk.TrainingConfig(epochs=2, resume=True, **settings))
+
+
+def test_release_0_1_had_the_weights_of_the_encoder_decoder_in_another_order(tmp_path):
+    data = {"source_ids": IDS, "target_ids": IDS}, IDS
+    settings = {"batch_size": 4, "output_dir": tmp_path}
+    lk.fit(transformer(), data, config=lk.TrainingConfig(epochs=1, **settings))
+    tensors, progress = read_tensors(tmp_path / "checkpoint.safetensors")
+    lk.fit(transformer(), data, config=lk.TrainingConfig(epochs=2, resume=True, **settings))
+    del progress["variables"]  # as that release wrote it
+    write_tensors(tmp_path / "checkpoint.safetensors", tensors, progress)
+    with pytest.raises(InputError, match="was written by release 0.1, which had the weights"):
+        lk.fit(transformer(), data, config=lk.TrainingConfig(epochs=2, resume=True, **settings))
