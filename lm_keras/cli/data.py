@@ -3,7 +3,7 @@
 from collections import Counter
 from pathlib import Path
 
-from lm_keras.cli.parser import Commands
+from lm_keras.cli.options import Commands
 from lm_keras.errors import InputError
 
 

@@ -8,63 +8,17 @@ import sys
 import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Protocol
 
+from lm_keras.cli import data, run, serve, train, vectors
 from lm_keras.cli.family import builder_of, check_family, check_unknown, with_single_values
+from lm_keras.cli.options import Parser
 from lm_keras.errors import InputError, WorkerLostError
 from lm_keras.utils import quiet
 from lm_keras.utils.quiet import complain, load_tensorflow, open_streams
 
 
-class Parser(argparse.ArgumentParser):
-    """Says what is wrong in one line."""
-
-    def format_help(self):
-        for action in self._actions:
-            if action.default not in (None, False, [], argparse.SUPPRESS):
-                action.help = ", ".join(part for part in (action.help, "default %(default)s") if part)
-        return super().format_help()
-
-    def error(self, message):
-        complain(f"{self.prog}: {message} (see {self.prog} --help)")
-        raise SystemExit(2)
-
-
-class Commands(Protocol):
-    """What `ArgumentParser.add_subparsers` returns: the place where a module adds its commands."""
-
-    def add_parser(self, name: str, *, help: str) -> argparse.ArgumentParser: ...
-
-
-def number(kind, least=None, most=None, above=None):
-    """An argparse type: a number of at least `least`, or above `above`, and at most `most` or what its type holds."""
-    top = most if most is not None else 2**31 - 1 if kind is int else sys.float_info.max
-
-    def parse(text):
-        try:
-            value = kind(text)
-        except ValueError:
-            value = None
-        if value is None or not (value >= least if above is None else value > above) or value > top:
-            what = "a whole number" if kind is int else "a number"
-            bottom = f"of at least {least}" if above is None else f"above {above}"
-            limit = f" and at most {top}" if most is not None or (value is not None and value > top) else ""
-            raise argparse.ArgumentTypeError(f"{text!r} is not {what} {bottom}{limit}")
-        return value
-
-    return parse
-
-
-def add_import(command: argparse.ArgumentParser) -> None:
-    """Adds `--import MODULE` to a command that reads a model."""
-    help = "import it first: a module that registers a builder or a tokenizer (may be repeated)"
-    command.add_argument("--import", dest="modules", action="append", default=[], metavar="MODULE", help=help)
-
-
 def parser(builder: Callable | None = None) -> Parser:
     """The parser of all commands; that of `train` has the options of a family, whose `builder` is given."""
-    from lm_keras.cli import data, run, serve, train, vectors
-
     top = Parser(prog="lm-keras", description="Train, evaluate, use and export language models.")
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND", parser_class=Parser)
     train.add_commands(commands, builder)
@@ -114,7 +68,7 @@ def _import_modules(names):
             raise InputError(f"--import {name}: {type(error).__name__}: {error}") from error
 
 
-def main(arguments=None):
+def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one command; returns the exit code: 0, 2 for bad input (one line on stderr), 1 for a failed check."""
     open_streams()
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")

@@ -4,7 +4,7 @@ import dataclasses
 import json
 import types
 
-from lm_keras.cli.parser import Commands, add_import, number
+from lm_keras.cli.options import Commands, add_import, number
 from lm_keras.cli.train import default_unit, evaluation_windows, load_texts, read_run
 from lm_keras.errors import InputError
 from lm_keras.generation.config import GenerationConfig, options_of

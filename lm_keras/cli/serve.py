@@ -8,7 +8,7 @@ import os
 import warnings
 from pathlib import Path
 
-from lm_keras.cli.parser import Commands, add_import, number
+from lm_keras.cli.options import Commands, add_import, number
 from lm_keras.cli.run import load_model
 from lm_keras.cli.train import told_by
 from lm_keras.errors import InputError

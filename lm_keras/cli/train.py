@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from lm_keras.cli.family import add_options, builder_arguments, builder_of
-from lm_keras.cli.parser import Commands, add_import, number
+from lm_keras.cli.options import Commands, add_import, number
 from lm_keras.errors import InputError
 from lm_keras.models import BUILDERS
 from lm_keras.models.renamed import current_settings

@@ -6,7 +6,7 @@ import math
 import warnings
 from pathlib import Path
 
-from lm_keras.cli.parser import Commands
+from lm_keras.cli.options import Commands
 from lm_keras.errors import InputError
 from lm_keras.utils.quiet import complain
 

@@ -5,8 +5,6 @@ import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from lm_keras.errors import InputError
 
 if TYPE_CHECKING:
@@ -76,6 +74,8 @@ def page_table(values: Mapping[int, int], default: int) -> "tuple[np.ndarray, np
     Returns:
         `(page numbers [4352], pages [P, 256])`, int32.
     """
+    import numpy as np  # not for `valid`, which the command line needs before any number
+
     pages = [np.full(_PAGE, default, np.int32)]
     numbers = np.zeros(_NUM_PAGES, np.int32)
     for code, value in sorted(values.items()):

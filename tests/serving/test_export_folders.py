@@ -232,7 +232,7 @@ def test_many_processes_never_take_the_same_version(tmp_path):
         import sys
         from pathlib import Path
         from lm_keras.errors import InputError
-        from lm_keras.serving.versions import write_version
+        from lm_keras.serving.export.versions import write_version
 
         def write(folder):
             (folder / "saved_model.pb").touch()
@@ -257,7 +257,7 @@ def test_a_killed_export_leaves_only_what_the_next_one_removes(small, quick, tmp
     code = """if True:
         import os, sys
         from pathlib import Path
-        from lm_keras.serving.versions import write_version
+        from lm_keras.serving.export.versions import write_version
 
         def write(folder):
             (folder / "saved_model.pb").touch()

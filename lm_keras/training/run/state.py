@@ -241,7 +241,7 @@ def load_checkpoint(
     variables = training_variables(net)
     if {n: tuple(v.shape) for n, v in variables.items()} != {n: t.shape for n, t in tensors.items()}:
         raise InputError(f"{path} is of another model or optimizer; give the settings the run was started with")
-    _check_names(path, net, progress.get("variables"))
+    _check_names(path, net, progress.pop("variables", None))
     if progress["steps_per_epoch"] != steps_per_epoch:
         raise InputError(
             f"the run was started with {progress['steps_per_epoch']} steps an epoch and this data gives "
