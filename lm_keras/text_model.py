@@ -15,6 +15,7 @@ from lm_keras.models.folder import staged
 from lm_keras.models.keras_file import check_savable
 from lm_keras.text import load_tokenizer
 from lm_keras.utils.atomic_files import claimed, path_of, read_json, write_json
+from lm_keras.utils.checks import same_definition
 from lm_keras.utils.saved_kinds import TASK, check_place, kind_of, refusal
 
 if TYPE_CHECKING:
@@ -173,7 +174,7 @@ class TextModel(abc.ABC):
     def _content(self) -> dict[str, Any]:
         """What stands in task.json; InputError where it could not be read again."""
         kind = type(self)
-        if _REGISTERED.get(kind.__name__) is not kind:
+        if not same_definition(_REGISTERED.get(kind.__name__), kind):
             raise InputError(
                 f"{kind.__name__} is no class that a file could name; put @lk.register_text_model above it"
             )
@@ -200,7 +201,7 @@ def register_text_model(kind: Kind) -> Kind:
     if not isinstance(kind, type) or not issubclass(kind, TextModel):
         raise InputError(f"register_text_model takes a subclass of lk.TextModel, got {kind!r:.80}")
     other = _class_named(kind.__name__) if not _is_own(kind) else None
-    if other is not None and (other.__module__, other.__qualname__) != (kind.__module__, kind.__qualname__):
+    if other is not None and not same_definition(other, kind):
         raise InputError(f"{other.__module__} has a text model {kind.__name__!r} already; give yours another name")
     _REGISTERED[kind.__name__] = kind
     return kind
@@ -237,7 +238,7 @@ def load_registered(folder: str | os.PathLike, kind: type[TextModel] = TextModel
     with damaged(folder / TASK, BAD_CONTENT):
         options, names = dict(content["options"]), list(content["tokenizers"])
         found = _class_of_file(folder / TASK, content["task"], content.get("module"))
-        if not issubclass(found, kind):
+        if not issubclass(found, kind) and not same_definition(found, kind):
             raise InputError(f"{folder} is a saved {found.__name__}; {found.__name__}.load reads it")
         for name in names:
             if not isinstance(name, str) or Path(name).name != name:

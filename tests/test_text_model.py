@@ -13,7 +13,7 @@ from served_requests import requests
 from small_tasks import MAKE
 
 import lm_keras as lk
-from lm_keras import tasks
+from lm_keras import tasks, text_model
 from lm_keras.serving import Served
 from lm_keras.text_model import TextModel, register_text_model, registered_text_models
 
@@ -162,6 +162,16 @@ def test_registration_refuses_what_would_not_load(module):
         with pytest.raises(lk.InputError, match=f"has a text model '{name}' already"):
             register_text_model(type(name, (TextModel,), {}))
     assert register_text_model(module.Grader) is module.Grader  # again, as a cell of a notebook does
+
+
+def test_a_class_that_is_defined_again_takes_its_place(module, made, tmp_path, monkeypatch):
+    """As in a notebook, where a cell is run twice: what the first class made is saved and loads as the second."""
+    monkeypatch.setattr("lm_keras.text_model._REGISTERED", dict(text_model._REGISTERED))
+    old = module.Grader
+    new = register_text_model(type("Grader", (old,), {"__module__": old.__module__}))
+    made["grader"].save(tmp_path / "grader")
+    assert type(new.load(tmp_path / "grader")) is new
+    assert type(old.load(tmp_path / "grader")) is new
 
 
 def test_options_that_json_cannot_hold_are_refused(module, made, tmp_path):

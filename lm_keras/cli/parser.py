@@ -43,7 +43,8 @@ def parsed(arguments: Sequence[str]) -> argparse.Namespace:
     with contextlib.suppress(argparse.ArgumentError):  # `--model` without a name, of which the next parser tells
         chosen, rest = first.parse_known_args(arguments)
     if chosen.model is None or not {"-h", "--help"} & set(rest):
-        top.parse_known_args(arguments)  # ends here where something is wrong, or help is wanted
+        # Ends here where something is wrong, or help is wanted. This parser knows abbreviations too.
+        chosen, _ = top.parse_known_args(arguments)
     if not chosen.modules:
         check_family(chosen.model)
     _import_modules(chosen.modules)

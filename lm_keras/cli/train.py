@@ -112,10 +112,6 @@ def _add_training(train):
     run.add_argument("--checkpoint-steps", type=number(int, 1), default=500, metavar="N")
 
 
-# The modules of this package that hold commands; all others are in `run`.
-MODULES = {"train": "train", "query": "serve", "vectors": "vectors"}
-
-
 def train(options):
     workers = None
     if options.strategy:  # before TensorFlow computes anything

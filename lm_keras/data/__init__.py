@@ -1,4 +1,4 @@
-"""Token ids to tf.data: text files, named corpora, windows, splits."""
+"""Text files and named corpora to batches of token ids: windows, labels, splits, and the quality of texts."""
 
 from lm_keras.utils.lazy import attach
 

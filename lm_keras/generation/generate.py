@@ -162,12 +162,12 @@ def steps(
         **dict.fromkeys(seen, tf.TensorSpec([None, None], tf.bool)),
     })  # fmt: skip
     new_ids, log_probs, top = ([[] for _ in rows] for _ in range(3))
+    fixed = {"options": options, "num_top": top_count(writer, config), **ends_of(writer, config)}
     while not ended:
         count = most - position if piece is None else min(piece, most - position)
         tokens, scores, (token, state, remaining, after), best = step(
-            token=token, state=state, remaining=remaining, num_steps=count, options=options, position=position,
-            num_top=top_count(writer, config), **ends_of(writer, config), **seen,
-        )  # fmt: skip
+            token=token, state=state, remaining=remaining, num_steps=count, position=position, **fixed, **seen
+        )
         seen = dict.fromkeys(seen, after)
         best = [part.numpy() for part in best]
         for i, (new, new_scores) in enumerate(zip(tokens.numpy(), scores.numpy(), strict=True)):
@@ -214,9 +214,10 @@ def greedy_steps(
     token, state = read(writer, rows, room)
     state = state[-len(spec) :]  # not what is remembered of a text that is longer than it
     remaining, new_ids, log_probs = tf.fill([len(rows)], most), [[] for _ in rows], [[] for _ in rows]
+    ends = ends_of(writer, config)
     for position in range(0, most, GREEDY_STEPS):
         tokens, scores, (token, state, remaining) = step(
-            token=token, state=state, remaining=remaining, position=position, **ends_of(writer, config)
+            token=token, state=state, remaining=remaining, position=position, **ends
         )
         for i, (new, new_scores) in enumerate(zip(tokens.numpy(), scores.numpy(), strict=True)):
             new_ids[i] += new[new >= 0].tolist()

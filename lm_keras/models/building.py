@@ -63,7 +63,8 @@ def register_builder(builder=None, /, *, family=None, small=None):
         The function, which keeps the arguments of its calls.
 
     Raises:
-        InputError: For what is no function with a name, and for a name that another builder or family has.
+        InputError: For what is no function with a name, for one that cannot be called again with its arguments by
+            name, and for a name that another builder or family has.
     """
     if builder is None:
         return functools.partial(register_builder, family=family, small=small)
@@ -85,6 +86,7 @@ def recorded(model: BuiltModel, builder: str, arguments: dict) -> BuiltModel:
 def _keeping_arguments(builder):
     """The builder, whose models know the arguments of the call."""
     name, signature = builder.__name__, inspect.signature(builder)
+    _check_parameters(name, signature.parameters)
     renamed = {old: new for old, new in ARGUMENTS.get(name, {}).items() if old not in signature.parameters}
 
     @functools.wraps(builder)
@@ -113,6 +115,15 @@ def _keeping_arguments(builder):
         return recorded(model, name, _saved(bound))
 
     return build
+
+
+def _check_parameters(name, parameters):
+    """InputError for parameters that a file could not give again: it has all arguments by name, `name` too."""
+    for each in parameters.values():
+        if each.kind in (each.VAR_POSITIONAL, each.POSITIONAL_ONLY):
+            raise InputError(f"{name} takes {each.name} by position alone, and a file gives all by name; name it")
+    if "name" not in parameters and not any(each.kind is each.VAR_KEYWORD for each in parameters.values()):
+        raise InputError(f"{name} has no argument name, which a model is loaded with; add name='...'")
 
 
 def _saved(bound):

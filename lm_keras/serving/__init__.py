@@ -1,4 +1,4 @@
-"""A model and its tokenizer as one SavedModel for TF Serving, and the proof that it serves."""
+"""TF Serving: a text model as one SavedModel, the proof that it serves, how a server is started, and a client."""
 
 from lm_keras.utils.lazy import attach
 

@@ -1,7 +1,7 @@
 """Checks of what a caller passes: one spelling of "a whole number of at least N", all of them InputError.
 
 Each names the argument, quotes the value and says what is possible. A bool is no number; NumPy's integers and floats
-are numbers.
+are numbers. `same_definition` compares classes that users register.
 """
 
 import math
@@ -166,6 +166,11 @@ def check_words(words: object, name: str) -> list[str]:
         if not isinstance(word, str):
             raise InputError(f"{name} takes a list of words, each a str, got {word!r:.40}")
     return words
+
+
+def same_definition(one: type | None, other: type) -> bool:
+    """Whether two classes are one definition: a cell of a notebook that is run again makes the class anew."""
+    return one is not None and (one.__module__, one.__qualname__) == (other.__module__, other.__qualname__)
 
 
 def _finite(value):

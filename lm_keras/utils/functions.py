@@ -3,6 +3,8 @@
 A traced function reads the variables and follows the Python code of the moment at which it was traced. New values of
 the same variables are seen; variables that are replaced, added or removed in place (`quantize`, `enable_lora`) and
 layers that compute in another precision are not.
+
+`function` and `one_pass` are how this library makes its TensorFlow functions.
 """
 
 import functools

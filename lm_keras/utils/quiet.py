@@ -1,4 +1,4 @@
-"""TensorFlow without its start-up messages, and lines of progress that stop nothing."""
+"""What a terminal sees: TensorFlow without its start-up messages, lines of progress, and Ctrl-C that is not lost."""
 
 import contextlib
 import os

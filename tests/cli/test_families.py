@@ -11,7 +11,7 @@ from served_requests import FULL, beginnings, completions, requests
 
 import lm_keras as lk
 from lm_keras.cli.family import argument_help, builder_of, options_of
-from lm_keras.cli.parser import main
+from lm_keras.cli.parser import main, parsed
 from lm_keras.models import BUILDERS
 from lm_keras.training import unigram_perplexity
 
@@ -138,3 +138,11 @@ def test_an_option_of_another_family_is_one_line(family, option, said, place, ca
     error = capsys.readouterr().err
     assert error.count("\n") == 1 and said in error
     assert not (place / "never").exists()
+
+
+def test_an_abbreviation_of_an_option():
+    """The beginning of an option that no other begins with stands for it: of the command or of a family."""
+    options = parsed(
+        ["train", "--mod", "gru", "--dat", "x", "--tok", "char", "--ou", "y", "--hid", "9", "--learn", "0.1"]
+    )
+    assert (options.model, options.data, options.hidden_dim, options.learning_rate) == ("gru", "x", 9, 0.1)

@@ -206,10 +206,10 @@ def test_a_builder_that_nobody_registered_cannot_be_saved(mine, tmp_path):
 def test_names_are_taken_once(mine):
     assert lk.models.register_builder(mine.build_bigram) is mine.build_bigram  # a cell that runs again
 
-    def build_bigram():
+    def build_bigram(name="other"):
         """Another one."""
 
-    def build_gpt2():
+    def build_gpt2(name="gpt2"):
         """The library's own name."""
 
     for other, match in ((build_bigram, "mybuilders has a builder"), (build_gpt2, "lm_keras.models.gpt2 has")):
@@ -251,6 +251,19 @@ def test_a_builder_returns_a_model_that_can_be_saved(mine):
         build_plain()
 
 
+@pytest.mark.parametrize("parameters, said", [
+    ("vocab_size, *widths, name='odd'", "build_odd takes widths by position alone"),
+    ("vocab_size, /, *, name='odd'", "build_odd takes vocab_size by position alone"),
+    ("vocab_size", "build_odd has no argument name"),
+])  # fmt: skip
+def test_a_builder_that_a_file_could_not_call_is_refused(parameters, said):
+    scope = {}
+    exec(f"def build_odd({parameters}): pass", scope)
+    with pytest.raises(lk.InputError, match=said):
+        lk.models.register_builder(scope["build_odd"])
+    assert "build_odd" not in base.REGISTERED
+
+
 def test_a_family_of_another_module_is_trained_and_used_by_the_command_line(mine, tmp_path, capsys):
     forget()
     (tmp_path / "a.txt").write_text("abcabdabe\n" * 200)
@@ -269,7 +282,7 @@ def test_a_family_of_another_module_is_trained_and_used_by_the_command_line(mine
 
 
 def test_a_family_has_one_builder(mine):
-    def build_other():
+    def build_other(name="other"):
         """Another builder."""
 
     for family, match in (

@@ -28,6 +28,7 @@ def run(folder, strategy=None, callbacks=(), **settings):
 
     Its embedding is frozen for the first epoch.
     """
+    import keras
     import numpy as np
 
     ids = np.random.default_rng(5).integers(0, 40, size=(57, 9)).astype("int32")
@@ -35,6 +36,7 @@ def run(folder, strategy=None, callbacks=(), **settings):
     y[::5] = -1  # whole rows
     y[::3, 4:] = -1
     model = lk.models.build_lstm_lm(40, embedding_dim=8, hidden_dim=12, num_layers=1, seed=1)
+    model.get_layer("logits").kernel.regularizer = keras.regularizers.L2(0.01)
     config = lk.TrainingConfig(**{
         "epochs": EPOCHS, "batch_size": 7, "learning_rate": 0.02, "warmup_steps": 4, "logging_steps": 2,
         "checkpoint_steps": 4, "clip_norm": 0.05, "early_stopping_patience": 5, "output_dir": folder, **settings,
@@ -54,7 +56,8 @@ def answers(strategy=None):
     ids = keras.Input((6,), dtype="int32")
     draw = keras.initializers.RandomNormal(seed=3)
     hidden = keras.layers.Flatten()(keras.layers.Embedding(30, 4, embeddings_initializer=draw)(ids))
-    outputs = {name: keras.layers.Dense(6, name=name, kernel_initializer=draw)(hidden) for name in y}
+    options = {"kernel_initializer": draw, "kernel_regularizer": keras.regularizers.L2(0.05)}
+    outputs = {name: keras.layers.Dense(6, name=name, **options)(hidden) for name in y}
     model = keras.Model(ids, outputs)
     settings = {"optimizer": "sgd", "learning_rate": 0.5, "clip_norm": 0.05, "accumulate_steps": 2}
     config = lk.TrainingConfig(epochs=2, batch_size=8, **settings)
@@ -75,7 +78,8 @@ def tags_and_more(strategy=None):
     weights = {"tags": rng.random((33, 6)), "label": rng.random(33), "next": rng.random((33, 6))}
     weights = {name: np.float32(weight) for name, weight in {**weights, "length": rng.random(33)}.items()}
     ids, draw = keras.Input((6,), dtype="int32"), keras.initializers.RandomNormal(seed=3)
-    tokens = keras.layers.Embedding(30, 4, embeddings_initializer=draw)(ids)
+    small = keras.regularizers.L2(0.05)
+    tokens = keras.layers.Embedding(30, 4, embeddings_initializer=draw, embeddings_regularizer=small)(ids)
     text, sizes = keras.layers.Flatten()(tokens), {"tags": 3, "label": 2, "next": 30, "length": 1}
     outputs = {
         name: keras.layers.Dense(size, name=name, kernel_initializer=draw)(text if size < 3 else tokens)

@@ -11,7 +11,8 @@ from lm_keras.errors import InputError, damaged, naming
 from lm_keras.text.tokenizers.pairs import encode_pair, tf_encode_pair
 from lm_keras.text.tokenizers.vocabulary import check_tokens
 from lm_keras.text.unicode import lower, tf_lower, tf_valid, valid
-from lm_keras.utils.atomic_files import read_json, write_json
+from lm_keras.utils.atomic_files import path_of, read_json, write_json
+from lm_keras.utils.checks import same_definition
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -345,7 +346,7 @@ class Tokenizer(ABC):
         Raises:
             InputError: For a class that is not registered, for nothing could load it.
         """
-        if not _same(_KINDS.get(self.kind), type(self)):
+        if not same_definition(_KINDS.get(self.kind), type(self)):
             name = type(self).__name__
             raise InputError(
                 f"{name} is not registered, so a saved one could not be loaded; give the class a kind of its own, "
@@ -353,7 +354,7 @@ class Tokenizer(ABC):
             )
         config = self.get_config()
         tokens = config.pop("tokens")  # they come last, for a reader of the file
-        write_json(Path(folder) / FILE, {"kind": self.kind, **config, "tokens": tokens})
+        write_json(path_of(folder) / FILE, {"kind": self.kind, **config, "tokens": tokens})
 
     @classmethod
     def load(cls, folder: str | Path) -> "Self":
@@ -364,7 +365,7 @@ class Tokenizer(ABC):
         Raises:
             InputError: For a folder without a tokenizer, another kind, or a damaged file.
         """
-        path = Path(folder) / FILE
+        path = path_of(folder) / FILE
         if not path.is_file():
             raise InputError(f"there is no readable {path}: give a folder that holds a tokenizer")
         config = read_json(path)
@@ -381,7 +382,7 @@ class Tokenizer(ABC):
                 "Import the module that registers it first"
             )
         found = kinds[kind]
-        if not issubclass(found, cls):
+        if not issubclass(found, cls) and not same_definition(found, cls):
             raise InputError(
                 f"{path} holds a {found.__name__}, no {cls.__name__}; read it with lk.text.load_tokenizer, or give "
                 "another folder"
@@ -408,15 +409,10 @@ def register_tokenizer(cls: type[Tokenizer]) -> type[Tokenizer]:
     if not isinstance(cls.kind, str) or not cls.kind:
         raise InputError(f"{cls.__name__}.kind is {cls.kind!r}; give a name of its own, such as 'unigram'")
     known = _KINDS if cls.__module__.startswith("lm_keras.") else tokenizer_kinds()
-    if cls.kind in known and not _same(known[cls.kind], cls):
+    if cls.kind in known and not same_definition(known[cls.kind], cls):
         raise InputError(f"the kind {cls.kind!r} is that of {known[cls.kind].__name__}; give {cls.__name__} another")
     _KINDS[cls.kind] = cls
     return cls
-
-
-def _same(one: type | None, other: type) -> bool:
-    """Whether two classes are one definition: a cell of a notebook that is run again makes the class anew."""
-    return one is not None and (one.__module__, one.__qualname__) == (other.__module__, other.__qualname__)
 
 
 def tokenizer_kinds() -> dict[str, type[Tokenizer]]:

@@ -27,7 +27,8 @@ class SharedStep:
     The loss of a batch is a mean over its labels, so the gradient of worker r counts n_r / (n_1 + ... + n_N), where
     n_r is the number of labels in its part that count, or of its rows where the loss is a mean over rows. Where the
     losses are sums (`Summed`) of weights that are shares of the whole batch already, as those of several outputs are,
-    the gradients are added as they are.
+    all parts count alike and the weights grow with their number. What a regularizer adds to the loss of each part
+    counts once so, in a batch without any label that counts too.
     A `train_step` divides its loss by `num_replicas_in_sync`, as Keras' losses do; that is taken back here.
     """
 
@@ -49,16 +50,25 @@ class SharedStep:
         first, last = (rows * i // self.workers.count for i in (self.workers.index, self.workers.index + 1))
         taken = tf.cast(last > first, tf.float32)
         data = tf.nest.map_structure(lambda t: t[first : tf.maximum(last, first + 1)], (x, y, *weights))
-        own = tf.constant(1.0) if self.summed else self.labels_of(*data[1:])
+        own, data = self._own(data, (x, y, *weights), rows, last - first)
         marks = _marks(tf.nest.flatten((x, y, *weights)))
         return data, tf.stack([own * taken, tf.cast(last - first, tf.float32), taken, *marks])
+
+    def _own(self, data, whole, rows, here):
+        """How much the gradient of the part `data` counts, of `here` rows of the batch `whole`; and the part."""
+        if self.summed:
+            parts = tf.cast(tf.minimum(rows, self.workers.count), tf.float32)
+            x, y, weights = data
+            return tf.constant(1.0), (x, y, tf.nest.map_structure(lambda w: w * parts, weights))
+        any_label = self.labels_of(*whole[1:]) > 0
+        return tf.where(any_label, self.labels_of(*data[1:]), tf.cast(here, tf.float32)), data
 
     def __call__(self, data: tuple, weight: tf.Tensor) -> tf.Tensor:
         """One step, in a `tf.function`; True where all workers read the same batch."""
         metrics = self.net.metrics_variables
         before = [v.value + 0 for v in metrics]
         sums, grads, losses, changes, statistics = self.workers.strategy.run(self._replica_step, (data, weight))
-        labels, rows = tf.constant(1.0) if self.summed else sums[0], sums[1]
+        labels, rows = sums[0], sums[1]
         grads = [tf.math.divide_no_nan(grad, labels) for grad in grads]
         # Outside of `strategy.run` the optimizer works as it does on one process: it clips the whole gradient.
         self.optimizer.apply(grads, self._variables)

@@ -339,7 +339,7 @@ def test_what_cannot_be_registered(tmp_path):
         Tokenizer.train(["a"])
 
 
-def test_a_class_that_is_defined_again_takes_its_place():
+def test_a_class_that_is_defined_again_takes_its_place(tmp_path):
     """As in a notebook, where a cell is run twice."""
     old = user_module().SpaceTokenizer
     tokenizer = old.train(["a b"])
@@ -348,6 +348,8 @@ def test_a_class_that_is_defined_again_takes_its_place():
     assert new is not old and tokenizer_kinds()["space"] is new
     config = tokenizer.get_config()
     assert new.from_config(config).encode("a b") == tokenizer.encode("a b")
+    tokenizer.save(tmp_path)
+    assert type(old.load(tmp_path)) is type(new.load(tmp_path)) is new
 
 
 def test_a_tokenizer_of_a_user_from_the_command_line_to_the_server(tmp_path, monkeypatch, capsys):
