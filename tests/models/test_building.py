@@ -167,6 +167,15 @@ def test_layers_without_names_are_saved_alike_however_many_were_made(unnamed, tm
     np.testing.assert_allclose(np.load("y.npy"), model(x), atol=1e-6)
 
 
+def test_two_weights_of_one_name_are_refused(tmp_path, unnamed, monkeypatch):
+    dense = keras.layers.Dense
+    monkeypatch.setattr(unnamed.layers, "Dense", lambda units: dense(units, name="same"))
+    tokenizer = lk.text.CharTokenizer.train(["abc"])
+    lm = lk.LanguageModel(unnamed.build_unnamed(tokenizer.vocab_size), tokenizer)
+    with pytest.raises(lk.InputError, match="unnamed has two weights called .*/same/kernel; its builder gives layers"):
+        lm.save(tmp_path / "run")
+
+
 def test_a_file_with_other_numbers_of_unnamed_layers_loads(unnamed, tmp_path):
     """Written by a release that counted the layers of the whole process."""
     tokenizer = lk.text.CharTokenizer.train(["abc"])
