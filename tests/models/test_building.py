@@ -172,7 +172,9 @@ def test_two_weights_of_one_name_are_refused(tmp_path, unnamed, monkeypatch):
     monkeypatch.setattr(unnamed.layers, "Dense", lambda units: dense(units, name="same"))
     tokenizer = lk.text.CharTokenizer.train(["abc"])
     lm = lk.LanguageModel(unnamed.build_unnamed(tokenizer.vocab_size), tokenizer)
-    with pytest.raises(lk.InputError, match="unnamed has two weights called .*/same/kernel; its builder gives layers"):
+    with pytest.raises(
+        lk.InputError, match="unnamed has two weights called .*/same/kernel; its builder gives layers"
+    ):
         lm.save(tmp_path / "run")
 
 
