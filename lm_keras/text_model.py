@@ -189,7 +189,7 @@ class TextModel(abc.ABC):
         return {"task": kind.__name__, **outside, "options": self.options, "tokenizers": list(self.tokenizers)}
 
     def _check_options(self) -> None:
-        """Raises InputError where a constructor call with the parts, as `load` makes it, would not have all options."""
+        """Raises InputError where the constructor call that `load` makes would not have all options."""
         kind = type(self).__name__
         parameters = inspect.signature(type(self)).parameters.values()
         by_place = [one.name for one in parameters if one.kind in (one.POSITIONAL_ONLY, one.POSITIONAL_OR_KEYWORD)]
@@ -198,8 +198,8 @@ class TextModel(abc.ABC):
         wanted = [name for name in by_name if name not in parts]
         if lost := [name for name in wanted if name not in self.options]:
             raise InputError(
-                f"{kind}.__init__ takes {', '.join(lost)} and does not hand it to super().__init__ among the options; "
-                "it would be lost"
+                f"{kind}.__init__ takes {', '.join(lost)}, which its options lack: hand it to super().__init__ among "
+                "them, else what is loaded has the default"
             )
         foreign = [name for name in self.options if name not in wanted]
         if foreign and not any(one.kind == one.VAR_KEYWORD for one in parameters):
