@@ -1,4 +1,4 @@
-"""The whole road on the embedded corpus: `make demo`, or `python -m lm_keras.demo`."""
+"""From text to a checked export on the embedded corpus: `make demo`, or `python -m lm_keras.demo`."""
 
 import os
 import shutil

@@ -238,10 +238,10 @@ def load_checkpoint(
     tensors, progress = read_tensors(path)
     _check_progress(path, progress)
     best = [tensors.pop(name) for name in sorted(tensors) if name.startswith("best/")]
+    _check_names(path, net, progress.pop("variables", None))
     variables = training_variables(net)
     if {n: tuple(v.shape) for n, v in variables.items()} != {n: t.shape for n, t in tensors.items()}:
         raise InputError(f"{path} is of another model or optimizer; give the settings the run was started with")
-    _check_names(path, net, progress.pop("variables", None))
     if progress["steps_per_epoch"] != steps_per_epoch:
         raise InputError(
             f"the run was started with {progress['steps_per_epoch']} steps an epoch and this data gives "
