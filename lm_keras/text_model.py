@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import abc
+import inspect
 import json
 import os
 from collections.abc import Mapping
@@ -55,7 +56,7 @@ class TextModel(abc.ABC):
     Attributes:
         model: The `keras.Model`, of any kind, whose weights are saved and exported.
         tokenizers: `{name: Tokenizer}`, in the order of the constructor's arguments.
-        options: `{name: value}`, the constructor's keyword arguments; values that JSON can hold.
+        options: `{name: value}`, all keyword arguments of the constructor; values that JSON can hold.
 
     Args:
         model: See above.
@@ -68,7 +69,7 @@ class TextModel(abc.ABC):
     import tensorflow as tf
 
     import lm_keras as lk
-    from lm_keras.serving import Served, signature
+    from lm_keras.serving import Served, padded, signature
 
 
     @lk.register_text_model
@@ -81,10 +82,10 @@ class TextModel(abc.ABC):
 
         def grade(self, texts):
             """A float for each text, from 0 to `best`."""
-            return self._grades(tf.ragged.constant(self.tokenizer.encode_batch(texts), tf.int32)).numpy().tolist()
+            return self._grades(self.tokenizer.encode_batch(texts)).numpy().tolist()
 
-        def _grades(self, ids):  # ragged int32 [B, (n)] -> float32 [B]
-            return self.best * tf.sigmoid(self.model(ids.to_tensor(self.tokenizer.pad_id))[:, 0])
+        def _grades(self, ids):  # lists of ids, or ragged int32 [B, (n)] -> float32 [B]
+            return self.best * tf.sigmoid(self.model(padded(ids, self.tokenizer.pad_id))[:, 0])
 
         def signatures(self):
             return Served(
@@ -128,7 +129,8 @@ class TextModel(abc.ABC):
             folder: The folder to write to. It is made where it is not there.
 
         Raises:
-            InputError: Weights are not finite, JSON cannot hold the options, the class is not registered, or the
+            InputError: Weights are not finite, JSON cannot hold the options, `options` lacks one of the constructor's
+                keyword arguments (or has another), the class is not registered, or the
                 folder holds something of another kind. Nothing is changed then.
         """
         content = self._content()
@@ -178,12 +180,30 @@ class TextModel(abc.ABC):
             raise InputError(
                 f"{kind.__name__} is no class that a file could name; put @lk.register_text_model above it"
             )
+        self._check_options()
         try:
             json.dumps(self.options, allow_nan=False)
         except (TypeError, ValueError) as error:
             raise InputError(f"the options of this {kind.__name__} cannot be written as JSON ({error})") from None
         outside = {} if _is_own(kind) else {"module": kind.__module__}
         return {"task": kind.__name__, **outside, "options": self.options, "tokenizers": list(self.tokenizers)}
+
+    def _check_options(self) -> None:
+        """Raises InputError where the constructor call that `load` makes would not have all options."""
+        kind = type(self).__name__
+        parameters = inspect.signature(type(self)).parameters.values()
+        by_place = [one.name for one in parameters if one.kind in (one.POSITIONAL_ONLY, one.POSITIONAL_OR_KEYWORD)]
+        by_name = [one.name for one in parameters if one.kind in (one.POSITIONAL_OR_KEYWORD, one.KEYWORD_ONLY)]
+        parts = by_place[: 1 + len(self.tokenizers)]
+        wanted = [name for name in by_name if name not in parts]
+        if lost := [name for name in wanted if name not in self.options]:
+            raise InputError(
+                f"{kind}.__init__ takes {', '.join(lost)}, which its options lack: hand it to super().__init__ among "
+                "them, else what is loaded has the default"
+            )
+        foreign = [name for name in self.options if name not in wanted]
+        if foreign and not any(one.kind == one.VAR_KEYWORD for one in parameters):
+            raise InputError(f"{kind} has the options {', '.join(foreign)}, which its __init__ does not take")
 
 
 def register_text_model(kind: Kind) -> Kind:

@@ -21,6 +21,7 @@ COPIED = (
     "tests/support",
     "setup.cfg",
     "docs/corpora.md",
+    "tests/generation/test_config.py",
     "tests/data/corpora/test_corpora_page.py",
 )
 
@@ -31,11 +32,16 @@ def blocks(section: str, language: str) -> list[str]:
 
 
 def write(folder: Path, code: str) -> None:
-    """Writes one block, whose first line says where: `# FILE`, `# FILE, below NAME` or `# FILE, last in NAME`."""
+    """Writes one block, whose first line says where.
+
+    `# FILE`, `# FILE, below NAME`, `# FILE, last in NAME` or `# FILE, in the Args of NAME below ARGUMENT`.
+    """
     comment, code = code.split("\n", 1)
     path, _, place = comment.removeprefix("# ").partition(", ")
     path = folder / path
-    if place:
+    if place.startswith("in the Args of "):
+        insert_argument(path, *place.removeprefix("in the Args of ").split(" below "), code)
+    elif place:
         insert(path, *re.fullmatch(r"(below|last in) ([\w.]+)", place).groups(), code)
     else:
         assert not path.exists()
@@ -53,6 +59,16 @@ def insert(path: Path, how: str, name: str, code: str) -> None:
     space = "\n\n" if isinstance(node, ast.FunctionDef) else ""
     lines.insert(node.end_lineno, space + textwrap.indent(code, " " * node.col_offset))
     path.write_text("".join(lines), encoding="utf-8")
+
+
+def insert_argument(path: Path, name: str, argument: str, code: str) -> None:
+    """Puts the line of an argument into the docstring of a class, below that of another one."""
+    text = path.read_text(encoding="utf-8")
+    before, after = text.split(f"class {name}:\n")
+    (line,) = re.findall(rf"^ +{argument}: .*\n", after.split("Args:\n")[1].split("Example:\n")[0], re.MULTILINE)
+    space = re.match(" +", line)[0]
+    after = after.replace(line, line + textwrap.indent(code, space), 1)
+    path.write_text(f"{before}class {name}:\n{after}", encoding="utf-8")
 
 
 def write_row(path: Path, name: str, row: str) -> None:
@@ -80,7 +96,7 @@ def folder(tmp_path):
 
 
 def run(command: str, folder: Path, python: str) -> None:
-    """Runs a line of a shell block: pytest, or lm-keras."""
+    """Runs a line of a shell block: Python, or lm-keras."""
     program, *rest = shlex.split(command, comments=True)
     arguments = rest if program == "python" else ["-m", "lm_keras", *rest]
     assert program in ("python", "lm-keras")
@@ -98,7 +114,7 @@ def test_there_are_five_recipes_of_five_steps():
 @pytest.mark.parametrize("title", SECTIONS)
 def test_recipe(title, folder, warm_python):
     section = SECTIONS[title]
-    for code in blocks(section, "python"):
+    for code in [*blocks(section, "python"), *blocks(section, "text")]:
         write(folder, code)
     for row in blocks(section, "markdown"):
         write_row(folder / "docs/corpora.md", re.search(r"docs/corpora.md, here below (`[\w-]+`)", section)[1], row)
@@ -167,16 +183,19 @@ def test_into_the_package(folder, warm_python):
         name = comment.removeprefix("# ").removesuffix(".py")
         if name in HOMES:
             (folder / HOMES[name] / f"{name}.py").write_text(code, encoding="utf-8")
-    rows = re.findall(r"^(lm_keras\S+?)(?:, (\w+))?  +(.+)$", PAGE, re.MULTILINE)
-    assert len(rows) == 4
+    rows = re.findall(r"^((?:lm_keras|tests)/\S+?)(?:, (\w+))?  +(.+)$", PAGE, re.MULTILINE)
+    assert len(rows) == 5
     for path, table, line in rows:
         text = (folder / path).read_text(encoding="utf-8")
         text = text.replace(f"{table} = {{\n", f"{table} = {{\n    {line}\n") if table else f"{text}{line}\n"
         (folder / path).write_text(text, encoding="utf-8")
     contracts = FAMILY[:3]  # the others take longer
-    for test in (*contracts, "tests/test_package.py"):
+    (folder / "tests/serving").mkdir()
+    serving = ("tests/serving/conftest.py", "tests/serving/test_every_task.py")
+    for test in (*contracts, "tests/test_package.py", *serving):
         shutil.copy(ROOT / test, folder / test)
     run(f"python -m pytest {' '.join(contracts)} -k one_gru", folder, warm_python)
     run("python -m pytest tests/test_package.py -k 'stub_declares or every_public_name'", folder, warm_python)
+    run("python -m pytest tests/serving/test_every_task.py -k grader", folder, warm_python)
     for code in (SAVED, LOADED):  # in processes of their own
         run(f"python -c {shlex.quote(code)}", folder, warm_python)

@@ -1,5 +1,6 @@
 """The contract of text models: of every class of this library, and of one that a user writes."""
 
+import dataclasses
 import inspect
 import json
 import re
@@ -8,13 +9,16 @@ import textwrap
 from pathlib import Path
 
 import keras
+import numpy as np
 import pytest
+import tensorflow as tf
 from served_requests import requests
 from small_tasks import MAKE
 
 import lm_keras as lk
 from lm_keras import tasks, text_model
 from lm_keras.serving import Served
+from lm_keras.serving import signature as signature_of
 from lm_keras.text_model import TextModel, register_text_model, registered_text_models
 
 pytestmark = pytest.mark.usefixtures("warm_python", "warm_check")
@@ -39,9 +43,9 @@ def module(tmp_path_factory):
 def grader(module, texts):
     tokenizer = lk.text.WordTokenizer.train(texts, vocab_size=300)
     keras.utils.set_random_seed(0)
-    layers = [keras.layers.Embedding(tokenizer.vocab_size, 8, mask_zero=True), keras.layers.GlobalAveragePooling1D()]
+    layers = [keras.layers.Embedding(tokenizer.vocab_size, 8, mask_zero=True), keras.layers.GRU(8)]
     model = keras.Sequential([keras.Input((None,), dtype="int32"), *layers, keras.layers.Dense(1)])
-    model.set_weights([20 * weights for weights in model.get_weights()])
+    model.set_weights([3 * weights for weights in model.get_weights()])
     return module.Grader(model, tokenizer, best=6.0)
 
 
@@ -101,7 +105,9 @@ def test_a_text_model_of_a_user_is_exported_and_proven(module, made, tmp_path):
     model = made["grader"]
     assert len(set(model.grade(TEXTS))) == 3 and all(0 < grade < 6 for grade in model.grade(TEXTS))
     version = lk.export(model, tmp_path / "grades", model_card={"licence": "Apache-2.0"})
-    assert lk.check(version, requests({"grade": ({"text": TEXTS}, {"grade": model.grade(TEXTS)})})) == []
+    asked = [*TEXTS, ""]
+    assert lk.check(version, requests({"grade": ({"text": asked}, {"grade": model.grade(asked)})})) == []
+    assert model.grade([]) == []
     card = json.loads(Path(version, "assets.extra", "model_card.json").read_text())
     assert (
         card["signatures"] == ["grade"] and card["tokenizer"]["kind"] == "WordTokenizer" and card["builder"] is None
@@ -179,6 +185,78 @@ def test_options_that_json_cannot_hold_are_refused(module, made, tmp_path):
     with pytest.raises(lk.InputError, match="the options of this Grader cannot be written as JSON"):
         model.save(tmp_path / "x")
     assert not (tmp_path / "x").exists()
+
+
+def test_options_that_would_be_lost_are_refused(module, made, tmp_path, monkeypatch):
+    monkeypatch.setattr("lm_keras.text_model._REGISTERED", dict(text_model._REGISTERED))
+
+    @register_text_model
+    class Strict(module.Grader):
+        def __init__(self, model, tokenizer, *, best=10.0, least=0.0):
+            super().__init__(model, tokenizer, best=best)
+            self.least = least
+
+    @register_text_model
+    class Free(module.Grader):
+        def __init__(self, model, tokenizer):
+            super().__init__(model, tokenizer)
+
+    model, tokenizer = made["grader"].model, made["grader"].tokenizer
+    with pytest.raises(lk.InputError, match="Strict.__init__ takes least, which its options lack"):
+        Strict(model, tokenizer, least=2.0).save(tmp_path / "x")
+    with pytest.raises(lk.InputError, match="Free has the options best, which its __init__ does not take"):
+        Free(model, tokenizer).save(tmp_path / "x")
+    assert not (tmp_path / "x").exists()
+
+
+def broken(module, made, **changes):
+    """The user's text model, with other signatures."""
+
+    class Broken(module.Grader):
+        def signatures(self):
+            return dataclasses.replace(super().signatures(), **changes)
+
+    return Broken(made["grader"].model, made["grader"].tokenizer)
+
+
+@pytest.mark.parametrize(
+    "answer, said",
+    [
+        ([1.0], "`answer` gives a list; give a dict"),
+        ({"score": [1.0, 2.0]}, "`answer` gives score, and the graph grade; give the same outputs in both"),
+        ({"grade": np.ones(2)}, "output grade of `answer` is a ndarray; give a list, such as .tolist"),
+        ({"grade": [np.float32(1), 2.0]}, "output grade of `answer` holds a float32; give str, int, float"),
+        ({"grade": [[b"a"], []]}, "output grade of `answer` holds a bytes"),
+    ],
+)
+def test_what_python_cannot_answer_with_is_one_line(module, made, tmp_path, answer, said):
+    with pytest.raises(lk.InputError, match=f"^Broken, signature grade: {said}"):
+        lk.export(broken(module, made, answer=lambda name, inputs: answer), tmp_path / "x")
+    assert not list(tmp_path.glob("x/*"))
+
+
+@pytest.mark.parametrize(
+    "make, said",
+    [
+        (lambda text: {"grade": tf.reduce_mean(tf.ones_like(text, tf.float32))}, "output grade is a scalar; return"),
+        (lambda text: {"grade": tf.strings.split(text)}, "output grade is a RaggedTensor; return a dense tensor"),
+        (lambda text: text, r"it returns a \w*Tensor; return a dict"),
+        (lambda text: None, "it returns None; return a dict"),
+    ],
+)
+def test_what_a_graph_cannot_answer_with_is_one_line(module, made, tmp_path, make, said):
+    made = broken(module, made, signatures={"grade": signature_of(make, ("text", tf.string))})
+    with pytest.raises(lk.InputError, match=f"^Broken, signature grade: {said}"):
+        lk.export(made, tmp_path / "x")
+
+
+def test_signatures_that_return_no_served_are_one_line(module, made, tmp_path):
+    class Broken(module.Grader):
+        def signatures(self):
+            return {"grade": 3}
+
+    with pytest.raises(lk.InputError, match=r"^Broken.signatures\(\) returns a dict; return lk.serving.Served"):
+        lk.export(Broken(made["grader"].model, made["grader"].tokenizer), tmp_path / "x")
 
 
 def test_a_signature_needs_an_example():

@@ -62,8 +62,12 @@ def _import_modules(names):
         load_tensorflow(compute=False)  # which a strategy of several workers must come before
         sys.path.append(str(Path.cwd()))
     for name in names:
-        if name.endswith(".py"):
-            raise InputError(f"--import {name} is a file; give the module's name, without .py: {Path(name).stem}")
+        if name.endswith(".py") or "/" in name or os.sep in name:
+            module = name.replace(os.sep, "/").rsplit("/", 1)[-1].removesuffix(".py")
+            raise InputError(
+                f"--import {name}: give the module's name ({module}), without folder and .py; it must be importable "
+                "from the current folder or PYTHONPATH"
+            )
         try:
             importlib.import_module(name)
         except Exception as error:  # whatever the module raises

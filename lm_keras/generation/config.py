@@ -2,9 +2,11 @@
 
 A new option of sampling is
 
-1. a field of `GenerationConfig`, with its default, its bounds and what it means;
+1. a field of `GenerationConfig`, with its default, its bounds and what it means, and its line among the `Args`;
 2. its line in `GenerationOptions`, which shows it to an editor (and in `RequestOptions`, if an export takes it);
 3. a function of its name in `lm_keras/generation/sampling.py` with `@sampling_filter` above it.
+
+CONTRIBUTING.md has an example.
 """
 
 import dataclasses

@@ -6,4 +6,5 @@ from .export.exporting import export as export
 from .export.session import query as query
 from .export.signatures import Served as Served
 from .export.signatures import example_texts as example_texts
+from .export.signatures import padded as padded
 from .export.signatures import signature as signature

@@ -14,6 +14,7 @@ import tensorflow as tf
 from lm_keras.errors import InputError
 from lm_keras.layers.positions import Positions
 from lm_keras.models.base import BuiltModel
+from lm_keras.serving.export.signatures import one_column
 from lm_keras.text.tokenizers.base import Tokenizer
 from lm_keras.text.word_offsets import tf_word_places, word_places
 from lm_keras.utils.checks import check_whole
@@ -66,7 +67,7 @@ class ModelInputs:
         if second is None:
             first = first[:, : self.room()]
         if not self.bert:
-            return _one_column(first.to_tensor(pad, shape=(None, self.fixed)), pad)
+            return one_column(first.to_tensor(pad, shape=(None, self.fixed)), pad)
         cls, sep = (tf.fill([size, 1], mark) for mark in (self.tokenizer.cls_id, self.tokenizer.sep_id))
         ids = tf.concat([cls, first, sep] + ([] if second is None else [second, sep]), axis=1)
         dense, length = ids.to_tensor(pad), tf.cast(ids.row_lengths(), tf.int32)[:, None]
@@ -125,11 +126,6 @@ def output_of(model: keras.Model) -> Any:
     """The outputs of a functional model, as `input_of`."""
     input_of(model)
     return model.outputs[0] if isinstance(model, keras.Sequential) else model.output
-
-
-def _one_column(dense, fill):
-    """At least one column, also when all texts are empty."""
-    return tf.pad(dense, [[0, 0], [0, tf.cast(tf.shape(dense)[1] == 0, tf.int32)]], constant_values=fill)
 
 
 def ragged(rows: Sequence[Sequence[int]]) -> tf.RaggedTensor:

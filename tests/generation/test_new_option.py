@@ -103,6 +103,6 @@ def test_a_new_option_reaches(found, way):
 
 def test_an_export_has_it_as_an_input_and_passes_its_check(found):
     assert found["check"] == []
-    assert found["inputs"] == ["epsilon", "max_new_tokens", "prompt", "seed", "temperature", "top_k", "top_p"]
+    assert {"epsilon", "max_new_tokens", "prompt", "seed", "temperature", "top_k", "top_p"} <= set(found["inputs"])
     assert found["client without"] == found["free"]
     assert found["a value a row"] == [found["greedy"], found["free"]]

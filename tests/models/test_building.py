@@ -95,8 +95,9 @@ def test_what_is_not_registered_is_not_imported_by_a_file(mine, tmp_path, capsys
     assert json.loads(capsys.readouterr().out)["num_tokens"] == 4
     assert main([*command, "--import", "no_such_module"]) == 2
     assert "--import no_such_module: ModuleNotFoundError" in capsys.readouterr().err
-    assert main([*command, "--import", "mybuilders.py"]) == 2
-    assert "give the module's name, without .py: mybuilders\n" in capsys.readouterr().err
+    for path in ("mybuilders.py", "./folder/mybuilders.py"):
+        assert main([*command, "--import", path]) == 2
+        assert f"--import {path}: give the module's name (mybuilders), without" in capsys.readouterr().err
 
 
 UNNAMED = '''

@@ -32,7 +32,13 @@ def answers(bundle, texts):
     return {"answer": ({"question": questions, "context": texts}, outputs | places)}
 
 
-ASKED = {
+def its_own(bundle):
+    """The examples that a text model has itself: what a task is asked that is not below."""
+    served = bundle.signatures()
+    return {name: (inputs, served.answer(name, inputs)) for name, inputs in served.examples.items()}
+
+
+ASKED = {  # what says more than that
     "cnn_classifier": classes,
     "bert_classifier": classes,
     "tagger": tags,
@@ -48,13 +54,17 @@ def test_an_export_answers_as_the_model_does(name, news, sentences, tmp_path):
     bundle = MAKE[name](news[:60])
     told = {"training_data": "none: random weights", "licence": "Apache-2.0", "metrics": {"accuracy": 0.25}}
     version = lk.export(bundle, tmp_path / name, model_card=told)
-    asked = ASKED[name](bundle, [*beginnings(sentences)[:-1], " ".join(news[0].split()[:90])])
+    if name in ASKED:
+        asked, least = ASKED[name](bundle, [*beginnings(sentences)[:-1], " ".join(news[0].split()[:90])]), 10
+    else:
+        asked, least = its_own(bundle), 1
     for _, outputs in asked.values():
-        assert len(set(map(str, zip(*outputs.values(), strict=True)))) > 10  # else equality would say little
+        assert len(set(map(str, zip(*outputs.values(), strict=True)))) > least  # else equality would say little
     assert lk.check(version, requests(asked)) == []
     card = json.loads(Path(version, "assets.extra", "model_card.json").read_text())
     assert told.items() <= card.items() and card["signatures"] == list(asked)
-    assert card["family"] in ("bert", name) and card["sizes"]["hidden_dim" if "cnn" not in name else "num_filters"]
+    if name in ASKED:
+        assert card["family"] in ("bert", name) and card["sizes"]["num_filters" if "cnn" in name else "hidden_dim"]
 
 
 def test_a_model_by_itself_is_no_text_model(news, tmp_path):

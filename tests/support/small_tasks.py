@@ -50,11 +50,15 @@ def text_to_text(tokenizer, kind="lstm"):
     return tasks.TextToText(model, tokenizer)
 
 
+def cnn(vocab_size, num_classes):
+    """A model of ids [B, T] -> numbers [B, num_classes]."""
+    sizes = {"embedding_dim": 8, "kernel_sizes": (2, 3), "num_filters": 6, "seed": 0}
+    return lively(lk.models.build_cnn_classifier(vocab_size, num_classes=num_classes, **sizes), 5.0)
+
+
 def cnn_classifier(texts):
     tokenizer = lk.text.WordTokenizer.train(texts, vocab_size=300)
-    sizes = {"num_classes": 4, "embedding_dim": 8, "kernel_sizes": (2, 3), "num_filters": 6, "seed": 0}
-    model = lively(lk.models.build_cnn_classifier(tokenizer.vocab_size, **sizes), 5.0)
-    return tasks.TextClassifier(model, tokenizer, ["sport", "war", "weather", "wealth"])
+    return tasks.TextClassifier(cnn(tokenizer.vocab_size, 4), tokenizer, ["sport", "war", "weather", "wealth"])
 
 
 MAKE = {

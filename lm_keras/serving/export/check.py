@@ -1,6 +1,7 @@
 """The export check: what can be proven about a SavedModel without the server binary."""
 
 import contextlib
+import itertools
 import json
 import math
 import os
@@ -20,7 +21,8 @@ def check(version: str | os.PathLike, requests: Sequence[dict] = ()) -> list[str
     (1) Every signature runs in a fresh process in a TF1 Session with XLA off and keras and lm_keras blocked;
     (2) every op is a core op that the server has; (3) inputs and outputs are dense, [B, ...] and of served
     types; (4) the warm-up records replay; (5) the variables take at most 1.05 x the parameters; (6) the
-    answers equal those that the model gave in Python, in a batch and row by row, and all text is UTF-8.
+    answers equal those that the model gave in Python, in a batch and row by row, and all text is UTF-8;
+    (7) signatures of text alone answer to a request without any row, and to an empty text with numbers.
     `requests`: further ones, {"signature", "inputs", "outputs"}, each {name: list}; an output that is not given may
     be anything. Raises InputError for a folder that is none.
     """
@@ -39,16 +41,18 @@ def check(version: str | os.PathLike, requests: Sequence[dict] = ()) -> list[str
         return ["the warm-up file holds no request"]
     rows = [_row(call, i) for call in expected for i in range(len(next(iter(call["inputs"].values()))))]
     try:
-        report = query(version, [*expected, *rows, *requests, *warmup])
+        report = query(version, [*expected, *rows, *requests, *warmup, *(empty := _empty_calls(expected))])
     except RuntimeError as error:
         return [str(error)]
     answers = iter(report["results"])
     problems = [*_wrong_ops(report["ops"]), *_wrong_signatures(report["signatures"])]
     for call in [*expected, *rows, *requests]:
         problems += _differences(call, next(answers))
-    for call, answer in zip(warmup, answers, strict=True):
+    for call, answer in zip(warmup, itertools.islice(answers, len(warmup)), strict=True):
         if "error" in answer:
             problems.append(f"warm-up request of {call['signature']} fails: {answer['error']}")
+    for call, answer in zip(empty, answers, strict=True):
+        problems += _wrong_on_nothing(call, answer)
     missing = {"serving_default", *(call["signature"] for call in expected)} - set(report["signatures"])
     problems += [f"signature {name} is missing" for name in sorted(missing)]
     return problems + _wrong_size(version, parameter_bytes)
@@ -81,6 +85,36 @@ def _row(call, i):
         "signature": call["signature"],
         **{side: {name: values[i : i + 1] for name, values in call[side].items()} for side in ("inputs", "outputs")},
     }
+
+
+def _empty_calls(expected):
+    """An empty text, and no row at all, for each signature whose inputs are all text."""
+    texts = {
+        call["signature"]: list(call["inputs"])
+        for call in expected
+        if all(isinstance(value, str) for values in call["inputs"].values() for value in values)
+    }
+    texts.pop("serving_default", None)  # is one of them
+    return [{"signature": key, "inputs": dict.fromkeys(names, rows)} for key, names in texts.items()
+            for rows in ([""], [])]  # fmt: skip
+
+
+def _wrong_on_nothing(call, answer):
+    (rows, *_) = call["inputs"].values()
+    what = "an empty text" if rows else "a request without any row"
+    if "error" in answer:
+        return [f"{call['signature']} fails on {what}: {answer['error']}"]
+    wrong = [f"{call['signature']}: {name} of {what} is not a number" for name, v in answer.items() if _holds_nan(v)]
+    sizes = {name: len(values) for name, values in answer.items() if isinstance(values, list)}
+    return wrong + [
+        f"{call['signature']}: {name} of {what} has {size} rows, not {len(rows)}"
+        for name, size in sizes.items()
+        if size != len(rows)
+    ]
+
+
+def _holds_nan(value):
+    return any(map(_holds_nan, value)) if isinstance(value, list) else value != value
 
 
 def _wrong_ops(ops):

@@ -13,11 +13,11 @@ import tensorflow as tf
 from tensorflow.core.protobuf import saved_model_pb2
 
 import lm_keras
-from lm_keras.errors import InputError
+from lm_keras.errors import InputError, naming
 from lm_keras.models import BUILDERS
 from lm_keras.models.base import BuiltModel
 from lm_keras.models.quantization import quantization_of
-from lm_keras.serving.export.signatures import LEAST, Served, bounded
+from lm_keras.serving.export.signatures import LEAST, Served, answer_of, bounded
 from lm_keras.serving.export.versions import place_of, write_version
 from lm_keras.serving.export.warmup import FILE as WARMUP
 from lm_keras.serving.export.warmup import write_warmup
@@ -63,14 +63,19 @@ def export(
 
     Raises:
         InputError: The model is no text model, or has no tokenizer; the target is no place for an export, or the
-            version exists; the place cannot be written to; a tokenizer cannot run in a graph.
+            version exists; the place cannot be written to; a tokenizer cannot run in a graph; `signatures()` is not
+            as `lm_keras.serving.Served` says.
     """
     sizes = _sizes(max_new_tokens_limit=(max_new_tokens_limit, 1, 2**31 - 1), num_beams=(num_beams, 2, 1000))
     limit = _sizes(max_text_bytes=(max_text_bytes, LEAST, 2**30))
     told = checked_told(model_card)
     _check_takes(model, sizes)
     place, number = place_of(target)
-    served = dataclasses.replace(model.signatures(**sizes), **limit)
+    served = model.signatures(**sizes)
+    if not isinstance(served, Served):
+        kind = type(model).__name__
+        raise InputError(f"{kind}.signatures() returns a {type(served).__name__}; return lk.serving.Served(...)")
+    served = dataclasses.replace(served, **limit)
     for tokenizer in model.tokenizers.values():  # its InputError would be lost while a graph is traced
         tokenizer.tf_encode(tf.constant([""]))
     name = Path(os.path.abspath(place)).name  # noqa: PTH100  links stay
@@ -84,15 +89,20 @@ def _write(folder, name, model, served, told):
     module.weights = [weight.value for weight in model.model.weights]
     module.tables = [tokenizer.tf_resources() for tokenizer in model.tokenizers.values()]
     with _ONE_AT_A_TIME, _quiet():
-        signatures = {key: bounded(answer, served.max_text_bytes) for key, answer in served.signatures.items()}
+        signatures = {}
+        for key, answer in served.signatures.items():
+            with naming(f"{type(model).__name__}, signature {key}"):
+                signatures[key] = bounded(answer, served.max_text_bytes)
         module.signatures_, default = list(signatures.values()), next(iter(signatures))
         signatures = {"serving_default": signatures[default], **signatures}
         tf.saved_model.save(module, str(folder), signatures)
         _point_default_at(default, folder)
     extra = folder / "assets.extra"
     extra.mkdir(exist_ok=True)
-    calls = [{"signature": key, "inputs": inputs} for key, inputs in served.examples.items()]
-    expected = [{**call, "outputs": served.answer(call["signature"], call["inputs"])} for call in calls]
+    expected = []
+    for key, inputs in served.examples.items():
+        with naming(f"{type(model).__name__}, signature {key}"):
+            expected.append({"signature": key, "inputs": inputs, "outputs": answer_of(served, key, inputs)})
     expected.append(_first_row({**expected[0], "signature": "serving_default"}))
     write_warmup(folder / WARMUP, name, expected)
     write_json(extra / "expected.json", expected)

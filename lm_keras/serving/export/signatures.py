@@ -5,6 +5,7 @@ signature costs.
 """
 
 import dataclasses
+import json
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -71,9 +72,82 @@ def signature(make: Callable[..., dict[str, tf.Tensor]], *inputs: tuple[str, tf.
         size = tf.size(tensors[0])
         one = tf.cast(size == 0, tf.int32)[None]
         made = make(*(tf.concat([tensor, tf.fill(one, EMPTY[tensor.dtype])], 0) for tensor in tensors))
+        _check_outputs(made)
         return {name: tensor[:size] for name, tensor in made.items()}
 
     return function(answer, input_signature=[tf.TensorSpec([None], dtype, name) for name, dtype in inputs])
+
+
+def _check_outputs(made):
+    """Raises InputError where a signature's function returns no {output: tensor [B, ...]}."""
+    if not isinstance(made, dict) or not made:
+        raise InputError(f"it returns {_kind(made)}; return a dict {{output: tensor [B, ...]}}")
+    for name, tensor in made.items():
+        if not isinstance(tensor, tf.Tensor):
+            raise InputError(f"output {name} is {_kind(tensor)}; return a dense tensor [B, ...]")
+        if tensor.shape.rank == 0:
+            raise InputError(f"output {name} is a scalar; return a tensor [B, ...], a row for each row of the inputs")
+
+
+def _kind(value):
+    return "None" if value is None else f"a {type(value).__name__}"
+
+
+def padded(ids: tf.RaggedTensor | Sequence[Sequence[int]], pad_id: int) -> tf.Tensor:
+    """Returns ids as a tensor that a model reads, the same in Python and in a graph: empty texts have a column too.
+
+    Args:
+        ids: Ragged int32 [B, (n)], as `tokenizer.tf_encode` gives; or lists of ids, as `tokenizer.encode_batch` does.
+        pad_id: What short rows are filled up with.
+
+    Returns:
+        int32 [B, T], T the length of the longest row, at least 1.
+    """
+    if not isinstance(ids, tf.RaggedTensor):
+        ids = tf.RaggedTensor.from_row_lengths(
+            tf.constant([i for row in ids for i in row], tf.int32),
+            tf.constant([len(row) for row in ids], tf.int64),
+        )
+    return one_column(ids.to_tensor(pad_id), pad_id)
+
+
+def one_column(dense: tf.Tensor, pad_id: int) -> tf.Tensor:
+    """Returns [B, T] with at least one column, also when all texts are empty."""
+    return tf.pad(dense, [[0, 0], [0, tf.cast(tf.shape(dense)[1] == 0, tf.int32)]], constant_values=pad_id)
+
+
+def answer_of(served: Served, name: str, inputs: dict[str, list]) -> dict[str, list]:
+    """Returns `served.answer(name, inputs)`.
+
+    Raises:
+        InputError: It has other outputs than the graph, or one that is no list for JSON.
+    """
+    outputs = served.answer(name, inputs)
+    if not isinstance(outputs, dict):
+        raise InputError(f"`answer` gives {_kind(outputs)}; give a dict {{output: list}}")
+    expected = served.signatures[name].get_concrete_function().structured_outputs
+    if outputs.keys() != expected.keys():
+        told = f"{', '.join(map(str, outputs)) or 'nothing'}, and the graph {', '.join(expected)}"
+        raise InputError(f"`answer` gives {told}; give the same outputs in both")
+    for output, values in outputs.items():
+        if not isinstance(values, (list, tuple)):
+            raise InputError(f"output {output} of `answer` is {_kind(values)}; give a list, such as .tolist() gives")
+        try:
+            json.dumps(values)
+        except (TypeError, ValueError):
+            raise InputError(
+                f"output {output} of `answer` holds {_strange(values)}; give str, int, float, bool and lists of them"
+            ) from None
+    return outputs
+
+
+def _strange(value):
+    """What JSON cannot hold in a value."""
+    if isinstance(value, dict):
+        value = [*value.keys(), *value.values()]
+    if isinstance(value, (list, tuple)):
+        return next(filter(None, map(_strange, value)), None)
+    return None if value is None or isinstance(value, (str, int, float)) else _kind(value)
 
 
 def utf8(text: tf.Tensor) -> tf.Tensor:
