@@ -104,20 +104,12 @@ def build_attention_rnn_lm(
     tokens, arrange = packed_text(ids)
     h, _ = recur(tokens)
     visible = place[:, None] <= place[:, :, None]  # (1, T, T)
-    arranged = {"arrange": lambda x: within(arrange(x))}
-    logits, hidden, weights = look_back(h, to_keys(h), h, visible, sparing=False, **arranged)
-    step, initial_state, step_hidden = _step_view(
-        recur, to_keys, look_back, hidden_dim, num_layers, cell, max_length, name
-    )
+    logits, hidden, weights = look_back(h, to_keys(h), h, visible, False, lambda x: within(arrange(x)))
+    sizes = (hidden_dim, num_layers, cell, max_length)
+    step, initial_state, step_hidden = _step_view(recur, to_keys, look_back, *sizes, name)
     looks = keras.Model(ids, weights, name=f"{name}_attention")
-    views = Views(
-        step,
-        initial_state,
-        context_length=max_length,
-        attention_model=looks,
-        hidden=hidden,
-        step_hidden=step_hidden,
-    )
+    options = {"context_length": max_length, "attention_model": looks}
+    views = Views(step, initial_state, **options, hidden=hidden, step_hidden=step_hidden)
     return CausalLM(ids, logits, views=views, name=name)
 
 

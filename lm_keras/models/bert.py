@@ -15,6 +15,7 @@ from lm_keras.models.building import check_sizes, recorded, register_builder
 from lm_keras.models.renamed import current_arguments
 from lm_keras.utils.checks import check_positive
 
+INPUTS = ("token_ids", "segment_ids", "padding_mask")
 # Released models, build_bert(**SIZES["bert-base"]): the paper's two, and the small ones of Turc et al. (2019).
 SIZES = {
     "bert-tiny": {"hidden_dim": 128, "num_layers": 2, "num_heads": 2},  # 4.4 M parameters
@@ -158,10 +159,7 @@ def build_bert(
     feed_forward_dim = 4 * hidden_dim if feed_forward_dim is None else feed_forward_dim
     sizes = {"vocab_size": vocab_size, "max_length": max_length, "hidden_dim": hidden_dim, "num_layers": num_layers}
     sizes |= {"num_heads": num_heads, "num_segments": num_segments, "feed_forward_dim": feed_forward_dim}
-    check_sizes(dropout, **sizes)
-    check_positive(norm_epsilon=norm_epsilon, initializer_range=initializer_range)
-    if hidden_dim % num_heads:
-        raise InputError(f"hidden_dim {hidden_dim} must be a multiple of num_heads {num_heads}; the heads share it")
+    _check_numbers(dropout, norm_epsilon, initializer_range, sizes)
 
     # === Layers ===
     seeds = Seeds(seed)
@@ -189,8 +187,7 @@ def build_bert(
     ]
 
     # === Functional model ===
-    names = ("token_ids", "segment_ids", "padding_mask")
-    inputs = {name: keras.Input((None,), dtype="int32", name=name) for name in names}
+    inputs = {name: keras.Input((None,), dtype="int32", name=name) for name in INPUTS}
     positions = Positions(max_length, name="places")(inputs["token_ids"])  # (1, T)
     x = tokens(inputs["token_ids"]) + places(positions) + segments(inputs["segment_ids"])  # (B, T, D)
     x = Within(max_length, name="within")(drop(norm(x)))
@@ -202,6 +199,14 @@ def build_bert(
         pool = layers.Dense(hidden_dim, "tanh", kernel_initializer=normal(), name="pooler")
         outputs["pooled_output"] = pool(x[:, 0])
     return BuiltModel(inputs, outputs, name=name)
+
+
+def _check_numbers(dropout, norm_epsilon, initializer_range, sizes):
+    check_sizes(dropout, **sizes)
+    check_positive(norm_epsilon=norm_epsilon, initializer_range=initializer_range)
+    width, heads = sizes["hidden_dim"], sizes["num_heads"]
+    if width % heads:
+        raise InputError(f"hidden_dim {width} must be a multiple of num_heads {heads}; the heads share it")
 
 
 def attention_maps(encoder: BuiltModel, inputs: dict) -> list:

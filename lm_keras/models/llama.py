@@ -159,12 +159,8 @@ def build_llama(
     Raises:
         InputError: For impossible sizes, and a scaling that is not built here.
     """
-    num_kv_heads = num_heads if num_kv_heads is None else num_kv_heads
-    sizes = {"vocab_size": vocab_size, "max_length": max_length, "hidden_dim": hidden_dim, "num_layers": num_layers}
-    check_sizes(dropout, **sizes, num_heads=num_heads, num_kv_heads=num_kv_heads)
-    if num_heads % num_kv_heads:
-        raise InputError(f"num_heads {num_heads} is no multiple of num_kv_heads {num_kv_heads}; they share in groups")
-    head_dim = _head_dim(hidden_dim, num_heads, head_dim)
+    check_sizes(dropout, vocab_size=vocab_size, max_length=max_length, hidden_dim=hidden_dim, num_layers=num_layers)
+    num_kv_heads, head_dim = _heads(hidden_dim, num_heads, num_kv_heads, head_dim)
     feed_forward_dim = -(-8 * hidden_dim // 96) * 32 if feed_forward_dim is None else feed_forward_dim
     check_sizes(feed_forward_dim=feed_forward_dim)
     check_positive(rope_base=rope_base, norm_epsilon=norm_epsilon, initializer_range=initializer_range)
@@ -206,6 +202,15 @@ def build_llama(
     # === Both views ===
     sizes = {"num_layers": num_layers, "num_kv_heads": num_kv_heads, "head_dim": head_dim}
     return decoder(forward, **sizes, max_length=max_length, name=name)
+
+
+def _heads(hidden_dim, num_heads, num_kv_heads, head_dim):
+    """The heads of keys and values and the width of a head, as given or worked out."""
+    num_kv_heads = num_heads if num_kv_heads is None else num_kv_heads
+    check_sizes(num_heads=num_heads, num_kv_heads=num_kv_heads)
+    if num_heads % num_kv_heads:
+        raise InputError(f"num_heads {num_heads} is no multiple of num_kv_heads {num_kv_heads}; they share in groups")
+    return num_kv_heads, _head_dim(hidden_dim, num_heads, head_dim)
 
 
 def _head_dim(hidden_dim, num_heads, head_dim):

@@ -82,13 +82,8 @@ def build_seq2seq_transformer(
         EncoderBlock(*sizes, **options, seed=seeds.next(EncoderBlock.num_seeds), name=f"encoder_block_{i}")
         for i in range(num_layers)
     ]
-    decoder_blocks, source_heads = [], []
-    for i in range(num_layers):
-        first = seeds.next(DecoderBlock.num_seeds)
-        decoder_blocks.append(DecoderBlock(*sizes, **options, seed=first, name=f"decoder_block_{i}"))
-        glorot = keras.initializers.GlorotUniform(None if first is None else first + DecoderBlock.source_seed)
-        head_options = {"kernel_initializer": glorot, "name": f"decoder_block_{i}_source"}
-        source_heads.append(MemoryHeads(num_heads, hidden_dim // num_heads, **head_options))
+    pairs = [_decoder_block(i, *sizes, options, seeds) for i in range(num_layers)]
+    decoder_blocks, source_heads = ([pair[part] for pair in pairs] for part in (0, 1))
     encoder_norm, decoder_norm = (norm("encoder_norm"), norm("decoder_norm")) if pre_norm else (_same, _same)
 
     def encode(ids):
@@ -148,6 +143,16 @@ def _both_views(encode, decode, shape, num_layers, max_length, name):
         encoder, step, empty_state, attention_model=attention, hidden=hidden, step_hidden=step_hidden
     )
     return Seq2SeqLM(inputs, logits, views=views, name=name)
+
+
+def _decoder_block(i, hidden_dim, num_heads, feed_forward_dim, options, seeds):
+    """A block of the decoder, and the layer that gives it the source's keys and values."""
+    first = seeds.next(DecoderBlock.num_seeds)
+    name = f"decoder_block_{i}"
+    block = DecoderBlock(hidden_dim, num_heads, feed_forward_dim, **options, seed=first, name=name)
+    glorot = keras.initializers.GlorotUniform(None if first is None else first + DecoderBlock.source_seed)
+    heads = MemoryHeads(num_heads, hidden_dim // num_heads, kernel_initializer=glorot, name=f"{name}_source")
+    return block, heads
 
 
 def _embeddings(source_vocab_size, target_vocab_size, hidden_dim, dropout, share, seeds):
