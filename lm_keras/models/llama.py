@@ -172,20 +172,10 @@ def build_llama(
     tokens = WordEmbedding(vocab_size, hidden_dim, tie_embeddings, start, name="tokens")
     drop = layers.Dropout(dropout, seed=seeds.next(), name="dropout")
     rotary = Rotary(head_dim, rope_base, rope_scaling, name="rotary")
+    sizes = (hidden_dim, num_heads, num_kv_heads, head_dim, feed_forward_dim)
+    options = {"norm_epsilon": norm_epsilon, "dropout": dropout, "initializer_range": initializer_range}
     blocks = [
-        LlamaBlock(
-            hidden_dim,
-            num_heads,
-            num_kv_heads,
-            head_dim,
-            feed_forward_dim,
-            qkv_bias=qkv_bias,
-            norm_epsilon=norm_epsilon,
-            dropout=dropout,
-            initializer_range=initializer_range,
-            seed=seeds.next(LlamaBlock.num_seeds),
-            name=f"block_{i}",
-        )
+        LlamaBlock(*sizes, qkv_bias=qkv_bias, **options, seed=seeds.next(LlamaBlock.num_seeds), name=f"block_{i}")
         for i in range(num_layers)
     ]
     norm = layers.RMSNormalization(epsilon=norm_epsilon, name="norm")
