@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from lm_keras.generation.context import any_batch, read, sliding
 from lm_keras.generation.sampling import sample
-from lm_keras.layers.attention import written_in_place
+from lm_keras.layers.cache import written_in_place
 from lm_keras.models.seq2seq import Seq2SeqLM
 
 GREEDY_STEPS = 16  # tokens a call of `decode_greedy`
