@@ -11,6 +11,8 @@ import h5py
 import keras
 import tensorflow as tf
 from keras.src.backend.common import global_state
+from tensorflow.core.protobuf import config_pb2
+from tensorflow.python.eager import context
 from tensorflow.python.saved_model import fingerprinting_utils
 
 SHUFFLE = "`shuffle=True` was passed, but will be ignored since the data `x` was provided as a tf.data.Dataset"
@@ -71,6 +73,22 @@ def fresh_names() -> Iterator[None]:
 def write_fingerprint(folder: str | os.PathLike) -> None:
     """Writes the fingerprint.pb of a SavedModel anew, whose saved_model.pb has changed."""
     fingerprinting_utils.write_fingerprint(os.fspath(folder))
+
+
+@contextlib.contextmanager
+def without_grappler() -> Iterator[None]:
+    """Within it this thread calls TensorFlow functions as they were traced, without TensorFlow's graph optimizer.
+
+    `tf.config.optimizer.set_experimental_options` says so for all threads, and from then on.
+    """
+    here = context.context()
+    before, config = here.function_call_options, config_pb2.ConfigProto()
+    config.graph_options.rewrite_options.disable_meta_optimizer = True
+    here.function_call_options = context.FunctionCallOptions(before.executor_type, config)
+    try:
+        yield
+    finally:
+        here.function_call_options = before
 
 
 class OwnClipping:
