@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from keras import layers
 
 from lm_keras.layers.alignment import Alignment
-from lm_keras.layers.attention import CrossAttention, MemoryHeads, SelfAttention, attend, mask_of
+from lm_keras.layers.attention import AttentionMask, CrossAttention, MemoryHeads, SelfAttention, attend, mask_of
 from lm_keras.layers.cache import CacheRows, slots, write, written_in_place
 from lm_keras.layers.positions import Rotary
 
@@ -65,6 +65,17 @@ def test_self_attention_is_multi_head_attention():
         by_hand, weights_by_hand = oracle.multi_head(x[b], x[b], *np.split(qkv, 3, 1), out, 2, oracle.causal(5))
         np.testing.assert_allclose(array(y)[b], by_hand, **CLOSE)
         np.testing.assert_allclose(array(weights)[b], weights_by_hand, **CLOSE)
+
+
+@pytest.mark.parametrize("num_kv_heads", [4, 2])
+def test_rows_with_the_mask_of_a_pass_give_what_the_text_gives(num_kv_heads):
+    layer, x, visible = SelfAttention(4, 4, num_kv_heads=num_kv_heads), normal(2, 5, 6), oracle.causal(5)[None]
+    text = layer(x, visible)
+    rows = layer(x.reshape(10, 6), AttentionMask()(np.zeros((2, 5), "int32"), visible))
+    assert text[0].shape == (2, 5, 6) and rows[0].shape == (10, 6)
+    np.testing.assert_array_equal(array(rows[0]).reshape(2, 5, 6), array(text[0]))
+    for ours, theirs in zip(rows[1:], text[1:], strict=True):
+        np.testing.assert_array_equal(array(ours), array(theirs))
 
 
 def test_cross_attention_is_multi_head_attention_over_the_tokens_of_the_memory():

@@ -1,11 +1,13 @@
 """The private names of Keras that are used: a test fails where Keras renames one."""
 
+import threading
 import warnings
 
 import keras
 import numpy as np
 import tensorflow as tf
-from tensorflow.core.protobuf import saved_model_pb2
+from tensorflow.core.protobuf import config_pb2, saved_model_pb2
+from tensorflow.python.eager import context
 
 from lm_keras.utils.keras_internals import (
     SHUFFLE,
@@ -17,6 +19,7 @@ from lm_keras.utils.keras_internals import (
     no_shuffle_warning,
     source_of,
     with_mask,
+    without_grappler,
     write_fingerprint,
 )
 
@@ -123,3 +126,20 @@ def test_a_changed_saved_model_gets_its_fingerprint(tmp_path):
     after = tf.saved_model.experimental.read_fingerprint(str(tmp_path))
     assert after.signature_def_hash != before.signature_def_hash
     assert after.checkpoint_hash == before.checkpoint_hash
+
+
+def test_without_grappler_functions_are_called_as_they_were_traced_in_this_thread_alone():
+    def off():
+        config = config_pb2.ConfigProto.FromString(context.context().function_call_options.config_proto_serialized)
+        return config.graph_options.rewrite_options.disable_meta_optimizer
+
+    double, elsewhere = tf.function(lambda x: 2 * x, autograph=False), []
+    assert not off()
+    with without_grappler():
+        assert off()
+        assert double(tf.constant(2)).numpy() == 4
+        thread = threading.Thread(target=lambda: elsewhere.append(off()))
+        thread.start()
+        thread.join()
+    assert not off()
+    assert elsewhere == [False]

@@ -92,7 +92,8 @@ def _write(folder, name, model, served, told):
         signatures = {}
         for key, answer in served.signatures.items():
             with naming(f"{type(model).__name__}, signature {key}"):
-                signatures[key] = bounded(answer, served.max_text_bytes)
+                # Traced here: within `tf.saved_model.save` TensorFlow would trace the model's step anew.
+                signatures[key] = bounded(answer, served.max_text_bytes).get_concrete_function()
         module.signatures_, default = list(signatures.values()), next(iter(signatures))
         signatures = {"serving_default": signatures[default], **signatures}
         tf.saved_model.save(module, str(folder), signatures)
