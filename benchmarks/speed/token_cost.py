@@ -10,10 +10,11 @@ None of the three constants is fitted: each is measured with a few lines of plai
 model, in turns with the decoding. The products: one row times matrices of the model's shapes, one after the other.
 Attention: two products and a softmax a layer. The rest: what the norms, reshapes, residuals and GELUs of a block
 written by hand add to the time of those products, over their number (alone they would find all data in the
-processor's caches). The operations that run are counted, not estimated: those that a Session executes for a token of the export's
-`generate`, after TensorFlow's own optimizer. Decoding: greedy, one row, random weights; the time is the difference of
-two answers over the difference of their tokens. Aim: predicted within a fifth of measured. With --cpu all runs in one
-thread, whose own time counts: what the machine does beside makes little difference to it.
+processor's caches). Attention uses the kernels that the decoding uses, of which TensorFlow has two.
+The operations that run are counted: those that a Session executes for a token of the export's `generate`, after
+TensorFlow's own optimizer. Decoding: greedy, one row, random weights; the time is the difference of two answers over
+the difference of their tokens. Aim: predicted within a fifth of measured. With --cpu all runs in one thread, whose
+own time counts: what the machine does beside makes little difference to it.
 """
 
 import argparse
