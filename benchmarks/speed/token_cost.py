@@ -38,6 +38,7 @@ import tensorflow as tf  # noqa: E402
 import lm_keras as lk  # noqa: E402
 
 v1 = tf.compat.v1
+tf.get_logger().setLevel("ERROR")  # a Session reads an export as the server does, which TensorFlow calls deprecated
 PROMPT, SHORT, LONG = 32, 16, 80  # tokens: of the prompt with its begin mark, and new ones
 ROOM = PROMPT + SHORT + LONG  # an answer of n tokens reads PROMPT + n slots a token; the difference of two, so many
 THREADS = {}  # settings of a Session; empty: TensorFlow's own
@@ -217,11 +218,10 @@ class Served:
 def executed(run):
     """How many operations of each kind a Session executes in `run(**options)`."""
     told = v1.RunMetadata()
-    trace = v1.RunOptions(trace_level=v1.RunOptions.FULL_TRACE, output_partition_graphs=True)
-    run(options=trace, run_metadata=told)
-    kinds = {node.name: node.op for graph in told.partition_graphs for node in graph.node}
-    ran = [node.node_name for device in told.step_stats.dev_stats for node in device.node_stats]
-    return collections.Counter(kinds.get(name, "other") for name in ran)
+    run(options=v1.RunOptions(trace_level=v1.RunOptions.FULL_TRACE), run_metadata=told)
+    # A label is "name = Kind(inputs)", of operations in called functions too.
+    labels = [node.timeline_label for device in told.step_stats.dev_stats for node in device.node_stats]
+    return collections.Counter(label.partition(" = ")[2].partition("(")[0] or label for label in labels)
 
 
 def is_product(kind):

@@ -21,7 +21,7 @@ TRANSFORMERS = {"gpt2": (90, 130), "llama": (90, 130), "bert": (90,)}
 OTHERS = {
     "attention_rnn": (130, 150),
     "cnn": (71, 86),
-    "feedforward": (62, 62),
+    "feedforward": (27, 27),
     "gru": (139, 146),
     "lstm": (130, 150),
     "rnn": (81, 88),
