@@ -210,7 +210,7 @@ class LanguageModel(TextModel):
         return language_model_signatures(self, max_new_tokens_limit, num_beams)
 
     def save(self, folder: str | os.PathLike) -> None:
-        """Writes config.json, model.safetensors and the tokenizer to a folder.
+        """Writes config.json, model.safetensors, the tokenizer and the prompt, if there is one, to a folder.
 
         LoRA adapters (`layer.enable_lora(rank)`) are merged, as in a .keras file: what `load` gives has the same
         numbers and no adapters.
@@ -223,7 +223,7 @@ class LanguageModel(TextModel):
                 something of another kind in the folder. Nothing is written then.
         """
         self._texts(())
-        model_folder.save(self.model, self.tokenizer, folder)
+        model_folder.save(self.model, self.tokenizer, folder, self.prompt)
 
     @classmethod
     def load(cls, folder: str | os.PathLike) -> "LanguageModel":
@@ -233,12 +233,14 @@ class LanguageModel(TextModel):
             folder: The folder.
 
         Returns:
-            The LanguageModel.
+            The LanguageModel, with the prompt with which it was saved.
 
         Raises:
             InputError: It is none, or not whole.
         """
-        return cls(*model_folder.load(folder))
+        made = cls(*model_folder.load(folder))
+        prompt = model_folder.load_prompt(folder)
+        return made.with_prompt(prompt) if prompt else made
 
 
 # === Language models of a quarter or an eighth of the size: weights of 8 or 4 bits ===
@@ -270,4 +272,5 @@ def quantize(language_model: LanguageModel, mode: str) -> LanguageModel:
         copy = type(model).from_config(model.get_config())
         copy.set_weights(model.get_weights())
     copy.quantize(config=config)
-    return LanguageModel(copy, language_model.tokenizer)
+    made = LanguageModel(copy, language_model.tokenizer)
+    return made.with_prompt(language_model.prompt) if language_model.prompt else made

@@ -66,13 +66,21 @@ class SlidingModel:
         )
         filled = tf.where(full, self.room - older_half(self.room), filled)
         logits, inner = self.model.step(ids, inner)
-        pushed = tf.concat([*self._first(recent), recent[:, self.kept + 1 :], ids], 1)
-        recent = tf.ensure_shape(tf.where(ids >= 0, pushed, recent), [None, self.window])
-        return logits, [recent, filled + tf.cast(ids[:, 0] >= 0, tf.int32), *inner]
+        new = ids >= 0
+        pushed, later = self._pushed(recent, ids)
+        recent = tf.ensure_shape(tf.where(new, pushed, recent), [None, self.window])
+        return logits, [recent, filled + tf.cast(new[:, 0] & later, tf.int32), *inner]
 
-    def _first(self, recent):
-        """What is kept of each row, a list of [B, kept]; empty where nothing ever is."""
-        return [] if isinstance(self.kept, int) and self.kept == 0 else [recent[:, : self.kept]]
+    def _pushed(self, recent, ids):
+        """`recent` with one token more, and whether that comes after those that are kept."""
+        if isinstance(self.kept, int) and self.kept == 0:
+            return tf.concat([recent[:, 1:], ids], 1), True
+        first, later = recent[:, : self.kept], recent[:, self.kept :]
+        held = tf.reduce_sum(tf.cast(first >= 0, tf.int32), 1, keepdims=True)  # fewer where a prompt alone was read
+        whole = held == self.kept
+        first = tf.where(tf.range(self.kept)[None] == held, ids, first)
+        later = tf.where(whole, tf.concat([later[:, 1:], ids], 1), later)
+        return tf.concat([first, later], 1), whole[:, 0]
 
     def known(self, ids: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         """What is still known of left-padded prompts ids [B, T] when they have been read; `recent`; `filled`."""

@@ -195,11 +195,10 @@ def read(writer: Writer, rows: Sequence[Sequence[int]], max_new_tokens: int) -> 
     """Last token [B] and the state before it of each row of ids; what rows share is read once."""
     place = {row: i for i, row in enumerate(dict.fromkeys(map(tuple, rows)))}
     which = tf.constant([place[tuple(row)] for row in rows], tf.int32)
-    begun = {} if writer.begun is None else {"begun": shared(writer, list(place), writer.begun)}
-    kept = writer.memory.get("kept", 0)
-    return prompt_reader(writer)(
-        ids=pad_left(list(place)), max_new_tokens=max_new_tokens, which=which, kept=kept, **begun
-    )
+    tensors = {"kept": writer.memory.get("kept", 0)}
+    if writer.begun is not None:
+        tensors["begun"] = shared(writer, list(place), writer.begun)
+    return prompt_reader(writer)(ids=pad_left(list(place)), max_new_tokens=max_new_tokens, which=which, **tensors)
 
 
 # === Decoding, token by token ===

@@ -70,12 +70,12 @@ def begin(
 
 def _of_room(part, empty):
     """A state [1, ...] with as much room as another: more slots are empty, fewer are cut off."""
-    if part.shape[1:].is_fully_defined():
+    if empty.shape[1:].is_fully_defined() and part.shape[1:] == empty.shape[1:]:
         return part
     shape = tf.shape(empty)
     part_of = tf.slice(part, tf.zeros_like(shape), tf.minimum(tf.shape(part), shape))
     padded = tf.pad(part_of, tf.stack([tf.zeros_like(shape), shape - tf.shape(part_of)], 1))
-    padded.set_shape(part.shape)
+    padded.set_shape([None, *empty.shape[1:]])
     return padded
 
 

@@ -9,10 +9,11 @@ import numpy as np
 import tensorflow as tf
 
 from lm_keras.errors import InputError
+from lm_keras.generation import sharing
 from lm_keras.generation.context import any_batch, cache_spec, older_half, read_again, state_spec
 from lm_keras.generation.generate import Writer, log_probs_of, prompt_ids
 from lm_keras.generation.prompt_cache import PromptCache, begin, common_length, first_column
-from lm_keras.generation.sharing import COUNT, IDS, ROWS, WORTH_SHARING, batch_size, sharable
+from lm_keras.generation.sharing import COUNT, IDS, ROWS, batch_size, sharable
 
 
 # === Whole texts ===
@@ -67,7 +68,7 @@ def scored_beginning(
 ) -> Beginning:
     """What all rows of ids begin with, scored once, if that is so much more than `before` that it is worth it."""
     length = sharable(writer, rows)
-    if length - int(before.cache.num_read) < WORTH_SHARING:
+    if length - int(before.cache.num_read) < sharing.WORTH_SHARING:
         return before
     ids = list(rows[0][: min(length + 1, common_length(rows))])  # the last one is predicted, not read
     log_prob, _, state = _scored(writer, [ids], firsts[:1], before)

@@ -66,4 +66,4 @@ def batch_size(
     room = min(max(map(len, rows)) + max_new_tokens, writer.model.context_length or math.inf)
     shapes = [part.shape[1:] for part in state_spec(writer.model)]
     numbers = sum(math.prod(room if size is None else size for size in shape) for shape in shapes)
-    return max(1, min(BATCH, int(STATE_BYTES // (4 * numbers))))
+    return max(1, min(BATCH, int(STATE_BYTES // max(4 * numbers, 1))))
