@@ -124,13 +124,15 @@ def _again(model, state, prompted):
     def again(recent, rows, state, begun=None, kept=0):
         newer = recent[:, kept + older_half(model().context_length - kept) :]
         newer = newer if begun is None else tf.concat([recent[:, :kept], newer], 1)
-        newer, empty = tf.where(rows[:, None], newer, -1), [tf.zeros_like(part) for part in state]
-        if begun is not None:
-            newer, empty = begin(newer, begun, [part[:1] for part in empty])
+        newer = tf.where(rows[:, None], newer, -1)
+        if begun is None:
+            first = [tf.zeros_like(part) for part in state]
+        else:  # a row is full: its state has room for all that the model can hold
+            newer, first = begin(model(), newer, begun, model().context_length)
             newer = newer[:, first_column(newer) :]
         state = [
-            tf.where(tf.reshape(rows, [-1] + [1] * (part.shape.rank - 1)), first, part)
-            for first, part in zip(empty, state, strict=True)
+            tf.where(tf.reshape(rows, [-1] + [1] * (part.shape.rank - 1)), new, part)
+            for new, part in zip(first, state, strict=True)
         ]
         return read(model(), newer, state)
 

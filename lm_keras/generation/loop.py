@@ -40,7 +40,7 @@ def prefill(
         ids, *memory = walk.known(ids)
     if begun is None:
         return [*memory, *read(model, ids, model.initial_state(tf.shape(ids)[0], length))]
-    ids, state = begin(ids, begun, model.initial_state(1, length))
+    ids, state = begin(model, ids, begun, length)
     return [*memory, *read(model, ids[:, first_column(ids) :], state)]
 
 

@@ -43,14 +43,15 @@ def nothing(model: keras.Model) -> PromptCache:
 
 # === In a graph: rows that start in its state ===
 def begin(
-    ids: tf.Tensor, cache: PromptCache, empty: Sequence[tf.Tensor], beyond: int = 0
+    model: keras.Model, ids: tf.Tensor, cache: PromptCache, length: tf.Tensor | int, beyond: int = 0
 ) -> tuple[tf.Tensor, list[tf.Tensor]]:
     """What is left to read of rows of ids, and the states to start from.
 
     Args:
+        model: The model that the state is of.
         ids: int32 [B, T], -1 where there is no token.
         cache: What rows may begin with.
-        empty: The state before any token, tensors [1, ...] with room for the rows.
+        length: Tokens of a row that the states must have room for.
         beyond: A row must have so many of the cache's ids more than its state has read.
 
     Returns:
@@ -64,19 +65,24 @@ def begin(
     begun = tf.reduce_sum(tf.cast(agree, tf.int32), 1) == count  # (B,)
     left = tf.where(begun[:, None] & (place < cache.num_read), -1, ids)
     which = tf.cast(begun, tf.int32)
-    parts = zip(empty, cache.state, strict=True)
-    return left, [tf.gather(tf.concat([before, _of_room(after, before)], 0), which) for before, after in parts]
+    return left, [tf.gather(part, which) for part in _nothing_and_state(model, cache, length)]
 
 
-def _of_room(part, empty):
-    """A state [1, ...] with as much room as another: more slots are empty, fewer are cut off."""
-    if empty.shape[1:].is_fully_defined() and part.shape[1:] == empty.shape[1:]:
-        return part
-    shape = tf.shape(empty)
-    part_of = tf.slice(part, tf.zeros_like(shape), tf.minimum(tf.shape(part), shape))
-    padded = tf.pad(part_of, tf.stack([tf.zeros_like(shape), shape - tf.shape(part_of)], 1))
-    padded.set_shape([None, *empty.shape[1:]])
-    return padded
+def _nothing_and_state(model, cache, length):
+    """The state before any token, which is zero, and that of a cache: tensors [2, ...] with room for `length`."""
+    shapes, more = [part.shape[1:] for part in model.step_model.inputs[1:]], 0
+    if model.context_length is not None:  # its memory grows: slots for all tokens, and a spare one
+        more = tf.minimum(length, model.context_length) + 1 - tf.shape(cache.state[-1])[2]
+        more = tf.maximum(more, 0)
+    paddings, parts = {}, []
+    for shape, part in zip(shapes, cache.state, strict=True):
+        grows = tuple(size is None for size in shape)
+        if grows not in paddings:  # one for all layers
+            paddings[grows] = tf.stack([[1, 0], *([0, more] if grown else [0, 0] for grown in grows)])
+        padded = tf.pad(part, paddings[grows])
+        padded.set_shape([2, *shape])
+        parts.append(padded)
+    return parts
 
 
 def first_column(ids: tf.Tensor) -> tf.Tensor:

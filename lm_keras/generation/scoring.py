@@ -133,7 +133,7 @@ def score_and_state(
     if begun is None:
         left, start, state = ids, tf.constant(0), model.initial_state(batch, until)
     else:
-        left, state = begin(ids, begun, model.initial_state(1, until), beyond=1)
+        left, state = begin(model, ids, begun, until, beyond=1)
         start = first_column(left)
     window = model.context_length
 
