@@ -8,6 +8,7 @@ from typing_extensions import Unpack
 from lm_keras.errors import InputError
 from lm_keras.generation.config import GenerationConfig, GenerationOptions, check_taken, merged
 from lm_keras.generation.generate import Generation, Writer, generate, prompt_ids, stop_ids, stream
+from lm_keras.generation.prompt_cache import PromptCache
 from lm_keras.generation.scoring import Choice, Score, choose, score
 from lm_keras.models import folder as model_folder
 from lm_keras.models.causal_lm import CausalLM
@@ -42,6 +43,52 @@ class LanguageModel(TextModel):
         super().__init__(model, {} if tokenizer is None else {"tokenizer": tokenizer})
         self.tokenizer = tokenizer
         self._writer = Writer(model, tokenizer)
+
+    def with_prompt(self, prompt: str) -> "LanguageModel":
+        """Returns this language model with a prompt before every text; the prompt is read once.
+
+        `lm.with_prompt(p).generate(t)` is `lm.generate(p + t)`; the same holds for `stream`, `choose` and an export.
+        `score(t)` is log p(t | p): the tokens of p + t beyond those of p count, and the bytes of t. A second prompt
+        comes after the first.
+
+        A prompt stays: a model of limited context whose memory is full forgets the older half of the text after it
+        (`lm_keras.generation.context`), where `lm.generate(p + t)` forgets the prompt.
+
+        The model and its traced functions are shared. The prompt's state is computed at the first answer; when the
+        weights have changed since, call `with_prompt` again.
+
+        Args:
+            prompt: A string.
+
+        Returns:
+            The LanguageModel; `prompt` is its text and `prompt_cache` what it has read.
+
+        Raises:
+            InputError: The prompt is no text, or not shorter than the model's context.
+
+        Example:
+
+        ```python
+        reviews = lm.with_prompt("A fine film: good. Two lost hours: bad. ")
+        reviews.choose("I laughed all along:", [" good", " bad"])
+        lk.export(reviews, "saved_models/reviews")
+        ```
+        """
+        (prompt,) = self._texts([prompt])
+        made = LanguageModel(self.model, self.tokenizer)
+        made._writer = self._writer.with_prompt(prompt)
+        return made
+
+    @property
+    def prompt(self) -> str:
+        """The text before every text, "" unless `with_prompt` made this language model."""
+        return self._writer.prompt
+
+    @property
+    def prompt_cache(self) -> PromptCache:
+        """The token ids of the prompt, the begin mark before them, and the model's state after those it has read."""
+        self._texts(())
+        return self._writer.cache()
 
     def score(self, texts: str | Iterable[str], *, begin: bool = True, end: bool = True) -> list[Score]:
         """Scores each text: the sum of log p(token | before) over its tokens.
@@ -163,7 +210,7 @@ class LanguageModel(TextModel):
         return language_model_signatures(self, max_new_tokens_limit, num_beams)
 
     def save(self, folder: str | os.PathLike) -> None:
-        """Writes config.json, model.safetensors and the tokenizer to a folder.
+        """Writes config.json, model.safetensors, the tokenizer and the prompt, if there is one, to a folder.
 
         LoRA adapters (`layer.enable_lora(rank)`) are merged, as in a .keras file: what `load` gives has the same
         numbers and no adapters.
@@ -176,7 +223,7 @@ class LanguageModel(TextModel):
                 something of another kind in the folder. Nothing is written then.
         """
         self._texts(())
-        model_folder.save(self.model, self.tokenizer, folder)
+        model_folder.save(self.model, self.tokenizer, folder, self.prompt)
 
     @classmethod
     def load(cls, folder: str | os.PathLike) -> "LanguageModel":
@@ -186,12 +233,14 @@ class LanguageModel(TextModel):
             folder: The folder.
 
         Returns:
-            The LanguageModel.
+            The LanguageModel, with the prompt with which it was saved.
 
         Raises:
             InputError: It is none, or not whole.
         """
-        return cls(*model_folder.load(folder))
+        made = cls(*model_folder.load(folder))
+        prompt = model_folder.load_prompt(folder)
+        return made.with_prompt(prompt) if prompt else made
 
 
 # === Language models of a quarter or an eighth of the size: weights of 8 or 4 bits ===
@@ -223,4 +272,5 @@ def quantize(language_model: LanguageModel, mode: str) -> LanguageModel:
         copy = type(model).from_config(model.get_config())
         copy.set_weights(model.get_weights())
     copy.quantize(config=config)
-    return LanguageModel(copy, language_model.tokenizer)
+    made = LanguageModel(copy, language_model.tokenizer)
+    return made.with_prompt(language_model.prompt) if language_model.prompt else made

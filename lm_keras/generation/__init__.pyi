@@ -4,5 +4,6 @@ from .config import GenerationOptions as GenerationOptions
 from .contrastive import contrastive_search as contrastive_search
 from .loop import decode as decode
 from .loop import prefill as prefill
+from .prompt_cache import PromptCache as PromptCache
 from .sampling import sample as sample
 from .scoring import score_ids as score_ids

@@ -7,6 +7,7 @@ import tensorflow as tf
 
 from lm_keras.generation.context import any_batch, walk_of
 from lm_keras.generation.loop import end_marks
+from lm_keras.generation.prompt_cache import PromptCache
 from lm_keras.generation.step import owned
 
 
@@ -21,6 +22,8 @@ def beam_search(
     eos_id: tf.Tensor | int,
     length_penalty: tf.Tensor | float = 0.0,
     min_new_tokens: tf.Tensor | int = 0,
+    begun: PromptCache | None = None,
+    kept: tf.Tensor | int = 0,
 ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
     """The `num_beams` continuations of highest log-probability that a beam of that width finds.
 
@@ -38,12 +41,14 @@ def beam_search(
         eos_id: One id or several, at which a text ends; not before place `min_new_tokens`.
         length_penalty: One number, or one a prompt [B].
         min_new_tokens: See `eos_id`.
+        begun: See `decode`.
+        kept: See `decode`.
 
     Returns:
         Best first, tokens int32 [B, K, n] (-1 after the end), the log-probability of each token [B, K, n], and scores
         [B, K]; where there are fewer than K texts, the rest have no token and the score -inf.
     """
-    step = walk_of(model).step
+    step = walk_of(model, begun, kept).step
     batch, beams, words = tf.shape(token)[0], num_beams, model.vocab_size
     token = tf.repeat(token, beams)  # row b * K + k is beam k of prompt b
     state = owned([tf.repeat(part, beams, axis=0) for part in state])

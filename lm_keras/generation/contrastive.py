@@ -4,6 +4,7 @@ import tensorflow as tf
 
 from lm_keras.generation.context import PIECE, Walk, any_batch, walk_of
 from lm_keras.generation.loop import end_marks
+from lm_keras.generation.prompt_cache import PromptCache
 from lm_keras.generation.step import logits_of, owned, step_hidden
 from lm_keras.models.causal_lm import CausalLM
 
@@ -18,6 +19,8 @@ def contrastive_search(
     banned: tf.Tensor,
     eos_id: tf.Tensor | int,
     min_new_tokens: tf.Tensor | int = 0,
+    begun: PromptCache | None = None,
+    kept: tf.Tensor | int = 0,
 ) -> tuple[tf.Tensor, tf.Tensor]:
     """Contrastive search (Su et al. 2022, eq. 5).
 
@@ -35,12 +38,14 @@ def contrastive_search(
         banned: float32 [V]; words with -inf are never chosen.
         eos_id: One id or several, at which a row ends; not before place `min_new_tokens`.
         min_new_tokens: See `eos_id`.
+        begun: See `decode`. The prompts are read from their first token all the same, for their hidden vectors.
+        kept: See `decode`.
 
     Returns:
         Tokens int32 [B, n], -1 after a row's end, and their log-probabilities [B, n] under the model.
     """
     words, batch = model.vocab_size, tf.shape(ids)[0]
-    walk, ends, k = walk_of(model), end_marks(eos_id, words), tf.minimum(top_k, words)
+    walk, ends, k = walk_of(model, begun, kept), end_marks(eos_id, words), tf.minimum(top_k, words)
     logits, history, valid, state = read_prompt(walk, ids, max_new_tokens)
 
     def body(i, alive, logits, history, valid, tokens, log_probs, *state):

@@ -1,6 +1,7 @@
 """Texts after prompts: reading the prompts, decoding or searching, and cutting at stop strings."""
 
 import collections
+import copy
 import functools
 import math
 import numbers
@@ -14,18 +15,18 @@ import tensorflow as tf
 from lm_keras.errors import InputError
 from lm_keras.generation.beam import beam_search
 from lm_keras.generation.config import GenerationConfig
-from lm_keras.generation.context import walk_of
+from lm_keras.generation.context import cache_spec, walk_of
 from lm_keras.generation.contrastive import contrastive_search
-from lm_keras.generation.loop import GREEDY_STEPS, decode, decode_greedy, follow, greedy_room, pad_left, read_prompts
+from lm_keras.generation.loop import GREEDY_STEPS, decode, decode_greedy, follow, greedy_room, pad_left
+from lm_keras.generation.prompt_cache import PromptCache, nothing, num_settled
 from lm_keras.generation.sampling import FILTERS
+from lm_keras.generation.sharing import COUNT, IDS, ROWS, batch_size, prompt_reader, read_once, shared
 from lm_keras.generation.step import state_spec
 from lm_keras.text.tokenizers.base import Tokenizer
 from lm_keras.utils.functions import TracedFunctions, function
 from lm_keras.utils.keras_internals import without_grappler
 
-BATCH = 64  # rows that go through the model at once
 PIECE = 16  # new tokens between two looks for a stop string
-IDS, ROWS, COUNT = (tf.TensorSpec(shape, tf.int32) for shape in ([None, None], [None], []))  # [B, T], [B], a number
 NUMBER, LOGITS = tf.TensorSpec([], tf.float32), tf.TensorSpec([None], tf.float32)  # a number, [V]
 ENDS = {"banned": LOGITS, "eos_id": ROWS, "min_new_tokens": COUNT}  # see `ends_of`
 
@@ -52,11 +53,58 @@ class Writer:
         model: A `CausalLM`, or a `Seq2SeqLM`, whose prompt is a source.
         tokenizer: That of the text that is written.
         source_tokenizer: That of the source, for a `Seq2SeqLM`.
+
+    Attributes:
+        prompt: A text before every text, which `with_prompt` adds.
+        begun: What the rows of a call begin with, a `PromptCache`.
+        memory: What loops take that may forget: `begun` and `kept` of the prompt; nothing where nothing is kept.
     """
 
     def __init__(self, model: keras.Model, tokenizer: Tokenizer, source_tokenizer: Tokenizer | None = None):
         self.model, self.tokenizer, self.source_tokenizer = model, tokenizer, source_tokenizer
-        self._traced = TracedFunctions()
+        self.prompt, self._before = "", None
+        self.begun, self.memory = None, {}
+        self._traced, self._caches = TracedFunctions(), TracedFunctions()
+
+    def with_prompt(self, text: str) -> "Writer":
+        """This writer, whose texts all begin with `prompt` and this text; it shares the traced functions.
+
+        Raises:
+            InputError: A model of limited context has no room for a text after it.
+        """
+        made = copy.copy(self)
+        made.prompt, made._before, made._caches = self.prompt + text, self, TracedFunctions()
+        size, window = len(prompt_ids(made, "")), self.model.context_length
+        if window is not None and size >= window:
+            raise InputError(
+                f"the prompt has {size} tokens and {self.model.name} sees {window}, which leaves no room for a text "
+                "after it; give a shorter prompt"
+            )
+        return made
+
+    def cache(self, begin: bool = True) -> PromptCache:
+        """The `PromptCache` of `prompt`, computed when it is first asked for; `begin`: with the begin mark."""
+        return self._caches.get(self.model, ("prompt", begin), lambda: self._read_prompt(begin))
+
+    def _read_prompt(self, begin):
+        before, self._before = self._before, None  # not kept: each turn of a chat would keep all those before it
+        mark = [self.tokenizer.bos_id] if begin else []
+        ids = [*mark, *self.tokenizer.encode(self.prompt)]
+        settled = len(mark) + num_settled(self.tokenizer, self.prompt) - 1 if self.prompt else 0
+        if settled < 1:
+            return nothing(self.model)._replace(ids=tf.constant(ids, tf.int32))
+        cache = read_once(self, ids[:settled], nothing(self.model) if before is None else before.cache(begin))
+        return cache._replace(ids=tf.constant(ids, tf.int32))
+
+    def starting(self, rows: Sequence[Sequence[int]], begin: bool = True) -> "Writer":
+        """This writer for a call with those rows of ids: what all of them begin with has been read."""
+        made = copy.copy(self)
+        if self.source_tokenizer is None:
+            cache = self.cache(begin)
+            made.begun = shared(self, rows, cache)
+            if self.prompt and self.model.context_length is not None:
+                made.memory = {"begun": cache, "kept": tf.size(cache.ids)}
+        return made
 
     def traced(self, work: Callable, spec: Mapping, *, jit_compile: bool = False, **static: object) -> Callable:
         """`work(model, **tensors, **static)` as one TensorFlow function, traced once for all batch sizes and lengths.
@@ -91,6 +139,11 @@ def _run(work, model, static, tensors):
     return work(model, **tensors, **static)
 
 
+def memory_spec(writer: Writer) -> dict[str, object]:
+    """The specs of a writer's `memory`."""
+    return {"begun": cache_spec(state_spec(writer.model)), "kept": COUNT} if writer.memory else {}
+
+
 # === Many prompts ===
 def generate(writer: Writer, prompts: Sequence[str], config: GenerationConfig) -> list[Generation]:
     """Continues each prompt; `num_return_sequences` Generations in a row for each."""
@@ -100,15 +153,18 @@ def generate(writer: Writer, prompts: Sequence[str], config: GenerationConfig) -
     for prompt in prompts:
         seeds.append(config.seed + repeats[prompt])
         repeats[prompt] += 1
-    for start in range(0, len(prompts), BATCH):
-        rows = [prompt_ids(writer, prompt, config.begin) for prompt in prompts[start : start + BATCH]]
+    all_rows = [prompt_ids(writer, prompt, config.begin) for prompt in prompts]
+    writer = writer.starting(all_rows if config.penalty_alpha == 0 else [], config.begin)
+    size = batch_size(writer, all_rows, config.max_new_tokens)
+    for start in range(0, len(prompts), size):
+        rows = all_rows[start : start + size]
         if config.num_beams > 1:
             results += searched(writer, rows, config)
         elif config.penalty_alpha > 0:
             results += contrasted(writer, rows, config)
         else:
             walk = greedy_steps if config.jit_compile else steps
-            for made in walk(writer, rows, seeds[start : start + BATCH], config, PIECE if config.stop else None):
+            for made in walk(writer, rows, seeds[start : start + size], config, PIECE if config.stop else None):
                 if config.stop and all(_stopped(writer, *each, config) for each in zip(rows, made[0], strict=True)):
                     break
             results += [finished(writer, *each, config.stop) for each in zip(rows, *made[:3], strict=True)]
@@ -118,7 +174,7 @@ def generate(writer: Writer, prompts: Sequence[str], config: GenerationConfig) -
 def stream(writer: Writer, prompt: str, config: GenerationConfig) -> Iterator[str]:
     """Pieces of the text of a prompt; what may still become a stop string or a character waits."""
     shown, stop, row = "", config.stop, prompt_ids(writer, prompt, config.begin)
-    for new, _, _, ended in steps(writer, [row], [config.seed], config, piece=1):
+    for new, _, _, ended in steps(writer.starting([row], config.begin), [row], [config.seed], config, piece=1):
         text, found = cut(writer.tokenizer.decode(new[0], row[-1]), stop)
         if not (found or ended):
             text = text.rstrip("\ufffd")
@@ -137,18 +193,20 @@ def prompt_ids(writer: Writer, prompt: str, begin: bool = True) -> list[int]:
     tokenizer, source = writer.tokenizer, writer.source_tokenizer
     if source is not None:
         return [*source.encode(prompt), tokenizer.bos_id]
-    ids = tokenizer.encode(prompt)
+    ids = tokenizer.encode(writer.prompt + prompt)
     if not begin and not ids:
         raise InputError(f"the prompt {prompt!r} has no token to go on from; give another, or leave begin=False out")
     return [tokenizer.bos_id, *ids] if begin else ids
 
 
 def read(writer: Writer, rows: Sequence[Sequence[int]], max_new_tokens: int) -> tuple[tf.Tensor, list[tf.Tensor]]:
-    """Last token [B] and the state before it of each row of ids; equal rows are read once."""
+    """Last token [B] and the state before it of each row of ids; what rows share is read once."""
     place = {row: i for i, row in enumerate(dict.fromkeys(map(tuple, rows)))}
     which = tf.constant([place[tuple(row)] for row in rows], tf.int32)
-    reader = writer.traced(read_prompts, {"ids": IDS, "max_new_tokens": COUNT, "which": ROWS})
-    return reader(ids=pad_left(list(place)), max_new_tokens=max_new_tokens, which=which)
+    tensors = {"kept": writer.memory.get("kept", 0)}
+    if writer.begun is not None:
+        tensors["begun"] = shared(writer, list(place), writer.begun)
+    return prompt_reader(writer)(ids=pad_left(list(place)), max_new_tokens=max_new_tokens, which=which, **tensors)
 
 
 # === Decoding, token by token ===
@@ -167,10 +225,11 @@ def steps(
         "token": ROWS, "state": walk_of(writer.model).state_spec, "remaining": ROWS, "num_steps": COUNT,
         "options": {name: tf.TensorSpec([None], values.dtype) for name, values in options.items()},
         "position": COUNT, "num_top": COUNT, **ENDS,
-        **dict.fromkeys(seen, tf.TensorSpec([None, None], tf.bool)),
+        **dict.fromkeys(seen, tf.TensorSpec([None, None], tf.bool)), **memory_spec(writer),
     })  # fmt: skip
     new_ids, log_probs, top = ([[] for _ in rows] for _ in range(3))
     fixed = {"options": options, "num_top": top_count(writer, config), **ends_of(writer, config)}
+    fixed |= writer.memory
     while not ended:
         count = most - position if piece is None else min(piece, most - position)
         tokens, scores, (token, state, remaining, after), best = step(
@@ -204,7 +263,7 @@ def words_before(writer: Writer, rows: Sequence[Sequence[int]], begin: bool) -> 
     seen = np.zeros([len(rows), writer.model.vocab_size], bool)
     if writer.source_tokenizer is None:
         for mark, row in zip(seen, rows, strict=True):
-            mark[row[int(begin) :]] = True
+            mark[list(row[int(begin) :])] = True
     return tf.constant(seen)
 
 
@@ -245,6 +304,7 @@ def searched(writer: Writer, rows: Sequence[Sequence[int]], config: GenerationCo
         "state": walk_of(writer.model).state_spec,
         "max_new_tokens": COUNT,
         "length_penalty": NUMBER,
+        **memory_spec(writer),
     }
     search = writer.traced(beam_search, spec | ENDS, num_beams=config.num_beams)
     token, state = read(writer, rows, count)
@@ -254,6 +314,7 @@ def searched(writer: Writer, rows: Sequence[Sequence[int]], config: GenerationCo
         max_new_tokens=count,
         length_penalty=config.length_penalty,
         **ends_of(writer, config),
+        **writer.memory,
     )
     rows = [row for row in rows for _ in range(n)]
     tokens, log_probs = (tf.reshape(part[:, :n], [len(rows), -1]) for part in (tokens, log_probs))
@@ -265,10 +326,10 @@ def searched(writer: Writer, rows: Sequence[Sequence[int]], config: GenerationCo
 
 def contrasted(writer: Writer, rows: Sequence[Sequence[int]], config: GenerationConfig) -> list[Generation]:
     """The text of contrastive search after each row."""
-    spec = {"ids": IDS, "max_new_tokens": COUNT, "top_k": COUNT, "alpha": NUMBER}
+    spec = {"ids": IDS, "max_new_tokens": COUNT, "top_k": COUNT, "alpha": NUMBER, **memory_spec(writer)}
     tokens, log_probs = writer.traced(contrastive_search, spec | ENDS)(
         ids=pad_left(rows), max_new_tokens=config.max_new_tokens, top_k=config.top_k, alpha=config.penalty_alpha,
-        **ends_of(writer, config),
+        **ends_of(writer, config), **writer.memory,
     )  # fmt: skip
     return followed(writer, rows, tokens, log_probs, config)
 
@@ -293,7 +354,8 @@ def log_probs_of(
     """Log-probabilities [B, n] of tokens [B, n] (-1 at the end) after each row, and the likeliest words there."""
     spec = {"token": ROWS, "state": walk_of(writer.model).state_spec, "tokens": IDS, "num_top": COUNT}
     token, state = read(writer, rows, max_new_tokens)
-    return writer.traced(follow, spec)(token=token, state=state, tokens=tokens, num_top=num_top)
+    run = writer.traced(follow, spec | memory_spec(writer))
+    return run(token=token, state=state, tokens=tokens, num_top=num_top, **writer.memory)
 
 
 # === Where a text ends ===

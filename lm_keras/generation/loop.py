@@ -5,7 +5,8 @@ from collections.abc import Callable, Mapping, Sequence
 import keras
 import tensorflow as tf
 
-from lm_keras.generation.context import any_batch, walk_of
+from lm_keras.generation.context import any_batch, read, walk_of
+from lm_keras.generation.prompt_cache import PromptCache, begin, first_column
 from lm_keras.generation.sampling import sample
 from lm_keras.generation.step import owned
 from lm_keras.models.seq2seq import Seq2SeqLM
@@ -21,13 +22,24 @@ def pad_left(rows: Sequence[Sequence[int]]) -> tf.Tensor:
     return tf.constant([[-1] * (width - len(row)) + list(row) for row in rows], tf.int32, [len(rows), width])
 
 
-def prefill(model: keras.Model, ids: tf.Tensor, max_new_tokens: tf.Tensor | int) -> list[tf.Tensor]:
+def prefill(
+    model: keras.Model,
+    ids: tf.Tensor,
+    max_new_tokens: tf.Tensor | int,
+    begun: PromptCache | None = None,
+    kept: tf.Tensor | int = 0,
+) -> list[tf.Tensor]:
     """State after all but the last token of ids int32 [B, T] (left-padded with -1), with room for what follows.
 
-    What of a long prompt is still known to a model of limited context: see `generation.context`.
+    What of a long prompt is still known to a model of limited context, and which tokens are `kept`: see
+    `generation.context`. Rows that begin with what `begun` has read are read from there.
     """
-    walk = walk_of(model)
-    return walk.read(ids[:, :-1], walk.initial_state(tf.shape(ids)[0], tf.shape(ids)[1] + max_new_tokens))
+    walk, length = walk_of(model, begun, kept), tf.shape(ids)[1] + max_new_tokens
+    ids, *memory = walk.known(ids[:, :-1])
+    if begun is None:
+        return [*memory, *read(model, ids, model.initial_state(tf.shape(ids)[0], length))]
+    ids, state = begin(model, ids, begun, length)
+    return [*memory, *read(model, ids[:, first_column(ids) :], state)]
 
 
 def encode_source(model: Seq2SeqLM, ids: tf.Tensor, max_new_tokens: tf.Tensor | int) -> list[tf.Tensor]:
@@ -37,14 +49,21 @@ def encode_source(model: Seq2SeqLM, ids: tf.Tensor, max_new_tokens: tf.Tensor | 
 
 
 def read_prompts(
-    model: keras.Model, ids: tf.Tensor, max_new_tokens: tf.Tensor | int, which: tf.Tensor
+    model: keras.Model,
+    ids: tf.Tensor,
+    max_new_tokens: tf.Tensor | int,
+    which: tf.Tensor,
+    begun: PromptCache | None = None,
+    kept: tf.Tensor | int = 0,
 ) -> tuple[tf.Tensor, list[tf.Tensor]]:
-    """The last token and the state before it of the prompts `which` [B] of ids [P, T].
+    """The last token and the state before it of the prompts `which` [B] of ids [P, T]; see `prefill`.
 
     Of a `Seq2SeqLM`, ids are sources and, in the last column, the begin mark of the target.
     """
-    source = isinstance(model, Seq2SeqLM)
-    state = encode_source(model, ids[:, :-1], max_new_tokens) if source else prefill(model, ids, max_new_tokens)
+    if isinstance(model, Seq2SeqLM):
+        state = encode_source(model, ids[:, :-1], max_new_tokens)
+    else:
+        state = prefill(model, ids, max_new_tokens, begun, kept)
     return tf.gather(ids[:, -1], which), [tf.gather(part, which) for part in state]
 
 
@@ -64,6 +83,8 @@ def decode(
     choose: Callable = sample,
     min_new_tokens: tf.Tensor | int = 0,
     num_top: tf.Tensor | int = 0,
+    begun: PromptCache | None = None,
+    kept: tf.Tensor | int = 0,
 ) -> tuple:
     """Up to `num_steps` new tokens a row, after `token` in `state`.
 
@@ -81,13 +102,15 @@ def decode(
         choose: `sampling.sample`, or a function of its arguments that gives the next token of each row.
         min_new_tokens: See `eos_id`.
         num_top: How many of the likeliest words to give at each place.
+        begun: What the rows begin with, for a model of limited context that keeps it.
+        kept: How many first tokens such a model never forgets, as `prefill` was told.
 
     Returns:
         Tokens int32 [B, n] (-1 after a row's end); their log-probabilities [B, n] under the model itself; where the
         loop stands (token, state, remaining, seen); and the likeliest words at each place: (log-probabilities, ids),
         both [B, n, num_top].
     """
-    step, options, state = walk_of(model).step, options or {}, owned(state)
+    step, options, state = walk_of(model, begun, kept).step, options or {}, owned(state)
     ends, track = end_marks(eos_id, model.vocab_size), seen is not None
     seen = seen if track else tf.zeros([tf.shape(token)[0], 0], tf.bool)
 
@@ -123,13 +146,22 @@ def decode(
 
 
 def follow(
-    model: keras.Model, token: tf.Tensor, state: Sequence[tf.Tensor], tokens: tf.Tensor, num_top: tf.Tensor | int
+    model: keras.Model,
+    token: tf.Tensor,
+    state: Sequence[tf.Tensor],
+    tokens: tf.Tensor,
+    num_top: tf.Tensor | int,
+    **memory: object,
 ) -> tuple[tf.Tensor, list[tf.Tensor]]:
-    """Log-probabilities [B, n] of tokens [B, n] (-1 after a row's end), and the likeliest words at each place."""
+    """Log-probabilities [B, n] of tokens [B, n] (-1 after a row's end), and the likeliest words at each place.
+
+    `memory` is `begun` and `kept` of `decode`.
+    """
     length = tf.reduce_sum(tf.cast(tokens >= 0, tf.int32), -1)
     _, log_probs, _, top = decode(
         model, token, state, length, tf.shape(tokens)[1], banned=0.0, eos_id=-1, num_top=num_top,
         choose=lambda logits, options, position, token, seen: tf.maximum(tf.gather(tokens, position, axis=1), 0),
+        **memory,
     )  # fmt: skip
     return log_probs, top
 

@@ -9,9 +9,12 @@ import numpy as np
 import tensorflow as tf
 
 from lm_keras.errors import InputError
-from lm_keras.generation.context import any_batch, older_half, read_again
-from lm_keras.generation.generate import BATCH, IDS, Writer, log_probs_of, prompt_ids
-from lm_keras.generation.step import owned, step
+from lm_keras.generation import sharing
+from lm_keras.generation.context import any_batch, cache_spec, older_half, read_again
+from lm_keras.generation.generate import Writer, log_probs_of, prompt_ids
+from lm_keras.generation.prompt_cache import PromptCache, begin, common_length, first_column
+from lm_keras.generation.sharing import COUNT, IDS, ROWS, batch_size, sharable
+from lm_keras.generation.step import owned, state_spec, step
 
 
 # === Whole texts ===
@@ -28,60 +31,139 @@ class Score(NamedTuple):
 
 
 def score(writer: Writer, texts: Sequence[str], begin: bool, end: bool) -> list[Score]:
-    """A Score a text, texts of like length together."""
+    """A Score a text, texts of like length together, of the tokens beyond those of the writer's prompt."""
     tokenizer, results = writer.tokenizer, [None] * len(texts)
     before, after = [tokenizer.bos_id] if begin else [], [tokenizer.eos_id] if end else []
-    rows = [[*before, *ids, *after] for ids in tokenizer.encode_batch(texts)]
-    for text, row in zip(texts, rows, strict=True):
-        if len(row) < 2:
-            raise InputError(f"the text {text[:40]!r} has no token after its first one to score; give a longer one")
+    rows = [[*before, *ids, *after] for ids in tokenizer.encode_batch([writer.prompt + text for text in texts])]
+    prompt = [*before, *tokenizer.encode(writer.prompt)]
+    firsts = [max(common_length([prompt, row]), 1) for row in rows]
+    for text, row, first in zip(texts, rows, firsts, strict=True):
+        if len(row) <= first:
+            where = "" if writer.prompt else " after its first one"
+            raise InputError(f"the text {text[:40]!r} has no token{where} to score; give a longer one")
     by_length = sorted(range(len(rows)), key=lambda i: len(rows[i]))
-    traced = writer.traced(score_ids, {"ids": IDS})
-    for start in range(0, len(rows), BATCH):
-        group = by_length[start : start + BATCH]
-        log_probs, counts = (part.numpy() for part in traced(ids=_padded([rows[i] for i in group])))
-        for i, log_prob, count in zip(group, log_probs.tolist(), counts.tolist(), strict=True):
-            size = len(texts[i].encode("utf-8", "replace"))
-            bits = -log_prob / math.log(2) / size if size and begin else math.nan
+    writer = writer.starting([], begin)
+    whole = scored_beginning(writer, rows, firsts, Beginning(writer.begun))
+    size = batch_size(writer, rows, copied=whole.num_tokens > 0 or bool(writer.prompt))
+    for at in range(0, len(rows), size):
+        group = by_length[at : at + size]
+        log_probs = log_probs_of_rows(writer, [rows[i] for i in group], [firsts[i] for i in group], whole)
+        for i, log_prob in zip(group, log_probs, strict=True):
+            num_bytes, count = len(texts[i].encode("utf-8", "replace")), len(rows[i]) - firsts[i]
+            known = num_bytes and (begin or writer.prompt)
+            bits = -log_prob / math.log(2) / num_bytes if known else math.nan
             results[i] = Score(log_prob, count, math.exp(min(-log_prob / count, 700)), bits)
     return results
 
 
-def score_ids(model: keras.Model, ids: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+class Beginning(NamedTuple):
+    """What rows begin with: its state, and log p of those of its first `num_tokens` ids that count."""
+
+    cache: PromptCache
+    log_prob: float = 0.0
+    num_tokens: int = 0
+
+
+def scored_beginning(
+    writer: Writer, rows: Sequence[Sequence[int]], firsts: Sequence[int], before: Beginning
+) -> Beginning:
+    """What all rows of ids begin with, scored once, if that is so much more than `before` that it is worth it."""
+    length = sharable(writer, rows)
+    if length - int(before.cache.num_read) < sharing.WORTH_SHARING:
+        return before
+    ids = list(rows[0][: min(length + 1, common_length(rows))])  # the last one is predicted, not read
+    log_prob, _, state = _scored(writer, [ids], firsts[:1], before)
+    cache = PromptCache(tf.constant(ids, tf.int32), list(state), tf.constant(len(ids) - 1))
+    return Beginning(cache, before.log_prob + float(log_prob[0]), len(ids))
+
+
+def log_probs_of_rows(
+    writer: Writer, rows: Sequence[Sequence[int]], firsts: Sequence[int], before: Beginning
+) -> list[float]:
+    """log p of the tokens of each row of ids from its place `firsts` on; the rows begin with `before`."""
+    before = scored_beginning(writer, rows, firsts, before)
+    log_probs = _scored(writer, rows, firsts, before)[0].numpy()
+    return [before.log_prob + log_prob for log_prob in log_probs.tolist()]
+
+
+def _scored(writer, rows, firsts, before):
+    """What `score_and_state` gives of rows, without the tokens that `before` has counted."""
+    spec = {"ids": IDS, "begun": cache_spec(state_spec(writer.model)), "kept": COUNT, "first": ROWS}
+    first = tf.constant([max(first, before.num_tokens) for first in firsts], tf.int32)
+    kept = writer.memory.get("kept", 0)
+    return writer.traced(score_and_state, spec)(ids=_padded(rows), begun=before.cache, kept=kept, first=first)
+
+
+def score_ids(
+    model: keras.Model,
+    ids: tf.Tensor,
+    begun: PromptCache | None = None,
+    kept: tf.Tensor | int = 0,
+    first: tf.Tensor | None = None,
+) -> tuple[tf.Tensor, tf.Tensor]:
     """Sum of log p(next token) for ids int32 [B, T]: begin mark, text, end mark, then -1 to the right.
+
+    Args:
+        model: A `CausalLM`.
+        ids: See above.
+        begun: What rows may begin with. It is not read again, and its tokens but the last one do not count.
+        kept: How many of a row's first tokens a model of limited context never forgets (`generation.context`).
+        first: int32 [B], the column of the first token that counts; None: 1.
 
     Returns `(log_prob float32 [B], num_tokens int32 [B])`. Long texts go through the step view in pieces
     whose logits stay below 64 MB, so memory does not grow with the text; a model of limited context reads them in
-    windows (`generation.context`). In a graph, trace it for ids of shape [None, None]: of fixed shapes TensorFlow
-    2.21 folds the nested loops wrongly.
+    windows. In a graph, trace it for ids of shape [None, None]: of fixed shapes TensorFlow 2.21 folds the nested
+    loops wrongly.
     """
+    return score_and_state(model, ids, begun, kept, first)[:2]
+
+
+def score_and_state(
+    model: keras.Model,
+    ids: tf.Tensor,
+    begun: PromptCache | None = None,
+    kept: tf.Tensor | int = 0,
+    first: tf.Tensor | None = None,
+) -> tuple[tf.Tensor, tf.Tensor, list[tf.Tensor]]:
+    """What `score_ids` returns, and the state after all columns but the last."""
     batch, until = tf.shape(ids)[0], tf.shape(ids)[1] - 1
     piece = tf.clip_by_value(2**24 // (tf.maximum(batch, 1) * model.vocab_size), 1, 128)
-    state = owned(model.initial_state(batch, until))
+    counted = ids >= 0
+    if first is not None:
+        counted &= tf.range(until + 1)[None] >= first[:, None]
+    if begun is None:
+        left, start, state = ids, tf.constant(0), model.initial_state(batch, until)
+    else:
+        left, state = begin(model, ids, begun, until, beyond=1)
+        start = first_column(left)
+    state = owned(state)
     window = model.context_length
 
     def body(start, total, *state):
         end = tf.minimum(start + piece, until)
         if window is not None:
-            past = (start - window) % older_half(window)
+            half = older_half(window - kept)
+            past = (start - window) % half
             full = (start >= window) & (past == 0)
             state = tf.cond(full, lambda: forget(start, state), lambda: list(state))
-            end = tf.minimum(end, tf.where(start < window, window, start - past + older_half(window)))
-        logits, state = step(model, ids[:, start:end], state)
-        targets = ids[:, start + 1 : end + 1]
+            end = tf.minimum(end, tf.where(start < window, window, start - past + half))
+        logits, state = step(model, left[:, start:end], state)
+        targets, counts = ids[:, start + 1 : end + 1], counted[:, start + 1 : end + 1]
         nats = tf.nn.sparse_softmax_cross_entropy_with_logits(tf.maximum(targets, 0), tf.cast(logits, tf.float32))
-        return end, total - tf.reduce_sum(tf.where(targets >= 0, nats, 0.0), -1), *state
+        return end, total - tf.reduce_sum(tf.where(counts, nats, 0.0), -1), *state
 
     def forget(start, state):
-        return read_again(model, ids[:, start - window : start], tf.fill([batch], True), state)
+        recent = ids[:, start - (window - kept) : start]
+        recent = recent if begun is None else tf.concat([ids[:, :kept], recent], 1)
+        return read_again(model, recent, tf.fill([batch], True), state, begun, kept)
 
-    _, log_prob, *_ = tf.while_loop(
+    _, log_prob, *state = tf.while_loop(
         lambda start, *_: start < until,
         body,
-        [tf.constant(0), tf.zeros([batch]), *state],
+        [start, tf.zeros([batch]), *state],
         shape_invariants=[tf.TensorShape([]), tf.TensorShape([None]), *any_batch(state)],
     )
-    return log_prob, tf.reduce_sum(tf.cast(ids[:, 1:] >= 0, tf.int32), -1)
+    return log_prob, tf.reduce_sum(tf.cast(counted[:, 1:], tf.int32), -1), state
 
 
 # === Answers after a prompt ===
@@ -108,10 +190,12 @@ def choose(
             raise InputError(f"the answer {answer!r} has no token; give end=True, or leave it out")
     lengths, tokens = np.array([len(ids) for ids in targets]), _padded(targets)
     prompts = [prompt_ids(writer, prompt, begin) for prompt in prompts]
+    writer = writer.starting(prompts, begin)
     pairs = [(prompt, place) for prompt in prompts for place in range(len(answers))]
+    size = batch_size(writer, [prompt for prompt, _ in pairs], int(lengths.max()))
     sums = []
-    for start in range(0, len(pairs), BATCH):  # answers of one prompt lie together: it is read once a batch
-        rows, places = zip(*pairs[start : start + BATCH], strict=True)
+    for start in range(0, len(pairs), size):  # answers of one prompt lie together: it is read once a batch
+        rows, places = zip(*pairs[start : start + size], strict=True)
         log_probs, _ = log_probs_of(writer, rows, tf.constant(tokens[list(places)]), 0, int(lengths.max()))
         sums += log_probs.numpy().astype("float64").sum(1).tolist()
     table = np.array(sums).reshape(len(prompts), len(answers))

@@ -36,6 +36,7 @@ from lm_keras.utils.saved_kinds import CHECKPOINT, CONFIG, RESULT, WEIGHTS, chec
 
 DIVERGED = "the training has diverged: train again with a lower learning rate"
 _NUMBERED = re.compile(r"(.*?)(?:_(\d{1,9}))?", re.DOTALL)
+PROMPT = "prompt.json"
 STAGED = ".save-"  # begins the name of a folder of files that are not yet in their place
 
 
@@ -70,8 +71,8 @@ def save_config(model: CausalLM, tokenizer: Tokenizer, folder: str | os.PathLike
             (made / name).replace(folder / name)
 
 
-def save(model: CausalLM, tokenizer: Tokenizer, folder: str | os.PathLike) -> None:
-    """Writes the model, LoRA adapters merged, its tokenizer and weights.
+def save(model: CausalLM, tokenizer: Tokenizer, folder: str | os.PathLike, prompt: str = "") -> None:
+    """Writes the model, LoRA adapters merged, its tokenizer and weights, and a prompt if there is one.
 
     What is there stays until all that is new has been written. Files of another model are replaced without the
     weights in between: a kill leaves a folder that `load` refuses, never parts of two.
@@ -86,12 +87,16 @@ def save(model: CausalLM, tokenizer: Tokenizer, folder: str | os.PathLike) -> No
     with claimed(folder), staged(folder) as made:
         check_place(folder, ("task", "export"))
         _write_config(model, tokenizer, made)
+        if prompt:
+            write_json(made / PROMPT, {"prompt": prompt})
         names = sorted(file.name for file in made.iterdir())
         write_tensors(made / WEIGHTS, tensors)
         if not all(_same(folder / name, made / name) for name in names):
             (folder / WEIGHTS).unlink(missing_ok=True)
         if not _same(folder / WEIGHTS, made / WEIGHTS):
             (folder / RESULT).unlink(missing_ok=True)  # it is not of the weights that come now
+        if not prompt:
+            (folder / PROMPT).unlink(missing_ok=True)
         for name in (*names, WEIGHTS):
             (made / name).replace(folder / name)
 
@@ -170,6 +175,18 @@ def load(folder: str | os.PathLike) -> tuple[CausalLM, Tokenizer]:
             check_finite(f"{weight.path} in {path}", tensor, DIVERGED)
             weight.assign(tensor)
     return model, tokenizer
+
+
+def load_prompt(folder: str | os.PathLike) -> str:
+    """The prompt that `save` was given, "" if there was none; InputError when its file is damaged."""
+    path = path_of(folder) / PROMPT
+    if not path.exists():
+        return ""
+    content = read_json(path)
+    prompt = content.get("prompt") if isinstance(content, dict) else None
+    if not isinstance(prompt, str):
+        raise InputError(f"{path} holds no prompt; save the language model again")
+    return prompt
 
 
 def _matched(names, wanted):

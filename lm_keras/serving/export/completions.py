@@ -2,7 +2,8 @@
 
 import functools
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 import keras
@@ -12,6 +13,7 @@ from lm_keras.generation.beam import beam_search
 from lm_keras.generation.config import inputs_of, options_of
 from lm_keras.generation.generate import banned_marks
 from lm_keras.generation.loop import decode, prefill
+from lm_keras.generation.prompt_cache import num_common
 from lm_keras.generation.scoring import score_ids
 from lm_keras.serving.export.signatures import Served, align_right, example_texts, signature, utf8
 from lm_keras.text.tokenizers.base import Tokenizer
@@ -25,11 +27,18 @@ NO_TEXT = -3.4028234663852886e38  # a score for "there is no such text": JSON ha
 
 
 def completion_signatures(
-    model: keras.Model, tokenizer: Tokenizer, start: Callable, given: str, limit: int, num_beams: int
+    model: keras.Model,
+    tokenizer: Tokenizer,
+    start: Callable,
+    given: str,
+    limit: int,
+    num_beams: int,
+    memory: Mapping = MappingProxyType({}),
 ) -> dict[str, Callable]:
     """{name: tf.function}; `start(text [B], count)` gives the last token [B] and the state before it of each row.
 
-    `given` is the name of the text input; `limit` the most new tokens of a row. The other inputs are the options that
+    `given` is the name of the text input; `limit` the most new tokens of a row; `memory` what `decode` takes as
+    `begun` and `kept`, of a prompt that stays. The other inputs are the options that
     `GenerationConfig` names for each signature. No text is refused: `max_new_tokens` is cut to 0 ... the limit, and a
     temperature of 0 or less is greedy.
     """
@@ -54,14 +63,16 @@ def completion_signatures(
         remaining, last, state = begun(text, max_new_tokens)
         if "seed" in options:
             options["seed"] = tf.cast(options["seed"], tf.int64)
-        tokens, log_probs, *_ = decode(model, last, state, remaining, limit, options, banned=banned, eos_id=ends)
+        tokens, log_probs, *_ = decode(
+            model, last, state, remaining, limit, options, banned=banned, eos_id=ends, **memory
+        )
         return written(tokens, log_probs, last)
 
     def beam(text, max_new_tokens, length_penalty):
         remaining, last, state = begun(text, max_new_tokens)
         power = tf.clip_by_value(tf.where(tf.math.is_finite(length_penalty), length_penalty, 0.0), -8.0, 8.0)
         tokens, log_probs, scores = beam_search(
-            model, last, state, remaining, num_beams, banned=banned, eos_id=ends, length_penalty=power
+            model, last, state, remaining, num_beams, banned=banned, eos_id=ends, length_penalty=power, **memory
         )
         flat = tf.reshape(tokens, [-1, tf.shape(tokens)[2]])
         texts = text_of(flat, tf.repeat(last, num_beams))
@@ -124,26 +135,33 @@ def completion_answers(
 
 
 def language_model_signatures(language_model: "LanguageModel", max_new_tokens_limit: int, num_beams: int) -> Served:
-    """The `Served` of a LanguageModel; a row's result depends on its inputs alone, bad UTF-8 is read as U+FFFD."""
-    model, tokenizer = language_model.model, language_model.tokenizer
+    """The `Served` of a LanguageModel; a row's result depends on its inputs alone, bad UTF-8 is read as U+FFFD.
+
+    The state of a prompt is a constant of the graph, which reads what a text has beyond it.
+    """
+    model, tokenizer, prompt = language_model.model, language_model.tokenizer, language_model.prompt
+    begun = language_model.prompt_cache if prompt else None
+    memory = {"begun": begun, "kept": int(begun.ids.shape[0])} if prompt else {}
 
     encode = function(tokenizer.tf_encode, input_signature=[tf.TensorSpec([None], tf.string)])  # traced once for all
 
     def marked(text, *, end):
         """Token ids with the begin mark before and, for a text that is scored, the end mark after."""
-        ids = encode(text)
+        ids = encode(tf.strings.join([prompt, text]) if prompt else text)
         begin, ended = (tf.fill([ids.nrows(), 1], mark) for mark in (tokenizer.bos_id, tokenizer.eos_id))
         return tf.concat([begin, ids, ended][: 3 if end else 2], axis=1)
 
     def score(text):
-        log_prob, num_tokens = score_ids(model, marked(text, end=True).to_tensor(-1))
+        ids = marked(text, end=True).to_tensor(-1)
+        first = tf.maximum(num_common(ids, begun.ids), 1) if prompt else None
+        log_prob, num_tokens = score_ids(model, ids, **memory, first=first)
         mean = -log_prob / tf.cast(num_tokens, tf.float32)
         return {"log_prob": log_prob, "num_tokens": num_tokens, "perplexity": tf.exp(tf.minimum(mean, 88.0))}
 
     @function(input_signature=[tf.TensorSpec([None], tf.string), tf.TensorSpec([], tf.int32)])
     def start(prompt, count):
         ids = align_right(marked(prompt, end=False))
-        return ids[:, -1], prefill(model, ids, count)
+        return ids[:, -1], prefill(model, ids, count, **memory)
 
     def answer(name, inputs):
         if name == "score":
@@ -151,11 +169,11 @@ def language_model_signatures(language_model: "LanguageModel", max_new_tokens_li
             return {output: [one[output] for one in scores] for output in ("log_prob", "num_tokens", "perplexity")}
         return completion_answers(language_model.generate, "prompt", num_beams, name, inputs)
 
-    texts = example_texts(tokenizer)
-    write = functools.partial(completion_signatures, limit=max_new_tokens_limit, num_beams=num_beams)
+    texts, facts = example_texts(tokenizer), {"max_new_tokens_limit": max_new_tokens_limit, "num_beams": num_beams}
+    write = functools.partial(completion_signatures, limit=max_new_tokens_limit, num_beams=num_beams, memory=memory)
     return Served(
         signatures={"score": signature(score, ("text", tf.string)), **write(model, tokenizer, start, "prompt")},
         examples={"score": {"text": texts}, **completion_examples(texts, "prompt", max_new_tokens_limit)},
         answer=answer,
-        facts={"max_new_tokens_limit": max_new_tokens_limit, "num_beams": num_beams},
+        facts=facts | ({"prompt": prompt} if prompt else {}),
     )

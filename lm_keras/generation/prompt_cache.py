@@ -1,0 +1,125 @@
+"""What texts begin with, read once: a prompt's token ids and the model's state after them.
+
+A `PromptCache` changes how much is read, never what comes out: a row of ids starts in its state if it begins with the
+ids that the state has read, and before its first token if not. To cut texts in place of ids would be wrong: the end
+of a prompt may become another token with what follows it.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import keras
+import tensorflow as tf
+
+from lm_keras.text.tokenizers.base import Tokenizer
+
+# What may follow a prompt: where a tokenizer joins one of these to the prompt's end, the prompt is cut before it.
+CONTINUATIONS = (
+    *(" ", " a", " 1", "a", "A", "s", "'s", "1", ".", ",", "-"),
+    *("\n", "\n\n", " \n", "  ", "\u0301", "中", "🙂"),
+)
+MOST_WORDS = 64  # of the vocabulary, that go on with the last token
+
+
+class PromptCache(NamedTuple):
+    """A beginning of texts, and the state of a model that has read it.
+
+    Args:
+        ids: int32 [N], the token ids of the beginning, the begin mark included.
+        state: The model's state after the first `num_read` of them, tensors [1, ...].
+        num_read: int32. The other ids are read with the text: the last one, because the token after it is predicted
+            from it, and those before it that the tokenizer may join to what follows.
+    """
+
+    ids: tf.Tensor
+    state: list[tf.Tensor]
+    num_read: tf.Tensor
+
+
+def nothing(model: keras.Model) -> PromptCache:
+    """The `PromptCache` without any token."""
+    return PromptCache(tf.zeros([0], tf.int32), model.initial_state(1, 0), tf.constant(0))
+
+
+# === In a graph: rows that start in its state ===
+def begin(
+    model: keras.Model, ids: tf.Tensor, cache: PromptCache, length: tf.Tensor | int, beyond: int = 0
+) -> tuple[tf.Tensor, list[tf.Tensor]]:
+    """What is left to read of rows of ids, and the states to start from.
+
+    Args:
+        model: The model that the state is of.
+        ids: int32 [B, T], -1 where there is no token.
+        cache: What rows may begin with.
+        length: Tokens of a row that the states must have room for.
+        beyond: A row must have so many of the cache's ids more than its state has read.
+
+    Returns:
+        ids [B, T] with -1 for those that have been read, and a state [B, ...].
+    """
+    valid = ids >= 0
+    place = tf.cumsum(tf.cast(valid, tf.int32), axis=1) - 1  # of a token in its row
+    wanted, count = tf.concat([cache.ids, [-1]], 0), cache.num_read + beyond  # ids that must agree
+    agree = tf.gather(wanted, tf.clip_by_value(place, 0, tf.size(cache.ids))) == ids
+    agree = valid & agree & (place < count)
+    begun = tf.reduce_sum(tf.cast(agree, tf.int32), 1) == count  # (B,)
+    left = tf.where(begun[:, None] & (place < cache.num_read), -1, ids)
+    which = tf.cast(begun, tf.int32)
+    return left, [tf.gather(part, which) for part in _nothing_and_state(model, cache, length)]
+
+
+def _nothing_and_state(model, cache, length):
+    """The state before any token, which is zero, and that of a cache: tensors [2, ...] with room for `length`."""
+    shapes, more = [part.shape[1:] for part in model.step_model.inputs[1:]], 0
+    if model.context_length is not None:  # its memory grows: slots for all tokens, and a spare one
+        more = tf.minimum(length, model.context_length) + 1 - tf.shape(cache.state[-1])[2]
+        more = tf.maximum(more, 0)
+    paddings, parts = {}, []
+    for shape, part in zip(shapes, cache.state, strict=True):
+        grows = tuple(size is None for size in shape)
+        if grows not in paddings:  # one for all layers
+            paddings[grows] = tf.stack([[1, 0], *([0, more] if grown else [0, 0] for grown in grows)])
+        padded = tf.pad(part, paddings[grows])
+        padded.set_shape([2, *shape])
+        parts.append(padded)
+    return parts
+
+
+def first_column(ids: tf.Tensor) -> tf.Tensor:
+    """The first column of ids [B, T] that holds a token; T where none does."""
+    held = tf.reduce_any(ids >= 0, 0)
+    return tf.reduce_min(tf.where(held, tf.range(tf.size(held)), tf.size(held)))
+
+
+def num_common(ids: tf.Tensor, beginning: tf.Tensor) -> tf.Tensor:
+    """How many of the ids of `beginning` [N] the rows of ids [B, T], -1 after their end, begin with: int32 [B]."""
+    most = tf.minimum(tf.shape(ids)[1], tf.size(beginning))
+    agree = tf.cast(ids[:, :most] == beginning[:most], tf.int32)
+    return tf.reduce_sum(tf.math.cumprod(agree, axis=1), 1)
+
+
+# === In Python: where beginnings end ===
+def common_length(rows: Sequence[Sequence[int]]) -> int:
+    """How many of their first ids all rows share."""
+    first, last = min(rows), max(rows)  # all others lie between them
+    return next((i for i, (a, b) in enumerate(zip(first, last, strict=False)) if a != b), min(len(first), len(last)))
+
+
+def num_settled(tokenizer: Tokenizer, text: str) -> int:
+    """How many of the first ids of a text stay, as far as trials show, whatever follows it.
+
+    `begin` looks at the ids themselves, so that an answer is right where a trial was missing, though slower.
+    """
+    ids = tokenizer.encode(text)
+    tried = [text + more for more in (*CONTINUATIONS, *_rests_of_words(tokenizer, ids))]
+    return common_length([ids, *tokenizer.encode_batch(tried)])
+
+
+def _rests_of_words(tokenizer, ids):
+    """What makes the last token another one of the vocabulary, such as "ment" after "govern"."""
+    if not ids:
+        return []
+    last, text = tokenizer.tokens[ids[-1]], tokenizer.decode(ids[-1:])
+    longer = [i for i, token in enumerate(tokenizer.tokens) if token.startswith(last) and token != last]
+    texts = [tokenizer.decode([i]) for i in sorted(longer, key=lambda i: len(tokenizer.tokens[i]))[:MOST_WORDS]]
+    return [found.removeprefix(text) for found in texts if found.startswith(text) and "\ufffd" not in found]
