@@ -9,6 +9,8 @@ import keras
 import tensorflow as tf
 from keras import layers, ops
 
+from lm_keras.layers.dense import Dense, tokens_of
+
 FACTORS = "lm_keras_factors"  # the collection: pairs of logits and their Factors
 
 
@@ -39,17 +41,14 @@ def _noted(logits, layer, x, table, bias=None, rows=False):
 
 
 @keras.saving.register_keras_serializable("lm_keras")
-class Logits(layers.Dense):
-    """`keras.layers.Dense` over the vocabulary: x [..., D] -> logits [..., V]."""
+class Logits(Dense):
+    """A dense layer over the vocabulary: x [..., D] -> logits [..., V]."""
 
     def call(self, x, training=None):
         result = super().call(x, training=training)
         if self.activation is not keras.activations.linear:
             return result
         return _noted(result, self, x, self.kernel, self.bias)
-
-    def quantize(self, mode=None, type_check=True, config=None):
-        return super().quantize(mode, type_check=False, config=config)
 
 
 @keras.saving.register_keras_serializable("lm_keras")
@@ -62,8 +61,7 @@ class WordEmbedding(layers.ReversibleEmbedding):
         table = self.embeddings if self.tie_weights else self.reverse_embeddings
         # Rows by words: nothing is transposed, and a product of two matrices is one operation.
         rows = tf.matmul(tf.reshape(inputs, [-1, inputs.shape[-1]]), table, transpose_b=self.tie_weights)
-        shape = tf.concat([tf.shape(inputs)[:-1], [self.input_dim]], 0)
-        return _noted(tf.reshape(rows, shape), self, inputs, table, None, self.tie_weights)
+        return _noted(tokens_of(rows, inputs), self, inputs, table, None, self.tie_weights)
 
     def quantize(self, mode=None, type_check=True, config=None):
         return super().quantize(mode, type_check=False, config=config)

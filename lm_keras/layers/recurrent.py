@@ -4,6 +4,8 @@ import keras
 import tensorflow as tf
 from keras import layers, ops
 
+from lm_keras.layers.dense import Dense
+
 
 def lstm(x, h, c, kernel, recurrent, bias, mask=None, compiled=False):
     """x [B, T, E], first h and c [B, H], W [E, 4 H], U [H, 4 H], b [4 H] -> all h_t [B, T, H], and the last h and c.
@@ -163,7 +165,7 @@ class SkipRNN(layers.Layer):
         self.units, self.skip, self.activation = units, skip, keras.activations.get(activation)
         self.supports_masking = True
         # The inputs of all steps in one product, before the loop.
-        self.input_dense = layers.Dense(units, kernel_initializer=kernel_initializer,
+        self.input_dense = Dense(units, kernel_initializer=kernel_initializer,
                                         bias_initializer=bias_initializer, name="input")  # fmt: skip
         cell = SkipCell(units, skip, self.activation, recurrent_initializer, skip_initializer, name="cell")
         self.rnn = layers.RNN(cell, return_sequences=True, return_state=True, name="rnn")

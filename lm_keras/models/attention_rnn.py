@@ -9,6 +9,7 @@ from numpy.typing import ArrayLike
 from lm_keras.errors import InputError
 from lm_keras.layers.alignment import Alignment, Append, check_score
 from lm_keras.layers.cache import slots
+from lm_keras.layers.dense import Dense
 from lm_keras.layers.padding import packed_text
 from lm_keras.layers.positions import Positions, Within
 from lm_keras.models.base import LogitsModel
@@ -81,9 +82,9 @@ def build_attention_rnn_lm(
     embed = word_embedding(vocab_size, embedding_dim, embedding_matrix, train_embeddings, init)
     rnns = [_cell_layer(cell, hidden_dim, f"{cell}_{i}", init) for i in range(num_layers)]
     drops = [layers.Dropout(dropout, seed=init.seed(), name=f"dropout_{i}") for i in range(num_layers + 1)]
-    to_keys = layers.Dense(hidden_dim, use_bias=False, kernel_initializer=init(), name="keys")
+    to_keys = Dense(hidden_dim, use_bias=False, kernel_initializer=init(), name="keys")
     alignment = Alignment(attention, init(), init(), name="alignment")
-    combine = layers.Dense(hidden_dim, "tanh", use_bias=False, kernel_initializer=init(), name="combine")  # W_c
+    combine = Dense(hidden_dim, "tanh", use_bias=False, kernel_initializer=init(), name="combine")  # W_c
     to_hidden, to_logits = output_layer(vocab_size, embed if tie_embeddings else None, init)
 
     def recur(ids, state=None, mask=None):

@@ -10,6 +10,7 @@ from lm_keras.errors import InputError
 from lm_keras.layers.activations import Gelu
 from lm_keras.layers.attention import AttentionMask, SelfAttention, mask_of, tokens_as_rows
 from lm_keras.layers.blocks import Dropout, Seeds, TransformerBlock, recomputable
+from lm_keras.layers.dense import Dense
 from lm_keras.layers.fused_loss import WordEmbedding
 from lm_keras.layers.normalization import LayerNormalization
 from lm_keras.layers.positions import Positions, Within
@@ -261,7 +262,7 @@ def bert_pretrainer(
     hidden_dim = encoder.recipe.arguments["hidden_dim"]
 
     # === Layers ===
-    dense = layers.Dense(hidden_dim, "gelu", kernel_initializer=_normal(encoder, seeds), name="masked_lm_dense")
+    dense = Dense(hidden_dim, "gelu", kernel_initializer=_normal(encoder, seeds), name="masked_lm_dense")
     norm = LayerNormalization(epsilon=encoder.recipe.arguments["norm_epsilon"], name="masked_lm_norm")
     tokens, bias = encoder.get_layer("tokens"), Bias(name="masked_lm_bias")
 

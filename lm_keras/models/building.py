@@ -9,9 +9,10 @@ from typing import ParamSpec, TypeVar, overload
 
 import keras
 import numpy as np
-from keras import layers, ops
+from keras import ops
 
 from lm_keras.errors import InputError
+from lm_keras.layers.dense import Dense
 from lm_keras.layers.fused_loss import Logits, WordEmbedding
 from lm_keras.models.base import REGISTERED, BuiltModel, Recipe, Registered, add_builder
 from lm_keras.models.renamed import ARGUMENTS
@@ -206,7 +207,7 @@ def output_layer(vocab_size, tied, init):
         logits = Logits(vocab_size, kernel_initializer=init(), bias_initializer=init("zeros"), name="logits")
         return lambda x: x, logits
     tied.supports_masking = True  # in reverse it reads what a masked layer wrote
-    to_embedding = layers.Dense(tied.output_dim, use_bias=False, kernel_initializer=init(), name="to_embedding")
+    to_embedding = Dense(tied.output_dim, use_bias=False, kernel_initializer=init(), name="to_embedding")
     return to_embedding, lambda hidden: tied(hidden, reverse=True)
 
 

@@ -4,6 +4,7 @@ import keras
 from keras import layers, ops
 from numpy.typing import ArrayLike
 
+from lm_keras.layers.dense import Dense
 from lm_keras.layers.padding import PackTokens, Remember, UnpackTokens, packed_text
 from lm_keras.layers.positions import ContextWindow
 from lm_keras.models.base import LogitsModel
@@ -111,4 +112,4 @@ def _step_view(forward, output, windows, hidden_dim, name):
 
 
 def _dense(width, name, init):
-    return layers.Dense(width, kernel_initializer=init(), bias_initializer=init("zeros"), name=name)
+    return Dense(width, kernel_initializer=init(), bias_initializer=init("zeros"), name=name)

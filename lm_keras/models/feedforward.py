@@ -8,6 +8,7 @@ from numpy.typing import ArrayLike
 
 from lm_keras.errors import InputError
 from lm_keras.layers.activations import activation_layer
+from lm_keras.layers.dense import Dense
 from lm_keras.layers.padding import PackTokens, Remember, UnpackTokens, packed_text
 from lm_keras.layers.positions import ContextWindow
 from lm_keras.models.base import LogitsModel
@@ -80,7 +81,7 @@ def build_feedforward_lm(
     drops = [layers.Dropout(dropout, seed=init.seed(), name=f"dropout_{i}") for i in range(len(widths) + 1)]
     hidden_layers = [_hidden_layer(i, width, activation, batch_norm, init) for i, width in enumerate(widths)]
     to_hidden, to_logits = output_layer(vocab_size, embed if tie_embeddings else None, init)
-    direct = layers.Dense(vocab_size, use_bias=False, kernel_initializer=init(), name="direct")
+    direct = Dense(vocab_size, use_bias=False, kernel_initializer=init(), name="direct")
 
     def forward(x, past=None, arrange=lambda x: x):
         context = h = window(drops[0](x), past)  # (B, T, n E)
@@ -120,7 +121,7 @@ def _step_view(embed, forward, context_length, name):
 
 def _hidden_layer(index, width, activation, batch_norm, init):
     """σ(W x + b); with batch normalization, whose shift is the bias, σ(norm(W x))."""
-    dense = layers.Dense(width, use_bias=not batch_norm, kernel_initializer=init(), bias_initializer=init("zeros"),
+    dense = Dense(width, use_bias=not batch_norm, kernel_initializer=init(), bias_initializer=init("zeros"),
                          name=f"hidden_{index}")  # fmt: skip
     # Keras' momentum, 0.99, remembers hundreds of batches, more than a short run has.
     norm = layers.BatchNormalization(momentum=0.9, name=f"batch_norm_{index}") if batch_norm else lambda x: x

@@ -16,6 +16,7 @@ import numpy as np
 from keras import layers
 
 from lm_keras.errors import InputError
+from lm_keras.layers.dense import Dense
 from lm_keras.layers.padding import HidePadding, TokenPooling
 from lm_keras.models.base import BuiltModel, LogitsModel, is_graph
 from lm_keras.models.building import check_sizes
@@ -182,7 +183,7 @@ class _Encoded:
 
     def dense(self, size, name):
         start = keras.initializers.TruncatedNormal(0.0, 0.02, seed=next(self._seeds))  # as BERT's own layers
-        return layers.Dense(size, kernel_initializer=start, name=name)
+        return Dense(size, kernel_initializer=start, name=name)
 
     def pooled(self, pooling):
         """One vector a text, [B, D]."""

@@ -6,6 +6,7 @@ import keras
 from keras import layers, ops
 
 from lm_keras.layers.alignment import Alignment, check_score
+from lm_keras.layers.dense import Dense
 from lm_keras.models.base import LogitsModel
 from lm_keras.models.building import check_sizes, initializers, output_layer, register_builder
 from lm_keras.models.lstm import lstm_layer
@@ -62,7 +63,7 @@ def build_seq2seq_lstm(
     init = initializers(initializer_range, seed)
     encode = _encoder(source_vocab_size, embedding_dim, hidden_dim, num_layers, bidirectional, dropout, init)
     decode = _decoder(target_vocab_size, embedding_dim, hidden_dim, num_layers, attention, dropout, init)
-    to_keys = layers.Dense(hidden_dim, use_bias=False, kernel_initializer=init(), name="keys")
+    to_keys = Dense(hidden_dim, use_bias=False, kernel_initializer=init(), name="keys")
 
     def remember(source_ids):
         x, state = encode(source_ids)
@@ -122,7 +123,7 @@ def _decoder(vocab_size, embedding_dim, hidden_dim, num_layers, attention, dropo
     _, to_logits = output_layer(vocab_size, None, init)
     if attention:
         alignment = Alignment(attention, init(), init(), name="alignment")
-        combine = layers.Dense(hidden_dim, "tanh", use_bias=False, kernel_initializer=init(), name="combine")  # W_c
+        combine = Dense(hidden_dim, "tanh", use_bias=False, kernel_initializer=init(), name="combine")  # W_c
 
     def decode(ids, state, memory, sparing):
         x, weights, after = embed(ops.maximum(ids, 0)), None, []
@@ -140,4 +141,4 @@ def _decoder(vocab_size, embedding_dim, hidden_dim, num_layers, attention, dropo
 
 
 def _dense(width, name, init):
-    return layers.Dense(width, kernel_initializer=init(), bias_initializer=init("zeros"), name=name)
+    return Dense(width, kernel_initializer=init(), bias_initializer=init("zeros"), name=name)

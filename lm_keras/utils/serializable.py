@@ -19,6 +19,7 @@ CLASSES = {
     "CrossAttention": "layers.attention",
     "CrossEntropy": "losses",
     "DecoderBlock": "models.seq2seq_transformer",
+    "Dense": "layers.dense",
     "Dropout": "layers.blocks",
     "EncoderBlock": "models.seq2seq_transformer",
     "GPT2Block": "models.gpt2",
