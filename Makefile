@@ -37,6 +37,8 @@ bench: $(INSTALLED) $(PEERS)/.installed
 	$(BIN)/python benchmarks/speed/bert_finetuning.py --keras-hub $(PEERS)/bin/python
 	$(BIN)/python benchmarks/speed/decoding.py --transformers $(PEERS)/bin/python --keras-hub $(PEERS)/bin/python --rows 1
 	$(BIN)/python benchmarks/speed/decoding.py --transformers $(PEERS)/bin/python --keras-hub $(PEERS)/bin/python --rows 8
+	$(BIN)/python benchmarks/speed/blocks.py
+	$(BIN)/python benchmarks/speed/token_cost.py
 	$(BIN)/python benchmarks/speed/predict_loop.py
 	$(BIN)/python benchmarks/speed/memory.py training --size medium --torch $(PEERS)/bin/python
 	$(BIN)/python benchmarks/speed/memory.py training --size large --torch $(PEERS)/bin/python

@@ -5,8 +5,9 @@ from collections.abc import Sequence
 import keras
 import tensorflow as tf
 
-from lm_keras.generation.context import any_batch, sliding
+from lm_keras.generation.context import any_batch, walk_of
 from lm_keras.generation.loop import end_marks
+from lm_keras.generation.step import owned
 
 
 def beam_search(
@@ -42,10 +43,10 @@ def beam_search(
         Best first, tokens int32 [B, K, n] (-1 after the end), the log-probability of each token [B, K, n], and scores
         [B, K]; where there are fewer than K texts, the rest have no token and the score -inf.
     """
-    model = sliding(model)
+    step = walk_of(model).step
     batch, beams, words = tf.shape(token)[0], num_beams, model.vocab_size
     token = tf.repeat(token, beams)  # row b * K + k is beam k of prompt b
-    state = [tf.repeat(part, beams, axis=0) for part in state]
+    state = owned([tf.repeat(part, beams, axis=0) for part in state])
     total = tf.tile([[0.0] + [-float("inf")] * (beams - 1)], [batch, 1])  # at first all beams are one
     length = tf.zeros([batch, beams])  # tokens and end mark
     frozen, ends = tf.zeros([batch, beams], tf.bool), end_marks(eos_id, words)
@@ -56,12 +57,12 @@ def beam_search(
 
     def body(i, token, total, length, frozen, tokens, log_probs, *state):
         frozen |= (i >= most)[:, None]
-        logits, state = model.step(tf.where(tf.reshape(frozen, [-1]), -1, token)[:, None], list(state))
-        step = tf.nn.log_softmax(tf.cast(logits[:, -1], tf.float32))
+        logits, state = step(tf.where(tf.reshape(frozen, [-1]), -1, token)[:, None], list(state))
+        log_p = tf.nn.log_softmax(tf.cast(logits[:, -1], tf.float32))
         never = tf.math.is_inf(banned) | (ends & (i < min_new_tokens))
-        step = tf.reshape(tf.where(never, -float("inf"), step), [batch, beams, words])
-        step = tf.where(frozen[:, :, None], stay, step)
-        candidates = total[:, :, None] + step  # (B, K, V)
+        log_p = tf.reshape(tf.where(never, -float("inf"), log_p), [batch, beams, words])
+        log_p = tf.where(frozen[:, :, None], stay, log_p)
+        candidates = total[:, :, None] + log_p  # (B, K, V)
         longer = length + tf.where(frozen, 0.0, 1.0)
         ranked = tf.reshape(_normalized(candidates, longer[:, :, None], power[:, :, None]), [batch, beams * words])
         _, place = tf.math.top_k(ranked, beams)

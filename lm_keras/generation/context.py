@@ -11,25 +11,62 @@ from collections.abc import Sequence
 import keras
 import tensorflow as tf
 
+from lm_keras.generation.step import logits_of, owned, state_spec, step_hidden
 from lm_keras.utils.functions import function, traced_of
 
 PIECE = 64  # tokens a step of a text that is only read
 
 
-def sliding(model: keras.Model) -> "keras.Model | SlidingModel":
-    """The model itself if its memory never fills, else the model as a `SlidingModel`."""
-    return model if model.context_length is None else SlidingModel(model)
+def walk_of(model: keras.Model) -> "Walk":
+    """How a text of any length is read by a model: a `SlidingWalk` where its memory is limited."""
+    return Walk(model) if model.context_length is None else SlidingWalk(model)
 
 
-class SlidingModel:
-    """A step view without end: `step` takes one token a row, ids int32 [B, 1].
+class Walk:
+    """One token a row after the other, or all of a prompt at once, by a model whose memory never fills.
+
+    The caller's loop alone holds the state, see `step.owned`.
+    """
+
+    def __init__(self, model: keras.Model):
+        self.model, self.vocab_size = model, model.vocab_size
+
+    @property
+    def state_spec(self) -> list[tf.TensorSpec]:
+        return state_spec(self.model)
+
+    def initial_state(self, batch_size: tf.Tensor | int, length: tf.Tensor | int | None = None) -> list[tf.Tensor]:
+        return self.model.initial_state(batch_size, length)
+
+    def step(self, ids: tf.Tensor, state: Sequence[tf.Tensor]) -> tuple[tf.Tensor, list[tf.Tensor]]:
+        """ids int32 [B, 1], state -> (logits [B, 1, V], new state)."""
+        hidden, state = self.step_hidden(ids, state)
+        return logits_of(self.model, hidden), state
+
+    def step_hidden(self, ids: tf.Tensor, state: Sequence[tf.Tensor]) -> tuple[tf.Tensor, list[tf.Tensor]]:
+        """As `step`, with the vectors [B, 1, H] before the output layer."""
+        return step_hidden(self.model, ids, state)
+
+    def read(self, ids: tf.Tensor, state: Sequence[tf.Tensor]) -> list[tf.Tensor]:
+        """The state after left-padded prompts ids [B, T] from the initial state."""
+        ids, *memory = self.known(ids)
+        return [*memory, *read(self.model, ids, state[len(memory) :])]
+
+    def known(self, ids: tf.Tensor) -> tuple[tf.Tensor, ...]:
+        """What is still known of left-padded prompts ids [B, T] when they have been read, and the state beside."""
+        return (ids,)
+
+
+class SlidingWalk(Walk):
+    """The walk of a model of limited memory, without end.
 
     Its state is `recent` int32 [B, W], the newest tokens (-1: none yet), `filled` int32 [B], how many of them the
     model has in its memory, and then the model's own state.
     """
 
     def __init__(self, model: keras.Model):
-        self.model, self.window, self.vocab_size = model, model.context_length, model.vocab_size
+        super().__init__(model)
+        self.window = model.context_length
         self.kept = self.window - older_half(self.window)
 
     @property
@@ -44,22 +81,16 @@ class SlidingModel:
         nothing = tf.fill([batch_size, self.window], -1)
         return [nothing, tf.zeros([batch_size], tf.int32), *self.model.initial_state(batch_size, length)]
 
-    def step(self, ids: tf.Tensor, state: Sequence[tf.Tensor]) -> tuple[tf.Tensor, list[tf.Tensor]]:
+    def step_hidden(self, ids: tf.Tensor, state: Sequence[tf.Tensor]) -> tuple[tf.Tensor, list[tf.Tensor]]:
         recent, filled, *inner = state
         full = (filled == self.window) & (ids[:, 0] >= 0)
         inner = tf.cond(tf.reduce_any(full), lambda: read_again(self.model, recent, full, inner), lambda: inner)
         filled = tf.where(full, self.kept, filled)
-        logits, inner = self.model.step(ids, inner)
+        hidden, inner = step_hidden(self.model, ids, inner)
         recent = tf.where(ids >= 0, tf.concat([recent[:, 1:], ids], 1), recent)
-        return logits, [recent, filled + tf.cast(ids[:, 0] >= 0, tf.int32), *inner]
+        return hidden, [recent, filled + tf.cast(ids[:, 0] >= 0, tf.int32), *inner]
 
-    def read(self, ids: tf.Tensor, state: Sequence[tf.Tensor]) -> list[tf.Tensor]:
-        """The state after left-padded prompts ids [B, T] from the initial state."""
-        ids, *memory = self.known(ids)
-        return [*memory, *read(self.model, ids, state[2:])]
-
-    def known(self, ids: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-        """What is still known of left-padded prompts ids [B, T] when they have been read; `recent`; `filled`."""
+    def known(self, ids: tf.Tensor) -> tuple[tf.Tensor, ...]:
         ids = in_window(ids, self.window)
         missing = tf.maximum(self.window - tf.shape(ids)[1], 0)
         recent = tf.pad(ids, [[0, 0], [missing, 0]], constant_values=-1)
@@ -72,7 +103,6 @@ def read_again(model: keras.Model, recent: tf.Tensor, rows: tf.Tensor, state: Se
     This is rare in a decoding loop, and as large as the model: all graphs call one function, traced once.
     """
     spec, shapes = state_spec(model), any_batch(state)
-    # Of its step view: what is decoded may be a view of a model alone, as in contrastive search.
     again = traced_of(model.step_model).get(model.step_model, _again, lambda: _again(weakref.ref(model), spec))
     state = again(recent, rows, list(state))
     for part, shape in zip(state, shapes, strict=True):  # the caller may know more of them
@@ -105,13 +135,13 @@ def read(model: keras.Model, ids: tf.Tensor, state: Sequence[tf.Tensor], piece: 
 
     def body(start, *state):
         end = tf.minimum(start + piece, until)
-        _, state = model.step(ids[:, start:end], list(state))
+        _, state = step_hidden(model, ids[:, start:end], state)
         return end, *state
 
     return tf.while_loop(
         lambda start, *_: start < until,
         body,
-        [tf.constant(0), *state],
+        [tf.constant(0), *owned(state)],
         shape_invariants=[tf.TensorShape([]), *any_batch(state)],
     )[1:]
 
@@ -133,15 +163,3 @@ def older_half(window: int) -> int:
 def any_batch(state: Sequence[tf.Tensor]) -> list[tf.TensorShape]:
     """The shapes of a state in a loop over any number of rows."""
     return [tf.TensorShape([None, *part.shape[1:]]) for part in state]
-
-
-def state_spec(model: "keras.Model | SlidingModel") -> list[tf.TensorSpec]:
-    """The state of a model's step, for any number of rows."""
-    if isinstance(model, SlidingModel):
-        return model.state_spec
-    # In mixed precision too, a state keeps float32 from step to step.
-    kinds = [part.dtype if "int" in part.dtype else "float32" for part in model.step_model.inputs[1:]]
-    return [
-        tf.TensorSpec([None, *part.shape[1:]], kind)
-        for part, kind in zip(model.step_model.inputs[1:], kinds, strict=True)
-    ]

@@ -1,26 +1,11 @@
 """Contrastive search over any model's step view: a likely word whose hidden vector is like none before it."""
 
-from collections.abc import Sequence
-
 import tensorflow as tf
 
-from lm_keras.generation.context import PIECE, SlidingModel, any_batch, sliding
+from lm_keras.generation.context import PIECE, Walk, any_batch, walk_of
 from lm_keras.generation.loop import end_marks
+from lm_keras.generation.step import logits_of, owned, step_hidden
 from lm_keras.models.causal_lm import CausalLM
-
-
-class WithHidden:
-    """A step view with the vectors before the output layer: `step` -> ((logits, hidden [B, t, H]), state)."""
-
-    def __init__(self, model: CausalLM):
-        self.model, self.step_model, self.initial_state = model, model.step_model, model.initial_state
-        self.context_length, self.vocab_size = model.context_length, model.vocab_size
-        self.width = model.step_hidden_model.outputs[1].shape[-1]
-
-    def step(self, ids: tf.Tensor, state: Sequence[tf.Tensor]) -> tuple:
-        ids = tf.convert_to_tensor(ids, tf.int32)
-        logits, hidden, *new_state = self.model.step_hidden_model([ids, *state])
-        return (logits, hidden), [tf.cast(new, old.dtype) for new, old in zip(new_state, state, strict=True)]
 
 
 def contrastive_search(
@@ -55,7 +40,7 @@ def contrastive_search(
         Tokens int32 [B, n], -1 after a row's end, and their log-probabilities [B, n] under the model.
     """
     words, batch = model.vocab_size, tf.shape(ids)[0]
-    walk, ends, k = sliding(WithHidden(model)), end_marks(eos_id, words), tf.minimum(top_k, words)
+    walk, ends, k = walk_of(model), end_marks(eos_id, words), tf.minimum(top_k, words)
     logits, history, valid, state = read_prompt(walk, ids, max_new_tokens)
 
     def body(i, alive, logits, history, valid, tokens, log_probs, *state):
@@ -63,7 +48,8 @@ def contrastive_search(
         never = tf.math.is_inf(banned) | (ends & (i < min_new_tokens))
         chosen, candidates = tf.math.top_k(tf.where(never, -float("inf"), log_p), k)  # (B, k)
         step_ids = tf.reshape(tf.where(alive[:, None], candidates, -1), [-1, 1])
-        (after, hidden), state = walk.step(step_ids, [tf.repeat(part, k, axis=0) for part in state])
+        hidden, state = walk.step_hidden(step_ids, [tf.repeat(part, k, axis=0) for part in state])
+        after = logits_of(model, hidden)
         hidden = tf.reshape(unit(hidden), [batch, k, hidden.shape[-1]])
         alike = tf.where(valid[:, None], tf.matmul(hidden, history, transpose_b=True), -1.0)  # (B, k, n)
         gain = (1 - alpha) * tf.exp(chosen) - alpha * tf.reduce_max(alike, -1)
@@ -92,30 +78,27 @@ def contrastive_search(
     return tokens, log_probs
 
 
-def read_prompt(walk: WithHidden | SlidingModel, ids: tf.Tensor, max_new_tokens: tf.Tensor | int) -> tuple:
+def read_prompt(walk: Walk, ids: tf.Tensor, max_new_tokens: tf.Tensor | int) -> tuple:
     """Logits [B, V] after ids [B, T], hidden vectors [B, n, H] of length 1, which of them are of tokens, state."""
-    state, known = walk.initial_state(tf.shape(ids)[0], tf.shape(ids)[1] + max_new_tokens), ids[:, :-1]
-    inner, memory = walk, []
-    if not isinstance(walk, WithHidden):
-        inner = walk.model
-        known, *memory = walk.known(known)
-    until, width = tf.shape(known)[1], inner.width
+    model, state = walk.model, walk.initial_state(tf.shape(ids)[0], tf.shape(ids)[1] + max_new_tokens)
+    known, *memory = walk.known(ids[:, :-1])
+    until, width = tf.shape(known)[1], model.step_hidden_model.outputs[1].shape[-1]
 
     def body(start, history, *state):
         end = tf.minimum(start + PIECE, until)
-        (_, hidden), state = inner.step(known[:, start:end], list(state))
+        hidden, state = step_hidden(model, known[:, start:end], state)
         return end, tf.concat([history, unit(hidden)], 1), *state
 
-    state = state[len(memory) :]
+    state = owned(state[len(memory) :])
     _, history, *state = tf.while_loop(
         lambda start, *_: start < until,
         body,
         [tf.constant(0), tf.zeros([tf.shape(ids)[0], 0, width]), *state],
         shape_invariants=[tf.TensorShape([]), tf.TensorShape([None, None, width]), *any_batch(state)],
     )
-    (logits, hidden), state = walk.step(ids[:, -1:], [*memory, *state])
+    hidden, state = walk.step_hidden(ids[:, -1:], [*memory, *state])
     history, valid = tf.concat([history, unit(hidden)], 1), tf.concat([known, ids[:, -1:]], 1) >= 0
-    return tf.cast(logits[:, -1], tf.float32), history, valid, state
+    return tf.cast(logits_of(model, hidden)[:, -1], tf.float32), history, valid, state
 
 
 def unit(vectors: tf.Tensor) -> tf.Tensor:

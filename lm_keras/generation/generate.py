@@ -14,12 +14,14 @@ import tensorflow as tf
 from lm_keras.errors import InputError
 from lm_keras.generation.beam import beam_search
 from lm_keras.generation.config import GenerationConfig
-from lm_keras.generation.context import sliding, state_spec
+from lm_keras.generation.context import walk_of
 from lm_keras.generation.contrastive import contrastive_search
 from lm_keras.generation.loop import GREEDY_STEPS, decode, decode_greedy, follow, greedy_room, pad_left, read_prompts
 from lm_keras.generation.sampling import FILTERS
+from lm_keras.generation.step import state_spec
 from lm_keras.text.tokenizers.base import Tokenizer
 from lm_keras.utils.functions import TracedFunctions, function
+from lm_keras.utils.keras_internals import without_grappler
 
 BATCH = 64  # rows that go through the model at once
 PIECE = 16  # new tokens between two looks for a stop string
@@ -76,7 +78,13 @@ class Writer:
             return function(run, input_signature=[spec], jit_compile=jit_compile)
 
         made = self._traced.get(model, (work, str(spec), jit_compile, *static.items()), trace)
-        return lambda **tensors: made(tensors)
+
+        def call(**tensors):
+            # The graph optimizer takes longer than all else of a first call, and what it makes is no faster.
+            with without_grappler():
+                return made(tensors)
+
+        return call
 
 
 def _run(work, model, static, tensors):
@@ -156,7 +164,7 @@ def steps(
         options["repetition_penalty"] = tf.fill([len(rows)], config.repetition_penalty)
         seen["seen"] = words_before(writer, rows, config.begin)
     step = writer.traced(decode, {
-        "token": ROWS, "state": state_spec(sliding(writer.model)), "remaining": ROWS, "num_steps": COUNT,
+        "token": ROWS, "state": walk_of(writer.model).state_spec, "remaining": ROWS, "num_steps": COUNT,
         "options": {name: tf.TensorSpec([None], values.dtype) for name, values in options.items()},
         "position": COUNT, "num_top": COUNT, **ENDS,
         **dict.fromkeys(seen, tf.TensorSpec([None, None], tf.bool)),
@@ -234,7 +242,7 @@ def searched(writer: Writer, rows: Sequence[Sequence[int]], config: GenerationCo
     n, count = config.num_return_sequences, config.max_new_tokens
     spec = {
         "token": ROWS,
-        "state": state_spec(sliding(writer.model)),
+        "state": walk_of(writer.model).state_spec,
         "max_new_tokens": COUNT,
         "length_penalty": NUMBER,
     }
@@ -283,7 +291,7 @@ def log_probs_of(
     writer: Writer, rows: Sequence[Sequence[int]], tokens: tf.Tensor, num_top: int, max_new_tokens: int
 ) -> tuple[tf.Tensor, list[tf.Tensor]]:
     """Log-probabilities [B, n] of tokens [B, n] (-1 at the end) after each row, and the likeliest words there."""
-    spec = {"token": ROWS, "state": state_spec(sliding(writer.model)), "tokens": IDS, "num_top": COUNT}
+    spec = {"token": ROWS, "state": walk_of(writer.model).state_spec, "tokens": IDS, "num_top": COUNT}
     token, state = read(writer, rows, max_new_tokens)
     return writer.traced(follow, spec)(token=token, state=state, tokens=tokens, num_top=num_top)
 

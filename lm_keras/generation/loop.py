@@ -5,9 +5,9 @@ from collections.abc import Callable, Mapping, Sequence
 import keras
 import tensorflow as tf
 
-from lm_keras.generation.context import any_batch, read, sliding
+from lm_keras.generation.context import any_batch, walk_of
 from lm_keras.generation.sampling import sample
-from lm_keras.layers.attention import written_in_place
+from lm_keras.generation.step import owned
 from lm_keras.models.seq2seq import Seq2SeqLM
 
 GREEDY_STEPS = 16  # tokens a call of `decode_greedy`
@@ -26,9 +26,8 @@ def prefill(model: keras.Model, ids: tf.Tensor, max_new_tokens: tf.Tensor | int)
 
     What of a long prompt is still known to a model of limited context: see `generation.context`.
     """
-    walk = sliding(model)
-    state = walk.initial_state(tf.shape(ids)[0], tf.shape(ids)[1] + max_new_tokens)
-    return walk.read(ids[:, :-1], state) if walk is not model else read(model, ids[:, :-1], state)
+    walk = walk_of(model)
+    return walk.read(ids[:, :-1], walk.initial_state(tf.shape(ids)[0], tf.shape(ids)[1] + max_new_tokens))
 
 
 def encode_source(model: Seq2SeqLM, ids: tf.Tensor, max_new_tokens: tf.Tensor | int) -> list[tf.Tensor]:
@@ -88,19 +87,17 @@ def decode(
         loop stands (token, state, remaining, seen); and the likeliest words at each place: (log-probabilities, ids),
         both [B, n, num_top].
     """
-    model, options = sliding(model), options or {}
-    state = [tf.raw_ops.DeepCopy(x=part) for part in state]  # the caller's stays as it is
+    step, options, state = walk_of(model).step, options or {}, owned(state)
     ends, track = end_marks(eos_id, model.vocab_size), seen is not None
     seen = seen if track else tf.zeros([tf.shape(token)[0], 0], tf.bool)
 
     def body(i, token, remaining, seen, *loop):
         arrays, state = loop[:4], loop[4:]
 
-        with written_in_place():
-            new, log_prob, log_p, remaining, state = advance(
-                model, token, state, remaining, banned, ends, position + i < min_new_tokens,
-                lambda logits: choose(logits, options, position + i, token, seen),
-            )  # fmt: skip
+        new, log_prob, log_p, remaining, state = advance(
+            step, token, state, remaining, banned, ends, position + i < min_new_tokens,
+            lambda logits: choose(logits, options, position + i, token, seen),
+        )  # fmt: skip
         if track:
             seen |= tf.one_hot(new, tf.shape(log_p)[-1], True, False)
         made = (new, log_prob, *tf.math.top_k(log_p, num_top))
@@ -137,7 +134,7 @@ def follow(
     return log_probs, top
 
 
-def advance(model, token, state, remaining, banned, ends, early, choose) -> tuple:
+def advance(step, token, state, remaining, banned, ends, early, choose) -> tuple:
     """One token more for each row that may still have one, after `token` [B] in `state`.
 
     `ends` [V] marks the words that end a row, which are not chosen while it is `early`; `choose(logits [B, V])` gives
@@ -145,7 +142,7 @@ def advance(model, token, state, remaining, banned, ends, early, choose) -> tupl
     and the state after `token`.
     """
     alive = remaining > 0
-    logits, state = model.step(tf.where(alive, token, -1)[:, None], list(state))
+    logits, state = step(tf.where(alive, token, -1)[:, None], list(state))
     logits = tf.cast(logits[:, -1], tf.float32)  # (B, V)
     new = choose(tf.where(ends & early, -float("inf"), logits + banned))
     log_p = tf.nn.log_softmax(logits)
@@ -177,7 +174,7 @@ def decode_greedy(
 
     def body(i, token, remaining, tokens, log_probs, *state):
         new, log_prob, _, remaining, state = advance(
-            model, token, state, remaining, banned, ends, position + i < min_new_tokens,
+            model.step, token, state, remaining, banned, ends, position + i < min_new_tokens,
             lambda logits: tf.argmax(logits, -1, tf.int32),
         )  # fmt: skip
         at = [[i]]

@@ -11,6 +11,7 @@ import tensorflow as tf
 from lm_keras.errors import InputError
 from lm_keras.generation.context import any_batch, older_half, read_again
 from lm_keras.generation.generate import BATCH, IDS, Writer, log_probs_of, prompt_ids
+from lm_keras.generation.step import owned, step
 
 
 # === Whole texts ===
@@ -56,7 +57,7 @@ def score_ids(model: keras.Model, ids: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]
     """
     batch, until = tf.shape(ids)[0], tf.shape(ids)[1] - 1
     piece = tf.clip_by_value(2**24 // (tf.maximum(batch, 1) * model.vocab_size), 1, 128)
-    state = model.initial_state(batch, until)
+    state = owned(model.initial_state(batch, until))
     window = model.context_length
 
     def body(start, total, *state):
@@ -66,7 +67,7 @@ def score_ids(model: keras.Model, ids: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]
             full = (start >= window) & (past == 0)
             state = tf.cond(full, lambda: forget(start, state), lambda: list(state))
             end = tf.minimum(end, tf.where(start < window, window, start - past + older_half(window)))
-        logits, state = model.step(ids[:, start:end], list(state))
+        logits, state = step(model, ids[:, start:end], state)
         targets = ids[:, start + 1 : end + 1]
         nats = tf.nn.sparse_softmax_cross_entropy_with_logits(tf.maximum(targets, 0), tf.cast(logits, tf.float32))
         return end, total - tf.reduce_sum(tf.where(targets >= 0, nats, 0.0), -1), *state

@@ -4,7 +4,8 @@ import keras
 from keras import layers, ops
 
 from lm_keras.errors import InputError
-from lm_keras.layers.attention import UNSEEN, cache_rows, write
+from lm_keras.layers.attention import UNSEEN
+from lm_keras.layers.cache import cache_rows, write
 
 SCORES = ("additive", "multiplicative")
 
@@ -78,4 +79,5 @@ class Append(layers.Layer):
     supports_masking = True
 
     def call(self, cache, new, place, ids):
-        return write(cache, new[:, None], cache_rows(cache, place), ids)
+        new = ops.where(ids[:, :, None] >= 0, new, 0)  # no token: zeros are written
+        return write([cache], [new[:, None]], cache_rows(cache, place))[0]

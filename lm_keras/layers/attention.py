@@ -1,59 +1,118 @@
-"""Attention, and what the transformer families build on it.
+"""Attention: a text that looks at itself (`SelfAttention`), and one that looks at another (`CrossAttention`).
 
-In the order of this file: scaled dot-product attention (`attend`) and the layer of a text that looks at itself
-(`SelfAttention`), attention to a source (`MemoryHeads`, `CrossAttention`), what every block shares
-(`TransformerBlock`, `Dropout`, `recomputable`, `Seeds`), and the cache of keys and values for decoding (`slots`,
-`CacheRows`, `write`).
+What is the same for all blocks of a pass, which tokens may be looked at and how many there are, `AttentionMask` makes
+once. In the layers all tokens of a batch are rows of one matrix [B t, D], so that each dense layer is one product.
 """
 
-import contextlib
-import contextvars
 import functools
 import warnings
-from collections.abc import Callable, Iterator
+from typing import NamedTuple
 
 import keras
 import tensorflow as tf
-from keras import layers, ops
+from keras import layers
 
+from lm_keras.layers.blocks import Dropout
+from lm_keras.layers.cache import write
 from lm_keras.layers.positions import rotate
-from lm_keras.utils.keras_internals import flatten_layers
 
 # The first token of a text sees itself alone: there a softmax over one score is right.
 warnings.filterwarnings("ignore", "You are using a softmax over axis -1 of a tensor of shape")
 UNSEEN = -1e9  # in place of a score: its weight is 0, and a row that sees nothing gets no NaN
 
 
+# === What is the same for all blocks of a pass ===
+class Mask(NamedTuple):
+    """What each token may look at, made once a pass for all blocks.
+
+    Attributes:
+        visible: bool [B or 1, 1, t, L].
+        size: int32 [2], B and t.
+    """
+
+    visible: tf.Tensor
+    size: tf.Tensor
+
+
+@keras.saving.register_keras_serializable("lm_keras")
+class AttentionMask(layers.Layer):
+    """ids [B, t], visible bool, broadcast to [B, t, L]: what each token may look at -> the `Mask` of a pass."""
+
+    def __init__(self, **kwargs):
+        super().__init__(autocast=False, **kwargs)
+
+    def call(self, ids, visible):
+        return mask_of(ids, visible)
+
+    def compute_output_spec(self, ids, visible):
+        batch, *rest = visible.shape
+        return Mask(keras.KerasTensor((batch, 1, *rest), "bool"), keras.KerasTensor((2,), "int32"))
+
+
+def mask_of(x: tf.Tensor, visible: tf.Tensor | Mask) -> Mask:
+    """The `Mask` of tokens x [B, t, ...] and visible bool [B or 1, t or 1, L]; one that is made already as it is."""
+    if isinstance(visible, tuple):
+        return Mask(*visible)
+    return Mask(tf.convert_to_tensor(visible)[:, None], tf.shape(x)[:2])
+
+
+# === softmax(Q K^T / sqrt(d_k)) V ===
 def attend(query, key, value, visible, dropout=None):
     """softmax(Q K^T / sqrt(d_k)) V, document 001, section 4 (Vaswani et al. 2017, equation 1).
 
     query [B, H, t, D], key and value [B, K, L, D], H a multiple of K: query heads share them in groups (Ainslie
-    et al. 2023). visible bool, broadcast to [B, t, L]: what each query may look at.
+    et al. 2023). visible bool, broadcast to [B, H, t, L]: what each query may look at.
     Returns the mixed values [B, H, t, D] and the weights [B, H, t, L], whose rows sum to 1.
     """
-    batch, heads, steps, dim = ops.shape(query)
-    kept = key.shape[1]
-    grouped = ops.reshape(query / dim**0.5, (batch, kept, heads // kept * steps, dim))  # D numbers each, not L
-    scores = ops.matmul(grouped, ops.transpose(key, (0, 1, 3, 2)))
-    scores = ops.reshape(scores, (batch, heads, steps, ops.shape(key)[2]))
-    exact = keras.backend.result_type(scores.dtype, "float32")  # in mixed precision too
-    scores = ops.where(visible[:, None], ops.cast(scores, exact), UNSEEN)
-    weights = ops.cast(ops.softmax(scores), query.dtype)
-    mixing = weights if dropout is None else dropout(weights)
-    mixing = ops.reshape(mixing, (batch, kept, heads // kept * steps, ops.shape(key)[2]))
-    return ops.reshape(ops.matmul(mixing, value), (batch, heads, steps, dim)), weights
+    heads, kept, dim = query.shape[1], key.shape[1], query.shape[-1]
+    query *= tf.constant(dim**-0.5, query.dtype)  # D numbers each, not L
+    if heads == kept:
+        weights = _weights(tf.matmul(query, key, transpose_b=True), visible)
+        return tf.matmul(weights if dropout is None else dropout(weights), value), weights
+    query = tf.stack(tf.split(query, kept, axis=1), axis=1)  # (B, K, H / K, t, D)
+    weights = _weights(tf.einsum("bkgtd,bkld->bkgtl", query, key), tf.expand_dims(visible, 1))
+    mixed = tf.einsum("bkgtl,bkld->bkgtd", weights if dropout is None else dropout(weights), value)
+    return _ungrouped(mixed), _ungrouped(weights)
 
 
+def _weights(scores, visible):
+    """Softmax of the scores that may be looked at, in float32 or more in mixed precision too."""
+    exact = tf.float64 if scores.dtype == tf.float64 else tf.float32
+    seen = tf.where(visible, tf.cast(scores, exact), tf.constant(UNSEEN, exact))
+    return tf.cast(tf.nn.softmax(seen), scores.dtype)
+
+
+def _ungrouped(x):
+    """[B, K, H / K, t, n] -> [B, H, t, n]."""
+    return tf.concat(tf.unstack(x, axis=1), axis=1)
+
+
+def _heads(rows, size, heads, dim):
+    """Rows [B t, heads dim] -> [B, heads, t, dim]."""
+    return tf.transpose(tf.reshape(rows, tf.concat([size, [heads, dim]], 0)), [0, 2, 1, 3])
+
+
+def _rows(heads):
+    """[B, heads, t, dim] -> rows [B t, heads dim]."""
+    return tf.reshape(tf.transpose(heads, [0, 2, 1, 3]), [-1, heads.shape[1] * heads.shape[3]])
+
+
+def tokens_as_rows(x: tf.Tensor) -> tf.Tensor:
+    """x [B, t, D] -> [B t, D]; what is rows already stays."""
+    return x if x.shape.rank == 2 else tf.reshape(x, [-1, x.shape[-1]])
+
+
+# === A text that looks at itself ===
 @keras.saving.register_keras_serializable("lm_keras")
 class SelfAttention(layers.Layer):
-    """Each token looks at those tokens of its own text that `visible`, bool [B, t, L], shows.
+    """Each token looks at those tokens of its own text that `visible` shows: bool [B, t, L], or the `Mask` of a pass.
 
-    x [B, t, E] -> (x [B, t, E], weights [B, H, t, L], keys, values [B, K, L, D]).
+    x [B, t, E] -> (x [B, t, E], weights [B, H, t, L], keys, values [B, K, L, D]). With a `Mask`, x may be rows
+    [B t, E], and what comes back for it is.
 
-    `num_kv_heads` < `num_heads`: grouped queries. `turns`, (cosines, sines) of `Rotary`: queries and keys turn with
-    their positions.
-    To go on with a text, `memory` is (keys, values, rows, ids): caches [B, K, L + 1, D], the `CacheRows` [B K t] of
-    the tokens that are written to them, and their ids [B, t].
+    `num_kv_heads` < `num_heads`: grouped queries. `turns`, of `Rotary`: queries and keys turn with their positions.
+    To go on with a text, `memory` is (keys, values, rows, tokens): caches [B, K, L + 1, D], and what `CacheRows` says
+    of the tokens that are written to them.
     """
 
     def __init__(
@@ -91,17 +150,23 @@ class SelfAttention(layers.Layer):
         self.out.build((*x_shape[:-1], self.num_heads * self.head_dim))
 
     def call(self, x, visible, turns=None, memory=None, training=None):
-        query, key, value = self._project(x)  # (B, H, t, D), (B, K, t, D) twice
-        if turns is not None:
-            query, key = rotate(query, *turns), rotate(key, *turns)
+        mask, rows = mask_of(x, visible), tokens_as_rows(x)
+        queries, kept = self.num_heads, self.num_kv_heads
+        heads = _heads(self.qkv(rows), mask.size, queries + 2 * kept, self.head_dim)  # (B, H + 2 K, t, D)
         if memory is not None:
-            keys, values, rows, ids = memory
-            key, value = write(keys, key, rows, ids), write(values, value, rows, ids)
+            heads = tf.where(memory[3], heads, tf.zeros([], heads.dtype))  # no token: zeros are written
+        # Not slices: their gradients are three arrays of zeros to fill and add.
+        if turns is None:
+            query, key, value = tf.split(heads, [queries, kept, kept], axis=1)
+        else:
+            turned, value = tf.split(heads, [queries + kept, kept], axis=1)
+            query, key = tf.split(rotate(turned, *turns), [queries, kept], axis=1)
+        if memory is not None:
+            key, value = write(memory[:2], (key, value), memory[2])
         drop = None if self.dropout is None else functools.partial(self.dropout, training=training)
-        mixed, weights = attend(query, key, value, visible, drop)  # (B, H, t, D), (B, H, t, L)
-        mixed = ops.transpose(mixed, (0, 2, 1, 3))
-        mixed = ops.reshape(mixed, (*ops.shape(mixed)[:2], self.num_heads * self.head_dim))
-        return self.out(mixed), weights, key, value
+        mixed, weights = attend(query, key, value, mask.visible, drop)  # (B, H, t, D), (B, H, t, L)
+        y = self.out(_rows(mixed))
+        return y if x is rows else tf.reshape(y, tf.shape(x)), weights, key, value
 
     def compute_output_spec(self, x, visible, turns=None, memory=None, training=None):
         # Without it Keras traces `call` at every use, which takes most of the time to build a deep model.
@@ -110,13 +175,6 @@ class SelfAttention(layers.Layer):
         shapes = [x.shape, (batch, self.num_heads, steps, length)]
         shapes += [(batch, self.num_kv_heads, length, self.head_dim)] * 2
         return tuple(keras.KerasTensor(shape, self.compute_dtype) for shape in shapes)
-
-    def _project(self, x):
-        queries, kept = self.num_heads, self.num_kv_heads
-        heads = ops.reshape(self.qkv(x), (*ops.shape(x)[:2], queries + 2 * kept, self.head_dim))
-        heads = ops.transpose(heads, (0, 2, 1, 3))  # (B, H + 2 K, t, D)
-        # Not slices: their gradients are three arrays of zeros to fill and add.
-        return ops.split(heads, (queries, queries + kept), axis=1)
 
     def get_config(self):
         return {
@@ -134,8 +192,6 @@ class SelfAttention(layers.Layer):
 
 
 # === Attention from one text to another: the decoder of a transformer looks at what the encoder has read ===
-
-
 @keras.saving.register_keras_serializable("lm_keras")
 class MemoryHeads(layers.Layer):
     """memory [B, S, E], valid bool [B, S] -> keys, values [B, H, S, D] of all heads, computed once for a source.
@@ -155,9 +211,14 @@ class MemoryHeads(layers.Layer):
         self.dense.build(memory_shape)
 
     def call(self, memory, valid):
-        heads = _heads(self.dense(memory), 2 * self.num_heads, self.head_dim)
-        keys, values = heads[:, : self.num_heads], heads[:, self.num_heads :]
-        return keys, ops.where(valid[:, None, :, None], values, 0)
+        rows = self.dense(tokens_as_rows(memory))
+        heads = _heads(rows, tf.shape(memory)[:2], 2 * self.num_heads, self.head_dim)
+        keys, values = tf.split(heads, 2, axis=1)
+        return keys, tf.where(valid[:, None, :, None], values, tf.zeros([], values.dtype))
+
+    def compute_output_spec(self, memory, valid):
+        shape = (memory.shape[0], self.num_heads, memory.shape[1], self.head_dim)
+        return keras.KerasTensor(shape, self.compute_dtype), keras.KerasTensor(shape, self.compute_dtype)
 
     def get_config(self):
         return {**super().get_config(), **_config(self)}
@@ -165,7 +226,10 @@ class MemoryHeads(layers.Layer):
 
 @keras.saving.register_keras_serializable("lm_keras")
 class CrossAttention(layers.Layer):
-    """x [B, t, E] looks at keys, values [B, H, S, D] where valid [B, S]: (x [B, t, E], weights [B, H, t, S])."""
+    """x [B, t, E] looks at keys, values [B, H, S, D] where `visible`: (x [B, t, E], weights [B, H, t, S]).
+
+    `visible` is bool [B, 1, S], or a `Mask`, with which x may be rows [B t, E].
+    """
 
     def __init__(
         self,
@@ -188,187 +252,18 @@ class CrossAttention(layers.Layer):
         self.out = layers.Dense(x_shape[-1], **options, name="out")
         self.out.build((*x_shape[:-1], self.num_heads * self.head_dim))
 
-    def call(self, x, keys, values, valid):
-        query = _heads(self.query(x), self.num_heads, self.head_dim)
-        mixed, weights = attend(query, keys, values, valid[:, None])  # (B, H, t, D), (B, H, t, S)
-        mixed = ops.transpose(mixed, (0, 2, 1, 3))
-        return self.out(ops.reshape(mixed, (*ops.shape(mixed)[:2], self.num_heads * self.head_dim))), weights
+    def call(self, x, keys, values, visible):
+        mask, rows = mask_of(x, visible), tokens_as_rows(x)
+        query = _heads(self.query(rows), mask.size, self.num_heads, self.head_dim)
+        mixed, weights = attend(query, keys, values, mask.visible)  # (B, H, t, D), (B, H, t, S)
+        y = self.out(_rows(mixed))
+        return y if x is rows else tf.reshape(y, tf.shape(x)), weights
 
     def get_config(self):
         output_initializer = keras.initializers.serialize(self.output_initializer)
         return {**super().get_config(), **_config(self), "output_initializer": output_initializer}
 
 
-def _heads(x, heads, dim):
-    """[B, t, heads * dim] -> [B, heads, t, dim]."""
-    return ops.transpose(ops.reshape(x, (*ops.shape(x)[:2], heads, dim)), (0, 2, 1, 3))
-
-
 def _config(layer):
     initializer = keras.initializers.serialize(layer.kernel_initializer)
     return {"num_heads": layer.num_heads, "head_dim": layer.head_dim, "kernel_initializer": initializer}
-
-
-# === What every transformer block shares: it can be computed again in the backward pass instead of kept in memory ===
-
-_HELD = contextvars.ContextVar("held", default=None)  # the seeds of the pass that is computed, by dropout layer
-
-
-class TransformerBlock(layers.Layer):
-    """Base class of the blocks of a transformer: one layer of the model, with the sublayers inside.
-
-    A subclass implements `call(x, ..., training=None)` with `@recomputable` above it and returns x [B, T, D] alone or
-    x first. It passes `training` on to the sublayers that ask for it, and its dropout layers are `Dropout` of this
-    module. `num_seeds` says how many seeds it takes: seed, seed + 1, ...
-
-    Attributes:
-        recompute: True: in a graph, training keeps no more of the block than what enters it and computes the rest
-            again for the gradient (Chen et al. 2016). `TrainingConfig(recompute=True)` sets it for a run. Only the
-            gradient of x passes the block then, not that of what it returns beside.
-    """
-
-    num_seeds = 0
-
-    def __init__(self, **kwargs):
-        super().__init__(**kwargs)
-        self.recompute = False
-
-
-@keras.saving.register_keras_serializable("lm_keras")
-class Dropout(layers.Dropout):
-    """`keras.layers.Dropout` that drops the same numbers again where a block is computed a second time."""
-
-    def call(self, inputs: tf.Tensor, training: bool = False) -> tf.Tensor:
-        held = _HELD.get() or {}
-        if training and self in held:
-            return keras.random.dropout(inputs, self.rate, seed=_Drawn(held[self]))
-        return super().call(inputs, training=training)
-
-
-class _Drawn(keras.random.SeedGenerator):
-    """Gives a seed that another generator has drawn."""
-
-    def __init__(self, seed: tf.Tensor):
-        self.seed = seed  # and no state of its own
-
-    def next(self, ordered: bool = True) -> tf.Tensor:
-        return self.seed
-
-
-def recomputable(call: Callable) -> Callable:
-    """Lets a block's `call` be computed again in the backward pass where its `recompute` is set; a decorator."""
-
-    @functools.wraps(call)
-    def compute(block, *args, training=None, **kwargs):
-        if not (block.recompute and tf.inside_function()):
-            return call(block, *args, training=training, **kwargs)
-        dropouts = [layer for layer in flatten_layers(block) if isinstance(layer, Dropout) and layer.rate > 0]
-        seeds = {layer: layer.seed_generator.next() for layer in dropouts} if training else {}
-        given, beside = keras.tree.flatten((args, kwargs)), []
-        # Gradients pass through the arguments of the function alone; masks and positions have none.
-        floats = [i for i, x in enumerate(given) if tf.is_tensor(x) and x.dtype.is_floating]
-
-        def forward(*values):
-            filled = list(given)
-            for i, value in zip(floats, values, strict=True):
-                filled[i] = value
-            again, named = keras.tree.pack_sequence_as((args, kwargs), filled)
-            with _holding(seeds):
-                outputs = call(block, *again, training=training, **named)
-            x, *rest = outputs if isinstance(outputs, tuple) else (outputs,)
-            beside.append((isinstance(outputs, tuple), rest))
-            return x
-
-        x = tf.recompute_grad(forward)(*[given[i] for i in floats])
-        several, rest = beside[0]  # of the first pass: without a gradient, so that nothing is kept for one
-        return (x, *map(tf.stop_gradient, rest)) if several else x
-
-    return compute
-
-
-@contextlib.contextmanager
-def _holding(seeds: dict[layers.Layer, tf.Tensor]) -> Iterator[None]:
-    token = _HELD.set(seeds)
-    try:
-        yield
-    finally:
-        _HELD.reset(token)
-
-
-class Seeds:
-    """The numbers `seed`, `seed` + 1, ... for what is drawn at random in a model, or None each time.
-
-    Args:
-        seed: the first of them; None: no fixed numbers.
-    """
-
-    def __init__(self, seed: int | None):
-        self.seed = seed
-
-    def next(self, count: int = 1) -> int | None:
-        """Returns the next number, the first of `count` that are now taken."""
-        first = self.seed
-        self.seed = None if first is None else first + count
-        return first
-
-
-# === The growing memory of an attention model: what was seen of each row, packed from the left ===
-# A cache is [B, K, L + 1, D]: K heads, room for L tokens. Rows fill at their own pace, so the n-th token of a row
-# stands in slot n, whatever padding its batch has, and a slot is also the token's position. Slots that are not
-# filled are zero; the last one stays so, it takes the writes of columns that hold no token.
-
-_IN_PLACE = contextvars.ContextVar("in_place", default=False)
-
-
-@contextlib.contextmanager
-def written_in_place():
-    """While a TensorFlow loop is traced that alone holds its caches: `write` changes them where they stand.
-
-    TensorFlow's scatter copies the whole cache for each token: with many long texts that is more than all weights.
-    """
-    token = _IN_PLACE.set(True)
-    try:
-        yield
-    finally:
-        _IN_PLACE.reset(token)
-
-
-def slots(ids, filled):
-    """Where tokens `ids` [B, t] (negative: no token) of rows with `filled` [B] tokens go: ([B, t], filled after)."""
-    valid = ops.cast(ids >= 0, "int32")
-    place = filled[:, None] + ops.cumsum(valid, axis=1) - 1
-    after = filled + ops.sum(valid, axis=1)
-    return ops.where(ids >= 0, place, after[:, None]), after
-
-
-@keras.saving.register_keras_serializable("lm_keras")
-class CacheRows(layers.Layer):
-    """cache [B, K, L + 1, D], slots `place` [B, t] -> `cache_rows`, which all caches of a model share."""
-
-    def __init__(self, **kwargs):
-        super().__init__(autocast=False, **kwargs)  # in mixed precision too: the cache is asked for its shape alone
-
-    def call(self, cache, place):
-        return cache_rows(cache, place)
-
-    def compute_output_spec(self, cache, place):
-        return keras.KerasTensor((None,), "int32")
-
-
-def cache_rows(cache, place):
-    """Where `write` puts vectors of the slots `place` [B, t]: rows int32 [B K t] of the table [B K (L + 1), D]."""
-    batch, heads, room = ops.shape(cache)[:3]
-    texts = ops.arange(batch * heads, dtype="int32") * room
-    return ops.reshape(ops.reshape(texts, (batch, heads, 1)) + place[:, None], (-1,))
-
-
-def write(cache, new, rows, ids):
-    """The cache with `new` [B, K, t, D] in its `rows` [B K t]; columns of ids [B, t] without token write zeros."""
-    new = ops.where(ids[:, None, :, None] >= 0, ops.cast(new, cache.dtype), 0)
-    dim = new.shape[-1]
-    table, new = ops.reshape(cache, (-1, dim)), ops.reshape(new, (-1, dim))
-    if _IN_PLACE.get():
-        table = tf.raw_ops.InplaceUpdate(x=table, i=rows, v=new)
-    else:
-        table = ops.scatter_update(table, rows[:, None], new)
-    return ops.reshape(table, ops.shape(cache))

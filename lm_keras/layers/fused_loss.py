@@ -57,11 +57,13 @@ class WordEmbedding(layers.ReversibleEmbedding):
     """`keras.layers.ReversibleEmbedding`: ids -> vectors [..., D]; with `reverse`, x [..., D] -> logits [..., V]."""
 
     def call(self, inputs, reverse=False):
-        result = super().call(inputs, reverse=reverse)
-        if not reverse or self.logit_soft_cap is not None:
-            return result
+        if not reverse or self.logit_soft_cap is not None or self.reverse_dtype is not None:
+            return super().call(inputs, reverse=reverse)
         table = self.embeddings if self.tie_weights else self.reverse_embeddings
-        return _noted(result, self, inputs, table, None, self.tie_weights)
+        # Rows by words: nothing is transposed, and a product of two matrices is one operation.
+        rows = tf.matmul(tf.reshape(inputs, [-1, inputs.shape[-1]]), table, transpose_b=self.tie_weights)
+        shape = tf.concat([tf.shape(inputs)[:-1], [self.input_dim]], 0)
+        return _noted(tf.reshape(rows, shape), self, inputs, table, None, self.tie_weights)
 
     def quantize(self, mode=None, type_check=True, config=None):
         return super().quantize(mode, type_check=False, config=config)

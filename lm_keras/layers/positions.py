@@ -5,6 +5,7 @@ import sys
 
 import keras
 import numpy as np
+import tensorflow as tf
 from keras import layers, ops
 
 from lm_keras.errors import InputError
@@ -23,7 +24,7 @@ def rotary_angles(positions, head_dim, base=10000.0, scaling=None):
 
 @keras.saving.register_keras_serializable("lm_keras")
 class Rotary(layers.Layer):
-    """Positions int [B, t] -> cosines and sines [B, 1, t, head_dim / 2] of their angles, for `rotate`.
+    """Positions int [B, t] -> cosines and signed sines [B, 1, t, head_dim] of their angles, for `rotate`.
 
     Args:
         head_dim: D, the width of a head, even.
@@ -37,11 +38,12 @@ class Rotary(layers.Layer):
 
     def call(self, positions):
         angles = rotary_angles(positions, self.head_dim, self.base, self.scaling)
-        return ops.cast(ops.cos(angles), self.compute_dtype), ops.cast(ops.sin(angles), self.compute_dtype)
+        cos, sin = ops.cast(ops.cos(angles), self.compute_dtype), ops.cast(ops.sin(angles), self.compute_dtype)
+        return ops.concatenate([cos, cos], -1), ops.concatenate([-sin, sin], -1)
 
     def compute_output_spec(self, positions):
         batch, steps = positions.shape
-        shape = (batch, 1, steps, self.head_dim // 2)
+        shape = (batch, 1, steps, self.head_dim)
         return keras.KerasTensor(shape, self.compute_dtype), keras.KerasTensor(shape, self.compute_dtype)
 
     def get_config(self):
@@ -51,10 +53,10 @@ class Rotary(layers.Layer):
 def rotate(x, cos, sin):
     """Turns feature i with feature i + D/2 of x [B, H, t, D], the layout of Llama checkpoints in safetensors.
 
-    cos, sin [B, 1, t, D / 2]: of the angles of the positions.
+    cos, sin [B, 1, t, D]: of `Rotary`, the sines of the first half negative.
     """
-    left, right = ops.split(x, 2, axis=-1)
-    return ops.concatenate([left * cos - right * sin, right * cos + left * sin], -1)
+    left, right = tf.split(x, 2, axis=-1)
+    return x * cos + tf.concat([right, left], -1) * sin
 
 
 def check_scaling(scaling):
@@ -104,8 +106,6 @@ class Positions(layers.Layer):
         if ids.shape[1] is not None and ids.shape[1] > self.max_length:
             raise InputError(f"a text has {ids.shape[1]} tokens and the model max_length={self.max_length}; cut it")
         if ids.shape[1] is None and keras.backend.backend() == "tensorflow":
-            import tensorflow as tf
-
             message = f"a text has more tokens than the model's max_length={self.max_length}; cut it"
             tf.debugging.assert_less_equal(tf.shape(ids)[1], self.max_length, message)
         return ops.arange(ops.shape(ids)[1], dtype="int32")[None]

@@ -8,7 +8,7 @@ from numpy.typing import ArrayLike
 
 from lm_keras.errors import InputError
 from lm_keras.layers.alignment import Alignment, Append, check_score
-from lm_keras.layers.attention import slots
+from lm_keras.layers.cache import slots
 from lm_keras.layers.padding import packed_text
 from lm_keras.layers.positions import Positions, Within
 from lm_keras.models.base import LogitsModel

@@ -3,12 +3,15 @@
 import itertools
 
 import keras
+import tensorflow as tf
 from keras import layers, ops
 
 from lm_keras.errors import InputError
 from lm_keras.layers.activations import Gelu
-from lm_keras.layers.attention import Dropout, Seeds, SelfAttention, TransformerBlock, recomputable
+from lm_keras.layers.attention import AttentionMask, SelfAttention, mask_of, tokens_as_rows
+from lm_keras.layers.blocks import Dropout, Seeds, TransformerBlock, recomputable
 from lm_keras.layers.fused_loss import WordEmbedding
+from lm_keras.layers.normalization import LayerNormalization
 from lm_keras.layers.positions import Positions, Within
 from lm_keras.models.base import BuiltModel
 from lm_keras.models.building import check_sizes, recorded, register_builder
@@ -81,12 +84,12 @@ class BertBlock(TransformerBlock):
         )
         expand, contract = normal(), normal()
         self.attention_dropout = Dropout(dropout, seed=seeds.next(), name="attention_dropout")
-        self.attention_norm = layers.LayerNormalization(epsilon=norm_epsilon, name="attention_norm")
+        self.attention_norm = LayerNormalization(epsilon=norm_epsilon, name="attention_norm")
         self.expand = layers.Dense(feed_forward_dim, kernel_initializer=expand, name="expand")
         self.gelu = Gelu(name="gelu")
         self.contract = layers.Dense(hidden_dim, kernel_initializer=contract, name="contract")
         self.feed_forward_dropout = Dropout(dropout, seed=seeds.next(), name="feed_forward_dropout")
-        self.feed_forward_norm = layers.LayerNormalization(epsilon=norm_epsilon, name="feed_forward_norm")
+        self.feed_forward_norm = LayerNormalization(epsilon=norm_epsilon, name="feed_forward_norm")
 
     def build(self, x_shape):
         for layer in (self.attention, self.attention_norm, self.expand, self.feed_forward_norm):
@@ -96,12 +99,13 @@ class BertBlock(TransformerBlock):
 
     @recomputable
     def call(self, x, visible, training=None):
-        # x (B, T, D); visible (B, 1, T): the tokens that are no padding
-        y, weights, *_ = self.attention(x, visible, training=training)
+        # x (B, T, D); visible (B, 1, T): the tokens that are no padding, or the `Mask` of a pass
+        mask, shape, x = mask_of(x, visible), tf.shape(x), tokens_as_rows(x)  # (B T, D)
+        y, weights, *_ = self.attention(x, mask, training=training)
         x = self.attention_norm(x + self.attention_dropout(y, training=training))
-        y = self.contract(self.gelu(self.expand(x), training=training))  # (B, T, F) -> (B, T, D)
+        y = self.contract(self.gelu(self.expand(x), training=training))  # (B T, F) -> (B T, D)
         x = self.feed_forward_norm(x + self.feed_forward_dropout(y, training=training))
-        return x, weights  # (B, T, D), (B, H, T, T)
+        return tf.reshape(x, shape), weights  # (B, T, D), (B, H, T, T)
 
     def compute_output_spec(self, x, visible, training=None):
         return self.attention.compute_output_spec(x, visible)[:2]
@@ -170,7 +174,7 @@ def build_bert(
     tokens = WordEmbedding(vocab_size, hidden_dim, embeddings_initializer=normal(), name="tokens")
     places = layers.Embedding(max_length, hidden_dim, embeddings_initializer=normal(), name="positions")
     segments = layers.Embedding(num_segments, hidden_dim, embeddings_initializer=normal(), name="segments")
-    norm = layers.LayerNormalization(epsilon=norm_epsilon, name="embedding_norm")
+    norm = LayerNormalization(epsilon=norm_epsilon, name="embedding_norm")
     drop = layers.Dropout(dropout, seed=seeds.next(), name="dropout")
     blocks = [
         BertBlock(
@@ -192,6 +196,7 @@ def build_bert(
     x = tokens(inputs["token_ids"]) + places(positions) + segments(inputs["segment_ids"])  # (B, T, D)
     x = Within(max_length, name="within")(drop(norm(x)))
     visible = inputs["padding_mask"][:, None] > 0  # (B, 1, T): every token looks at all that are no padding
+    visible = AttentionMask(name="mask")(inputs["token_ids"], visible)
     for block in blocks:
         x, _ = block(x, visible)
     outputs = {"sequence_output": x}
@@ -257,7 +262,7 @@ def bert_pretrainer(
 
     # === Layers ===
     dense = layers.Dense(hidden_dim, "gelu", kernel_initializer=_normal(encoder, seeds), name="masked_lm_dense")
-    norm = layers.LayerNormalization(epsilon=encoder.recipe.arguments["norm_epsilon"], name="masked_lm_norm")
+    norm = LayerNormalization(epsilon=encoder.recipe.arguments["norm_epsilon"], name="masked_lm_norm")
     tokens, bias = encoder.get_layer("tokens"), Bias(name="masked_lm_bias")
 
     # === Functional model ===

@@ -9,7 +9,8 @@ import tensorflow as tf
 from keras import ops
 
 from lm_keras.errors import InputError
-from lm_keras.layers.attention import CacheRows, slots
+from lm_keras.layers.attention import AttentionMask
+from lm_keras.layers.cache import CacheRows, slots
 from lm_keras.layers.padding import packed_text
 from lm_keras.layers.positions import Positions, Within
 from lm_keras.models.base import BuiltModel, LogitsModel, hidden_view
@@ -133,8 +134,8 @@ def _between_tokens(weights, valid, rows, columns):
 def decoder(forward, *, num_layers, num_kv_heads, head_dim, max_length, name):
     """The `CausalLM` of `forward(ids, positions, visible, memories, arrange) -> (logits, hidden, kept)`.
 
-    `kept` is [(weights, keys, values), ...]; `arrange` acts on what enters the output layer,
-    `hidden`.
+    `visible` is the `Mask` of the pass, `kept` [(weights, keys, values), ...]; `arrange` acts on what enters the
+    output layer, `hidden`.
 
     Its state is `filled` int32 [B], the tokens seen, then keys and values [B, K, L + 1, D] for each layer.
     """
@@ -142,7 +143,8 @@ def decoder(forward, *, num_layers, num_kv_heads, head_dim, max_length, name):
     ids = keras.Input((None,), dtype="int32", name="ids")
     positions, within = Positions(max_length, name="places")(ids), Within(max_length, name="within")
     tokens, arrange = packed_text(ids)
-    visible = positions[:, None] <= positions[:, :, None]  # (1, T, T)
+    look = AttentionMask(name="mask")
+    visible = look(ids, positions[:, None] <= positions[:, :, None])  # (1, T, T)
     logits, hidden, kept = forward(tokens, positions, visible, [None] * num_layers, lambda x: within(arrange(x)))
 
     # === Step view: the same layers, with the keys and values of what came before ===
@@ -151,9 +153,10 @@ def decoder(forward, *, num_layers, num_kv_heads, head_dim, max_length, name):
     shape = (num_kv_heads, None, head_dim)
     caches = [keras.Input(shape, name=f"{part}_{i}") for i in range(num_layers) for part in ("keys", "values")]
     place, after = slots(step_ids, filled)  # (B, t), (B,)
-    visible = counted(ops.cast(caches[0][:1, 0, :, 0], "int32"))[:, None] <= place[:, :, None]  # (B, t, L + 1)
-    rows = CacheRows(name="cache_rows")(caches[0], place)  # the same in every block
-    memories = [(*caches[2 * i : 2 * i + 2], rows, step_ids) for i in range(num_layers)]
+    slot = counted(ops.cast(caches[0][:1, 0, :, 0], "int32"))[:, None]  # (1, 1, L + 1)
+    visible = look(step_ids, slot <= place[:, :, None])  # (B, t, L + 1)
+    where = CacheRows(name="cache_rows")(caches[0], place, step_ids)  # the same in every block
+    memories = [(*caches[2 * i : 2 * i + 2], *where) for i in range(num_layers)]
     positions = ops.minimum(place, max_length - 1)  # a column without token may stand behind the last one
     step_logits, step_hidden, kept_after = forward(
         ops.maximum(step_ids, 0), positions, visible, memories, lambda x: x

@@ -1,12 +1,15 @@
 """GPT-2 (Radford et al. 2019): a stack of causal transformer blocks over words and learned positions."""
 
 import keras
+import tensorflow as tf
 from keras import layers
 
 from lm_keras.errors import InputError
 from lm_keras.layers.activations import Gelu
-from lm_keras.layers.attention import Dropout, Seeds, SelfAttention, TransformerBlock, recomputable
+from lm_keras.layers.attention import SelfAttention, mask_of, tokens_as_rows
+from lm_keras.layers.blocks import Dropout, Seeds, TransformerBlock, recomputable
 from lm_keras.layers.fused_loss import WordEmbedding
+from lm_keras.layers.normalization import LayerNormalization
 from lm_keras.models.building import check_sizes, register_builder
 from lm_keras.models.causal_lm import CausalLM, decoder
 from lm_keras.utils.checks import check_positive
@@ -63,7 +66,7 @@ class GPT2Block(TransformerBlock):
         def normal(stddev):
             return keras.initializers.RandomNormal(0.0, stddev, seed=seeds.next())
 
-        self.attention_norm = layers.LayerNormalization(epsilon=1e-5, name="attention_norm")
+        self.attention_norm = LayerNormalization(epsilon=1e-5, name="attention_norm")
         self.attention = SelfAttention(
             num_heads,
             hidden_dim // num_heads,
@@ -75,7 +78,7 @@ class GPT2Block(TransformerBlock):
         )
         expand, contract = normal(initializer_range), normal(residual_range)
         self.attention_dropout = Dropout(dropout, seed=seeds.next(), name="attention_dropout")
-        self.feed_forward_norm = layers.LayerNormalization(epsilon=1e-5, name="feed_forward_norm")
+        self.feed_forward_norm = LayerNormalization(epsilon=1e-5, name="feed_forward_norm")
         self.expand = layers.Dense(feed_forward_dim, kernel_initializer=expand, name="expand")
         self.gelu = Gelu(approximate=True, name="gelu")
         self.contract = layers.Dense(hidden_dim, kernel_initializer=contract, name="contract")
@@ -89,13 +92,14 @@ class GPT2Block(TransformerBlock):
 
     @recomputable
     def call(self, x, visible, memory=None, training=None):
-        # x (B, T, D); visible (B, T, L): which of the L tokens each may look at
-        y, weights, keys, values = self.attention(self.attention_norm(x), visible, memory=memory, training=training)
-        x = x + self.attention_dropout(y, training=training)
-        y = self.expand(self.feed_forward_norm(x))  # (B, T, F)
-        y = self.contract(self.gelu(y, training=training))  # (B, T, D)
-        x = x + self.feed_forward_dropout(y, training=training)
-        return x, weights, keys, values  # (B, T, D), (B, H, T, L), (B, H, L, D / H) twice
+        # x (B, T, D); visible (B, T, L): which of the L tokens each may look at, or the `Mask` of a pass
+        mask, shape, x = mask_of(x, visible), tf.shape(x), tokens_as_rows(x)  # (B T, D)
+        y, weights, keys, values = self.attention(self.attention_norm(x), mask, memory=memory, training=training)
+        x += self.attention_dropout(y, training=training)
+        y = self.expand(self.feed_forward_norm(x))  # (B T, F)
+        y = self.contract(self.gelu(y, training=training))  # (B T, D)
+        x += self.feed_forward_dropout(y, training=training)
+        return tf.reshape(x, shape), weights, keys, values  # (B, T, D), (B, H, T, L), (B, H, L, D / H) twice
 
     def compute_output_spec(self, x, visible, memory=None, training=None):
         return self.attention.compute_output_spec(x, visible, memory=memory)
@@ -168,7 +172,7 @@ def build_gpt2(
         )
         for i in range(num_layers)
     ]
-    norm = layers.LayerNormalization(epsilon=1e-5, name="norm")
+    norm = LayerNormalization(epsilon=1e-5, name="norm")
 
     def forward(ids, positions, visible, memories, arrange):
         x = drop(tokens(ids) + places(positions))  # (B, T, D)

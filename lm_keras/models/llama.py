@@ -1,10 +1,13 @@
 """A decoder as today's open models have it (Touvron et al. 2023; Llama 2 and 3, Mistral, Qwen2, SmolLM2)."""
 
 import keras
-from keras import layers, ops
+import tensorflow as tf
+from keras import layers
 
 from lm_keras.errors import InputError
-from lm_keras.layers.attention import Dropout, Seeds, SelfAttention, TransformerBlock, recomputable
+from lm_keras.layers.activations import silu
+from lm_keras.layers.attention import SelfAttention, mask_of, tokens_as_rows
+from lm_keras.layers.blocks import Dropout, Seeds, TransformerBlock, recomputable
 from lm_keras.layers.fused_loss import WordEmbedding
 from lm_keras.layers.positions import Rotary, check_scaling
 from lm_keras.models.building import check_sizes, register_builder
@@ -93,14 +96,16 @@ class LlamaBlock(TransformerBlock):
 
     @recomputable
     def call(self, x, visible, turns, memory=None, training=None):
-        # x (B, T, D); visible (B, T, L): which of the L tokens each may look at; turns: of the positions, `Rotary`
+        # x (B, T, D); visible (B, T, L): which of the L tokens each may look at, or the `Mask` of a pass; turns: of
+        # the positions, `Rotary`
+        mask, shape, x = mask_of(x, visible), tf.shape(x), tokens_as_rows(x)  # (B T, D)
         y = self.attention_norm(x)
-        y, weights, keys, values = self.attention(y, visible, turns=turns, memory=memory, training=training)
-        x = x + self.attention_dropout(y, training=training)
+        y, weights, keys, values = self.attention(y, mask, turns=turns, memory=memory, training=training)
+        x += self.attention_dropout(y, training=training)
         y = self.feed_forward_norm(x)
-        y = self.down(ops.silu(self.gate(y)) * self.up(y))  # (B, T, F) -> (B, T, D)
-        x = x + self.feed_forward_dropout(y, training=training)
-        return x, weights, keys, values  # (B, T, D), (B, H, T, L), (B, K, L, head_dim) twice
+        y = self.down(silu(self.gate(y), training) * self.up(y))  # (B T, F) -> (B T, D)
+        x += self.feed_forward_dropout(y, training=training)
+        return tf.reshape(x, shape), weights, keys, values  # (B, T, D), (B, H, T, L), (B, K, L, head_dim) twice
 
     def compute_output_spec(self, x, visible, turns, memory=None, training=None):
         return self.attention.compute_output_spec(x, visible, turns=turns, memory=memory)

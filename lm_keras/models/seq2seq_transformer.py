@@ -1,21 +1,22 @@
 """The encoder-decoder transformer of Vaswani et al. 2017 (document 003)."""
 
 import keras
+import tensorflow as tf
 from keras import layers, ops
 
 from lm_keras.errors import InputError
 from lm_keras.layers.attention import (
-    CacheRows,
+    AttentionMask,
     CrossAttention,
-    Dropout,
     MemoryHeads,
-    Seeds,
     SelfAttention,
-    TransformerBlock,
-    recomputable,
-    slots,
+    mask_of,
+    tokens_as_rows,
 )
+from lm_keras.layers.blocks import Dropout, Seeds, TransformerBlock, recomputable
+from lm_keras.layers.cache import CacheRows, slots
 from lm_keras.layers.fused_loss import Logits, WordEmbedding
+from lm_keras.layers.normalization import LayerNormalization
 from lm_keras.layers.positions import Sinusoids
 from lm_keras.models.base import LogitsModel
 from lm_keras.models.building import check_sizes, register_builder
@@ -86,9 +87,11 @@ def build_seq2seq_transformer(
     decoder_blocks, source_heads = ([pair[part] for pair in pairs] for part in (0, 1))
     encoder_norm, decoder_norm = (norm("encoder_norm"), norm("decoder_norm")) if pre_norm else (_same, _same)
 
+    look = AttentionMask(name="mask")
+
     def encode(ids):
         valid = ids >= 0
-        x, visible = embed_source(ids, _positions(ids)), valid[:, None]  # (B, S, D), (B, 1, S)
+        x, visible = embed_source(ids, _positions(ids)), look(ids, valid[:, None])  # (B, S, D), (B, 1, S)
         for block in encoder_blocks:
             x = block(x, visible)
         x = encoder_norm(x)
@@ -97,8 +100,9 @@ def build_seq2seq_transformer(
     def decode(ids, positions, visible, caches, source):
         valid, *heads = source[0] > 0, *source[1:]
         x, kept = embed_target(ids, positions), []  # (B, T, D)
+        visible, source_visible = look(ids, visible), look(ids, valid[:, None])
         for i, block in enumerate(decoder_blocks):
-            x, *seen = block(x, visible, *heads[2 * i : 2 * i + 2], valid, caches[i])
+            x, *seen = block(x, visible, *heads[2 * i : 2 * i + 2], source_visible, caches[i])
             kept.append(seen)
         hidden = decoder_norm(x)
         return to_logits(hidden), hidden, kept  # (B, T, V), (B, T, D), [(weights, keys, values), ...]
@@ -128,8 +132,8 @@ def _both_views(encode, decode, shape, num_layers, max_length, name):
     given = [keras.Input(x.shape[1:], dtype=x.dtype, name=f"source_{i}") for i, x in enumerate(encoder.outputs)]
     place, after = slots(ids, filled)  # (B, t), (B,)
     slot = _counted(ops.cast(caches[0][:1, 0, :, 0], "int32"))[:, None]  # (1, 1, L + 1)
-    rows = CacheRows(name="cache_rows")(caches[0], place)  # the same in every block
-    memories = [(*caches[2 * i : 2 * i + 2], rows, ids) for i in range(num_layers)]
+    where = CacheRows(name="cache_rows")(caches[0], place, ids)  # the same in every block
+    memories = [(*caches[2 * i : 2 * i + 2], *where) for i in range(num_layers)]
     step_logits, step_hidden, kept = decode(ids, place, slot <= place[:, :, None], memories, given)
     new_caches = [cache for _, *both in kept for cache in both]
     step = LogitsModel([ids, filled, *caches, *given], [step_logits, after, *new_caches], name=f"{name}_step")
@@ -236,7 +240,7 @@ class _SublayerBlock(TransformerBlock):
         return keras.initializers.GlorotUniform(seed=self.seeds.next())
 
     def _norm_and_dropout(self, name):
-        norm = layers.LayerNormalization(epsilon=1e-5, name=f"{name}_norm")
+        norm = LayerNormalization(epsilon=1e-5, name=f"{name}_norm")
         return norm, Dropout(self.options["dropout"], seed=self.seeds.next(), name=f"{name}_dropout")
 
     def _build(self, x_shape, *others):
@@ -278,11 +282,12 @@ class EncoderBlock(_SublayerBlock):
 
     @recomputable
     def call(self, x, visible, training=None):
-        # x (B, S, D); visible (B, 1, S): the tokens of the source
+        # x (B, S, D); visible (B, 1, S): the tokens of the source, or the `Mask` of a pass
+        mask, shape, x = mask_of(x, visible), tf.shape(x), tokens_as_rows(x)  # (B S, D)
         y = self.attention_norm(x) if self.pre_norm else x
-        x = x + self.attention_dropout(self.attention(y, visible)[0], training=training)
+        x += self.attention_dropout(self.attention(y, mask)[0], training=training)
         x = x if self.pre_norm else self.attention_norm(x)
-        return self._feed_forward(x, training)  # (B, S, D)
+        return tf.reshape(self._feed_forward(x, training), shape)  # (B, S, D)
 
     def compute_output_spec(self, x, visible, training=None):
         return keras.KerasTensor(x.shape, self.compute_dtype)
@@ -318,24 +323,28 @@ class DecoderBlock(_SublayerBlock):
         self._build(x_shape, self.cross_attention, *norms)
 
     @recomputable
-    def call(self, x, visible, source_keys, source_values, valid, memory=None, training=None):
-        # x (B, T, D); visible (B, T, L); source_keys, source_values (B, H, S, D / H); valid (B, S)
+    def call(self, x, visible, source_keys, source_values, source_visible, memory=None, training=None):
+        # x (B, T, D); source_keys, source_values (B, H, S, D / H); which tokens each may look at: visible (B, T, L),
+        # source_visible (B, 1, S); or the `Mask`s of a pass
+        mask, source_mask = mask_of(x, visible), mask_of(x, source_visible)
+        shape, x = tf.shape(x), tokens_as_rows(x)  # (B T, D)
         y = self.attention_norm(x) if self.pre_norm else x
-        y, _, keys, values = self.attention(y, visible, memory=memory)
-        x = x + self.attention_dropout(y, training=training)
+        y, _, keys, values = self.attention(y, mask, memory=memory)
+        x += self.attention_dropout(y, training=training)
         x = x if self.pre_norm else self.attention_norm(x)
 
         y = self.cross_attention_norm(x) if self.pre_norm else x
-        y, weights = self.cross_attention(y, source_keys, source_values, valid)
-        x = x + self.cross_attention_dropout(y, training=training)
+        y, weights = self.cross_attention(y, source_keys, source_values, source_mask)
+        x += self.cross_attention_dropout(y, training=training)
         x = x if self.pre_norm else self.cross_attention_norm(x)
-        return self._feed_forward(x, training), weights, keys, values  # (B, T, D), (B, H, T, S), (B, H, L, D / H) * 2
+        x = tf.reshape(self._feed_forward(x, training), shape)
+        return x, weights, keys, values  # (B, T, D), (B, H, T, S), (B, H, L, D / H) twice
 
-    def compute_output_spec(self, x, visible, source_keys, source_values, valid, memory=None, training=None):
+    def compute_output_spec(self, x, visible, source_keys, source_values, source_visible, memory=None, training=None):
         x, weights, keys, values = self.attention.compute_output_spec(x, visible, memory=memory)
         weights = keras.KerasTensor((*weights.shape[:3], source_keys.shape[2]), weights.dtype)
         return x, weights, keys, values
 
 
 def norm(name):
-    return layers.LayerNormalization(epsilon=1e-5, name=name)
+    return LayerNormalization(epsilon=1e-5, name=name)

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import keras
 
 from lm_keras.errors import InputError
-from lm_keras.layers.attention import TransformerBlock
+from lm_keras.layers.blocks import TransformerBlock
 from lm_keras.models.causal_lm import CausalLM
 from lm_keras.utils.keras_internals import flatten_layers
 

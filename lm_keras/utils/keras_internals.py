@@ -11,6 +11,8 @@ import h5py
 import keras
 import tensorflow as tf
 from keras.src.backend.common import global_state
+from tensorflow.core.protobuf import config_pb2
+from tensorflow.python.eager import context
 from tensorflow.python.framework import op_def_registry
 from tensorflow.python.saved_model import fingerprinting_utils
 
@@ -78,6 +80,22 @@ def is_stateful(operation: str) -> bool:
     """Whether an operation of TensorFlow, given by its name, does more than to compute its outputs."""
     definition = op_def_registry.get(operation)
     return definition is None or definition.is_stateful
+
+
+@contextlib.contextmanager
+def without_grappler() -> Iterator[None]:
+    """Within it this thread calls TensorFlow functions as they were traced, without TensorFlow's graph optimizer.
+
+    `tf.config.optimizer.set_experimental_options` says so for all threads, and from then on.
+    """
+    here = context.context()
+    before, config = here.function_call_options, config_pb2.ConfigProto()
+    config.graph_options.rewrite_options.disable_meta_optimizer = True
+    here.function_call_options = context.FunctionCallOptions(before.executor_type, config)
+    try:
+        yield
+    finally:
+        here.function_call_options = before
 
 
 class OwnClipping:

@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 
 import lm_keras as lk
-from lm_keras.layers.attention import TransformerBlock
+from lm_keras.layers.blocks import TransformerBlock
 from lm_keras.models.bert import BertBlock
 from lm_keras.models.gpt2 import GPT2Block
 from lm_keras.models.llama import LlamaBlock

@@ -9,7 +9,7 @@ import tensorflow as tf
 
 import lm_keras as lk
 from lm_keras.errors import InputError
-from lm_keras.layers.attention import TransformerBlock
+from lm_keras.layers.blocks import TransformerBlock
 from lm_keras.training import TrainingConfig, make_optimizer
 
 VOCAB, LENGTH = 50, 16

@@ -1,11 +1,13 @@
 """The private names of Keras that are used: a test fails where Keras renames one."""
 
+import threading
 import warnings
 
 import keras
 import numpy as np
 import tensorflow as tf
-from tensorflow.core.protobuf import saved_model_pb2
+from tensorflow.core.protobuf import config_pb2, saved_model_pb2
+from tensorflow.python.eager import context
 
 from lm_keras.utils.keras_internals import (
     SHUFFLE,
@@ -18,6 +20,7 @@ from lm_keras.utils.keras_internals import (
     no_shuffle_warning,
     source_of,
     with_mask,
+    without_grappler,
     write_fingerprint,
 )
 
@@ -131,3 +134,20 @@ def test_operations_that_do_more_than_to_compute_are_known():
         map(is_stateful, ("Assert", "AssignVariableOp", "StatefulPartitionedCall", "RandomUniform", "no such"))
     )
     assert not any(map(is_stateful, ("MatMul", "Const", "StatelessWhile", "PartitionedCall")))
+
+
+def test_without_grappler_functions_are_called_as_they_were_traced_in_this_thread_alone():
+    def off():
+        config = config_pb2.ConfigProto.FromString(context.context().function_call_options.config_proto_serialized)
+        return config.graph_options.rewrite_options.disable_meta_optimizer
+
+    double, elsewhere = tf.function(lambda x: 2 * x, autograph=False), []
+    assert not off()
+    with without_grappler():
+        assert off()
+        assert double(tf.constant(2)).numpy() == 4
+        thread = threading.Thread(target=lambda: elsewhere.append(off()))
+        thread.start()
+        thread.join()
+    assert not off()
+    assert elsewhere == [False]

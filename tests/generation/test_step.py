@@ -1,0 +1,104 @@
+"""The step of a model as one TensorFlow function that all loops call."""
+
+import gc
+import weakref
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from arrays import CLOSE, array
+from small_models import tiny_lm
+
+import lm_keras as lk
+from lm_keras.generation import step as steps
+from lm_keras.generation.step import owned, state_spec, step, step_hidden
+from lm_keras.models import BUILDERS
+from lm_keras.utils.functions import function, traced_of
+
+
+@pytest.fixture(scope="module")
+def tokenizer():
+    return lk.text.WordTokenizer.train(["a b c d e"])
+
+
+@pytest.fixture
+def traces(monkeypatch):
+    """How often the step of each model is traced."""
+    made, make = [], steps._traced_step
+
+    def counted(model):
+        run = make(model)
+        made.append(run)
+        return run
+
+    monkeypatch.setattr(steps, "_traced_step", counted)
+    return lambda: [run.experimental_get_tracing_count() for run in made]
+
+
+@pytest.mark.parametrize("family", ["gpt2", "lstm"])
+def test_a_model_is_traced_once_whatever_is_asked_of_it(family, tokenizer, traces, tmp_path):
+    lm = tiny_lm(family, tokenizer)
+    lm.score("a b c")
+    lm.score(["a b", "a b c d e a b c d e a b c d e a b c d e"])  # longer than the window
+    lm.generate("a", max_new_tokens=3)
+    lm.generate(["a b c d e a b c d e a b c", "b"], max_new_tokens=20, temperature=0)
+    lm.generate("a b", max_new_tokens=3, num_beams=3)
+    lm.generate("a b", max_new_tokens=3, temperature=0, top_k=3, penalty_alpha=0.5)
+    lm.choose("a", ["b", "c d"])
+    assert "".join(lm.stream("c", max_new_tokens=3)) is not None
+    assert traces() == [1]
+    lk.export(lm, tmp_path / "lm", max_new_tokens_limit=4)
+    assert traces() == [1]
+
+
+@pytest.mark.parametrize("family", sorted(BUILDERS))
+def test_the_traced_step_is_the_step(family, tokenizer):
+    """Ragged columns, tokens that are none, a call in a graph with another number of columns."""
+    model = tiny_lm(family, tokenizer).model
+    rng = np.random.default_rng(0)
+    columns = [rng.integers(-1, model.vocab_size, (3, n)).astype("int32") for n in (4, 1, 2)]
+
+    def run(one):
+        state, logits = owned(model.initial_state(3, 8)), []
+        for ids in columns:
+            made, state = one(tf.constant(ids), state)
+            logits.append(tf.where((ids >= 0)[:, :, None], made, 0.0))  # of no token they mean nothing
+        return logits, state
+
+    expected = run(model.step)
+    in_graph = function(lambda: run(lambda ids, state: step(model, ids, state)))()
+    for found in (run(lambda ids, state: step(model, ids, state)), in_graph):
+        for ours, theirs in zip(tf.nest.flatten(found), tf.nest.flatten(expected), strict=True):
+            np.testing.assert_allclose(array(ours), array(theirs), **CLOSE)
+
+
+def test_the_callers_state_stays_and_equal_caches_are_not_one(tokenizer):
+    """TensorFlow keeps equal tensors of a graph once: zeros of all caches would be one piece of memory."""
+    model = tiny_lm("gpt2", tokenizer).model
+    before = model.initial_state(2, 6)
+    ids = tf.constant([[1, 2], [3, 4]])
+    first = function(lambda: step_hidden(model, ids, owned(model.initial_state(2, 6))))
+    for _ in range(2):
+        _, state = first()
+        assert not np.array_equal(array(state[1]), array(state[2]))
+    step_hidden(model, ids, owned(before))
+    assert all(not array(part).any() for part in before)
+
+
+def test_a_model_without_named_hidden_vectors_steps_too(tokenizer):
+    model = tiny_lm("lstm", tokenizer).model
+    views = lk.models.Views(model.step_model, model.initial_state)
+    plain = lk.models.CausalLM(model.inputs[0], model.outputs[0], views=views, name="plain")
+    ids, state = tf.constant([[1, 2]]), model.initial_state(1)
+    np.testing.assert_allclose(array(step(plain, ids, state)[0]), array(step(model, ids, state)[0]), **CLOSE)
+
+
+def test_the_functions_go_with_the_model(tokenizer):
+    model = tiny_lm("llama", tokenizer).model
+    step(model, tf.constant([[1]]), owned(model.initial_state(1, 4)))
+    assert traced_of(model.step_model).get(model.step_model, steps.logits_of, pytest.fail) is not None
+    assert len(state_spec(model)) == len(model.step_model.inputs) - 1
+    gone = weakref.ref(model)
+    del model
+    gc.collect()
+    assert gone() is None
