@@ -12,7 +12,7 @@ import tensorflow as tf
 import lm_keras.models
 from lm_keras.errors import InputError, damaged
 from lm_keras.losses import check_takes_logits, takes_no_negative_label
-from lm_keras.models.keras_file import check_arguments, check_file, check_finite, weights_within
+from lm_keras.models.keras_file import check_arguments, check_file, check_finite, draw_weights, weights_within
 from lm_keras.models.quantization import all_layers, quantization_of, quantize_again, quietly
 from lm_keras.models.renamed import current_arguments, current_path, with_current_layers
 from lm_keras.utils.atomic_files import path_of
@@ -296,6 +296,8 @@ class BuiltModel(LogitsModel):
         arguments = current_arguments(config["builder"], config["arguments"])
         check_arguments(arguments)
         before = keras.config.dtype_policy()
+        if config.get("quantized"):
+            draw_weights()
         try:
             keras.config.set_dtype_policy(_policy(config.get("dtype", before.name)))
             model = builder(**arguments, name=config["name"])
@@ -366,7 +368,7 @@ def load_model(path):
     with damaged(path):
         numbers, weights = check_file(path)
         # Quantized weights are made as floats first, and int4 holds two numbers in a byte.
-        with weights_within(4 * numbers + 1000, 3 * weights + 10):
+        with weights_within(4 * numbers + 1000, 3 * weights + 10, drawn=False):
             model = keras.models.load_model(path, compile=False, safe_mode=True)
     for weight in model.weights:
         advice = "the training has diverged, train again with a lower learning rate (Keras' own load_model reads it)"

@@ -135,23 +135,28 @@ def _same(one, other):
 
 def build(folder: str | os.PathLike) -> tuple[CausalLM, Tokenizer]:
     """The model of a folder with fresh weights, and its tokenizer."""
+    return _built(folder, drawn=True)
+
+
+def _built(folder, *, drawn):
+    """`build`, or with `drawn=False` a model whose weights mean nothing: for what puts others in at once."""
     folder = path_of(folder)
     kind = kind_of(folder)
     if kind != "language model" and not kind.startswith("unfinished") and kind != "no weights":
         raise refusal(folder, kind)
     config = read_json(folder / CONFIG)
-    with naming(folder / CONFIG), _room(folder):
+    with naming(folder / CONFIG), _room(folder, drawn):
         model = CausalLM.from_config(config)
     return model, load_tokenizer(folder)
 
 
-def _room(folder):
+def _room(folder, drawn):
     """The limit of what the config may ask for: what the file of its weights, or of its training, has numbers for."""
     shapes = next((tensor_shapes(folder / name) for name in (WEIGHTS, CHECKPOINT) if (folder / name).exists()), None)
     if shapes is None:
         return contextlib.nullcontext()
     # Quantized weights are made as floats first, and int4 holds two numbers in a byte.
-    return weights_within(4 * sum(map(math.prod, shapes.values())) + 1000, 3 * len(shapes) + 10)
+    return weights_within(4 * sum(map(math.prod, shapes.values())) + 1000, 3 * len(shapes) + 10, drawn=drawn)
 
 
 def load(folder: str | os.PathLike) -> tuple[CausalLM, Tokenizer]:
@@ -159,7 +164,7 @@ def load(folder: str | os.PathLike) -> tuple[CausalLM, Tokenizer]:
     path = path_of(folder) / WEIGHTS
     if (kind := kind_of(folder)) != "language model":
         raise refusal(folder, kind)
-    model, tokenizer = build(folder)
+    model, tokenizer = _built(folder, drawn=False)
     if not path.exists():
         raise InputError(f"{path} does not exist; use another copy")
     with opened_tensors(path) as file:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import keras
 import numpy as np
+import tensorflow as tf
 
 from lm_keras.errors import InputError
 from lm_keras.utils.atomic_files import MOST_JSON, parsed
@@ -143,17 +144,22 @@ def _little_memory(extra):
 _SIZE = re.compile(
     r"(.*_)?(vocab_size|dim|dims)|kernel_sizes|num_(kv_)?(layers|heads|classes|filters|segments)|context_length|skip"
 )
+_RANDOM = tuple(
+    getattr(keras.initializers, name)
+    for name in ("RandomNormal", "RandomUniform", "TruncatedNormal", "VarianceScaling", "Orthogonal")
+)
 _limit = contextvars.ContextVar("limit", default=None)
 _lock, _users, _add_weight = threading.Lock(), 0, keras.Layer.add_weight
 
 
 @dataclasses.dataclass
 class Limit:
-    """The numbers and the weights that may still be made, and those there were at first."""
+    """The numbers and the weights that may still be made, those there were at first, and if random ones are drawn."""
 
     numbers: int
     weights: int
     most: int
+    drawn: bool
 
     def take(self, shape):
         count = math.prod(size or 0 for size in shape)
@@ -166,10 +172,14 @@ class Limit:
 
 
 @contextlib.contextmanager
-def weights_within(numbers, weights):
-    """Lets Keras layers make so many weights in this block, of so many numbers in all; InputError before one more."""
+def weights_within(numbers, weights, *, drawn=True):
+    """Lets Keras layers make so many weights in this block, of so many numbers in all; InputError before one more.
+
+    With `drawn=False` random weights are not drawn, which takes as long as all the rest of loading: their values mean
+    nothing. It is for what puts those of a file into every one of them, or raises.
+    """
     global _users, _add_weight
-    token = _limit.set(Limit(numbers, weights, numbers))
+    token = _limit.set(Limit(numbers, weights, numbers, drawn))
     with _lock:
         if not _users:
             _add_weight, keras.Layer.add_weight = keras.Layer.add_weight, _counted
@@ -184,11 +194,35 @@ def weights_within(numbers, weights):
         _limit.reset(token)
 
 
-def _counted(layer, shape=None, *args, **kwargs):
+def _counted(layer, shape=None, initializer=None, *args, **kwargs):
     """`keras.Layer.add_weight` while a file is read, in whatever thread: what no file limits is not counted."""
     if (limit := _limit.get()) is not None:
         limit.take((shape,) if isinstance(shape, int) else tuple(shape or ()))
-    return _add_weight(layer, shape, *args, **kwargs)
+        if not limit.drawn and _is_loaded(layer) and _is_random(initializer):
+            initializer = Unset()
+    return _add_weight(layer, shape, initializer, *args, **kwargs)
+
+
+def draw_weights():
+    """From here on random weights of the current limit are drawn, as something is computed of them on the way."""
+    if (limit := _limit.get()) is not None:
+        limit.drawn = True
+
+
+class Unset(keras.initializers.Initializer):
+    """Memory that nobody has written to: for weights that are read from a file before anything reads them."""
+
+    def __call__(self, shape, dtype=None, **_):
+        return tf.raw_ops.Empty(shape=shape, dtype=keras.backend.standardize_dtype(dtype))
+
+
+def _is_loaded(layer):
+    """Whether loading sets all weights of a layer or raises: other code may not save some that it draws again."""
+    return type(layer).load_own_variables.__module__.partition(".")[0] in ("keras", "lm_keras")
+
+
+def _is_random(initializer):
+    return initializer is None or isinstance(keras.initializers.get(initializer), _RANDOM)
 
 
 def check_arguments(arguments):

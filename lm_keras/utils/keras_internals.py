@@ -13,6 +13,7 @@ import tensorflow as tf
 from keras.src.backend.common import global_state
 from tensorflow.core.protobuf import config_pb2
 from tensorflow.python.eager import context
+from tensorflow.python.framework import op_def_registry
 from tensorflow.python.saved_model import fingerprinting_utils
 
 SHUFFLE = "`shuffle=True` was passed, but will be ignored since the data `x` was provided as a tf.data.Dataset"
@@ -73,6 +74,12 @@ def fresh_names() -> Iterator[None]:
 def write_fingerprint(folder: str | os.PathLike) -> None:
     """Writes the fingerprint.pb of a SavedModel anew, whose saved_model.pb has changed."""
     fingerprinting_utils.write_fingerprint(os.fspath(folder))
+
+
+def is_stateful(operation: str) -> bool:
+    """Whether an operation of TensorFlow, given by its name, does more than to compute its outputs."""
+    definition = op_def_registry.get(operation)
+    return definition is None or definition.is_stateful
 
 
 @contextlib.contextmanager

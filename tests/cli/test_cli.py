@@ -68,13 +68,18 @@ def place(tmp_path_factory):
     return place
 
 
+def terminal():
+    """The environment of a program that is started in a terminal: other tests may have set TensorFlow's log level."""
+    return {name: value for name, value in os.environ.items() if name != "TF_CPP_MIN_LOG_LEVEL"}
+
+
 @pytest.fixture(scope="module", autouse=True)
 def too_large(place, tmp_path_factory):
     """A training that has no memory, begun before all tests: TensorFlow waits ten seconds for some."""
     folder = tmp_path_factory.mktemp("too_large")
     shutil.copy(place / "news.txt", folder)
     command = [*PROGRAM, *train("news.txt", "new", "--embedding-dim", "2000000000")]
-    with subprocess.Popen(command, stdout=-1, stderr=-1, text=True, cwd=folder) as process:
+    with subprocess.Popen(command, stdout=-1, stderr=-1, text=True, cwd=folder, env=terminal()) as process:
         yield process, folder
         process.kill()
 
@@ -289,7 +294,8 @@ def test_a_damaged_checkpoint_is_not_resumed(tmp_path, capsys):
 
 
 def run(*arguments, **options):
-    return subprocess.run([*PROGRAM, *map(str, arguments)], capture_output=True, text=True, timeout=120, **options)
+    command = [*PROGRAM, *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=120, env=terminal(), **options)
 
 
 def test_tensorflow_adds_no_line_when_memory_is_too_small(too_large):

@@ -15,6 +15,7 @@ from lm_keras.utils.keras_internals import (
     WrappedDataset,
     flatten_layers,
     fresh_names,
+    is_stateful,
     mask_of,
     no_shuffle_warning,
     source_of,
@@ -126,6 +127,13 @@ def test_a_changed_saved_model_gets_its_fingerprint(tmp_path):
     after = tf.saved_model.experimental.read_fingerprint(str(tmp_path))
     assert after.signature_def_hash != before.signature_def_hash
     assert after.checkpoint_hash == before.checkpoint_hash
+
+
+def test_operations_that_do_more_than_to_compute_are_known():
+    assert all(
+        map(is_stateful, ("Assert", "AssignVariableOp", "StatefulPartitionedCall", "RandomUniform", "no such"))
+    )
+    assert not any(map(is_stateful, ("MatMul", "Const", "StatelessWhile", "PartitionedCall")))
 
 
 def test_without_grappler_functions_are_called_as_they_were_traced_in_this_thread_alone():

@@ -117,7 +117,8 @@ def _loaded(family, checkpoint, dropout):
         arguments["dropout"] = dropout
     check_sizes(**{key: arguments[key] for key in ("vocab_size", "hidden_dim", "num_layers", "num_heads")})
     names = fitting_names(family, checkpoint, arguments)
-    with weights_within(sum(map(math.prod, checkpoint.shapes.values())), len(checkpoint.shapes)):
+    numbers = sum(map(math.prod, checkpoint.shapes.values()))
+    with weights_within(numbers, len(checkpoint.shapes), drawn=False):
         check_arguments(arguments)
         model = getattr(lm_keras.models, family.builder)(**arguments)
     load_weights(model, family, checkpoint, names)
