@@ -15,12 +15,22 @@ import tensorflow as tf
 from lm_keras.errors import InputError
 from lm_keras.generation.beam import beam_search
 from lm_keras.generation.config import GenerationConfig
-from lm_keras.generation.context import cache_spec, walk_of
+from lm_keras.generation.context import walk_of
 from lm_keras.generation.contrastive import contrastive_search
 from lm_keras.generation.loop import GREEDY_STEPS, decode, decode_greedy, follow, greedy_room, pad_left
 from lm_keras.generation.prompt_cache import PromptCache, nothing, num_settled
 from lm_keras.generation.sampling import FILTERS
-from lm_keras.generation.sharing import COUNT, IDS, ROWS, batch_size, prompt_reader, read_once, shared
+from lm_keras.generation.sharing import (
+    COUNT,
+    IDS,
+    ROWS,
+    batch_size,
+    memory_of,
+    memory_spec,
+    prompt_reader,
+    read_once,
+    shared,
+)
 from lm_keras.generation.step import state_spec
 from lm_keras.text.tokenizers.base import Tokenizer
 from lm_keras.utils.functions import TracedFunctions, function
@@ -139,11 +149,6 @@ def _run(work, model, static, tensors):
     return work(model, **tensors, **static)
 
 
-def memory_spec(writer: Writer) -> dict[str, object]:
-    """The specs of a writer's `memory`."""
-    return {"begun": cache_spec(state_spec(writer.model)), "kept": COUNT} if writer.memory else {}
-
-
 # === Many prompts ===
 def generate(writer: Writer, prompts: Sequence[str], config: GenerationConfig) -> list[Generation]:
     """Continues each prompt; `num_return_sequences` Generations in a row for each."""
@@ -203,10 +208,9 @@ def read(writer: Writer, rows: Sequence[Sequence[int]], max_new_tokens: int) -> 
     """Last token [B] and the state before it of each row of ids; what rows share is read once."""
     place = {row: i for i, row in enumerate(dict.fromkeys(map(tuple, rows)))}
     which = tf.constant([place[tuple(row)] for row in rows], tf.int32)
-    tensors = {"kept": writer.memory.get("kept", 0)}
-    if writer.begun is not None:
-        tensors["begun"] = shared(writer, list(place), writer.begun)
-    return prompt_reader(writer)(ids=pad_left(list(place)), max_new_tokens=max_new_tokens, which=which, **tensors)
+    memory = memory_of(writer, writer.begun and shared(writer, list(place), writer.begun))
+    reader = prompt_reader(writer, memory)
+    return reader(ids=pad_left(list(place)), max_new_tokens=max_new_tokens, which=which, **memory)
 
 
 # === Decoding, token by token ===
@@ -225,7 +229,7 @@ def steps(
         "token": ROWS, "state": walk_of(writer.model).state_spec, "remaining": ROWS, "num_steps": COUNT,
         "options": {name: tf.TensorSpec([None], values.dtype) for name, values in options.items()},
         "position": COUNT, "num_top": COUNT, **ENDS,
-        **dict.fromkeys(seen, tf.TensorSpec([None, None], tf.bool)), **memory_spec(writer),
+        **dict.fromkeys(seen, tf.TensorSpec([None, None], tf.bool)), **memory_spec(writer, writer.memory),
     })  # fmt: skip
     new_ids, log_probs, top = ([[] for _ in rows] for _ in range(3))
     fixed = {"options": options, "num_top": top_count(writer, config), **ends_of(writer, config)}
@@ -304,7 +308,7 @@ def searched(writer: Writer, rows: Sequence[Sequence[int]], config: GenerationCo
         "state": walk_of(writer.model).state_spec,
         "max_new_tokens": COUNT,
         "length_penalty": NUMBER,
-        **memory_spec(writer),
+        **memory_spec(writer, writer.memory),
     }
     search = writer.traced(beam_search, spec | ENDS, num_beams=config.num_beams)
     token, state = read(writer, rows, count)
@@ -326,7 +330,13 @@ def searched(writer: Writer, rows: Sequence[Sequence[int]], config: GenerationCo
 
 def contrasted(writer: Writer, rows: Sequence[Sequence[int]], config: GenerationConfig) -> list[Generation]:
     """The text of contrastive search after each row."""
-    spec = {"ids": IDS, "max_new_tokens": COUNT, "top_k": COUNT, "alpha": NUMBER, **memory_spec(writer)}
+    spec = {
+        "ids": IDS,
+        "max_new_tokens": COUNT,
+        "top_k": COUNT,
+        "alpha": NUMBER,
+        **memory_spec(writer, writer.memory),
+    }
     tokens, log_probs = writer.traced(contrastive_search, spec | ENDS)(
         ids=pad_left(rows), max_new_tokens=config.max_new_tokens, top_k=config.top_k, alpha=config.penalty_alpha,
         **ends_of(writer, config), **writer.memory,
@@ -354,7 +364,7 @@ def log_probs_of(
     """Log-probabilities [B, n] of tokens [B, n] (-1 at the end) after each row, and the likeliest words there."""
     spec = {"token": ROWS, "state": walk_of(writer.model).state_spec, "tokens": IDS, "num_top": COUNT}
     token, state = read(writer, rows, max_new_tokens)
-    run = writer.traced(follow, spec | memory_spec(writer))
+    run = writer.traced(follow, spec | memory_spec(writer, writer.memory))
     return run(token=token, state=state, tokens=tokens, num_top=num_top, **writer.memory)
 
 

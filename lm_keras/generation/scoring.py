@@ -10,11 +10,11 @@ import tensorflow as tf
 
 from lm_keras.errors import InputError
 from lm_keras.generation import sharing
-from lm_keras.generation.context import any_batch, cache_spec, older_half, read_again
+from lm_keras.generation.context import any_batch, older_half, read_again
 from lm_keras.generation.generate import Writer, log_probs_of, prompt_ids
 from lm_keras.generation.prompt_cache import PromptCache, begin, common_length, first_column
-from lm_keras.generation.sharing import COUNT, IDS, ROWS, batch_size, sharable
-from lm_keras.generation.step import owned, state_spec, step
+from lm_keras.generation.sharing import IDS, ROWS, batch_size, sharable
+from lm_keras.generation.step import owned, step
 
 
 # === Whole texts ===
@@ -72,7 +72,8 @@ def scored_beginning(
     if length - int(before.cache.num_read) < sharing.WORTH_SHARING:
         return before
     ids = list(rows[0][: min(length + 1, common_length(rows))])  # the last one is predicted, not read
-    log_prob, _, state = _scored(writer, [ids], firsts[:1], before)
+    memory = {"begun": before.cache, "kept": writer.memory.get("kept", 0)}
+    log_prob, _, state = _scored(writer, [ids], firsts[:1], before, memory)
     cache = PromptCache(tf.constant(ids, tf.int32), list(state), tf.constant(len(ids) - 1))
     return Beginning(cache, before.log_prob + float(log_prob[0]), len(ids))
 
@@ -82,16 +83,18 @@ def log_probs_of_rows(
 ) -> list[float]:
     """log p of the tokens of each row of ids from its place `firsts` on; the rows begin with `before`."""
     before = scored_beginning(writer, rows, firsts, before)
-    log_probs = _scored(writer, rows, firsts, before)[0].numpy()
-    return [before.log_prob + log_prob for log_prob in log_probs.tolist()]
+    if memory := sharing.memory_of(writer, before.cache):
+        log_probs = _scored(writer, rows, firsts, before, memory)[0]
+    else:
+        log_probs = writer.traced(score_ids, {"ids": IDS})(ids=_padded(rows))[0]
+    return [before.log_prob + log_prob for log_prob in log_probs.numpy().tolist()]
 
 
-def _scored(writer, rows, firsts, before):
+def _scored(writer, rows, firsts, before, memory):
     """What `score_and_state` gives of rows, without the tokens that `before` has counted."""
-    spec = {"ids": IDS, "begun": cache_spec(state_spec(writer.model)), "kept": COUNT, "first": ROWS}
     first = tf.constant([max(first, before.num_tokens) for first in firsts], tf.int32)
-    kept = writer.memory.get("kept", 0)
-    return writer.traced(score_and_state, spec)(ids=_padded(rows), begun=before.cache, kept=kept, first=first)
+    traced = writer.traced(score_and_state, {"ids": IDS, "first": ROWS, **sharing.memory_spec(writer, memory)})
+    return traced(ids=_padded(rows), first=first, **memory)
 
 
 def score_ids(

@@ -1,7 +1,7 @@
 """What the rows of a call begin with, such as the examples of few-shot prompts: read once, its state copied."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import tensorflow as tf
@@ -20,11 +20,22 @@ WORTH_SHARING = 16  # tokens that rows must have in common to be read once
 IDS, ROWS, COUNT = (tf.TensorSpec(shape, tf.int32) for shape in ([None, None], [None], []))  # [B, T], [B], a number
 
 
-def prompt_reader(writer: "Writer") -> Callable:
-    """`read_prompts` of a writer's model as one TensorFlow function."""
-    begun = {} if writer.source_tokenizer is not None else {"begun": cache_spec(state_spec(writer.model))}
-    spec = {"ids": IDS, "max_new_tokens": COUNT, "which": ROWS, "kept": COUNT, **begun}
+def prompt_reader(writer: "Writer", memory: Mapping) -> Callable:
+    """`read_prompts` of a writer's model as one TensorFlow function; `memory` is what it takes beside the prompts."""
+    spec = {"ids": IDS, "max_new_tokens": COUNT, "which": ROWS, **memory_spec(writer, memory)}
     return writer.traced(read_prompts, spec)
+
+
+def memory_of(writer: "Writer", begun: PromptCache | None) -> dict[str, object]:
+    """`begun` and `kept` for what reads rows; {} where neither says anything, for which a smaller graph is traced."""
+    if begun is None or (not writer.prompt and int(begun.num_read) == 0):
+        return {}
+    return {"begun": begun, "kept": writer.memory.get("kept", 0)}
+
+
+def memory_spec(writer: "Writer", memory: Mapping) -> dict[str, object]:
+    """The specs of `begun` and `kept`, or {}."""
+    return {"begun": cache_spec(state_spec(writer.model)), "kept": COUNT} if memory else {}
 
 
 def shared(writer: "Writer", rows: Sequence[Sequence[int]], begun: PromptCache) -> PromptCache:
@@ -47,9 +58,10 @@ def sharable(writer: "Writer", rows: Sequence[Sequence[int]]) -> int:
 
 def read_once(writer: "Writer", ids: Sequence[int], begun: PromptCache) -> PromptCache:
     """The `PromptCache` of ids that a model's memory holds, all of them read, from `begun` if they begin with it."""
-    tensors = {"max_new_tokens": 0, "which": tf.constant([0]), "kept": 0, "begun": begun}
-    _, state = prompt_reader(writer)(ids=pad_left([[*ids, 0]]), **tensors)  # the last token is not read
-    state = state[-len(begun.state) :]  # not what is remembered of a text that is longer
+    memory = {"begun": begun, "kept": 0}  # from nothing too: the rest of the rows then needs no other graph
+    reader = prompt_reader(writer, memory)
+    _, state = reader(ids=pad_left([[*ids, 0]]), max_new_tokens=0, which=tf.constant([0]), **memory)
+    state = state[-len(begun.state) :]  # without `recent` and `filled` of a `SlidingModel`
     return PromptCache(tf.constant(ids, tf.int32), list(state), tf.constant(len(ids)))
 
 
