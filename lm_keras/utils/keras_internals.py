@@ -89,7 +89,8 @@ def without_grappler() -> Iterator[None]:
     `tf.config.optimizer.set_experimental_options` says so for all threads, and from then on.
     """
     here = context.context()
-    before, config = here.function_call_options, config_pb2.ConfigProto()
+    before = here.function_call_options
+    config = config_pb2.ConfigProto.FromString(before.config_proto_serialized)
     config.graph_options.rewrite_options.disable_meta_optimizer = True
     here.function_call_options = context.FunctionCallOptions(before.executor_type, config)
     try:

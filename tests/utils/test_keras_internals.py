@@ -151,3 +151,21 @@ def test_without_grappler_functions_are_called_as_they_were_traced_in_this_threa
         thread.join()
     assert not off()
     assert elsewhere == [False]
+
+
+def test_without_grappler_everything_else_is_as_it_was():
+    """A layer that asks for a device that is not there computes on one that is, as in any other call."""
+
+    @tf.function(autograph=False)
+    def on_a_device(x):
+        with tf.device("/GPU:9"):
+            return x + 1
+
+    def options():
+        return config_pb2.ConfigProto.FromString(context.context().function_call_options.config_proto_serialized)
+
+    wanted = options()
+    wanted.graph_options.rewrite_options.disable_meta_optimizer = True
+    with without_grappler():
+        assert options() == wanted
+        assert on_a_device(tf.constant(1)).numpy() == 2
