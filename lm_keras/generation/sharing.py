@@ -61,7 +61,7 @@ def read_once(writer: "Writer", ids: Sequence[int], begun: PromptCache) -> Promp
     memory = {"begun": begun, "kept": 0}  # from nothing too: the rest of the rows then needs no other graph
     reader = prompt_reader(writer, memory)
     _, state = reader(ids=pad_left([[*ids, 0]]), max_new_tokens=0, which=tf.constant([0]), **memory)
-    state = state[-len(begun.state) :]  # without `recent` and `filled` of a `SlidingModel`
+    state = state[-len(begun.state) :]  # without `recent` and `filled` of a `SlidingWalk`
     return PromptCache(tf.constant(ids, tf.int32), list(state), tf.constant(len(ids)))
 
 
