@@ -44,11 +44,11 @@ class Walk:
 
     def step(self, ids: tf.Tensor, state: Sequence[tf.Tensor]) -> tuple[tf.Tensor, list[tf.Tensor]]:
         """ids int32 [B, 1], state -> (logits [B, 1, V], new state)."""
-        hidden, state = self.step_hidden(ids, state)
-        return logits_of(self.model, hidden), state
+        vectors, state = self.step_hidden(ids, state)
+        return logits_of(self.model, vectors), state
 
     def step_hidden(self, ids: tf.Tensor, state: Sequence[tf.Tensor]) -> tuple[tf.Tensor, list[tf.Tensor]]:
-        """As `step`, with the vectors [B, 1, H] before the output layer."""
+        """As `step`, with the vectors [B, 1, N] of `generation.step.step_hidden`."""
         return step_hidden(self.model, ids, state)
 
     def read(self, ids: tf.Tensor, state: Sequence[tf.Tensor]) -> list[tf.Tensor]:
@@ -99,11 +99,11 @@ class SlidingWalk(Walk):
             lambda: inner,
         )
         filled = tf.where(full, self.room - older_half(self.room), filled)
-        hidden, inner = step_hidden(self.model, ids, inner)
+        vectors, inner = step_hidden(self.model, ids, inner)
         new = ids >= 0
         pushed, later = self._pushed(recent, ids)
         recent = tf.ensure_shape(tf.where(new, pushed, recent), [None, self.window])
-        return hidden, [recent, filled + tf.cast(new[:, 0] & later, tf.int32), *inner]
+        return vectors, [recent, filled + tf.cast(new[:, 0] & later, tf.int32), *inner]
 
     def _pushed(self, recent, ids):
         """`recent` with one token more, and whether that comes after those that are kept."""

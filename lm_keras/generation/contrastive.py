@@ -5,7 +5,7 @@ import tensorflow as tf
 from lm_keras.generation.context import PIECE, Walk, any_batch, walk_of
 from lm_keras.generation.loop import end_marks
 from lm_keras.generation.prompt_cache import PromptCache
-from lm_keras.generation.step import logits_of, owned, step_hidden
+from lm_keras.generation.step import hidden_of, logits_of, owned, step_hidden
 from lm_keras.models.causal_lm import CausalLM
 
 
@@ -53,8 +53,8 @@ def contrastive_search(
         never = tf.math.is_inf(banned) | (ends & (i < min_new_tokens))
         chosen, candidates = tf.math.top_k(tf.where(never, -float("inf"), log_p), k)  # (B, k)
         step_ids = tf.reshape(tf.where(alive[:, None], candidates, -1), [-1, 1])
-        hidden, state = walk.step_hidden(step_ids, [tf.repeat(part, k, axis=0) for part in state])
-        after = logits_of(model, hidden)
+        vectors, state = walk.step_hidden(step_ids, [tf.repeat(part, k, axis=0) for part in state])
+        after, hidden = logits_of(model, vectors), hidden_of(model, vectors)
         hidden = tf.reshape(unit(hidden), [batch, k, hidden.shape[-1]])
         alike = tf.where(valid[:, None], tf.matmul(hidden, history, transpose_b=True), -1.0)  # (B, k, n)
         gain = (1 - alpha) * tf.exp(chosen) - alpha * tf.reduce_max(alike, -1)
@@ -91,8 +91,8 @@ def read_prompt(walk: Walk, ids: tf.Tensor, max_new_tokens: tf.Tensor | int) -> 
 
     def body(start, history, *state):
         end = tf.minimum(start + PIECE, until)
-        hidden, state = step_hidden(model, known[:, start:end], state)
-        return end, tf.concat([history, unit(hidden)], 1), *state
+        vectors, state = step_hidden(model, known[:, start:end], state)
+        return end, tf.concat([history, unit(hidden_of(model, vectors))], 1), *state
 
     state = owned(state[len(memory) :])
     _, history, *state = tf.while_loop(
@@ -101,9 +101,10 @@ def read_prompt(walk: Walk, ids: tf.Tensor, max_new_tokens: tf.Tensor | int) -> 
         [tf.constant(0), tf.zeros([tf.shape(ids)[0], 0, width]), *state],
         shape_invariants=[tf.TensorShape([]), tf.TensorShape([None, None, width]), *any_batch(state)],
     )
-    hidden, state = walk.step_hidden(ids[:, -1:], [*memory, *state])
-    history, valid = tf.concat([history, unit(hidden)], 1), tf.concat([known, ids[:, -1:]], 1) >= 0
-    return tf.cast(logits_of(model, hidden)[:, -1], tf.float32), history, valid, state
+    vectors, state = walk.step_hidden(ids[:, -1:], [*memory, *state])
+    history = tf.concat([history, unit(hidden_of(model, vectors))], 1)
+    valid = tf.concat([known, ids[:, -1:]], 1) >= 0
+    return tf.cast(logits_of(model, vectors)[:, -1], tf.float32), history, valid, state
 
 
 def unit(vectors: tf.Tensor) -> tf.Tensor:

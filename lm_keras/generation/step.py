@@ -1,8 +1,9 @@
 """One step of a model in a loop: a TensorFlow function of each model, traced once and called by every loop.
 
 Scoring, prompts, decoding and the searches all call it, and what forgets half of a full window too. It gives the
-vectors before the output layer, so that a prompt that is only read costs no product with the vocabulary. TensorFlow
-calls it where it would else copy its operations into each caller, and optimize and hold them once more for each.
+vectors before the output layer, so that a prompt that is only read costs no product with the vocabulary; where the
+logits need more than these, both. TensorFlow calls it where it would else copy its operations into each caller, and
+optimize and hold them once more for each.
 """
 
 import weakref
@@ -25,26 +26,30 @@ def step(model: keras.Model, ids: tf.Tensor, state: Sequence[tf.Tensor]) -> tupl
     Returns:
         Logits [B, t, V] and the new state.
     """
-    hidden, state = step_hidden(model, ids, state)
-    return logits_of(model, hidden), state
+    vectors, state = step_hidden(model, ids, state)
+    return logits_of(model, vectors), state
 
 
 def step_hidden(model: keras.Model, ids: tf.Tensor, state: Sequence[tf.Tensor]) -> tuple[tf.Tensor, list[tf.Tensor]]:
-    """As `step`, with the vectors [B, t, H] before the output layer, or the logits of a builder that names none."""
+    """As `step`, with the vectors [B, t, N] from which `logits_of` and `hidden_of` make what is wanted."""
     view, state = model.step_model, list(state)
     made = traced_of(view).get(view, _traced_step, lambda: _traced_step(weakref.ref(model)))
-    hidden, *new_state = made(ids, state)
-    hidden.set_shape([*ids.shape, hidden.shape[-1]])
+    vectors, *new_state = made(ids, state)
+    vectors.set_shape([*ids.shape, vectors.shape[-1]])
     for part, before in zip(new_state, state, strict=True):  # the caller may know more of them
         part.set_shape([None, *before.shape[1:]])
-    return hidden, new_state
+    return vectors, new_state
 
 
-def logits_of(model: keras.Model, hidden: tf.Tensor) -> tf.Tensor:
+def logits_of(model: keras.Model, vectors: tf.Tensor) -> tf.Tensor:
     """Logits [B, t, V] of what `step_hidden` gives."""
-    view = model.step_model
-    output = traced_of(view).get(view, logits_of, lambda: _output_layer(model))
-    return hidden if output is None else output(hidden)
+    output = _output_of(model)
+    return vectors[..., : model.vocab_size] if output is None else output(vectors)
+
+
+def hidden_of(model: keras.Model, vectors: tf.Tensor) -> tf.Tensor:
+    """The vectors [B, t, H] before the output layer, which its builder names, of what `step_hidden` gives."""
+    return vectors[..., model.vocab_size :] if _output_of(model) is None else vectors
 
 
 def owned(state: Sequence[tf.Tensor]) -> list[tf.Tensor]:
@@ -71,17 +76,33 @@ def _traced_step(model):
         view = model()
         number = len(view.step_model.outputs) - 1
         if view.views.step_hidden is None:
-            first, *new = view.step_model([ids, *state])
+            vectors, *new = view.step_model([ids, *state])
         else:
-            _, first, *new = view.step_hidden_model([ids, *state])
+            logits, vectors, *new = view.step_hidden_model([ids, *state])
+            if _output_of(view) is None:
+                vectors = tf.concat([logits, tf.cast(vectors, logits.dtype)], -1)
         # In mixed precision too, the state keeps its type from step to step.
         new = [tf.cast(after, before.dtype) for after, before in zip(new, state[:number], strict=True)]
-        return [first, *new, *state[number:]]
+        return [vectors, *new, *state[number:]]
 
     return one_step
 
 
-def _output_layer(model):
-    """hidden -> logits of the step view; None where its builder does not name the hidden vectors."""
-    hidden = model.views.step_hidden
-    return None if hidden is None else keras.Function(hidden, model.step_model.outputs[0])
+def _output_of(model):
+    """The model hidden -> logits of a model's step; None where the logits are not made of its hidden vectors alone.
+
+    That is so where its builder names none, and where something goes around them, as direct connections do.
+    """
+    view = model.step_model
+    return traced_of(view).get(view, _output_of, lambda: _output_model(view, model.views.step_hidden))
+
+
+def _output_model(view, hidden):
+    if hidden is None:
+        return None
+    try:
+        output = keras.Model(hidden, view.outputs[0], name=f"{view.name}_output")
+    except ValueError:  # what Keras raises for outputs that need other inputs
+        return None
+    output.dtype_policy = view.dtype_policy  # as in the whole, not what is set now
+    return output

@@ -59,8 +59,11 @@ class WordEmbedding(layers.ReversibleEmbedding):
         if not reverse or self.logit_soft_cap is not None or self.reverse_dtype is not None:
             return super().call(inputs, reverse=reverse)
         table = self.embeddings if self.tie_weights else self.reverse_embeddings
+        # In mixed precision too: Keras does not cast the table of an embedding.
+        exact = keras.backend.result_type(inputs.dtype, table.dtype)
         # Rows by words: nothing is transposed, and a product of two matrices is one operation.
-        rows = tf.matmul(tf.reshape(inputs, [-1, inputs.shape[-1]]), table, transpose_b=self.tie_weights)
+        rows = ops.cast(tf.reshape(inputs, [-1, inputs.shape[-1]]), exact)
+        rows = tf.matmul(rows, ops.cast(table, exact), transpose_b=self.tie_weights)
         return _noted(tokens_of(rows, inputs), self, inputs, table, None, self.tie_weights)
 
     def quantize(self, mode=None, type_check=True, config=None):

@@ -322,7 +322,9 @@ def hidden_view(model, inputs, hidden, others):
             "hidden and step_hidden"
         )
     outputs = [others[0], hidden, *others[1:]] if others else hidden
-    return LogitsModel(inputs, outputs, name=f"{model.name}_hidden")
+    view = LogitsModel(inputs, outputs, name=f"{model.name}_hidden")
+    view.dtype_policy = model.dtype_policy  # in which it was built, not what is set now
+    return view
 
 
 def _frozen_layers(model):

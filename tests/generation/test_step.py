@@ -8,12 +8,14 @@ import pytest
 import tensorflow as tf
 from arrays import CLOSE, array
 from small_models import tiny_lm
+from small_tasks import policy
 
 import lm_keras as lk
 from lm_keras.generation import step as steps
-from lm_keras.generation.step import owned, state_spec, step, step_hidden
+from lm_keras.generation.step import hidden_of, owned, state_spec, step, step_hidden
 from lm_keras.models import BUILDERS
 from lm_keras.utils.functions import function, traced_of
+from lm_keras.utils.keras_internals import without_grappler
 
 
 @pytest.fixture(scope="module")
@@ -72,6 +74,47 @@ def test_the_traced_step_is_the_step(family, tokenizer):
             np.testing.assert_allclose(array(ours), array(theirs), **CLOSE)
 
 
+@pytest.mark.parametrize("kind", ["mixed_float16", "mixed_bfloat16", "float16", "float64"])
+@pytest.mark.parametrize("family", ["gpt2", "lstm"])
+def test_the_traced_step_is_as_exact_as_the_step(family, kind, tokenizer):
+    """It is traced later, when models are built in another precision again."""
+    with policy(kind):
+        model = tiny_lm(family, tokenizer).model
+    ids = tf.constant([[1, 2, 3], [-1, 4, 5]])
+    expected, *_ = model.step(ids, model.initial_state(2, 4))
+    with without_grappler():  # which rounds otherwise, as it joins operations
+        found, _ = step(model, ids, owned(model.initial_state(2, 4)))
+    views, *_ = model.step_hidden_model([ids, *model.initial_state(2, 4)])
+    for logits in (found, views):
+        assert logits.dtype == expected.dtype
+        np.testing.assert_allclose(tf.cast(logits, "float64"), tf.cast(expected, "float64"), **CLOSE)
+
+
+@pytest.mark.parametrize("windows", [1, 3])
+def test_logits_may_need_more_than_the_hidden_vectors(windows, tokenizer):
+    """Direct connections (Bengio et al. 2003) go around them."""
+    options = {"context_length": windows, "embedding_dim": 4, "hidden_dim": 5}
+    plain, direct = (
+        lk.models.build_feedforward_lm(tokenizer.vocab_size, direct_connections=on, seed=0, **options)
+        for on in (False, True)
+    )
+    for model in (plain, direct):
+        lm = lk.LanguageModel(model, tokenizer)
+        ids, state = tf.constant([[1, 2, 3], [4, -1, 5]]), model.initial_state(2)
+        np.testing.assert_allclose(array(step(model, ids, state)[0]), array(model.step(ids, state)[0]), **CLOSE)
+        _, hidden, *_ = model.step_hidden_model([ids, *state])
+        found, _ = step_hidden(model, ids, state)
+        np.testing.assert_allclose(array(hidden_of(model, found)), array(hidden), **CLOSE)
+        row = [tokenizer.bos_id, *tokenizer.encode("a b c"), tokenizer.eos_id]
+        log_p = tf.nn.log_softmax(model(tf.constant([row]))[0]).numpy()
+        expected = sum(log_p[i, row[i + 1]] for i in range(len(row) - 1))
+        np.testing.assert_allclose(lm.score("a b c")[0].log_prob, expected, **CLOSE)
+        greedy = lm.generate("a b", max_new_tokens=5, temperature=0)[0].token_ids
+        contrasted = lm.generate("a b", max_new_tokens=5, temperature=0, top_k=1, penalty_alpha=0.5)[0].token_ids
+        assert contrasted == greedy
+        assert lm.generate("a b", max_new_tokens=5, num_beams=1, temperature=0)[0].token_ids == greedy
+
+
 def test_the_callers_state_stays_and_equal_caches_are_not_one(tokenizer):
     """TensorFlow keeps equal tensors of a graph once: zeros of all caches would be one piece of memory."""
     model = tiny_lm("gpt2", tokenizer).model
@@ -96,7 +139,7 @@ def test_a_model_without_named_hidden_vectors_steps_too(tokenizer):
 def test_the_functions_go_with_the_model(tokenizer):
     model = tiny_lm("llama", tokenizer).model
     step(model, tf.constant([[1]]), owned(model.initial_state(1, 4)))
-    assert traced_of(model.step_model).get(model.step_model, steps.logits_of, pytest.fail) is not None
+    assert traced_of(model.step_model).get(model.step_model, steps._output_of, pytest.fail) is not None
     assert len(state_spec(model)) == len(model.step_model.inputs) - 1
     gone = weakref.ref(model)
     del model

@@ -7,6 +7,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from small_tasks import policy
 
 import lm_keras as lk
 from lm_keras import losses as lk_losses
@@ -130,10 +131,10 @@ def test_gelu_is_that_of_keras(approximate, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("family", "policy"),
+    ("family", "dtype"),
     [("lstm", "float32"), ("tied lstm", "float32"), ("gpt2", "float32"), ("lstm", "mixed_bfloat16")],
 )
-def test_fifty_steps_give_the_losses_of_the_plain_path(family, policy, monkeypatch):
+def test_fifty_steps_give_the_losses_of_the_plain_path(family, dtype, monkeypatch):
     """Each loss within 1e-4 in float32; in mixed precision the last ones within a hundredth."""
     rng = np.random.default_rng(0)
     x = rng.integers(0, 30, (8, 12), dtype="int32")
@@ -152,13 +153,13 @@ def test_fifty_steps_give_the_losses_of_the_plain_path(family, policy, monkeypat
             model = lk.models.build_gpt2(30, max_length=12, hidden_dim=16, num_layers=1, num_heads=2, seed=0)
         else:
             model = lk.models.build_lstm_lm(30, hidden_dim=16, tie_embeddings="tied" in family, seed=0)
-        config = lk.TrainingConfig(epochs=50, batch_size=8, learning_rate=1e-2, warmup_steps=0, dtype=policy)
+        config = lk.TrainingConfig(epochs=50, batch_size=8, learning_rate=1e-2, warmup_steps=0, dtype=dtype)
         return lk.fit(model, (x, y), config=config).history["loss"]
 
     ours, plain = losses(True), losses(False)
     assert used, "the loss of the output layer was not used"
     assert plain[-1] < 0.8 * plain[0]
-    if policy == "float32":
+    if dtype == "float32":
         np.testing.assert_allclose(ours, plain, atol=1e-4)
     else:
         np.testing.assert_allclose(ours, plain, atol=1e-2 * plain[0])
@@ -185,6 +186,54 @@ def test_a_tied_output_of_another_precision_keeps_it_in_the_loss():
     fast = graph(lambda: lk_losses.CrossEntropy()(labels, layer(x, reverse=True)))()
     plain = lk_losses.CrossEntropy()(labels, layer(x, reverse=True))
     np.testing.assert_allclose(fast, plain, rtol=1e-6)
+
+
+@pytest.mark.parametrize("tied", [True, False])
+@pytest.mark.parametrize("kind", ["mixed_float16", "mixed_bfloat16", "float16", "float64", "float32"])
+def test_words_are_scored_in_the_precision_of_keras(kind, tied):
+    """In mixed precision Keras casts no weight of an embedding in a model: scores are as exact as its table."""
+    ours, theirs = (
+        layer(9, 4, tie_weights=tied, dtype=kind)
+        for layer in (fused_loss.WordEmbedding, keras.layers.ReversibleEmbedding)
+    )
+    for layer in (ours, theirs):
+        layer.build()
+    ours.set_weights([draw(*weight.shape, seed=1) for weight in ours.get_weights()])
+    theirs.set_weights(ours.get_weights())
+    close = {"float64": 1e-15, "float16": 1e-2}.get(kind, 1e-6)
+    with policy(kind):
+        x = keras.Input((None, 4), dtype=ours.compute_dtype)
+        mine, other = (keras.Model(x, layer(x, reverse=True)) for layer in (ours, theirs))
+    for shape in ((2, 3, 4), (0, 3, 4)):
+        given = tf.cast(draw(*shape), ours.compute_dtype)
+        expected = other(given)
+        for scores in (mine(given), graph(lambda given=given: mine(given))()):
+            assert scores.dtype == expected.dtype
+            assert_close(tf.cast(scores, "float64"), tf.cast(expected, "float64"), close)
+
+
+@pytest.mark.parametrize("kind", ["mixed_float16", "mixed_bfloat16"])
+@pytest.mark.parametrize("family", ["gpt2", "llama", "lstm", "seq2seq_transformer"])
+def test_tied_models_compute_and_train_in_mixed_precision(family, kind):
+    sizes = {"hidden_dim": 8, "num_layers": 1}
+    kinds = {
+        "gpt2": lambda: lk.models.build_gpt2(9, max_length=6, num_heads=2, seed=0, **sizes),
+        "llama": lambda: lk.models.build_llama(9, max_length=6, num_heads=2, seed=0, **sizes),
+        "lstm": lambda: lk.models.build_lstm_lm(9, tie_embeddings=True, seed=0, **sizes),
+        "seq2seq_transformer": lambda: lk.models.build_seq2seq_transformer(
+            9, max_length=6, num_heads=2, share_embeddings=True, seed=0, **sizes
+        ),
+    }
+    ids = np.random.default_rng(0).integers(0, 9, (4, 6)).astype("int32")
+    x = {"source_ids": ids, "target_ids": ids} if family == "seq2seq_transformer" else ids
+    plain = kinds[family]()
+    with policy(kind):
+        mixed = kinds[family]()
+    np.testing.assert_allclose(mixed.predict(x, verbose=0), plain.predict(x, verbose=0), atol=0.05)
+    for model in (plain, mixed):
+        model.compile(keras.optimizers.SGD(0.1), lk_losses.CrossEntropy())
+    losses = [model.fit(x, ids, epochs=2, verbose=0).history["loss"] for model in (mixed, plain)]
+    np.testing.assert_allclose(*losses, atol=0.05)
 
 
 def test_compiled_with_the_loss_of_this_library_a_model_trains_in_one_operation():
