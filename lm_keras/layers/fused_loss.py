@@ -59,6 +59,9 @@ class WordEmbedding(layers.ReversibleEmbedding):
         if not reverse or self.logit_soft_cap is not None or self.reverse_dtype is not None:
             return super().call(inputs, reverse=reverse)
         table = self.embeddings if self.tie_weights else self.reverse_embeddings
+        if inputs.dtype != table.dtype:  # in mixed precision the table stays in float32, and so do logits
+            exact = keras.backend.result_type(inputs.dtype, table.dtype)
+            inputs, table = ops.cast(inputs, exact), ops.cast(table, exact)
         # Rows by words: nothing is transposed, and a product of two matrices is one operation.
         rows = tf.matmul(tf.reshape(inputs, [-1, inputs.shape[-1]]), table, transpose_b=self.tie_weights)
         return _noted(tokens_of(rows, inputs), self, inputs, table, None, self.tie_weights)
