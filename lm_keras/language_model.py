@@ -16,6 +16,7 @@ from lm_keras.models.quantization import quantization_of, weight_only, without_l
 from lm_keras.serving.export.completions import language_model_signatures
 from lm_keras.serving.export.signatures import Served
 from lm_keras.text.tokenizers.base import Tokenizer
+from lm_keras.text.unicode import valid
 from lm_keras.text_model import TextModel
 from lm_keras.utils.checks import check_texts
 
@@ -74,7 +75,7 @@ class LanguageModel(TextModel):
         lk.export(reviews, "saved_models/reviews")
         ```
         """
-        (prompt,) = self._texts([prompt])
+        prompt = valid(*self._texts([prompt]))
         made = LanguageModel(self.model, self.tokenizer)
         made._writer = self._writer.with_prompt(prompt)
         return made

@@ -57,7 +57,7 @@ def same_answers(lm, prompt, texts, **options):
         assert score.log_prob == pytest.approx(log_prob, abs=2e-4)
         assert score.num_tokens == len(ids) - max(first, 1)
         assert score.perplexity == pytest.approx(math.exp(-log_prob / score.num_tokens), rel=1e-3)
-        if text:
+        if text and first:  # else a token of it has no probability
             bits = -log_prob / math.log(2) / len(text.encode())
             assert score.bits_per_byte == pytest.approx(bits, rel=1e-4, abs=1e-5)
 
@@ -98,6 +98,24 @@ def test_a_prompt_after_a_prompt():
     same_texts(both.generate(TEXTS, seed=4), whole.generate(TEXTS, seed=4))
     same_texts(lm.with_prompt("").generate(TEXTS, seed=4), lm.generate(TEXTS, seed=4))
     assert (lm.prompt, lm.with_prompt("").prompt) == ("", "")
+
+
+def test_bits_per_byte_are_not_known_where_a_token_does_not_count():
+    """Without begin mark the first token has no probability, if no token of the prompt stands before it."""
+    lm = tiny_lm("gpt2", TOKENIZERS["word"](), 0.5)
+    for prompt, known in (("a", True), (" ", False)):
+        (score,) = lm.with_prompt(prompt).score(" b c", begin=False)
+        assert (score.num_tokens, math.isfinite(score.bits_per_byte)) == (2 + known, known)
+
+
+def test_a_prompt_that_is_no_utf_8(tmp_path):
+    lm = tiny_lm("gpt2", TOKENIZERS["bpe"](), 0.5, max_length=64)
+    prompted = lm.with_prompt("a \ud800 b")
+    assert prompted.prompt == "a \ufffd b"
+    same_answers(lm, "a \ud800 b", TEXTS)
+    version = lk.export(prompted, tmp_path / "lm", max_new_tokens_limit=4)
+    score = tf.saved_model.load(version).signatures["score"]
+    assert score(text=tf.constant(["c"]))["log_prob"].numpy() == pytest.approx([prompted.score("c")[0].log_prob], **CLOSE)
 
 
 # === What the cache holds ===
