@@ -55,8 +55,8 @@ class LanguageModel(TextModel):
         A prompt stays: a model of limited context whose memory is full forgets the older half of the text after it
         (`lm_keras.generation.context`), where `lm.generate(p + t)` forgets the prompt.
 
-        The model and its traced functions are shared. The prompt's state is computed at the first answer; when the
-        weights have changed since, call `with_prompt` again.
+        The model and its traced functions are shared. The prompt's state is computed at the first answer, and again
+        at the first one after a training: some numbers of each weight are compared.
 
         Args:
             prompt: A string.

@@ -113,9 +113,9 @@ def test_a_prompt_that_is_no_utf_8(tmp_path):
     prompted = lm.with_prompt("a \ud800 b")
     assert prompted.prompt == "a \ufffd b"
     same_answers(lm, "a \ud800 b", TEXTS)
-    version = lk.export(prompted, tmp_path / "lm", max_new_tokens_limit=4)
-    score = tf.saved_model.load(version).signatures["score"]
-    assert score(text=tf.constant(["c"]))["log_prob"].numpy() == pytest.approx([prompted.score("c")[0].log_prob], **CLOSE)
+    served = tf.saved_model.load(lk.export(prompted, tmp_path / "lm", max_new_tokens_limit=4))
+    (log_prob,) = served.signatures["score"](text=tf.constant(["c"]))["log_prob"].numpy()
+    assert log_prob == pytest.approx(prompted.score("c")[0].log_prob, **CLOSE)
 
 
 # === What the cache holds ===
@@ -168,6 +168,27 @@ def test_common_ids():
     assert num_common(rows, tf.constant([1, 2, 3, 4, 5])).numpy().tolist() == [4, 2, 3, 0]
     assert num_common(rows, tf.constant([1, 2])).numpy().tolist() == [2, 2, 2, 0]
     assert num_common(rows, tf.zeros([0], tf.int32)).numpy().tolist() == [0] * 4
+
+
+@pytest.mark.parametrize("change", ["all", "one", "int8"])
+def test_a_prompt_is_read_again_when_the_weights_have_changed(change):
+    lm = tiny_lm("gpt2", TOKENIZERS["bpe"](), 0.5, max_length=64)
+    prompted, longer = lm.with_prompt(PROMPT), " c d e"
+    before, cache = prompted.score(TEXTS), prompted.prompt_cache
+    assert prompted.prompt_cache is cache  # while nothing has changed it is kept
+    if change == "all":
+        windows = lk.data.lm_windows(["a b c d e"] * 4, lm.tokenizer, 8, 2, seed=0)
+        lk.fit(lm.model, windows, config=lk.TrainingConfig(epochs=2, learning_rate=0.01))
+    elif change == "one":
+        lm.model.weights[0].assign(lm.model.weights[0] * 1.5)
+    else:
+        lm.model.quantize("int8")
+    chained = prompted.with_prompt(longer).score(TEXTS)
+    after, expected = prompted.score(TEXTS), lk.LanguageModel(lm.model, lm.tokenizer)
+    assert [one.log_prob for one in after] != [one.log_prob for one in before]
+    for made, prompt in ((after, PROMPT), (chained, PROMPT + longer)):
+        new = expected.with_prompt(prompt).score(TEXTS)
+        assert [one.log_prob for one in made] == pytest.approx([one.log_prob for one in new], **CLOSE)
 
 
 # === A full window ===
