@@ -16,6 +16,7 @@ from lm_keras.models.quantization import quantization_of, weight_only, without_l
 from lm_keras.serving.export.completions import language_model_signatures
 from lm_keras.serving.export.signatures import Served
 from lm_keras.text.tokenizers.base import Tokenizer
+from lm_keras.text.unicode import valid
 from lm_keras.text_model import TextModel
 from lm_keras.utils.checks import check_texts
 
@@ -54,8 +55,8 @@ class LanguageModel(TextModel):
         A prompt stays: a model of limited context whose memory is full forgets the older half of the text after it
         (`lm_keras.generation.context`), where `lm.generate(p + t)` forgets the prompt.
 
-        The model and its traced functions are shared. The prompt's state is computed at the first answer; when the
-        weights have changed since, call `with_prompt` again.
+        The model and its traced functions are shared. The prompt's state is computed at the first answer, and again
+        at the first one after a training: some numbers of each weight are compared.
 
         Args:
             prompt: A string.
@@ -74,7 +75,7 @@ class LanguageModel(TextModel):
         lk.export(reviews, "saved_models/reviews")
         ```
         """
-        (prompt,) = self._texts([prompt])
+        prompt = valid(*self._texts([prompt]))
         made = LanguageModel(self.model, self.tokenizer)
         made._writer = self._writer.with_prompt(prompt)
         return made

@@ -3,6 +3,7 @@
 import keras
 import numpy as np
 import pytest
+from small_models import tiny_lm
 
 import lm_keras as lk
 
@@ -36,6 +37,26 @@ def test_a_model_of_mixed_precision_scores_and_generates_and_keeps_its_policy(to
     assert model.get_layer("lstm_0").compute_dtype == "bfloat16"
     assert np.isfinite(lm.score(TEXTS[0])[0].log_prob)
     assert len(lm.generate("the", max_new_tokens=3, temperature=0)[0].token_ids) <= 3
+
+
+@pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16", "float16", "float64"])
+@pytest.mark.parametrize("family", ["gpt2", "llama", "lstm"])
+def test_every_precision_learns_scores_and_generates(tokenizer, family, policy):
+    keras.config.set_dtype_policy(policy)
+    try:
+        lm = tiny_lm(family, tokenizer, 0.5, max_length=8)
+    finally:
+        keras.config.set_dtype_policy("float32")
+    exact = tiny_lm(family, tokenizer, 0.5, max_length=8)
+    windows = lk.data.lm_windows(TEXTS, tokenizer, 4, 2)
+    close = {"rel": 1e-4 if policy == "float64" else 0.03}
+    assert lk.evaluate(lm.model, windows)["loss"] == pytest.approx(lk.evaluate(exact.model, windows)["loss"], **close)
+    for text in ("the cat", TEXTS[0] + TEXTS[1]):  # the second is longer than the window
+        assert lm.score(text)[0].log_prob == pytest.approx(exact.score(text)[0].log_prob, **close)
+        assert lm.generate(text, max_new_tokens=3, min_new_tokens=3, temperature=0)[0].token_ids
+    if policy != "float16":
+        lk.fit(lm.model, windows, config=lk.TrainingConfig(epochs=1))
+        assert np.isfinite(lm.score(TEXTS[0])[0].log_prob)
 
 
 def test_more_rows_than_windows_are_one_batch(tokenizer):

@@ -57,7 +57,7 @@ def same_answers(lm, prompt, texts, **options):
         assert score.log_prob == pytest.approx(log_prob, abs=2e-4)
         assert score.num_tokens == len(ids) - max(first, 1)
         assert score.perplexity == pytest.approx(math.exp(-log_prob / score.num_tokens), rel=1e-3)
-        if text:
+        if text and first:  # else a token of it has no probability
             bits = -log_prob / math.log(2) / len(text.encode())
             assert score.bits_per_byte == pytest.approx(bits, rel=1e-4, abs=1e-5)
 
@@ -98,6 +98,24 @@ def test_a_prompt_after_a_prompt():
     same_texts(both.generate(TEXTS, seed=4), whole.generate(TEXTS, seed=4))
     same_texts(lm.with_prompt("").generate(TEXTS, seed=4), lm.generate(TEXTS, seed=4))
     assert (lm.prompt, lm.with_prompt("").prompt) == ("", "")
+
+
+def test_bits_per_byte_are_not_known_where_a_token_does_not_count():
+    """Without begin mark the first token has no probability, if no token of the prompt stands before it."""
+    lm = tiny_lm("gpt2", TOKENIZERS["word"](), 0.5)
+    for prompt, known in (("a", True), (" ", False)):
+        (score,) = lm.with_prompt(prompt).score(" b c", begin=False)
+        assert (score.num_tokens, math.isfinite(score.bits_per_byte)) == (2 + known, known)
+
+
+def test_a_prompt_that_is_no_utf_8(tmp_path):
+    lm = tiny_lm("gpt2", TOKENIZERS["bpe"](), 0.5, max_length=64)
+    prompted = lm.with_prompt("a \ud800 b")
+    assert prompted.prompt == "a \ufffd b"
+    same_answers(lm, "a \ud800 b", TEXTS)
+    served = tf.saved_model.load(lk.export(prompted, tmp_path / "lm", max_new_tokens_limit=4))
+    (log_prob,) = served.signatures["score"](text=tf.constant(["c"]))["log_prob"].numpy()
+    assert log_prob == pytest.approx(prompted.score("c")[0].log_prob, **CLOSE)
 
 
 # === What the cache holds ===
@@ -150,6 +168,27 @@ def test_common_ids():
     assert num_common(rows, tf.constant([1, 2, 3, 4, 5])).numpy().tolist() == [4, 2, 3, 0]
     assert num_common(rows, tf.constant([1, 2])).numpy().tolist() == [2, 2, 2, 0]
     assert num_common(rows, tf.zeros([0], tf.int32)).numpy().tolist() == [0] * 4
+
+
+@pytest.mark.parametrize("change", ["all", "one", "int8"])
+def test_a_prompt_is_read_again_when_the_weights_have_changed(change):
+    lm = tiny_lm("gpt2", TOKENIZERS["bpe"](), 0.5, max_length=64)
+    prompted, longer = lm.with_prompt(PROMPT), " c d e"
+    before, cache = prompted.score(TEXTS), prompted.prompt_cache
+    assert prompted.prompt_cache is cache  # while nothing has changed it is kept
+    if change == "all":
+        windows = lk.data.lm_windows(["a b c d e"] * 4, lm.tokenizer, 8, 2, seed=0)
+        lk.fit(lm.model, windows, config=lk.TrainingConfig(epochs=2, learning_rate=0.01))
+    elif change == "one":
+        lm.model.weights[0].assign(lm.model.weights[0] * 1.5)
+    else:
+        lm.model.quantize("int8")
+    chained = prompted.with_prompt(longer).score(TEXTS)
+    after, expected = prompted.score(TEXTS), lk.LanguageModel(lm.model, lm.tokenizer)
+    assert [one.log_prob for one in after] != [one.log_prob for one in before]
+    for made, prompt in ((after, PROMPT), (chained, PROMPT + longer)):
+        new = expected.with_prompt(prompt).score(TEXTS)
+        assert [one.log_prob for one in made] == pytest.approx([one.log_prob for one in new], **CLOSE)
 
 
 # === A full window ===

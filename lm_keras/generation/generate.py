@@ -18,7 +18,7 @@ from lm_keras.generation.config import GenerationConfig
 from lm_keras.generation.context import walk_of
 from lm_keras.generation.contrastive import contrastive_search
 from lm_keras.generation.loop import GREEDY_STEPS, decode, decode_greedy, follow, greedy_room, pad_left
-from lm_keras.generation.prompt_cache import PromptCache, nothing, num_settled
+from lm_keras.generation.prompt_cache import PromptCache, nothing, num_settled, sample_of_weights
 from lm_keras.generation.sampling import FILTERS
 from lm_keras.generation.sharing import (
     COUNT,
@@ -74,7 +74,7 @@ class Writer:
         self.model, self.tokenizer, self.source_tokenizer = model, tokenizer, source_tokenizer
         self.prompt, self._before = "", None
         self.begun, self.memory = None, {}
-        self._traced, self._caches = TracedFunctions(), TracedFunctions()
+        self._traced, self._caches, self._sampled = TracedFunctions(), TracedFunctions(), None
 
     def with_prompt(self, text: str) -> "Writer":
         """This writer, whose texts all begin with `prompt` and this text; it shares the traced functions.
@@ -83,7 +83,8 @@ class Writer:
             InputError: A model of limited context has no room for a text after it.
         """
         made = copy.copy(self)
-        made.prompt, made._before, made._caches = self.prompt + text, self, TracedFunctions()
+        made.prompt, made._before = self.prompt + text, self
+        made._caches, made._sampled = TracedFunctions(), None
         size, window = len(prompt_ids(made, "")), self.model.context_length
         if window is not None and size >= window:
             raise InputError(
@@ -93,7 +94,12 @@ class Writer:
         return made
 
     def cache(self, begin: bool = True) -> PromptCache:
-        """The `PromptCache` of `prompt`, computed when it is first asked for; `begin`: with the begin mark."""
+        """The `PromptCache` of `prompt`, read when it is first asked for and when the weights have changed.
+
+        `begin`: with the begin mark.
+        """
+        if self.prompt and (sampled := sample_of_weights(self.model)) != self._sampled:
+            self._caches, self._sampled = TracedFunctions(), sampled
         return self._caches.get(self.model, ("prompt", begin), lambda: self._read_prompt(begin))
 
     def _read_prompt(self, begin):

@@ -36,7 +36,8 @@ def score(writer: Writer, texts: Sequence[str], begin: bool, end: bool) -> list[
     before, after = [tokenizer.bos_id] if begin else [], [tokenizer.eos_id] if end else []
     rows = [[*before, *ids, *after] for ids in tokenizer.encode_batch([writer.prompt + text for text in texts])]
     prompt = [*before, *tokenizer.encode(writer.prompt)]
-    firsts = [max(common_length([prompt, row]), 1) for row in rows]
+    common = [common_length([prompt, row]) for row in rows]
+    firsts = [max(length, 1) for length in common]
     for text, row, first in zip(texts, rows, firsts, strict=True):
         if len(row) <= first:
             where = "" if writer.prompt else " after its first one"
@@ -50,8 +51,8 @@ def score(writer: Writer, texts: Sequence[str], begin: bool, end: bool) -> list[
         log_probs = log_probs_of_rows(writer, [rows[i] for i in group], [firsts[i] for i in group], whole)
         for i, log_prob in zip(group, log_probs, strict=True):
             num_bytes, count = len(texts[i].encode("utf-8", "replace")), len(rows[i]) - firsts[i]
-            known = num_bytes and (begin or writer.prompt)
-            bits = -log_prob / math.log(2) / num_bytes if known else math.nan
+            # Without any token before it, the first one of a text does not count, but its bytes would.
+            bits = -log_prob / math.log(2) / num_bytes if num_bytes and common[i] else math.nan
             results[i] = Score(log_prob, count, math.exp(min(-log_prob / count, 700)), bits)
     return results
 

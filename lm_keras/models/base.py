@@ -370,8 +370,9 @@ def load_model(path):
     with damaged(path):
         numbers, weights = check_file(path)
         # Quantized weights are made as floats first, and int4 holds two numbers in a byte.
-        with weights_within(4 * numbers + 1000, 3 * weights + 10, drawn=False):
+        with weights_within(4 * numbers + 1000, 3 * weights + 10, drawn=False) as limit:
             model = keras.models.load_model(path, compile=False, safe_mode=True)
+            limit.draw_others(model.weights)
     for weight in model.weights:
         advice = "the training has diverged, train again with a lower learning rate (Keras' own load_model reads it)"
         check_finite(f"{weight.path} in {path}", np.asarray(weight), advice)

@@ -145,8 +145,10 @@ def _built(folder, *, drawn):
     if kind != "language model" and not kind.startswith("unfinished") and kind != "no weights":
         raise refusal(folder, kind)
     config = read_json(folder / CONFIG)
-    with naming(folder / CONFIG), _room(folder, drawn):
+    with naming(folder / CONFIG), _room(folder, drawn) as limit:
         model = CausalLM.from_config(config)
+        if limit is not None:
+            limit.draw_others(model.weights)
     return model, load_tokenizer(folder)
 
 

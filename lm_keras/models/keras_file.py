@@ -160,6 +160,14 @@ class Limit:
     weights: int
     most: int
     drawn: bool
+    unset: list = dataclasses.field(default_factory=list)  # (variable, its initializer)
+
+    def draw_others(self, weights):
+        """Draws those that were left unset and are none of these weights: what Keras does not know is in no file."""
+        known = {id(weight) for weight in weights}
+        for weight, initializer in self.unset:
+            if id(weight) not in known:
+                weight.assign(keras.initializers.get(initializer)(weight.shape, dtype=weight.dtype))
 
     def take(self, shape):
         count = math.prod(size or 0 for size in shape)
@@ -176,16 +184,18 @@ def weights_within(numbers, weights, *, drawn=True):
     """Lets Keras layers make so many weights in this block, of so many numbers in all; InputError before one more.
 
     With `drawn=False` random weights are not drawn, which takes as long as all the rest of loading: their values mean
-    nothing. It is for what puts those of a file into every one of them, or raises.
+    nothing. It is for what puts those of a file into all weights of a model, or raises; weights beside them are for
+    `draw_others` of the Limit that the block gets.
     """
     global _users, _add_weight
-    token = _limit.set(Limit(numbers, weights, numbers, drawn))
+    limit = Limit(numbers, weights, numbers, drawn)
+    token = _limit.set(limit)
     with _lock:
         if not _users:
             _add_weight, keras.Layer.add_weight = keras.Layer.add_weight, _counted
         _users += 1
     try:
-        yield
+        yield limit
     finally:
         with _lock:
             _users -= 1
@@ -199,7 +209,9 @@ def _counted(layer, shape=None, initializer=None, *args, **kwargs):
     if (limit := _limit.get()) is not None:
         limit.take((shape,) if isinstance(shape, int) else tuple(shape or ()))
         if not limit.drawn and _is_loaded(layer) and _is_random(initializer):
-            initializer = Unset()
+            weight = _add_weight(layer, shape, Unset(), *args, **kwargs)
+            limit.unset.append((weight, initializer or "glorot_uniform"))
+            return weight
     return _add_weight(layer, shape, initializer, *args, **kwargs)
 
 

@@ -94,6 +94,57 @@ def test_a_layer_that_does_not_save_its_weights_draws_them_again(tmp_path):
     np.testing.assert_array_equal(loaded(np.ones((1, 4))), model(np.ones((1, 4))))
 
 
+@keras.saving.register_keras_serializable("test_loaded_weights")
+class Projection(layers.Layer):
+    """A fixed random matrix of a layer that Keras does not know of, and neither saves nor loads."""
+
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        inner = layers.Dense(3, kernel_initializer=keras.initializers.RandomNormal(seed=5))
+        object.__setattr__(self, "aside", lambda: inner)  # Keras looks into what is set, and not into functions
+
+    def build(self, shape):
+        self.aside().build(shape)
+
+    def call(self, x):
+        return self.aside()(x)
+
+
+def test_a_layer_that_keras_does_not_know_draws_its_weights_again(tmp_path):
+    model = keras.Sequential([keras.Input((4,)), Projection(), layers.Dense(2)])
+    model.save(tmp_path / "model.keras")
+    loaded = lk.models.load_model(tmp_path / "model.keras")
+    np.testing.assert_array_equal(loaded(np.ones((1, 4))), model(np.ones((1, 4))))
+
+
+@lk.models.register_builder(family="one_projection")
+def build_one_projection(vocab_size: int, *, name: str = "one_projection") -> lk.models.CausalLM:
+    """A language model of such a layer."""
+    parts = [layers.Embedding(vocab_size, 4), Projection(), layers.Dense(vocab_size)]
+
+    def logits(ids):
+        for part in (lambda ids: keras.ops.maximum(ids, 0), *parts):
+            ids = part(ids)
+        return ids
+
+    ids, step_ids, state = (
+        keras.Input((None,), dtype="int32"),
+        keras.Input((None,), dtype="int32"),
+        keras.Input((1,)),
+    )
+    step = keras.Model([step_ids, state], [logits(step_ids), state + 1])
+    views = lk.models.Views(step, lambda batch_size, length=None: [keras.ops.zeros((batch_size, 1))])
+    return lk.models.CausalLM(ids, logits(ids), views=views, name=name)
+
+
+def test_so_it_does_in_a_folder(tmp_path):
+    tokenizer = lk.text.CharTokenizer.train(["to be or not to be"])
+    lm = lk.LanguageModel(build_one_projection(tokenizer.vocab_size), tokenizer)
+    lm.save(tmp_path / "lm")
+    ids = np.array([[1, 2, 3]], "int32")
+    np.testing.assert_array_equal(lk.LanguageModel.load(tmp_path / "lm").model(ids), lm.model(ids))
+
+
 def test_what_is_quantized_on_the_way_is_drawn():
     with weights_within(1000, 10, drawn=False):
         draw_weights()
