@@ -11,10 +11,11 @@ import tensorflow as tf
 from lm_keras.errors import InputError
 from lm_keras.generation import sharing
 from lm_keras.generation.context import any_batch, older_half, read_again
-from lm_keras.generation.generate import Writer, log_probs_of, prompt_ids
+from lm_keras.generation.generate import log_probs_of
 from lm_keras.generation.prompt_cache import PromptCache, begin, common_length, first_column
 from lm_keras.generation.sharing import IDS, ROWS, batch_size, sharable
 from lm_keras.generation.step import owned, step
+from lm_keras.generation.writer import Writer, prompt_ids
 
 
 # === Whole texts ===

@@ -12,7 +12,7 @@ from lm_keras.generation.prompt_cache import PromptCache, common_length
 from lm_keras.generation.step import state_spec
 
 if TYPE_CHECKING:
-    from lm_keras.generation.generate import Writer
+    from lm_keras.generation.writer import Writer
 
 BATCH = 64  # rows that go through the model at once
 STATE_BYTES = 2**29  # of the state of a batch, where rows get copies of a state that was computed once

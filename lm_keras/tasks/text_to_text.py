@@ -7,8 +7,9 @@ from typing_extensions import Unpack
 
 from lm_keras.errors import InputError
 from lm_keras.generation.config import GenerationConfig, GenerationOptions, check_taken, merged
-from lm_keras.generation.generate import Generation, Writer, generate, stop_ids, stream
+from lm_keras.generation.generate import Generation, generate, stop_ids, stream
 from lm_keras.generation.loop import encode_source
+from lm_keras.generation.writer import Writer
 from lm_keras.models.seq2seq import Seq2SeqLM
 from lm_keras.serving.export.completions import completion_answers, completion_examples, completion_signatures
 from lm_keras.serving.export.signatures import Served, example_texts
