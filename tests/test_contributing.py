@@ -161,8 +161,11 @@ FAMILY = (
     "tests/models/test_negative_ids.py",
     "tests/models/test_signatures.py",
     "tests/models/test_quantization.py",
+    "tests/models/test_operations.py",
     "tests/training/test_batches.py",
     "tests/generation/test_every_family.py",
+    "tests/generation/test_step.py",
+    "tests/generation/test_shared_prompts.py",
     "tests/generation/test_begin.py",
     "tests/cli/test_families.py",
 )
