@@ -163,7 +163,8 @@ def save_pretrained(model, folder):
 
     `model`: a LanguageModel, or a model of `build_gpt2`, `build_llama` or `build_bert`; its tokenizer is
     `model.tokenizer`, if it has one. Llamas with qkv_bias are written as Qwen2, LoRA adapters are merged,
-    and a prompt (`with_prompt`) has no place there. Both `load_pretrained` and transformers' AutoModel read the folder. Raises InputError for another model or a
+    and a prompt (`with_prompt`) has no place there.
+    Both `load_pretrained` and transformers' AutoModel read the folder. Raises InputError for another model or a
     quantized one, for weights that are not finite, for a tokenizer of words or characters and for a folder that
     `LanguageModel.save` or `lm_keras.tasks.save` wrote.
     """
