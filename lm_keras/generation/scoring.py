@@ -118,7 +118,7 @@ def score_ids(
     Returns `(log_prob float32 [B], num_tokens int32 [B])`. Long texts go through the step view in pieces
     whose logits stay below 64 MB, so memory does not grow with the text; a model of limited context reads them in
     windows. In a graph, trace it for ids of shape [None, None]: of fixed shapes TensorFlow 2.21 folds the nested
-    loops wrongly.
+    loops wrongly. It has no gradient, and XLA does not compile it.
     """
     return score_and_state(model, ids, begun, kept, first)[:2]
 

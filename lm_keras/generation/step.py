@@ -12,6 +12,7 @@ from collections.abc import Sequence
 import keras
 import tensorflow as tf
 
+from lm_keras.layers.cache import written_in_place
 from lm_keras.utils.functions import function, traced_of
 
 
@@ -75,12 +76,13 @@ def _traced_step(model):
     def one_step(ids, state):
         view = model()
         number = len(view.step_model.outputs) - 1
-        if view.views.step_hidden is None:
-            vectors, *new = view.step_model([ids, *state])
-        else:
-            logits, vectors, *new = view.step_hidden_model([ids, *state])
-            if _output_of(view) is None:
-                vectors = tf.concat([logits, tf.cast(vectors, logits.dtype)], -1)
+        with written_in_place():
+            if view.views.step_hidden is None:
+                vectors, *new = view.step_model([ids, *state])
+            else:
+                logits, vectors, *new = view.step_hidden_model([ids, *state])
+                if _output_of(view) is None:
+                    vectors = tf.concat([logits, tf.cast(vectors, logits.dtype)], -1)
         # In mixed precision too, the state keeps its type from step to step.
         new = [tf.cast(after, before.dtype) for after, before in zip(new, state[:number], strict=True)]
         return [vectors, *new, *state[number:]]

@@ -12,6 +12,7 @@ import keras
 import tensorflow as tf
 from keras import layers
 
+from lm_keras.errors import InputError
 from lm_keras.layers.blocks import Dropout
 from lm_keras.layers.cache import write
 from lm_keras.layers.positions import rotate
@@ -51,9 +52,12 @@ class AttentionMask(layers.Layer):
 
 def mask_of(x: tf.Tensor, visible: tf.Tensor | Mask) -> Mask:
     """The `Mask` of tokens x [B, t, ...] and visible bool [B or 1, t or 1, L]; one that is made already as it is."""
-    if isinstance(visible, tuple):
+    if isinstance(visible, tuple | list):  # a list: in a functional model that was loaded
         return Mask(*visible)
-    return Mask(tf.convert_to_tensor(visible)[:, None], tf.shape(x)[:2])
+    visible = tf.convert_to_tensor(visible)
+    if visible.shape.rank not in (3, None):
+        raise InputError(f"visible has the shape {tuple(visible.shape)}; give bool [B, t, L], or the Mask of a pass")
+    return Mask(visible[:, None], tf.shape(x)[:2])
 
 
 # === softmax(Q K^T / sqrt(d_k)) V ===
@@ -170,7 +174,7 @@ class SelfAttention(layers.Layer):
 
     def compute_output_spec(self, x, visible, turns=None, memory=None, training=None):
         # Without it Keras traces `call` at every use, which takes most of the time to build a deep model.
-        batch, steps, _ = x.shape
+        batch, steps = x.shape[:2] if len(x.shape) == 3 else (visible[0].shape[0], visible[0].shape[2])  # rows
         length = steps if memory is None else memory[0].shape[2]
         shapes = [x.shape, (batch, self.num_heads, steps, length)]
         shapes += [(batch, self.num_kv_heads, length, self.head_dim)] * 2

@@ -1,4 +1,4 @@
-"""What every block of a transformer shares: dropout and recomputation of one kind, seeds, tokens as rows."""
+"""What every block of a transformer shares: dropout and recomputation of one kind, and seeds."""
 
 import contextlib
 import contextvars

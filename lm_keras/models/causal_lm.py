@@ -70,7 +70,7 @@ class CausalLM(BuiltModel):
         return logits, [ops.cast(new, old.dtype) for new, old in zip(new_state, state, strict=True)]
 
     def _check_room(self, ids, state):
-        filled, room = state[0], state[-1].shape[2] - 1  # see layers/attention.py: one slot is spare
+        filled, room = state[0], state[-1].shape[2] - 1  # see layers/cache.py: one slot is spare
         most = int(ops.max(filled + ops.sum(ops.cast(ids >= 0, "int32"), axis=1), initial=0))
         if most > room:
             raise InputError(

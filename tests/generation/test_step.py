@@ -11,7 +11,9 @@ from small_models import tiny_lm
 from small_tasks import policy
 
 import lm_keras as lk
+from lm_keras.generation import beam_search, decode, prefill
 from lm_keras.generation import step as steps
+from lm_keras.generation.context import read
 from lm_keras.generation.step import hidden_of, owned, state_spec, step, step_hidden
 from lm_keras.models import BUILDERS
 from lm_keras.utils.functions import function, traced_of
@@ -126,6 +128,39 @@ def test_the_callers_state_stays_and_equal_caches_are_not_one(tokenizer):
         assert not np.array_equal(array(state[1]), array(state[2]))
     step_hidden(model, ids, owned(before))
     assert all(not array(part).any() for part in before)
+
+
+@pytest.mark.parametrize("family", ["gpt2", "llama", "attention_rnn"])
+def test_no_cache_is_copied_for_a_token(family, tokenizer):
+    """A copy of all caches takes longer than all else where many rows are long."""
+    model = tiny_lm(family, tokenizer).model
+    step(model, tf.constant([[1]]), owned(model.initial_state(1, 4)))
+    traced = traced_of(model.step_model).get(model.step_model, steps._traced_step, pytest.fail)
+    kinds = [operation.type for operation in traced.get_concrete_function().graph.get_operations()]
+    assert kinds.count("InplaceUpdate") == sum(len(part.shape) == 4 for part in state_spec(model))
+    assert "TensorScatterUpdate" not in kinds
+
+
+@pytest.mark.parametrize("family", ["gpt2", "llama"])
+def test_every_loop_leaves_the_state_that_it_is_given(family, tokenizer):
+    """Windows that are forgotten on the way included."""
+    model = tiny_lm(family, tokenizer).model
+    ids = tf.constant([[1, 2, 3, 4, 5], [-1, -1, 1, 2, 3]])
+    state, token = prefill(model, ids, 20), ids[:, -1]
+    before, ends = [array(part).copy() for part in state], {"banned": tf.zeros([model.vocab_size]), "eos_id": -1}
+    loops = {
+        "decode": lambda state: decode(model, token, state, tf.fill([2], 20), 20, **ends)[:2],
+        "beam": lambda state: beam_search(model, token, state, 20, 3, **ends),
+        "one beam": lambda state: beam_search(model, token, state, 20, 1, **ends),
+        "read": lambda state: read(model, ids, state[-len(state_spec(model)) :]),
+    }
+    for name, loop in loops.items():
+        run = function(loop)
+        first, again = run(state), run(state)
+        for one, other in zip(tf.nest.flatten(first), tf.nest.flatten(again), strict=True):
+            np.testing.assert_array_equal(array(one), array(other), err_msg=name)
+        for part, kept in zip(state, before, strict=True):
+            np.testing.assert_array_equal(array(part), kept, err_msg=name)
 
 
 def test_a_model_without_named_hidden_vectors_steps_too(tokenizer):

@@ -3,6 +3,7 @@
 import contextlib
 
 import attention_oracles as oracle
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -12,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from keras import layers
 
+from lm_keras.errors import InputError
 from lm_keras.layers.alignment import Alignment
 from lm_keras.layers.attention import AttentionMask, CrossAttention, MemoryHeads, SelfAttention, attend, mask_of
 from lm_keras.layers.cache import CacheRows, slots, write, written_in_place
@@ -76,6 +78,31 @@ def test_rows_with_the_mask_of_a_pass_give_what_the_text_gives(num_kv_heads):
     np.testing.assert_array_equal(array(rows[0]).reshape(2, 5, 6), array(text[0]))
     for ours, theirs in zip(rows[1:], text[1:], strict=True):
         np.testing.assert_array_equal(array(ours), array(theirs))
+
+
+@pytest.mark.parametrize("rows", [False, True])
+def test_a_functional_model_with_the_mask_of_a_pass_is_saved_and_loaded(rows, tmp_path):
+    ids, x = keras.Input((None,), dtype="int32"), keras.Input((None, 6))
+    mask = AttentionMask()(ids, (ids >= 0)[:, None])
+    tokens = keras.ops.reshape(x, (-1, 6)) if rows else x
+    y, weights, keys, _ = SelfAttention(4, 4, num_kv_heads=2)(tokens, mask)
+    assert y.shape == tokens.shape and weights.shape[1] == 4 and keys.shape[1::2] == (2, 4)
+    model = keras.Model([ids, x], [y, weights])
+    model.save(tmp_path / "model.keras")
+    given = [tf.constant([[1, 2, -1], [3, -1, -1]]), tf.constant(normal(2, 3, 6))]
+    for ours, theirs in zip(keras.models.load_model(tmp_path / "model.keras")(given), model(given), strict=True):
+        np.testing.assert_array_equal(array(ours), array(theirs))
+
+
+def test_what_may_be_looked_at_has_three_axes():
+    """With two they would be taken for those of one text, and its mask for that of all texts."""
+    read, look, x = MemoryHeads(2, 4), CrossAttention(2, 4), normal(2, 3, 6)
+    valid = np.array([[1, 1, 0], [1, 0, 0]], bool)
+    keys_values = read(x, valid)
+    with pytest.raises(InputError, match=r"visible has the shape \(2, 3\); give bool \[B, t, L\]"):
+        look(x, *keys_values, valid)
+    with pytest.raises(InputError, match="visible has the shape"):
+        SelfAttention(2, 4)(x, valid)
 
 
 def test_cross_attention_is_multi_head_attention_over_the_tokens_of_the_memory():
