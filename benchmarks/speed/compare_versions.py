@@ -43,7 +43,7 @@ def medians(checkout, command):
         raise SystemExit(f"{checkout} holds no lm_keras; give the root of a checkout")
     environment = {**os.environ, "PYTHONPATH": str(checkout.resolve())}
     run = subprocess.run([sys.executable, *command], env=environment, check=True, stdout=subprocess.PIPE, text=True)
-    rows = [json.loads(line) for line in run.stdout.splitlines() if line.startswith("{")]
+    rows = [json.loads(line) for line in run.stdout.splitlines() if line.startswith('{"name"')]
     found = {f"{row['name']}, {row['unit']}": row["median"] for row in rows if "median" in row}
     if not found:
         raise SystemExit(f"{command[0]} printed no line of JSON with a median")
