@@ -56,18 +56,14 @@ def beam_search(
     length = tf.zeros([batch, beams])  # tokens and end mark
     frozen, ends = tf.zeros([batch, beams], tf.bool), end_marks(eos_id, words)
     tokens, log_probs = tf.zeros([batch, beams, 0], tf.int32), tf.zeros([batch, beams, 0])
-    stay = tf.one_hot(0, words, 0.0, -float("inf"))  # a frozen beam has one continuation: itself
     most = tf.broadcast_to(max_new_tokens, [batch])
     power = tf.reshape(tf.broadcast_to(tf.cast(length_penalty, tf.float32), [batch]), [-1, 1])
 
     def body(i, token, total, length, frozen, tokens, log_probs, *state):
         frozen |= (i >= most)[:, None]
         logits, state = step(tf.where(tf.reshape(frozen, [-1]), -1, token)[:, None], list(state))
-        log_p = tf.nn.log_softmax(tf.cast(logits[:, -1], tf.float32))
         never = tf.math.is_inf(banned) | (ends & (i < min_new_tokens))
-        log_p = tf.reshape(tf.where(never, -float("inf"), log_p), [batch, beams, words])
-        log_p = tf.where(frozen[:, :, None], stay, log_p)
-        candidates = total[:, :, None] + log_p  # (B, K, V)
+        candidates = total[:, :, None] + _log_p(logits[:, -1], never, frozen)  # (B, K, V)
         longer = length + tf.where(frozen, 0.0, 1.0)
         ranked = tf.reshape(_normalized(candidates, longer[:, :, None], power[:, :, None]), [batch, beams * words])
         _, place = tf.math.top_k(ranked, beams)
@@ -95,6 +91,14 @@ def beam_search(
         shape_invariants=[scalar, rows, grid, grid, grid, history, history, *any_batch(state)],
     )
     return _best_first(_normalized(total, length, power), tokens, log_probs)
+
+
+def _log_p(logits, never, frozen):
+    """Log-probabilities [B, K, V] of the next words; a frozen beam [B, K] has one continuation: itself."""
+    log_p = tf.where(never, -float("inf"), tf.nn.log_softmax(tf.cast(logits, tf.float32)))
+    log_p = tf.reshape(log_p, [-1, frozen.shape[1], never.shape[0]])
+    stay = tf.one_hot(0, never.shape[0], 0.0, -float("inf"))
+    return tf.where(frozen[:, :, None], stay, log_p)
 
 
 def _normalized(total, length, power):

@@ -196,10 +196,9 @@ def build_bert(
     positions = Positions(max_length, name="places")(inputs["token_ids"])  # (1, T)
     x = tokens(inputs["token_ids"]) + places(positions) + segments(inputs["segment_ids"])  # (B, T, D)
     x = Within(max_length, name="within")(drop(norm(x)))
-    visible = inputs["padding_mask"][:, None] > 0  # (B, 1, T): every token looks at all that are no padding
-    visible = AttentionMask(name="mask")(inputs["token_ids"], visible)
+    mask = AttentionMask(name="mask")(inputs["token_ids"], inputs["padding_mask"][:, None] > 0)  # all see all tokens
     for block in blocks:
-        x, _ = block(x, visible)
+        x, _ = block(x, mask)
     outputs = {"sequence_output": x}
     if pooler:
         pool = layers.Dense(hidden_dim, "tanh", kernel_initializer=normal(), name="pooler")

@@ -5,19 +5,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from arrays import array, normal
+from gradients import value_and_gradients
 
 from lm_keras.layers.activations import silu
 from lm_keras.layers.dense import Dense
-
-
-def value_and_gradients(layer, x, upstream):
-    x = tf.constant(x)
-    with tf.GradientTape() as tape:
-        tape.watch(x)
-        y = layer(x)
-        total = tf.reduce_sum(tf.cast(y, tf.float32) * upstream)
-    weights = [weight.value for weight in getattr(layer, "trainable_weights", [])]
-    return [y, *tape.gradient(total, [x, *weights])]
 
 
 def assert_same(ours, theirs, tolerance=1e-5):

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from arrays import array, normal
-from gradients import check_gradients, float64
+from gradients import check_gradients, float64, value_and_gradients
 
 from lm_keras.layers.normalization import LayerNormalization
 
@@ -17,15 +17,6 @@ def pair(**options):
         layer.build((None, 6))
         layer.set_weights([1 + normal(6, seed=1), normal(6, seed=2)])
     return layers
-
-
-def value_and_gradients(layer, x, upstream):
-    x = tf.constant(x)
-    with tf.GradientTape() as tape:
-        tape.watch(x)
-        y = layer(x)
-        total = tf.reduce_sum(tf.cast(y, tf.float32) * upstream)
-    return [y, *tape.gradient(total, [x, *(weight.value for weight in layer.trainable_weights)])]
 
 
 @pytest.mark.parametrize(("shape", "offset"), [((4, 6), 0), ((2, 3, 6), 0), ((2, 3, 6), 100)])

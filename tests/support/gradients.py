@@ -53,3 +53,14 @@ def check_gradients(loss, weights, *, directions=1, step=None, tolerance=None, s
 def cross_entropy(model, x, y):
     """Mean of -log p(y) under the logits of `model(x)`: the loss for most checks."""
     return tf.reduce_mean(keras.losses.sparse_categorical_crossentropy(y, model(x), from_logits=True))
+
+
+def value_and_gradients(layer, x, upstream):
+    """layer(x), and the gradients of sum(layer(x) * upstream) by x and by the layer's weights, if it has any."""
+    x = tf.constant(x)
+    with tf.GradientTape() as tape:
+        tape.watch(x)
+        y = layer(x)
+        total = tf.reduce_sum(tf.cast(y, tf.float32) * upstream)
+    weights = [weight.value for weight in getattr(layer, "trainable_weights", [])]
+    return [y, *tape.gradient(total, [x, *weights])]
