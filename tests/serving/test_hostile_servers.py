@@ -10,6 +10,7 @@ import gzip
 import itertools
 import json
 import logging
+import math
 import socket
 import socketserver
 import threading
@@ -205,10 +206,13 @@ def peak():
 def test_an_answer_without_end_is_left(kind):
     with answering(lambda *_: LONG[kind]) as server:
         client = Client(server.url, "m", timeout=5, max_response_bytes=10**6)
-        with peak() as most:
-            error = refused(client.status, "larger than max_response_bytes, 1,000,000")
-        assert most[0] < 5e6 and error.code == "RESOURCE_EXHAUSTED"
-        assert len(server.requests) == 1
+        least = math.inf  # of three tries: what other threads of the tests take meanwhile is traced too
+        for tries in range(1, 4):
+            with peak() as most:
+                error = refused(client.status, "larger than max_response_bytes, 1,000,000")
+            assert error.code == "RESOURCE_EXHAUSTED" and len(server.requests) == tries
+            least = min(least, most[0])
+        assert least < 5e6
 
 
 def test_what_is_compressed_is_not_expanded():
