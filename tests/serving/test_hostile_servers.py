@@ -180,10 +180,12 @@ def endless(head, piece):
 
 BLOCK = b"[" * 65536
 LONG = {
-    "declared": http(b"x" * 100)[:-100].replace(b": 100", b": 1000000000000"),
-    "without end": endless(b"HTTP/1.1 200 OK\r\n\r\n", BLOCK),
-    "chunked": endless(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", b"10000\r\n" + BLOCK + b"\r\n"),
-    "one chunk": endless(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nffffffffff\r\n", BLOCK),
+    "declared": lambda: http(b"x" * 100)[:-100].replace(b": 100", b": 1000000000000"),
+    "without end": lambda: endless(b"HTTP/1.1 200 OK\r\n\r\n", BLOCK),
+    "chunked": lambda: endless(
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", b"10000\r\n" + BLOCK + b"\r\n"
+    ),
+    "one chunk": lambda: endless(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nffffffffff\r\n", BLOCK),
 }
 
 
@@ -204,7 +206,7 @@ def peak():
 
 @pytest.mark.parametrize("kind", LONG)
 def test_an_answer_without_end_is_left(kind):
-    with answering(lambda *_: LONG[kind]) as server:
+    with answering(lambda *_: LONG[kind]()) as server:
         client = Client(server.url, "m", timeout=5, max_response_bytes=10**6)
         least = math.inf  # of three tries: what other threads of the tests take meanwhile is traced too
         for tries in range(1, 4):
