@@ -11,11 +11,13 @@ class LayerNormalization(layers.LayerNormalization):
 
     Args:
         epsilon: What is added to the variance.
-        **kwargs: Keras' own: `name`, `dtype` and those of `keras.layers.Layer`.
+        name: The layer's name.
+        dtype: Its type or policy.
+        trainable: Whether gamma and beta are trained.
     """
 
-    def __init__(self, epsilon: float = 1e-5, **kwargs):
-        super().__init__(epsilon=epsilon, **kwargs)
+    def __init__(self, epsilon: float = 1e-5, *, name: str | None = None, dtype=None, trainable: bool = True):
+        super().__init__(epsilon=epsilon, name=name, dtype=dtype, trainable=trainable)
 
     def call(self, inputs: tf.Tensor) -> tf.Tensor:
         exact = tf.float64 if inputs.dtype == tf.float64 else tf.float32  # in mixed precision too
