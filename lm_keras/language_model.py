@@ -81,6 +81,18 @@ class LanguageModel(TextModel):
         made._writer = self._writer.with_prompt(prompt)
         return made
 
+    def with_model(self, model: CausalLM) -> "LanguageModel":
+        """Returns this language model, its prompt too, around another model of the same vocabulary.
+
+        Args:
+            model: A `CausalLM`, such as a copy of `self.model` with other weights.
+
+        Returns:
+            The LanguageModel.
+        """
+        made = LanguageModel(model, self.tokenizer)
+        return made.with_prompt(self.prompt) if self.prompt else made
+
     @property
     def prompt(self) -> str:
         """The text before every text, "" unless `with_prompt` made this language model."""
@@ -274,5 +286,4 @@ def quantize(language_model: LanguageModel, mode: str) -> LanguageModel:
         copy = type(model).from_config(model.get_config())
         copy.set_weights(model.get_weights())
     copy.quantize(config=config)
-    made = LanguageModel(copy, language_model.tokenizer)
-    return made.with_prompt(language_model.prompt) if language_model.prompt else made
+    return language_model.with_model(copy)
