@@ -1,3 +1,9 @@
 from .examples import NearestExamples as NearestExamples
 from .examples import select_examples as select_examples
+from .intervals import wilson as wilson
 from .lora import lora as lora
+from .self_training import SelfTraining as SelfTraining
+from .self_training import SelfTrainingRound as SelfTrainingRound
+from .self_training import self_training as self_training
+from .synthesis import Synthesis as Synthesis
+from .synthesis import synthesize as synthesize
