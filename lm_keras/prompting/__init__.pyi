@@ -4,3 +4,12 @@ from .template import Template as Template
 from .tuning import PrefixTuning as PrefixTuning
 from .tuning import PromptTuning as PromptTuning
 from .verbalizer import Verbalizer as Verbalizer
+from .examples import NearestExamples as NearestExamples
+from .examples import select_examples as select_examples
+from .intervals import wilson as wilson
+from .lora import lora as lora
+from .self_training import SelfTraining as SelfTraining
+from .self_training import SelfTrainingRound as SelfTrainingRound
+from .self_training import self_training as self_training
+from .synthesis import Synthesis as Synthesis
+from .synthesis import synthesize as synthesize
