@@ -168,6 +168,14 @@ class PromptClassifier(TextModel):
             return np.zeros([0, len(self.classes)], np.float32)
         return calibrated(self._scores(rows), self._prior(rows)).numpy()
 
+    def render(self, texts: str | Sequence[str]) -> list[str]:
+        """Returns what the model reads of each text, prompt and examples too, special tokens by their names."""
+        rows = rows_of(self.template.fields, texts)
+        if self._encoder is not None:
+            return [self._encoder.render(**row) for row in rows]
+        shown = self.demonstrations.of(rows)
+        return [self._encoder_with(some).render(**row) for some, row in zip(shown, rows, strict=True)]
+
     def log_scores(self, texts: str | Sequence[str]) -> np.ndarray:
         """Returns the log-score of each class before calibration: float32 [N, C]."""
         return self._scores(rows_of(self.template.fields, texts))
