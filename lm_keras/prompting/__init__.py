@@ -1,4 +1,4 @@
-"""Prompt learning: templates, label words, classifiers by prompt, and what adjusts them."""
+"""Prompts: templates and label words, examples, learned prompts, and what is trained and chosen with them."""
 
 from lm_keras.utils.lazy import attach
 
