@@ -141,7 +141,9 @@ class PromptComparison:
                     axes.errorbar(row.accuracy, y, xerr=ends, fmt="o", markersize=5, **style, **label)
                     label = {}
         axes.set_yticks(range(len(names)), [_short(name, 48) for name in names], parse_math=False)
-        axes.set(ylim=(len(names) - 0.5, -0.5), xlabel=f"accuracy on {self.num_texts} texts, {self.level:.0%} interval")
+        axes.set(
+            ylim=(len(names) - 0.5, -0.5), xlabel=f"accuracy on {self.num_texts} texts, {self.level:.0%} interval"
+        )
         axes.hlines([place + 0.5 for place in range(len(names) - 1)], *axes.get_xlim(), color="0.85", linewidth=0.8)
         axes.margins(x=0)
         axes.grid(axis="x", alpha=0.3)
