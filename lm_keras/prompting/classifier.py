@@ -1,4 +1,4 @@
-"""`PromptClassifier`: classes of texts told by a language model or a masked model, with a prompt in place of a head."""
+"""`PromptClassifier`: classes of texts, told by a language model or a masked model with a prompt, without a head."""
 
 import os
 import shutil
