@@ -119,6 +119,17 @@ class TextModel(abc.ABC):
             The `Served` of this text model.
         """
 
+    def with_model(self, model: keras.Model) -> Self:
+        """Returns this text model around another model of the same inputs and outputs.
+
+        Args:
+            model: Such as a copy of `self.model` with other weights.
+
+        Returns:
+            A text model of the same class, tokenizers and options.
+        """
+        return type(self)(model, *self.tokenizers.values(), **self.options)
+
     def save(self, folder: str | os.PathLike) -> None:
         """Writes the text model to a folder, which `load` and `lm-keras export` read.
 
