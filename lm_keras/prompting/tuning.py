@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 
+import keras
 import numpy as np
 import tensorflow as tf
 
@@ -95,7 +96,7 @@ class PromptTuning(Tuning):
         check_choice("reparameterization", reparameterization, (None, "mlp", "lstm"))
         ids = _first_ids(language_model, num_tokens, init_text, np.random.default_rng(check_seed(seed)))
         vectors = language_model.model.word_vectors_model(tf.constant([ids], tf.int32))[0]
-        vectors = np.array(tf.cast(vectors, tf.float32))
+        vectors = tf.cast(vectors, tf.float32).numpy()
         super().__init__(language_model, LearnedVectors(vectors, reparameterization, int(seed), name="prompt"))
 
     @classmethod
@@ -175,7 +176,7 @@ class _Current:
         return self.layer.learned(model)
 
     def sample(self):
-        return b"".join(np.array(weight).tobytes() for weight in self.layer.weights)
+        return b"".join(keras.ops.convert_to_numpy(weight).tobytes() for weight in self.layer.weights)
 
 
 def _first_ids(language_model, num_tokens, init_text, rng=None) -> list[int]:
