@@ -2,7 +2,7 @@
 
 import dataclasses
 import json
-import os
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -40,7 +40,7 @@ def test_it_is_a_small_file(family, kind, tmp_path):
     tuned = changed(kind(lm, 4, INIT))
     tuned.save(path)
     assert kind_of(path) == "learned prompt"
-    assert os.path.getsize(path) < 4 * tuned.learned.num_parameters + 2000
+    assert path.stat().st_size < 4 * tuned.learned.num_parameters + 2000
     learned = lk.prompting.LearnedPrompt.load(path)
     assert (learned.num_tokens, learned.num_parameters) == (4, tuned.learned.num_parameters)
     assert learned.model["name"] == lm.model.name
@@ -195,19 +195,15 @@ def test_the_card_and_the_check_list_it_apart_from_the_parameters(tmp_path, caps
     lm = language_model("llama", num_layers=2)
     tuned = lk.prompting.PrefixTuning(lm, 4, INIT)
     version = lk.export(tuned, tmp_path / "lm", max_new_tokens_limit=2)
-    path = os.path.join(version, "assets.extra", "model_card.json")
-    with open(path) as file:
-        card = json.load(file)
+    path = Path(version) / "assets.extra" / "model_card.json"
+    card = json.loads(path.read_text())
     numbers = 1 + 2 * 2 * 5 * 6  # `filled`; keys and values of two layers and one head, with a spare slot
     assert (card["learned_tokens"], card["prompt_tokens"], card["prompt_numbers"]) == (4, 5, numbers)
     assert card["parameters"] == lm.model.count_params()
     assert main(["check", version]) == 0
-    told = (
-        f"beside {lm.model.count_params():,} parameters the graph holds the state of a prompt of 5 tokens, {numbers}"
-    )
+    told = f"beside {card['parameters']:,} parameters the graph holds the state of a prompt of 5 tokens, {numbers}"
     assert told in capsys.readouterr().out
-    with open(path, "w") as file:
-        json.dump(card | {"prompt_numbers": 10**9}, file)
+    path.write_text(json.dumps(card | {"prompt_numbers": 10**9}))
     assert any("fewer than the 1,000,000,000 of the prompt's state" in problem for problem in lk.check(version))
 
 

@@ -60,7 +60,7 @@ def check(version: str | os.PathLike, requests: Sequence[dict] = ()) -> list[str
 
 
 def _recorded(extra):
-    """The model's answers in Python, the bytes of its parameters and the numbers of a prompt; InputError if damaged."""
+    """The model's answers in Python, bytes of parameters and numbers of a prompt; InputError when damaged."""
     expected, card = read_json(extra / "expected.json"), read_json(extra / "model_card.json")
     try:
         sizes = {len(v) for call in expected for side in ("inputs", "outputs") for v in call[side].values()}
@@ -190,13 +190,8 @@ def _wrong_prompt(version, prompt_numbers):
 
     saved = saved_model_pb2.SavedModel.FromString((version / "saved_model.pb").read_bytes())
     graphs = [meta.graph_def for meta in saved.meta_graphs]
-    nodes = [
-        node
-        for graph in graphs
-        for part in (graph.node, *(f.node_def for f in graph.library.function))
-        for node in part
-    ]
-    constants = [node.attr["value"].tensor for node in nodes if node.op == "Const"]
+    parts = [part for graph in graphs for part in (graph.node, *(f.node_def for f in graph.library.function))]
+    constants = [node.attr["value"].tensor for part in parts for node in part if node.op == "Const"]
     held = sum(math.prod(size.size for size in tensor.tensor_shape.dim) for tensor in constants)
     if held < prompt_numbers:
         return [f"the graph holds {held:,} constant numbers, fewer than the {prompt_numbers:,} of the prompt's state"]
