@@ -78,7 +78,8 @@ class LearnedVectors(layers.Layer):
 
     def learned(self, model: CausalLM) -> LearnedPrompt:
         """The prompt as it is now."""
-        return LearnedPrompt(self.num_tokens, vectors=np.array(ops.convert_to_numpy(self.values())), model=facts_of(model))
+        vectors = np.array(ops.convert_to_numpy(self.values()))
+        return LearnedPrompt(self.num_tokens, vectors=vectors, model=facts_of(model))
 
 
 class LearnedState(layers.Layer):
