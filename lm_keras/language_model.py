@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterable, Iterator
 
+import keras
 from typing_extensions import Unpack
 
 from lm_keras.errors import InputError
@@ -14,6 +15,7 @@ from lm_keras.generation.scoring import Score, score
 from lm_keras.generation.writer import Writer, prompt_ids
 from lm_keras.models import folder as model_folder
 from lm_keras.models.causal_lm import CausalLM
+from lm_keras.models.learned import LearnedPrompt
 from lm_keras.models.quantization import quantization_of, weight_only, without_lora
 from lm_keras.serving.export.completions import language_model_signatures
 from lm_keras.serving.export.signatures import Served
@@ -47,7 +49,7 @@ class LanguageModel(TextModel):
         self.tokenizer = tokenizer
         self._writer = Writer(model, tokenizer)
 
-    def with_prompt(self, prompt: str) -> "LanguageModel":
+    def with_prompt(self, prompt: str | LearnedPrompt) -> "LanguageModel":
         """Returns this language model with a prompt before every text; the prompt is read once.
 
         `lm.with_prompt(p).generate(t)` is `lm.generate(p + t)`; the same holds for `stream`, `choose` and an export.
@@ -60,14 +62,17 @@ class LanguageModel(TextModel):
         The model and its traced functions are shared. The prompt's state is computed at the first answer, and again
         at the first one after a training: some numbers of each weight are compared.
 
+        A `lk.prompting.LearnedPrompt` stands before the begin mark and all text; it is given first.
+
         Args:
-            prompt: A string.
+            prompt: A string, or a LearnedPrompt.
 
         Returns:
-            The LanguageModel; `prompt` is its text and `prompt_cache` what it has read.
+            The LanguageModel; `prompt` is its text, `learned` the LearnedPrompt, and `prompt_cache` what it has read.
 
         Raises:
-            InputError: The prompt is no text, or not shorter than the model's context.
+            InputError: The prompt is no text, or not shorter than the model's context; a LearnedPrompt is of another
+                model, or not the first prompt.
 
         Example:
 
@@ -77,9 +82,14 @@ class LanguageModel(TextModel):
         lk.export(reviews, "saved_models/reviews")
         ```
         """
-        prompt = valid(*self._texts([prompt]))
+        if isinstance(prompt, LearnedPrompt):
+            self._texts(())
+            prompt.check_fits(self.model)
+            writer = self._writer.with_learned(prompt)
+        else:
+            writer = self._writer.with_prompt(valid(*self._texts([prompt])))
         made = LanguageModel(self.model, self.tokenizer)
-        made._writer = self._writer.with_prompt(prompt)
+        made._writer = writer
         return made
 
     @property
@@ -88,10 +98,26 @@ class LanguageModel(TextModel):
         return self._writer.prompt
 
     @property
+    def learned(self) -> LearnedPrompt | None:
+        """The learned prompt before every text, or None."""
+        learned = self._writer.learned
+        return None if learned is None else learned.current(self.model)
+
+    @property
+    def training_model(self) -> keras.Model:
+        """What `lk.fit` trains: the model itself, whatever prompt there is, or that of a tuning of `lk.prompting`."""
+        return self.model
+
+    @property
     def prompt_cache(self) -> PromptCache:
         """The token ids of the prompt, the begin mark before them, and the model's state after those it has read."""
         self._texts(())
         return self._writer.cache()
+
+    def ids_before(self, begin: bool = True) -> list[int]:
+        """The token ids before all text: V, V + 1, ... in the places of a learned prompt, and the begin mark."""
+        self._texts(())
+        return self._writer.before(begin)
 
     def score(self, texts: str | Iterable[str], *, begin: bool = True, end: bool = True) -> list[Score]:
         """Scores each text: the sum of log p(token | before) over its tokens.
@@ -226,7 +252,7 @@ class LanguageModel(TextModel):
                 something of another kind in the folder. Nothing is written then.
         """
         self._texts(())
-        model_folder.save(self.model, self.tokenizer, folder, self.prompt)
+        model_folder.save(self.model, self.tokenizer, folder, self.prompt, self.learned)
 
     @classmethod
     def load(cls, folder: str | os.PathLike) -> "LanguageModel":
@@ -242,8 +268,13 @@ class LanguageModel(TextModel):
             InputError: It is none, or not whole.
         """
         made = cls(*model_folder.load(folder))
-        prompt = model_folder.load_prompt(folder)
-        return made.with_prompt(prompt) if prompt else made
+        return _prompted(made, *model_folder.load_prompt(folder))
+
+
+def _prompted(language_model, prompt, learned):
+    """A language model with a learned prompt and one of text, where there are such."""
+    made = language_model if learned is None else language_model.with_prompt(learned)
+    return made.with_prompt(prompt) if prompt else made
 
 
 # === Language models of a quarter or an eighth of the size: weights of 8 or 4 bits ===
@@ -276,4 +307,4 @@ def quantize(language_model: LanguageModel, mode: str) -> LanguageModel:
         copy.set_weights(model.get_weights())
     copy.quantize(config=config)
     made = LanguageModel(copy, language_model.tokenizer)
-    return made.with_prompt(language_model.prompt) if language_model.prompt else made
+    return _prompted(made, language_model.prompt, language_model.learned)

@@ -4,7 +4,7 @@ import tensorflow as tf
 
 from lm_keras.generation.context import PIECE, Walk, any_batch, walk_of
 from lm_keras.generation.loop import end_marks
-from lm_keras.generation.prompt_cache import PromptCache
+from lm_keras.generation.prompt_cache import PromptCache, begin
 from lm_keras.generation.step import hidden_of, logits_of, owned, step_hidden
 from lm_keras.models.causal_lm import CausalLM
 
@@ -21,6 +21,7 @@ def contrastive_search(
     min_new_tokens: tf.Tensor | int = 0,
     begun: PromptCache | None = None,
     kept: tf.Tensor | int = 0,
+    learned: PromptCache | None = None,
 ) -> tuple[tf.Tensor, tf.Tensor]:
     """Contrastive search (Su et al. 2022, eq. 5).
 
@@ -40,13 +41,14 @@ def contrastive_search(
         min_new_tokens: See `eos_id`.
         begun: See `decode`. The prompts are read from their first token all the same, for their hidden vectors.
         kept: See `decode`.
+        learned: A learned prompt that all rows begin with, of which there are no hidden vectors to be unlike.
 
     Returns:
         Tokens int32 [B, n], -1 after a row's end, and their log-probabilities [B, n] under the model.
     """
     words, batch = model.vocab_size, tf.shape(ids)[0]
     walk, ends, k = walk_of(model, begun, kept), end_marks(eos_id, words), tf.minimum(top_k, words)
-    logits, history, valid, state = read_prompt(walk, ids, max_new_tokens)
+    logits, history, valid, state = read_prompt(walk, ids, max_new_tokens, learned)
 
     def body(i, alive, logits, history, valid, tokens, log_probs, *state):
         log_p = tf.nn.log_softmax(logits)
@@ -83,10 +85,16 @@ def contrastive_search(
     return tokens, log_probs
 
 
-def read_prompt(walk: Walk, ids: tf.Tensor, max_new_tokens: tf.Tensor | int) -> tuple:
+def read_prompt(
+    walk: Walk, ids: tf.Tensor, max_new_tokens: tf.Tensor | int, learned: PromptCache | None = None
+) -> tuple:
     """Logits [B, V] after ids [B, T], hidden vectors [B, n, H] of length 1, which of them are of tokens, state."""
-    model, state = walk.model, walk.initial_state(tf.shape(ids)[0], tf.shape(ids)[1] + max_new_tokens)
+    model, length = walk.model, tf.shape(ids)[1] + max_new_tokens
     known, *memory = walk.known(ids[:, :-1])
+    if learned is None:
+        state = model.initial_state(tf.shape(ids)[0], length)
+    else:
+        known, state = begin(model, known, learned, length)
     until, width = tf.shape(known)[1], model.step_hidden_model.outputs[1].shape[-1]
 
     def body(start, history, *state):
@@ -94,7 +102,7 @@ def read_prompt(walk: Walk, ids: tf.Tensor, max_new_tokens: tf.Tensor | int) -> 
         vectors, state = step_hidden(model, known[:, start:end], state)
         return end, tf.concat([history, unit(hidden_of(model, vectors))], 1), *state
 
-    state = owned(state[len(memory) :])
+    state = owned(state)
     _, history, *state = tf.while_loop(
         lambda start, *_: start < until,
         body,

@@ -12,7 +12,7 @@ import tensorflow as tf
 from lm_keras.errors import InputError
 from lm_keras.generation.beam import beam_search
 from lm_keras.generation.config import GenerationConfig
-from lm_keras.generation.context import walk_of
+from lm_keras.generation.context import cache_spec, walk_of
 from lm_keras.generation.contrastive import contrastive_search
 from lm_keras.generation.loop import GREEDY_STEPS, decode, decode_greedy, follow, greedy_room, pad_left
 from lm_keras.generation.sampling import FILTERS
@@ -157,7 +157,7 @@ def words_before(writer: Writer, rows: Sequence[Sequence[int]], begin: bool) -> 
     seen = np.zeros([len(rows), writer.model.vocab_size], bool)
     if writer.source_tokenizer is None:
         for mark, row in zip(seen, rows, strict=True):
-            mark[list(row[int(begin) :])] = True
+            mark[list(row[len(writer.before(begin)) :])] = True
     return tf.constant(seen)
 
 
@@ -227,9 +227,11 @@ def contrasted(writer: Writer, rows: Sequence[Sequence[int]], config: Generation
         "alpha": NUMBER,
         **memory_spec(writer, writer.memory),
     }
+    learned = {"learned": writer.learned_cache()} if writer.learned else {}
+    spec |= dict.fromkeys(learned, cache_spec(state_spec(writer.model)))
     tokens, log_probs = writer.traced(contrastive_search, spec | ENDS)(
         ids=pad_left(rows), max_new_tokens=config.max_new_tokens, top_k=config.top_k, alpha=config.penalty_alpha,
-        **ends_of(writer, config), **writer.memory,
+        **ends_of(writer, config), **writer.memory, **learned,
     )  # fmt: skip
     return followed(writer, rows, tokens, log_probs, config)
 

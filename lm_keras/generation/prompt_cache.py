@@ -5,6 +5,7 @@ ids that the state has read, and before its first token if not. To cut texts in 
 of a prompt may become another token with what follows it.
 """
 
+import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -42,6 +43,12 @@ def nothing(model: keras.Model) -> PromptCache:
     return PromptCache(tf.zeros([0], tf.int32), model.initial_state(1, 0), tf.constant(0))
 
 
+def facts_of_prompt(cache: PromptCache) -> dict[str, int]:
+    """What a model card says of a prompt whose state is a constant of the graph, and no parameter."""
+    numbers = sum(math.prod(part.shape) for part in cache.state)
+    return {"prompt_tokens": int(tf.size(cache.ids)), "prompt_numbers": numbers}
+
+
 def sample_of_weights(model: keras.Model) -> bytes:
     """Some numbers of every weight: other ones where the model has been trained, or its weights replaced."""
     line, places, some = tf.constant([-1]), {}, []
@@ -66,14 +73,16 @@ def begin(
         ids: int32 [B, T], -1 where there is no token.
         cache: What rows may begin with.
         length: Tokens of a row that the states must have room for.
-        beyond: A row must have so many of the cache's ids more than its state has read.
+        beyond: A row must have so many of the cache's ids more than its state has read, as far as there are more.
 
     Returns:
         ids [B, T] with -1 for those that have been read, and a state [B, ...].
     """
     valid = ids >= 0
     place = tf.cumsum(tf.cast(valid, tf.int32), axis=1) - 1  # of a token in its row
-    wanted, count = tf.concat([cache.ids, [-1]], 0), cache.num_read + beyond  # ids that must agree
+    wanted, count = tf.concat([cache.ids, [-1]], 0), cache.num_read  # ids that must agree
+    if beyond:
+        count = tf.minimum(count + beyond, tf.maximum(tf.size(cache.ids), count))
     agree = tf.gather(wanted, tf.clip_by_value(place, 0, tf.size(cache.ids))) == ids
     agree = valid & agree & (place < count)
     begun = tf.reduce_sum(tf.cast(agree, tf.int32), 1) == count  # (B,)

@@ -32,11 +32,12 @@ class Score(NamedTuple):
 def score(writer: Writer, texts: Sequence[str], begin: bool, end: bool) -> list[Score]:
     """A Score a text, texts of like length together, of the tokens beyond those of the writer's prompt."""
     tokenizer, results = writer.tokenizer, [None] * len(texts)
-    before, after = [tokenizer.bos_id] if begin else [], [tokenizer.eos_id] if end else []
+    before, after = writer.before(begin), [tokenizer.eos_id] if end else []
     rows = [[*before, *ids, *after] for ids in tokenizer.encode_batch([writer.prompt + text for text in texts])]
     prompt = [*before, *tokenizer.encode(writer.prompt)]
     common = [common_length([prompt, row]) for row in rows]
-    firsts = [max(length, 1) for length in common]
+    least = writer.num_learned + 1  # what is predicted from a learned state alone does not count
+    firsts = [max(length, least) for length in common]
     for text, row, first in zip(texts, rows, firsts, strict=True):
         if len(row) <= first:
             where = "" if writer.prompt else " after its first one"
@@ -44,14 +45,15 @@ def score(writer: Writer, texts: Sequence[str], begin: bool, end: bool) -> list[
     by_length = sorted(range(len(rows)), key=lambda i: len(rows[i]))
     writer = writer.starting([], begin)
     whole = scored_beginning(writer, rows, firsts, Beginning(writer.begun))
-    size = batch_size(writer, rows, copied=whole.num_tokens > 0 or bool(writer.prompt))
+    size = batch_size(writer, rows, copied=whole.num_tokens > 0 or writer.prompted)
     for at in range(0, len(rows), size):
         group = by_length[at : at + size]
         log_probs = log_probs_of_rows(writer, [rows[i] for i in group], [firsts[i] for i in group], whole)
         for i, log_prob in zip(group, log_probs, strict=True):
             num_bytes, count = len(texts[i].encode("utf-8", "replace")), len(rows[i]) - firsts[i]
             # Without any token before it, the first one of a text does not count, but its bytes would.
-            bits = -log_prob / math.log(2) / num_bytes if num_bytes and common[i] else math.nan
+            known = num_bytes and common[i] >= least
+            bits = -log_prob / math.log(2) / num_bytes if known else math.nan
             results[i] = Score(log_prob, count, math.exp(min(-log_prob / count, 700)), bits)
     return results
 

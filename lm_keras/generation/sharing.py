@@ -28,7 +28,7 @@ def prompt_reader(writer: "Writer", memory: Mapping) -> Callable:
 
 def memory_of(writer: "Writer", begun: PromptCache | None) -> dict[str, object]:
     """`begun` and `kept` for what reads rows; {} where neither says anything, for which a smaller graph is traced."""
-    if begun is None or (not writer.prompt and int(begun.num_read) == 0):
+    if begun is None or (not writer.prompted and int(begun.num_read) == 0):
         return {}
     return {"begun": begun, "kept": writer.memory.get("kept", 0)}
 

@@ -3,6 +3,7 @@
 import copy
 import functools
 from collections.abc import Callable, Mapping, Sequence
+from typing import Protocol
 
 import keras
 import tensorflow as tf
@@ -10,9 +11,27 @@ import tensorflow as tf
 from lm_keras.errors import InputError
 from lm_keras.generation.prompt_cache import PromptCache, nothing, num_settled, sample_of_weights
 from lm_keras.generation.sharing import read_once, shared
+from lm_keras.models.learned import LearnedPrompt
 from lm_keras.text.tokenizers.base import Tokenizer
 from lm_keras.utils.functions import TracedFunctions, function
 from lm_keras.utils.keras_internals import without_grappler
+
+KEPT = 16  # beginnings of `kept_cache`
+
+
+class Learned(Protocol):
+    """What stands before all text and was learned: a `LearnedPrompt`, or one that is still being trained."""
+
+    num_tokens: int
+
+    def first_state(self, model: keras.Model) -> list[tf.Tensor]:
+        """The state of the model after it, tensors [1, ...] with room for its `num_tokens` and a spare one."""
+
+    def current(self, model: keras.Model) -> LearnedPrompt:
+        """The `LearnedPrompt` as it is now."""
+
+    def sample(self) -> bytes:
+        """Its numbers, where they may change."""
 
 
 class Writer:
@@ -25,15 +44,17 @@ class Writer:
 
     Attributes:
         prompt: A text before every text, which `with_prompt` adds.
+        learned: A learned prompt before all of that and the begin mark, which `with_learned` adds, or None. Its
+            `num_tokens` have the ids V, V + 1, ... in a row: no model reads these, the state is after them.
         begun: What the rows of a call begin with, a `PromptCache`.
         memory: What loops take that may forget: `begun` and `kept` of the prompt; nothing where nothing is kept.
     """
 
     def __init__(self, model: keras.Model, tokenizer: Tokenizer, source_tokenizer: Tokenizer | None = None):
         self.model, self.tokenizer, self.source_tokenizer = model, tokenizer, source_tokenizer
-        self.prompt, self._before = "", None
+        self.prompt, self.learned, self._before = "", None, None
         self.begun, self.memory = None, {}
-        self._traced, self._caches, self._sampled = TracedFunctions(), TracedFunctions(), None
+        self._traced, self._caches, self._kept, self._sampled = TracedFunctions(), TracedFunctions(), {}, None
 
     def with_prompt(self, text: str) -> "Writer":
         """This writer, whose texts all begin with `prompt` and this text; it shares the traced functions.
@@ -41,34 +62,104 @@ class Writer:
         Raises:
             InputError: A model of limited context has no room for a text after it.
         """
-        made = copy.copy(self)
+        made = self._copy()
         made.prompt, made._before = self.prompt + text, self
-        made._caches, made._sampled = TracedFunctions(), None
-        size, window = len(prompt_ids(made, "")), self.model.context_length
+        made._check_room(len(prompt_ids(made, "")))
+        return made
+
+    def with_learned(self, learned: Learned) -> "Writer":
+        """This writer, whose texts all begin with a learned prompt; it shares the traced functions.
+
+        Raises:
+            InputError: There is a prompt already, or a model of limited context has no room for a text after it.
+        """
+        if self.prompted:
+            raise InputError(
+                "a learned prompt stands before all text: give it to a language model without a prompt, and then the "
+                "text, lm.with_prompt(learned).with_prompt(text)"
+            )
+        made = self._copy()
+        made.learned = learned
+        made._check_room(len(made.before(True)))
+        return made
+
+    def _copy(self):
+        made = copy.copy(self)
+        made._caches, made._kept, made._sampled = TracedFunctions(), {}, None
+        return made
+
+    def _check_room(self, size):
+        window = self.model.context_length
         if window is not None and size >= window:
             raise InputError(
                 f"the prompt has {size} tokens and {self.model.name} sees {window}, which leaves no room for a text "
                 "after it; give a shorter prompt"
             )
-        return made
+
+    @property
+    def prompted(self) -> bool:
+        """Whether a prompt stands before every text."""
+        return bool(self.prompt) or self.learned is not None
+
+    @property
+    def num_learned(self) -> int:
+        """The tokens of a learned prompt, 0 without one."""
+        return 0 if self.learned is None else self.learned.num_tokens
+
+    def before(self, begin: bool = True) -> list[int]:
+        """The ids before all text: those of a learned prompt, and the begin mark (if `begin`)."""
+        first = self.model.vocab_size
+        return [*range(first, first + self.num_learned), *([self.tokenizer.bos_id] if begin else [])]
 
     def cache(self, begin: bool = True) -> PromptCache:
         """The `PromptCache` of `prompt`, read when it is first asked for and when the weights have changed.
 
         `begin`: with the begin mark.
         """
-        if self.prompt and (sampled := sample_of_weights(self.model)) != self._sampled:
-            self._caches, self._sampled = TracedFunctions(), sampled
+        if self.prompted:
+            self._forget_if_changed()
         return self._caches.get(self.model, ("prompt", begin), lambda: self._read_prompt(begin))
+
+    def learned_cache(self) -> PromptCache:
+        """The `PromptCache` of the learned prompt alone; of nothing where there is none."""
+        if self.learned is None:
+            return nothing(self.model)
+        ids, state = self.before(False), self.learned.first_state(self.model)
+        return PromptCache(tf.constant(ids, tf.int32), state, tf.constant(len(ids)))
+
+    def kept_cache(self, ids: Sequence[int]) -> PromptCache:
+        """The `PromptCache` of other ids that rows begin with, all of them read: kept until the weights change.
+
+        Args:
+            ids: What `prompt_ids` gives of a text, or the first of these; the last 16 beginnings are kept.
+
+        Raises:
+            InputError: A model of limited context has no room for a text after them.
+        """
+        self._check_room(len(ids))
+        self._forget_if_changed()
+        key = tuple(ids)
+        if key not in self._kept:
+            first = self.num_learned
+            begun = self.cache(list(ids[first : first + 1]) == [self.tokenizer.bos_id])
+            while len(self._kept) >= KEPT:
+                self._kept.pop(next(iter(self._kept)))
+            self._kept[key] = read_once(self, key, begun)
+        return self._kept[key]
+
+    def _forget_if_changed(self):
+        sampled = sample_of_weights(self.model) + (self.learned.sample() if self.learned else b"")
+        if sampled != self._sampled:
+            self._caches, self._kept, self._sampled = TracedFunctions(), {}, sampled
 
     def _read_prompt(self, begin):
         before, self._before = self._before, None  # not kept: each turn of a chat would keep all those before it
-        mark = [self.tokenizer.bos_id] if begin else []
+        mark = self.before(begin)
         ids = [*mark, *self.tokenizer.encode(self.prompt)]
         settled = len(mark) + num_settled(self.tokenizer, self.prompt) - 1 if self.prompt else 0
-        if settled < 1:
-            return nothing(self.model)._replace(ids=tf.constant(ids, tf.int32))
-        cache = read_once(self, ids[:settled], nothing(self.model) if before is None else before.cache(begin))
+        if settled <= self.num_learned:
+            return self.learned_cache()._replace(ids=tf.constant(ids, tf.int32))
+        cache = read_once(self, ids[:settled], self.learned_cache() if before is None else before.cache(begin))
         return cache._replace(ids=tf.constant(ids, tf.int32))
 
     def starting(self, rows: Sequence[Sequence[int]], begin: bool = True) -> "Writer":
@@ -77,7 +168,7 @@ class Writer:
         if self.source_tokenizer is None:
             cache = self.cache(begin)
             made.begun = shared(self, rows, cache)
-            if self.prompt and self.model.context_length is not None:
+            if self.prompted and self.model.context_length is not None:
                 made.memory = {"begun": cache, "kept": tf.size(cache.ids)}
         return made
 
@@ -115,11 +206,11 @@ def _run(work, model, static, tensors):
 
 
 def prompt_ids(writer: Writer, prompt: str, begin: bool = True) -> list[int]:
-    """The begin mark (if `begin`) and the prompt; or a source, and the begin mark of what is to be written."""
+    """The ids of a prompt after those before all text and the writer's prompt; or a source, and the begin mark."""
     tokenizer, source = writer.tokenizer, writer.source_tokenizer
     if source is not None:
         return [*source.encode(prompt), tokenizer.bos_id]
     ids = tokenizer.encode(writer.prompt + prompt)
     if not begin and not ids:
         raise InputError(f"the prompt {prompt!r} has no token to go on from; give another, or leave begin=False out")
-    return [tokenizer.bos_id, *ids] if begin else ids
+    return [*writer.before(begin), *ids]

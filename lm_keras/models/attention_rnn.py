@@ -21,7 +21,7 @@ from lm_keras.models.building import (
     register_builder,
     word_embedding,
 )
-from lm_keras.models.causal_lm import CausalLM, Views, counted
+from lm_keras.models.causal_lm import CausalLM, Views, counted, word_vectors
 from lm_keras.models.lstm import lstm_layer
 from lm_keras.models.rnn import recurrent_layer
 
@@ -87,8 +87,8 @@ def build_attention_rnn_lm(
     combine = Dense(hidden_dim, "tanh", use_bias=False, kernel_initializer=init(), name="combine")  # W_c
     to_hidden, to_logits = output_layer(vocab_size, embed if tie_embeddings else None, init)
 
-    def recur(ids, state=None, mask=None):
-        x, after = embed(ids), []
+    def recur(x, state=None, mask=None):
+        after = []
         for i, rnn in enumerate(rnns):
             x, *new = rnn(drops[i](x), initial_state=state and state[i], mask=mask)  # (B, T, H), (B, H) each
             after += new
@@ -103,18 +103,18 @@ def build_attention_rnn_lm(
     ids = keras.Input((None,), dtype="int32", name="ids")
     place, within = Positions(max_length, name="places")(ids), Within(max_length, name="within")
     tokens, arrange = packed_text(ids)
-    h, _ = recur(tokens)
+    h, _ = recur(embed(tokens))
     visible = place[:, None] <= place[:, :, None]  # (1, T, T)
     logits, hidden, weights = look_back(h, to_keys(h), h, visible, False, lambda x: within(arrange(x)))
     sizes = (hidden_dim, num_layers, cell, max_length)
-    step, initial_state, step_hidden = _step_view(recur, to_keys, look_back, *sizes, name)
+    step, initial_state, named = _step_view(embed, recur, to_keys, look_back, *sizes, name)
     looks = keras.Model(ids, weights, name=f"{name}_attention")
     options = {"context_length": max_length, "attention_model": looks}
-    views = Views(step, initial_state, **options, hidden=hidden, step_hidden=step_hidden)
+    views = Views(step, initial_state, **options, hidden=hidden, **named)
     return CausalLM(ids, logits, views=views, name=name)
 
 
-def _step_view(recur, to_keys, look_back, hidden_dim, num_layers, cell, max_length, name):
+def _step_view(embed, recur, to_keys, look_back, hidden_dim, num_layers, cell, max_length, name):
     """The same layers from a given state: `filled`, that of each layer, keys and values of all tokens so far."""
     parts = "hc" if cell == "lstm" else "h"
     ids = keras.Input((None,), dtype="int32", name="step_ids")
@@ -122,7 +122,8 @@ def _step_view(recur, to_keys, look_back, hidden_dim, num_layers, cell, max_leng
     state = [[keras.Input((hidden_dim,), name=f"{part}_{i}") for part in parts] for i in range(num_layers)]
     caches = [keras.Input((1, None, hidden_dim), name=f"past_{part}") for part in ("keys", "values")]
     place, after = slots(ids, filled)  # (B, t), (B,)
-    h, new_state = recur(ops.maximum(ids, 0), state, mask=ids >= 0)
+    embedded = word_vectors(embed, ops.maximum(ids, 0))
+    h, new_state = recur(embedded, state, mask=ids >= 0)
     append = Append(name="append")
     keys, values = (append(cache, new, place, ids) for cache, new in zip(caches, (to_keys(h), h), strict=True))
     slot = counted(ops.cast(caches[0][:1, 0, :, 0], "int32"))[:, None]  # (1, 1, L + 1)
@@ -135,7 +136,7 @@ def _step_view(recur, to_keys, look_back, hidden_dim, num_layers, cell, max_leng
         empty = [ops.zeros((batch_size, 1, room + 1, hidden_dim)) for _ in caches]
         return [ops.zeros((batch_size,), "int32"), *(ops.zeros((batch_size, hidden_dim)) for _ in state), *empty]
 
-    return step, initial_state, hidden
+    return step, initial_state, {"step_hidden": hidden, "step_embedded": embedded}
 
 
 def _cell_layer(cell, hidden_dim, name, init):

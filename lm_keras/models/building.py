@@ -44,7 +44,7 @@ def register_builder(builder=None, /, *, family=None, small=None):
     @lk.models.register_builder(family="mine")
     def build_mine(vocab_size: int, *, width: int = 64, name: str = "mine") -> lk.models.CausalLM:
         ...
-        views = lk.models.Views(step, initial_state, hidden=x, step_hidden=step_x)
+        views = lk.models.Views(step, initial_state, hidden=x, step_hidden=step_x, step_embedded=step_e)
         return lk.models.CausalLM(ids, logits, views=views, name=name)
     ```
 

@@ -28,6 +28,8 @@ class Views:
         attention_model: ids [B, T] -> the attention weights [B, H, T, T] of each layer; None without attention.
         hidden: The vectors [B, T, D] before the output layer in the training graph, a `KerasTensor`.
         step_hidden: The same in the graph of the step, [B, t, D].
+        step_embedded: The word vectors [B, t, E] of the ids in the graph of the step, which learned prompts replace:
+            the output of a layer that is used once, see `word_vectors`.
     """
 
     step_model: keras.Model
@@ -37,6 +39,7 @@ class Views:
     attention_model: keras.Model | None = None
     hidden: keras.KerasTensor | None = None
     step_hidden: keras.KerasTensor | None = None
+    step_embedded: keras.KerasTensor | None = None
 
 
 @keras.saving.register_keras_serializable("lm_keras")
@@ -49,7 +52,7 @@ class CausalLM(BuiltModel):
     state of that row as it was; `model.step_model` is the functional model behind it. `model.initial_state(B)` is
     the list of state tensors before the first token; a state that grows has room for `length` tokens in all, at most
     and by default `model.context_length`. `model.hidden_model` and `model.step_hidden_model` give the vectors before
-    the output layer too.
+    the output layer too; `model.step_vectors(vectors, state)` reads vectors in the place of words.
     The model saves as its builder's arguments and its weights, so `keras.models.load_model` brings back both views.
     """
 
@@ -67,6 +70,12 @@ class CausalLM(BuiltModel):
             self._check_room(ids, state)
         logits, *new_state = self.views.step_model([ids, *state])
         # In mixed precision too, the state keeps its type from step to step.
+        return logits, [ops.cast(new, old.dtype) for new, old in zip(new_state, state, strict=True)]
+
+    def step_vectors(self, vectors, state):
+        """Vectors [B, t, E] in the place of words, state -> (logits [B, t, V], new state)."""
+        ids = ops.zeros(ops.shape(vectors)[:2], "int32")
+        logits, *new_state = self.step_vectors_model([ids, vectors, *state])
         return logits, [ops.cast(new, old.dtype) for new, old in zip(new_state, state, strict=True)]
 
     def _check_room(self, ids, state):
@@ -94,6 +103,33 @@ class CausalLM(BuiltModel):
     def step_hidden_model(self) -> keras.Model:
         """The functional model [ids [B, t], *state] -> [logits [B, t, V], hidden vectors [B, t, D], *new state]."""
         return hidden_view(self, self.step_model.inputs, self.views.step_hidden, self.step_model.outputs)
+
+    @functools.cached_property
+    def step_vectors_model(self) -> keras.Model:
+        """The functional model [ids [B, t], vectors [B, t, E], *state] -> [logits [B, t, V], *new state].
+
+        The vectors stand in the place of the ids' own. No id is negative: each column has a vector.
+        """
+        inputs = [self.step_model.inputs[0], self._embedded(), *self.step_model.inputs[1:]]
+        return self._view(inputs, self.step_model.outputs, "vectors")
+
+    @functools.cached_property
+    def word_vectors_model(self) -> keras.Model:
+        """The functional model ids [B, t] -> their word vectors [B, t, E]; one-hot where there is no embedding."""
+        return self._view(self.step_model.inputs[0], self._embedded(), "words")
+
+    def _embedded(self):
+        if self.views.step_embedded is None:
+            raise InputError(
+                f"{self.name} does not say which tensor holds its word vectors; its builder gives it to its views as "
+                "step_embedded"
+            )
+        return self.views.step_embedded
+
+    def _view(self, inputs, outputs, name):
+        view = LogitsModel(inputs, outputs, name=f"{self.name}_{name}")
+        view.dtype_policy = self.dtype_policy  # in which it was built, not what is set now
+        return view
 
     def other_views(self):
         views = (self.views.step_model, self.views.attention_model)
@@ -131,11 +167,11 @@ def _between_tokens(weights, valid, rows, columns):
 # === Both views of a causal transformer from one forward pass ===
 
 
-def decoder(forward, *, num_layers, num_kv_heads, head_dim, max_length, name):
-    """The `CausalLM` of `forward(ids, positions, visible, memories, arrange) -> (logits, hidden, kept)`.
+def decoder(embed, forward, *, num_layers, num_kv_heads, head_dim, max_length, name):
+    """The `CausalLM` of `forward(x, positions, visible, memories, arrange) -> (logits, hidden, kept)`.
 
-    `visible` is the `Mask` of the pass, `kept` [(weights, keys, values), ...]; `arrange` acts on what enters the
-    output layer, `hidden`.
+    `x` are the word vectors that `embed` gives of ids, `visible` is the `Mask` of the pass, `kept` [(weights, keys,
+    values), ...]; `arrange` acts on what enters the output layer, `hidden`.
 
     Its state is `filled` int32 [B], the tokens seen, then keys and values [B, K, L + 1, D] for each layer.
     """
@@ -145,7 +181,8 @@ def decoder(forward, *, num_layers, num_kv_heads, head_dim, max_length, name):
     tokens, arrange = packed_text(ids)
     look = AttentionMask(name="mask")
     visible = look(ids, positions[:, None] <= positions[:, :, None])  # (1, T, T)
-    logits, hidden, kept = forward(tokens, positions, visible, [None] * num_layers, lambda x: within(arrange(x)))
+    free = [None] * num_layers
+    logits, hidden, kept = forward(embed(tokens), positions, visible, free, lambda x: within(arrange(x)))
 
     # === Step view: the same layers, with the keys and values of what came before ===
     step_ids = keras.Input((None,), dtype="int32", name="step_ids")
@@ -158,9 +195,8 @@ def decoder(forward, *, num_layers, num_kv_heads, head_dim, max_length, name):
     where = CacheRows(name="cache_rows")(caches[0], place, step_ids)  # the same in every block
     memories = [(*caches[2 * i : 2 * i + 2], *where) for i in range(num_layers)]
     positions = ops.minimum(place, max_length - 1)  # a column without token may stand behind the last one
-    step_logits, step_hidden, kept_after = forward(
-        ops.maximum(step_ids, 0), positions, visible, memories, lambda x: x
-    )
+    embedded = word_vectors(embed, ops.maximum(step_ids, 0))
+    step_logits, step_hidden, kept_after = forward(embedded, positions, visible, memories, lambda x: x)
     new_caches = [cache for _, *both in kept_after for cache in both]
     step = LogitsModel([step_ids, filled, *caches], [step_logits, after, *new_caches], name=f"{name}_step")
 
@@ -177,8 +213,17 @@ def decoder(forward, *, num_layers, num_kv_heads, head_dim, max_length, name):
         attention_model=attention,
         hidden=hidden,
         step_hidden=step_hidden,
+        step_embedded=embedded,
     )
     return CausalLM(ids, logits, views=views, name=name)
+
+
+def word_vectors(embed, ids):
+    """`embed(ids)` for the step, [B, t, E], as a tensor that `Views` can name.
+
+    Keras cuts a graph at a layer, wherever that is used, and an embedding may be read in reverse at the end too.
+    """
+    return keras.layers.Identity(name="word_vectors")(embed(ids))
 
 
 def counted(x):

@@ -16,7 +16,7 @@ from lm_keras.models.building import (
     register_builder,
     word_embedding,
 )
-from lm_keras.models.causal_lm import CausalLM, Views
+from lm_keras.models.causal_lm import CausalLM, Views, word_vectors
 
 
 @register_builder(family="cnn")
@@ -75,8 +75,8 @@ def build_cnn_lm(
     drops = [layers.Dropout(dropout, seed=init.seed(), name=f"dropout_{i}") for i in range(num_layers + 1)]
     to_hidden, to_logits = output_layer(vocab_size, embed if tie_embeddings else None, init)
 
-    def forward(ids, past=None):
-        x = drops[0](widen(embed(ids)))  # (B, T, H)
+    def forward(x, past=None):
+        x = drops[0](widen(x))  # (B, T, E) -> (B, T, H)
         inputs = []
         for i, (window, convolution, drop) in enumerate(zip(windows, convolutions, drops[1:], strict=True)):
             inputs.append(x)
@@ -86,19 +86,21 @@ def build_cnn_lm(
     # === Functional model ===
     ids = keras.Input((None,), dtype="int32", name="ids")
     tokens, arrange = packed_text(ids)
-    hidden = to_hidden(arrange(forward(tokens)[0]))
+    hidden = to_hidden(arrange(forward(embed(tokens))[0]))
 
-    step, initial_state, step_hidden = _step_view(forward, (to_hidden, to_logits), windows, hidden_dim, name)
-    views = Views(step, initial_state, hidden=hidden, step_hidden=step_hidden)
+    output = (to_hidden, to_logits)
+    step, initial_state, named = _step_view(embed, forward, output, windows, hidden_dim, name)
+    views = Views(step, initial_state, hidden=hidden, **named)
     return CausalLM(ids, to_logits(hidden), views=views, name=name)
 
 
-def _step_view(forward, output, windows, hidden_dim, name):
+def _step_view(embed, forward, output, windows, hidden_dim, name):
     """The same layers after the past: of each layer, as many of its last inputs as its window reaches back."""
     step_ids = keras.Input((None,), dtype="int32", name="step_ids")
     past = [keras.Input((window.reach, hidden_dim), name=f"past_{i}") for i, window in enumerate(windows)]
     ids, places, count = PackTokens(name="pack")(step_ids)
-    x, inputs = forward(ops.maximum(ids, 0), past)
+    embedded = word_vectors(embed, ops.maximum(ids, 0))
+    x, inputs = forward(embedded, past)
     remember = Remember(name="remember")
     new_past = [remember(before, new, count) for before, new in zip(past, inputs, strict=True)]
     to_hidden, to_logits = output
@@ -108,7 +110,7 @@ def _step_view(forward, output, windows, hidden_dim, name):
     def initial_state(batch_size, length=None):
         return [ops.zeros((batch_size, *before.shape[1:])) for before in past]
 
-    return step, initial_state, hidden
+    return step, initial_state, {"step_hidden": hidden, "step_embedded": embedded}
 
 
 def _dense(width, name, init):

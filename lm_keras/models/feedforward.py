@@ -20,7 +20,7 @@ from lm_keras.models.building import (
     register_builder,
     word_embedding,
 )
-from lm_keras.models.causal_lm import CausalLM, Views
+from lm_keras.models.causal_lm import CausalLM, Views, word_vectors
 
 
 @register_builder(family="feedforward")
@@ -96,27 +96,25 @@ def build_feedforward_lm(
     tokens, arrange = packed_text(ids)
     outputs, hidden = forward(embed(tokens), arrange=arrange)
 
-    step, initial_state, step_hidden = _step_view(embed, forward, context_length, name)
-    views = Views(step, initial_state, hidden=hidden, step_hidden=step_hidden)
+    step, initial_state, named = _step_view(embed, forward, context_length, name)
+    views = Views(step, initial_state, hidden=hidden, **named)
     return CausalLM(ids, outputs, views=views, name=name)
 
 
 def _step_view(embed, forward, context_length, name):
-    """The same layers from a state: the last words' ids + 1, [B, n - 1]; 0 where the text had not begun."""
+    """The same layers from a state: the last words' vectors [B, n - 1, E]; zeros where the text had not begun."""
     step_ids = keras.Input((None,), dtype="int32", name="step_ids")
-    past = keras.Input((context_length - 1,), dtype="int32", name="past")
     ids, places, count = PackTokens(name="pack")(step_ids)
-    unpack = UnpackTokens(name="unpack")
-    before = embed(ops.maximum(past - 1, 0))
-    before = before * ops.cast(past > 0, before.dtype)[..., None]
-    logits, hidden = forward(embed(ops.maximum(ids, 0)), before, arrange=lambda x: unpack(x, places))
-    new_past = Remember(name="remember")(past, ids + 1, count)
+    unpack, embedded = UnpackTokens(name="unpack"), word_vectors(embed, ops.maximum(ids, 0))
+    past = keras.Input((context_length - 1, embedded.shape[-1]), name="past")
+    logits, hidden = forward(embedded, past, arrange=lambda x: unpack(x, places))
+    new_past = Remember(name="remember")(past, embedded, count)
     step = LogitsModel([step_ids, past], [logits, new_past], name=f"{name}_step")
 
     def initial_state(batch_size, length=None):
-        return [ops.zeros((batch_size, context_length - 1), "int32")]
+        return [ops.zeros((batch_size, *past.shape[1:]))]
 
-    return step, initial_state, hidden
+    return step, initial_state, {"step_hidden": hidden, "step_embedded": embedded}
 
 
 def _hidden_layer(index, width, activation, batch_norm, init):

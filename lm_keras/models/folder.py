@@ -19,6 +19,7 @@ import lm_keras
 from lm_keras.errors import InputError, naming
 from lm_keras.models.causal_lm import CausalLM
 from lm_keras.models.keras_file import check_finite, check_savable, weights_within
+from lm_keras.models.learned import LearnedPrompt
 from lm_keras.models.quantization import without_lora
 from lm_keras.models.renamed import current_path
 from lm_keras.text.tokenizers.base import Tokenizer, load_tokenizer
@@ -36,7 +37,7 @@ from lm_keras.utils.saved_kinds import CHECKPOINT, CONFIG, RESULT, WEIGHTS, chec
 
 DIVERGED = "the training has diverged: train again with a lower learning rate"
 _NUMBERED = re.compile(r"(.*?)(?:_(\d{1,9}))?", re.DOTALL)
-PROMPT = "prompt.json"
+PROMPT, LEARNED = "prompt.json", "prompt.safetensors"  # of text, and a learned one
 STAGED = ".save-"  # begins the name of a folder of files that are not yet in their place
 
 
@@ -71,8 +72,14 @@ def save_config(model: CausalLM, tokenizer: Tokenizer, folder: str | os.PathLike
             (made / name).replace(folder / name)
 
 
-def save(model: CausalLM, tokenizer: Tokenizer, folder: str | os.PathLike, prompt: str = "") -> None:
-    """Writes the model, LoRA adapters merged, its tokenizer and weights, and a prompt if there is one.
+def save(
+    model: CausalLM,
+    tokenizer: Tokenizer,
+    folder: str | os.PathLike,
+    prompt: str = "",
+    learned: LearnedPrompt | None = None,
+) -> None:
+    """Writes the model, LoRA adapters merged, its tokenizer and weights, and prompts if there are such.
 
     What is there stays until all that is new has been written. Files of another model are replaced without the
     weights in between: a kill leaves a folder that `load` refuses, never parts of two.
@@ -89,14 +96,16 @@ def save(model: CausalLM, tokenizer: Tokenizer, folder: str | os.PathLike, promp
         _write_config(model, tokenizer, made)
         if prompt:
             write_json(made / PROMPT, {"prompt": prompt})
+        if learned is not None:
+            learned.save(made / LEARNED)
         names = sorted(file.name for file in made.iterdir())
         write_tensors(made / WEIGHTS, tensors)
         if not all(_same(folder / name, made / name) for name in names):
             (folder / WEIGHTS).unlink(missing_ok=True)
         if not _same(folder / WEIGHTS, made / WEIGHTS):
             (folder / RESULT).unlink(missing_ok=True)  # it is not of the weights that come now
-        if not prompt:
-            (folder / PROMPT).unlink(missing_ok=True)
+        for name in {PROMPT, LEARNED} - set(names):
+            (folder / name).unlink(missing_ok=True)
         for name in (*names, WEIGHTS):
             (made / name).replace(folder / name)
 
@@ -184,16 +193,17 @@ def load(folder: str | os.PathLike) -> tuple[CausalLM, Tokenizer]:
     return model, tokenizer
 
 
-def load_prompt(folder: str | os.PathLike) -> str:
-    """The prompt that `save` was given, "" if there was none; InputError when its file is damaged."""
-    path = path_of(folder) / PROMPT
+def load_prompt(folder: str | os.PathLike) -> tuple[str, LearnedPrompt | None]:
+    """The prompts that `save` was given, "" and None if there were none; InputError when a file is damaged."""
+    path, learned = path_of(folder) / PROMPT, path_of(folder) / LEARNED
+    learned = LearnedPrompt.load(learned) if learned.exists() else None
     if not path.exists():
-        return ""
+        return "", learned
     content = read_json(path)
     prompt = content.get("prompt") if isinstance(content, dict) else None
     if not isinstance(prompt, str):
         raise InputError(f"{path} holds no prompt; save the language model again")
-    return prompt
+    return prompt, learned
 
 
 def _matched(names, wanted):

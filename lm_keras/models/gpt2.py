@@ -174,8 +174,8 @@ def build_gpt2(
     ]
     norm = LayerNormalization(epsilon=1e-5, name="norm")
 
-    def forward(ids, positions, visible, memories, arrange):
-        x = drop(tokens(ids) + places(positions))  # (B, T, D)
+    def forward(x, positions, visible, memories, arrange):
+        x = drop(x + places(positions))  # (B, T, D)
         kept = []
         for block, memory in zip(blocks, memories, strict=True):
             x, *seen = block(x, visible, memory)
@@ -185,4 +185,4 @@ def build_gpt2(
 
     # === Both views ===
     sizes = {"num_layers": num_layers, "num_kv_heads": num_heads, "head_dim": hidden_dim // num_heads}
-    return decoder(forward, **sizes, max_length=max_length, name=name)
+    return decoder(tokens, forward, **sizes, max_length=max_length, name=name)

@@ -185,8 +185,8 @@ def build_llama(
     ]
     norm = layers.RMSNormalization(epsilon=norm_epsilon, name="norm")
 
-    def forward(ids, positions, visible, memories, arrange):
-        x, turns = drop(tokens(ids)), rotary(positions)  # (B, T, D), (B, 1, T, head_dim / 2) twice
+    def forward(x, positions, visible, memories, arrange):
+        x, turns = drop(x), rotary(positions)  # (B, T, D), (B, 1, T, head_dim / 2) twice
         kept = []
         for block, memory in zip(blocks, memories, strict=True):
             x, *seen = block(x, visible, turns, memory)
@@ -196,7 +196,7 @@ def build_llama(
 
     # === Both views ===
     sizes = {"num_layers": num_layers, "num_kv_heads": num_kv_heads, "head_dim": head_dim}
-    return decoder(forward, **sizes, max_length=max_length, name=name)
+    return decoder(tokens, forward, **sizes, max_length=max_length, name=name)
 
 
 def _heads(hidden_dim, num_heads, num_kv_heads, head_dim):

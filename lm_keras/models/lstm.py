@@ -17,7 +17,7 @@ from lm_keras.models.building import (
     register_builder,
     word_embedding,
 )
-from lm_keras.models.causal_lm import CausalLM, Views
+from lm_keras.models.causal_lm import CausalLM, Views, word_vectors
 
 
 @register_builder(family="lstm")
@@ -68,8 +68,8 @@ def build_lstm_lm(
     drops = [layers.Dropout(dropout, seed=init.seed(), name=f"dropout_{i}") for i in range(num_layers + 1)]
     to_hidden, to_logits = output_layer(vocab_size, embed if tie_embeddings else None, init)
 
-    def forward(ids, state=None, mask=None):
-        x = drops[0](embed(ids))  # (B, T, E)
+    def forward(x, state=None, mask=None):
+        x = drops[0](x)  # (B, T, E)
         new_state = []
         for i, lstm in enumerate(lstms):
             before = state and state[2 * i : 2 * i + 2]
@@ -81,21 +81,22 @@ def build_lstm_lm(
     # === Functional model ===
     ids = keras.Input((None,), dtype="int32", name="ids")
     tokens, arrange = packed_text(ids)
-    x = arrange(forward(tokens)[0])
+    x = arrange(forward(embed(tokens))[0])
     hidden = to_hidden(x if return_sequences else x[:, -1])
     outputs = to_logits(hidden)
 
     # === Step view: the same layers, from a given state ===
     step_ids = keras.Input((None,), dtype="int32", name="step_ids")
     state = [keras.Input((hidden_dim,), name=f"{s}_{i}") for i in range(num_layers) for s in "hc"]
-    x, new_state = forward(ops.maximum(step_ids, 0), state, mask=step_ids >= 0)
+    embedded = word_vectors(embed, ops.maximum(step_ids, 0))
+    x, new_state = forward(embedded, state, mask=step_ids >= 0)
     step_hidden = to_hidden(x)
     step = LogitsModel([step_ids, *state], [to_logits(step_hidden), *new_state], name=f"{name}_step")
 
     def initial_state(batch_size, length=None):
         return [ops.zeros((batch_size, hidden_dim)) for _ in state]
 
-    views = Views(step, initial_state, hidden=hidden, step_hidden=step_hidden)
+    views = Views(step, initial_state, hidden=hidden, step_hidden=step_hidden, step_embedded=embedded)
     return CausalLM(ids, outputs, views=views, name=name)
 
 

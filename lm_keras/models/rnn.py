@@ -20,7 +20,7 @@ from lm_keras.models.building import (
     register_builder,
     word_embedding,
 )
-from lm_keras.models.causal_lm import CausalLM, Views
+from lm_keras.models.causal_lm import CausalLM, Views, word_vectors
 
 
 @register_builder(family="rnn")
@@ -80,8 +80,8 @@ def build_rnn_lm(
     drops = [layers.Dropout(dropout, seed=init.seed(), name=f"dropout_{i}") for i in range(num_layers + 1)]
     to_hidden, to_logits = output_layer(vocab_size, embed if tie_embeddings else None, init)
 
-    def forward(ids, state=None, mask=None):
-        x = drops[0](embed(ids))  # (B, T, E)
+    def forward(x, state=None, mask=None):
+        x = drops[0](x)  # (B, T, E)
         new_state = []
         for i, (rnn, drop) in enumerate(zip(rnns, drops[1:], strict=True)):
             x, h = rnn(x, initial_state=state and state[i], mask=mask)  # (B, T, H), (B, H) or (B, k, H)
@@ -91,7 +91,7 @@ def build_rnn_lm(
     # === Functional model ===
     ids = keras.Input((None,), dtype="int32", name="ids")
     tokens, arrange = packed_text(ids)
-    x = arrange(forward(tokens)[0])
+    x = arrange(forward(embed(tokens))[0])
     hidden = to_hidden(x if return_sequences else x[:, -1])
     outputs = to_logits(hidden)
 
@@ -99,14 +99,15 @@ def build_rnn_lm(
     step_ids = keras.Input((None,), dtype="int32", name="step_ids")
     memory = (hidden_dim,) if skip is None else (skip, hidden_dim)
     state = [keras.Input(memory, name=f"h_{i}") for i in range(num_layers)]
-    x, new_state = forward(ops.maximum(step_ids, 0), state, mask=step_ids >= 0)
+    embedded = word_vectors(embed, ops.maximum(step_ids, 0))
+    x, new_state = forward(embedded, state, mask=step_ids >= 0)
     step_hidden = to_hidden(x)
     step = LogitsModel([step_ids, *state], [to_logits(step_hidden), *new_state], name=f"{name}_step")
 
     def initial_state(batch_size, length=None):
         return [ops.zeros((batch_size, *memory)) for _ in state]
 
-    views = Views(step, initial_state, hidden=hidden, step_hidden=step_hidden)
+    views = Views(step, initial_state, hidden=hidden, step_hidden=step_hidden, step_embedded=embedded)
     return CausalLM(ids, outputs, views=views, name=name)
 
 

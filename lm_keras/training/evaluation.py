@@ -18,11 +18,12 @@ from lm_keras.training.train_steps import carry_state
 from lm_keras.utils.functions import traced_of
 
 if TYPE_CHECKING:
+    from lm_keras.language_model import LanguageModel
     from lm_keras.training.distributed.workers import Workers
 
 
 def evaluate(
-    model: keras.Model,
+    model: keras.Model | LanguageModel,
     dataset: tf.data.Dataset | tuple,
     loss: object = None,
     workers: Workers | None = None,
@@ -34,7 +35,8 @@ def evaluate(
     Contiguous windows are read with the state carried from batch to batch.
 
     Args:
-        model: Any `keras.Model` that gives logits or numbers: functional, `Sequential` or subclassed.
+        model: Any `keras.Model` that gives logits or numbers: functional, `Sequential` or subclassed; or a
+            `LanguageModel`, of a `PromptTuning` or `PrefixTuning` after its prompt.
         dataset: A `tf.data.Dataset` of `(x, y)` or `(x, y, weights)` batches, or one `(x, y)` of arrays; x may be a
             dict.
         loss: As in `fit`; what is reported then is this loss.
@@ -51,6 +53,10 @@ def evaluate(
     Raises:
         InputError: For data that the model cannot read or that have no label which counts, in one line.
     """
+    if not isinstance(model, keras.Model):
+        from lm_keras.language_model import LanguageModel  # which stands on this
+
+        model = model.training_model if isinstance(model, LanguageModel) else model
     data, dataset = dataset, as_dataset(dataset, batch_size=64)
     carried = isinstance(dataset, TextDataset) and dataset.contiguous
     net, sums, aim = _network(model, dataset.batch_size if carried else None, loss, task, dataset)

@@ -22,6 +22,7 @@ from lm_keras.data.text_dataset import TextDataset
 from lm_keras.errors import InputError
 from lm_keras.models import folder as model_folder
 from lm_keras.models.causal_lm import CausalLM
+from lm_keras.models.prompted import PromptedLM
 from lm_keras.models.seq2seq import Seq2SeqLM
 from lm_keras.text import load_tokenizer
 from lm_keras.training.batches import DataCheck, as_dataset, inputs_spec, is_windows
@@ -70,7 +71,8 @@ def fit(
     weights. Contiguous windows carry their state from batch to batch.
 
     Args:
-        model: Any `keras.Model`: functional, `Sequential` or subclassed; or a `LanguageModel`.
+        model: Any `keras.Model`: functional, `Sequential` or subclassed; or a `LanguageModel`. Of a `PromptTuning` or
+            `PrefixTuning` the prompt alone is trained, and saved as prompt.safetensors in `config.output_dir`.
         train: A `tf.data.Dataset` of `(x, y)` or `(x, y, weights)` batches, of known cardinality, or one such tuple
             of arrays; x may be a dict. The weights are Keras' `sample_weight`, of at least 0: losses and measures
             are weighted means.
@@ -102,7 +104,7 @@ def fit(
     if config.output_dir:
         config = dataclasses.replace(config, output_dir=path_of(config.output_dir))
     workers = _workers(strategy, train)
-    model, tokenizer = _model_and_tokenizer(model, tokenizer)
+    given, (model, tokenizer) = model, _model_and_tokenizer(model, tokenizer)
     check_place(model, callbacks)
     keras.utils.set_random_seed(config.seed)
     train, validation, aim, check = _data(model, train, validation, config, loss, task)
@@ -122,6 +124,8 @@ def fit(
         _train(run, state, callbacks, workers)
         if config.output_dir and tokenizer is not None:
             model_folder.save(model, tokenizer, config.output_dir)
+        if config.output_dir and isinstance(model, PromptedLM) and model is not given:
+            given.save(config.output_dir / model_folder.LEARNED)
     return state.history()
 
 
@@ -147,7 +151,9 @@ def _model_and_tokenizer(
         from lm_keras.language_model import LanguageModel  # which stands on this
 
         if isinstance(model, LanguageModel):
-            model, tokenizer = model.model, model.tokenizer if tokenizer is None else tokenizer
+            language_model, model = model, model.training_model
+            if model is language_model.model and tokenizer is None:
+                tokenizer = language_model.tokenizer
     if not isinstance(model, keras.Model):
         raise InputError(f"fit trains a keras.Model or a LanguageModel, got {type(model).__name__}")
     if tokenizer is not None and not isinstance(model, (CausalLM, Seq2SeqLM)):

@@ -14,6 +14,7 @@ from lm_keras.errors import InputError
 from lm_keras.losses import CrossEntropy, SquaredError, ignored_class, is_of_classes
 from lm_keras.models.base import BuiltModel, is_graph
 from lm_keras.models.causal_lm import CausalLM
+from lm_keras.models.prompted import PromptedLM
 from lm_keras.utils.keras_internals import flatten_layers
 
 if TYPE_CHECKING:
@@ -72,6 +73,8 @@ def input_limits(model: keras.Model) -> dict[str, Limits]:
     """
     if isinstance(model, BuiltModel):
         return _limits_of_builder(model)
+    if isinstance(model, PromptedLM):
+        return {model.inputs[0].name: Limits(None, model.vocab_size, model.longest)}
     if not is_graph(model):
         return {}
     inputs, found = {id(tensor): tensor.name for tensor in model.inputs}, {}

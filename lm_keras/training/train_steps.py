@@ -8,6 +8,7 @@ import keras
 from lm_keras.errors import InputError
 from lm_keras.layers.blocks import TransformerBlock
 from lm_keras.models.causal_lm import CausalLM
+from lm_keras.models.prompted import PromptedLM
 from lm_keras.utils.keras_internals import flatten_layers
 
 
@@ -101,6 +102,8 @@ def carry_state(model: keras.Model, batch_size: int) -> CarriedModel:
     Raises:
         InputError: For another model, and for one of growing memory (attention).
     """
+    if isinstance(model, PromptedLM):
+        raise InputError("a learned prompt stands before each window; give windows made with contiguous=False")
     if not isinstance(model, CausalLM):
         raise InputError(f"{model.name} has no step view to carry a state; give windows made with contiguous=False")
     if model.context_length is not None:

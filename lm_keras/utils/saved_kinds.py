@@ -46,16 +46,19 @@ TELLS = {
     "topic model": "is a saved topic model; TopicModel.load reads it",
     "document vectors": "is a file of document vectors; DocumentVectors.load reads it",
     "content filter": "is a saved content filter; ContentFilter.load reads it",
+    "learned prompt": "is a learned prompt; prompting.LearnedPrompt.load reads it, and lm.with_prompt takes that",
     "weights": "is a file of weights alone; give the folder that it belongs to",
     "tokenizer": f"holds a tokenizer, but no {CONFIG} and so no model; give {FOLDERS}",
 }
 
 # What the facts in a safetensors file name: (key, value) -> kind.
 CONTENT_FILTER = "lm_keras content filter 1"
+LEARNED_PROMPT = "lm_keras learned prompt 1"
 MARKS = {
     ("kind", "topic model"): "topic model",
     ("kind", "doc2vec"): "document vectors",
     ("format", CONTENT_FILTER): "content filter",
+    ("format", LEARNED_PROMPT): "learned prompt",
 }
 
 

@@ -13,7 +13,7 @@ from lm_keras.generation.beam import beam_search
 from lm_keras.generation.config import inputs_of, options_of
 from lm_keras.generation.generate import banned_marks
 from lm_keras.generation.loop import decode, prefill
-from lm_keras.generation.prompt_cache import num_common
+from lm_keras.generation.prompt_cache import facts_of_prompt, num_common
 from lm_keras.generation.scoring import score_ids
 from lm_keras.serving.export.signatures import Served, align_right, example_texts, signature, utf8
 from lm_keras.text.tokenizers.base import Tokenizer
@@ -134,27 +134,37 @@ def completion_answers(
     return {output: [row[output] for row in outputs] for output in outputs[0]}
 
 
+def _prompt_facts(language_model):
+    learned = language_model.learned
+    return {
+        **({"prompt": language_model.prompt} if language_model.prompt else {}),
+        **({} if learned is None else {"learned_tokens": learned.num_tokens}),
+        **facts_of_prompt(language_model.prompt_cache),
+    }
+
+
 def language_model_signatures(language_model: "LanguageModel", max_new_tokens_limit: int, num_beams: int) -> Served:
     """The `Served` of a LanguageModel; a row's result depends on its inputs alone, bad UTF-8 is read as U+FFFD.
 
     The state of a prompt is a constant of the graph, which reads what a text has beyond it.
     """
     model, tokenizer, prompt = language_model.model, language_model.tokenizer, language_model.prompt
-    begun = language_model.prompt_cache if prompt else None
-    memory = {"begun": begun, "kept": int(begun.ids.shape[0])} if prompt else {}
+    first, prompted = language_model.ids_before(), bool(prompt) or language_model.learned is not None
+    begun = language_model.prompt_cache if prompted else None
+    memory = {"begun": begun, "kept": int(begun.ids.shape[0])} if prompted else {}
 
     encode = function(tokenizer.tf_encode, input_signature=[tf.TensorSpec([None], tf.string)])  # traced once for all
 
     def marked(text, *, end):
         """Token ids with the begin mark before and, for a text that is scored, the end mark after."""
         ids = encode(tf.strings.join([prompt, text]) if prompt else text)
-        begin, ended = (tf.fill([ids.nrows(), 1], mark) for mark in (tokenizer.bos_id, tokenizer.eos_id))
+        begin, ended = (tf.tile([marks], [ids.nrows(), 1]) for marks in (first, [tokenizer.eos_id]))
         return tf.concat([begin, ids, ended][: 3 if end else 2], axis=1)
 
     def score(text):
         ids = marked(text, end=True).to_tensor(-1)
-        first = tf.maximum(num_common(ids, begun.ids), 1) if prompt else None
-        log_prob, num_tokens = score_ids(model, ids, **memory, first=first)
+        counted = tf.maximum(num_common(ids, begun.ids), 1) if prompted else None
+        log_prob, num_tokens = score_ids(model, ids, **memory, first=counted)
         mean = -log_prob / tf.cast(num_tokens, tf.float32)
         return {"log_prob": log_prob, "num_tokens": num_tokens, "perplexity": tf.exp(tf.minimum(mean, 88.0))}
 
@@ -175,5 +185,5 @@ def language_model_signatures(language_model: "LanguageModel", max_new_tokens_li
         signatures={"score": signature(score, ("text", tf.string)), **write(model, tokenizer, start, "prompt")},
         examples={"score": {"text": texts}, **completion_examples(texts, "prompt", max_new_tokens_limit)},
         answer=answer,
-        facts=facts | ({"prompt": prompt} if prompt else {}),
+        facts=facts | (_prompt_facts(language_model) if prompted else {}),
     )
