@@ -78,7 +78,9 @@ class LearnedVectors(layers.Layer):
 
     def learned(self, model: CausalLM) -> LearnedPrompt:
         """The prompt as it is now."""
-        return LearnedPrompt(self.num_tokens, vectors=np.array(ops.convert_to_numpy(self.values())), model=facts_of(model))
+        return LearnedPrompt(
+            self.num_tokens, vectors=np.array(ops.convert_to_numpy(self.values())), model=facts_of(model)
+        )
 
 
 class LearnedState(layers.Layer):

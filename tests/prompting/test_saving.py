@@ -19,8 +19,8 @@ CORPUS = [
     "Review: a fine film, great and good\n\nSentiment: positive negative terrible bad\n a lost hour it was " * 3
 ]
 WORDS = {"pos": [" positive", " great and good"], "neg": [" terrible"]}
-AWKWARD = ["", "\n", "\n\n", "a fine film\n", "good", " good", "x" * 500, "a lost hour " * 90, "🙂\u200d👩", "e\u0301", "\x00",
-           "<|endoftext|>", "<|im_end|> [MASK] {text}", "Review: good\n\nSentiment: positive"]  # fmt: skip
+AWKWARD = ["", "\n", "\n\n", "a fine film\n", "good", " good", "x" * 500, "a lost hour " * 90, "🙂👩", "e\u0301",
+           "\x00", "<|endoftext|>", "<|im_end|> [MASK] {text}", "Review: good\n\nSentiment: positive"]  # fmt: skip
 BROKEN = [b"\xff", b"a\xe4", b"\xf0\x9f\x99", b"\x80good\xc3\x28", b"\xed\xa0\x80"]
 
 
@@ -116,6 +116,30 @@ def test_a_learned_prompt_stands_before_all(family, tokenizer, tmp_path):
     if family in ("lstm", "llama"):
         calls = requests({"classify": ({"text": AWKWARD}, outputs(made, AWKWARD))})
         assert lk.check(lk.export(made, tmp_path / "x"), calls) == []
+
+
+JOINED = "go" + "o" * 40
+
+
+def test_a_text_that_joins_the_beginning_after_a_learned_prompt(monkeypatch):
+    """The trials did not foresee it: the row is read from the learned prompt on, whose ids no model can read."""
+    monkeypatch.setattr("lm_keras.generation.prompt_cache.CONTINUATIONS", ("x",))
+    monkeypatch.setattr("lm_keras.generation.prompt_cache.MOST_WORDS", 0)
+    tokenizer = lk.text.BPETokenizer.train(["good goodo " + JOINED] * 9, vocab_size=300)
+    beginning = JOINED[:9]
+    whole, apart = tokenizer.encode(beginning + JOINED[9:]), tokenizer.encode(beginning)
+    assert whole[: len(apart)] != apart
+    for family in ("lstm", "llama"):
+        lm = tiny_lm(family, tokenizer, 0.5, max_length=64)
+        width = lm.model.word_vectors_model.output_shape[-1]
+        prompt = LearnedPrompt(3, np.random.default_rng(3).normal(0, 1, [3, width]).astype("float32"))
+        lm = lm.with_prompt(prompt)
+        text, words = JOINED[9:], {"a": "x", "b": "good"}
+        made = PromptClassifier(lm, beginning + "{text}", words)
+        expected = {c.answer: c.log_prob for c in lm.choose(beginning + text, ["x", "good"])[0]}
+        np.testing.assert_allclose(made.log_scores(text)[0], [expected["x"], expected["good"]], rtol=1e-4)
+        found = {c.answer: c.log_prob for c in lm.with_prompt(beginning).choose(text, ["x", "good"])[0]}
+        assert found == pytest.approx(expected, rel=1e-4)
 
 
 # === Folders ===
