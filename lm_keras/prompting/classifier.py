@@ -11,6 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 from lm_keras.errors import InputError, damaged, naming
+from lm_keras.generation.prompt_cache import size_of
 from lm_keras.language_model import LanguageModel
 from lm_keras.models import load_model
 from lm_keras.models.folder import staged
@@ -524,6 +525,10 @@ class PromptClassifier(TextModel):
 
         texts = example_texts(self.tokenizer)
         facts = {name: value for name, value in self.options.items() if name != "begin"}
+        if self.language_model is not None and self.language_model.prompt:
+            facts["prompt"] = self.language_model.prompt
+        if cache is not None:  # a constant of the graph and no parameter
+            facts["prompt_tokens"], facts["prompt_numbers"] = size_of(cache)
         return Served(
             signatures={"classify": signature(classify, *((name, tf.string) for name in names))},
             examples={"classify": dict.fromkeys(names, texts)},
