@@ -22,6 +22,16 @@ def language_models(folder):
             )
 
 
+def learned_prompts(folder):
+    import lm_keras as lk
+
+    chars = lk.text.CharTokenizer.train(TEXTS)
+    lm = lk.LanguageModel(lk.models.build_gpt2(chars.vocab_size, seed=0, **SMALL), chars)
+    for name, kind in (("vectors", lk.prompting.PromptTuning), ("state", lk.prompting.PrefixTuning)):
+        (folder / name).mkdir()
+        kind(lm, 3).save(folder / name / "p.safetensors")
+
+
 def text_models(folder):
     import lm_keras as lk
 
@@ -208,6 +218,7 @@ KINDS = {  # name: what makes valid folders, what reads one, the files that are 
     "safetensors": (checkpoints, load("models.load_pretrained"), None),
     "gguf": (gguf_files, load("models.load_pretrained", file="m.gguf"), None),
     "tokenizer": (tokenizers, use_tokenizer, None),
+    "learned": (learned_prompts, load("prompting.LearnedPrompt.load", file="p.safetensors"), None),
     **{f"vectors-{form}": vectors(f"vectors-{form}") for form in ("glove", "word2vec-text", "word2vec-bin")},
     **{f"vectors-{form}": vectors(f"vectors-{form}") for form in ("fasttext-vec", "fasttext-bin")},
     "checkpoint": (runs, resumed, ("checkpoint.safetensors",)),
