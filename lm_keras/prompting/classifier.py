@@ -24,8 +24,8 @@ from lm_keras.prompting.calibration import (
     log_prior,
 )
 from lm_keras.prompting.demonstrations import (
+    Demonstration,
     Demonstrations,
-    Example,
     FixedDemonstrations,
     check_example,
     rows_of,
@@ -148,14 +148,14 @@ class PromptClassifier(TextModel):
             begin = not isinstance(self.template.pieces(self.tokenizer)[0], int)
         return CausalLabels(model, words, begin)
 
-    def _encoder_with(self, examples: Sequence[Example]):
+    def _encoder_with(self, examples: Sequence[Demonstration]):
         """The encoder of the template after examples."""
         for example in examples:
             check_example(example, self.template.fields, self.classes)
         shown = [(example.fields, self.verbalizer.words[example.label][0]) for example in examples]
         return self._labels.encoder(self.template.pieces(self.tokenizer, shown))
 
-    def _fitting(self, examples: Sequence[Example]):
+    def _fitting(self, examples: Sequence[Demonstration]):
         """The encoder of the template after a text's own examples, without the first of them if there is no room."""
         while examples:
             try:
@@ -369,7 +369,7 @@ class PromptClassifier(TextModel):
         """Returns this classifier with other examples before each text, or without any."""
         return self._again(demonstrations=demonstrations)
 
-    def examples_of(self, examples: tuple[Sequence[str], Sequence[int | str]]) -> list[Example]:
+    def examples_of(self, examples: tuple[Sequence[str], Sequence[int | str]]) -> list[Demonstration]:
         """Returns `(texts, y)` as Examples.
 
         Raises:
@@ -380,7 +380,10 @@ class PromptClassifier(TextModel):
         except (TypeError, ValueError):
             raise InputError(f"examples are {type(examples).__name__}; give two lists, (texts, classes)") from None
         rows = rows_of(self.template.fields, texts)
-        return [Example(row, self.classes[label]) for row, label in zip(rows, self.labels(y, len(rows)), strict=True)]
+        return [
+            Demonstration(row, self.classes[label])
+            for row, label in zip(rows, self.labels(y, len(rows)), strict=True)
+        ]
 
     def _again(self, model=None, **changes):
         """A PromptClassifier of the same parts but for the changes."""

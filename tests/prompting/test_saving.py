@@ -280,7 +280,7 @@ def test_examples_that_are_chosen_for_each_text(tokenizer, tmp_path):
         np.testing.assert_allclose(made.log_scores(text), fixed.log_scores(text), rtol=2e-4)
     x, y = made.training_data(texts, [0, 1, 0])
     assert x.shape == y.shape and (y >= 0).any(1).all()
-    long = [lk.prompting.demonstrations.Example({"text": "z" * 150}, "pos"), *pool[:2]]
+    long = [lk.prompting.demonstrations.Demonstration({"text": "z" * 150}, "pos"), *pool[:2]]
     crowded, fixed = plain.with_demonstrations(Nearest(long, 3)), plain.with_demonstrations(Nearest(pool[:2], 2))
     assert crowded.demonstrations.of([{"text": "a film"}])[0][0] == long[0]  # which leaves no room
     np.testing.assert_allclose(crowded.log_scores("a film"), fixed.log_scores("a film"), rtol=2e-4)
