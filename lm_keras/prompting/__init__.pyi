@@ -12,6 +12,8 @@ from .comparison import PromptSummary as PromptSummary
 from .comparison import compare_prompts as compare_prompts
 from .examples import NearestExamples as NearestExamples
 from .examples import select_examples as select_examples
+from .harness import TaskResult as TaskResult
+from .harness import evaluate_task as evaluate_task
 from .intervals import wilson as wilson
 from .lora import lora as lora
 from .self_training import SelfTraining as SelfTraining
