@@ -22,6 +22,16 @@ def language_models(folder):
             )
 
 
+def learned_prompts(folder):
+    import lm_keras as lk
+
+    chars = lk.text.CharTokenizer.train(TEXTS)
+    lm = lk.LanguageModel(lk.models.build_gpt2(chars.vocab_size, seed=0, **SMALL), chars)
+    for name, kind in (("vectors", lk.prompting.PromptTuning), ("state", lk.prompting.PrefixTuning)):
+        (folder / name).mkdir()
+        kind(lm, 3).save(folder / name / "p.safetensors")
+
+
 def text_models(folder):
     import lm_keras as lk
 
@@ -123,12 +133,21 @@ def gguf_files(folder):
         writer.close()
 
 
+CHAT = (
+    "{{ bos_token }}{% for m in messages %}{{ m.role ~ ': ' + m['content'] | trim }}{% if not loop.last %}"
+    "{{ 'a' * 3 }}{% endif %}{% endfor %}{% if add_generation_prompt %}{{ '%s:' % 'assistant' }}{% endif %}"
+)
+
+
 def tokenizers(folder):
     import lm_keras as lk
 
     for name in ("Char", "Word", "BPE", "WordPiece"):
         kwargs = {"vocab_size": 300} if name == "BPE" else {"vocab_size": 60} if name == "WordPiece" else {}
-        getattr(lk.text, f"{name}Tokenizer").train(TEXTS, **kwargs).save(folder / name)
+        made = getattr(lk.text, f"{name}Tokenizer").train(TEXTS, **kwargs)
+        if name == "Char":
+            made.set_chat_template(CHAT, {"bos_token": "<eos>"})
+        made.save(folder / name)
 
 
 def use_tokenizer(folder):
@@ -136,6 +155,8 @@ def use_tokenizer(folder):
 
     tokenizer = lk.text.load_tokenizer(folder)
     assert isinstance(tokenizer.decode(tokenizer.encode(TEXTS[0])), str)
+    if tokenizer.chat_template is not None:
+        assert isinstance(tokenizer.encode_chat([{"role": "user", "content": TEXTS[0]}]), list)
 
 
 def vectors(kind):
@@ -208,6 +229,7 @@ KINDS = {  # name: what makes valid folders, what reads one, the files that are 
     "safetensors": (checkpoints, load("models.load_pretrained"), None),
     "gguf": (gguf_files, load("models.load_pretrained", file="m.gguf"), None),
     "tokenizer": (tokenizers, use_tokenizer, None),
+    "learned": (learned_prompts, load("prompting.LearnedPrompt.load", file="p.safetensors"), None),
     **{f"vectors-{form}": vectors(f"vectors-{form}") for form in ("glove", "word2vec-text", "word2vec-bin")},
     **{f"vectors-{form}": vectors(f"vectors-{form}") for form in ("fasttext-vec", "fasttext-bin")},
     "checkpoint": (runs, resumed, ("checkpoint.safetensors",)),

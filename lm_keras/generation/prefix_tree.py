@@ -160,10 +160,8 @@ def _common_of(common, chosen):
 # === The blocks of a group ===
 def _read_group(writer, group, firsts, root):
     """A RowScore for each row of a group, which begins with what `root` has read."""
-    spec = {
-        **{"ids": IDS, "parent": ROWS, "room": COUNT, "state": state_spec(writer.model)},
-        **{"places": ROWS, "of_place": ROWS, "targets": ROWS},
-    }
+    spec = {"ids": IDS, "parent": ROWS, "room": COUNT, "state": state_spec(writer.model)}
+    spec |= {"places": ROWS, "of_place": ROWS, "targets": ROWS}
     run, state = writer.traced(read_block, spec), root.state
     log_probs, greedy = np.zeros(group.ids.shape), np.zeros(group.ids.shape, bool)
     start, node_of = int(root.num_read), np.zeros(len(group.rows), int)

@@ -14,6 +14,8 @@ from .self_training import self_training as self_training
 from .synthesis import Synthesis as Synthesis
 from .synthesis import synthesize as synthesize
 from .template import Template as Template
+from .harness import TaskResult as TaskResult
+from .harness import evaluate_task as evaluate_task
 from .tuning import PrefixTuning as PrefixTuning
 from .tuning import PromptTuning as PromptTuning
 from .verbalizer import Verbalizer as Verbalizer
