@@ -24,31 +24,29 @@ from _common import memory_bytes  # noqa: E402
 from lm_keras.utils.quiet import load_tensorflow  # noqa: E402
 
 SEED = 19  # of the cut into test, development and labelled texts
-NEWS = ("world", "sports", "business", "technology")
-# Of each set: template, label words, what the model writes texts of each class for, what a tuned prompt starts from.
+# Of each set: template, label words, what stands before a text that the model writes, the start of a tuned prompt.
 SETS = {
     "mr": {
         "template": "Review: {text}\nSentiment:",
         "words": {"negative": " negative", "positive": " positive"},
-        "writes": {
-            "negative": "A review of a bad film, in one sentence:",
-            "positive": "A review of a good film, in one sentence:",
-        },
+        "writes": {"negative": "Review of a bad film:", "positive": "Review of a good film:"},
         "init": "Classify the sentiment of the film review as negative or positive.",
     },
     "ag-news": {
-        "template": "Article: {text}\nTopic:",
-        "words": dict(zip(NEWS, (" World", " Sports", " Business", " Technology"), strict=True)),
-        "writes": {name: f"The first sentence of a news article about {name}:" for name in NEWS},
-        "init": "Classify the topic of the news article as World, Sports, Business or Technology.",
+        "template": "{text}\nThis news is about",
+        "words": {
+            "world": [" politics", " war", " government"],
+            "sports": " sports",
+            "business": [" business", " economy"],
+            "technology": [" technology", " science"],
+        },
+        "writes": {name: f"News about {name}:" for name in ("world", "sports", "business", "technology")},
+        "init": "Classify the topic of the news article as politics, sports, business or technology.",
     },
     "sms-spam": {
         "template": "Text message: {text}\nThis message was sent by a",
         "words": {"ham": " friend", "spam": " company"},
-        "writes": {
-            "ham": "A short text message from a friend:",
-            "spam": "A text message that advertises a prize or a service, with a number to call:",
-        },
+        "writes": {"ham": "Text message from a friend:", "spam": "Text message from a company:"},
         "init": "Say whether the text message was sent by a friend or by a company.",
     },
 }
@@ -323,23 +321,41 @@ def self_training(options, name, data, results):
 
 
 def synthesize(options, name, data, results):
-    """Without a label: the model writes 32 texts of each class, keeps those that it would classify so, and learns."""
+    """From 16 labelled texts: the model writes 32 more of each class, keeps what it would classify so, and learns."""
     import lm_keras as lk
 
     plain, train = classifier_of(options, name), trained(adapters, rate=1e-3, steps=64)
-    judge = lk.prompting.PromptClassifier(plain.language_model, plain.template, plain.verbalizer, "contextual")
     for seed in range(options.seeds):
         if results.has(seed):
             continue
+        texts, y = data.labelled(FEW, seed)
         results.start = start = time.perf_counter()
         made = lk.prompting.synthesize(
-            plain.language_model, SETS[name]["writes"], WRITTEN, classifier=judge, confidence=0.5, tries=3, seed=seed
+            plain.language_model,
+            {
+                key: prompts_like(head, texts, y, place)
+                for place, (key, head) in enumerate(SETS[name]["writes"].items())
+            },
+            WRITTEN,
+            classifier=plain,
+            known=texts,
+            tries=3,
+            seed=seed,
+            temperature=0.8,
         )
         counts = {"kept": len(made.data.texts), "written": made.written, "dropped": made.dropped}
-        classifier = train(plain, made.data.texts, made.data.labels, seed)
+        classifier = train(plain, [*texts, *made.data.texts], [*y, *made.data.labels.tolist()], seed)
         seconds = time.perf_counter() - start
         found = classifier.log_scores(data.texts).argmax(1)
-        results.add(seed, found, data.y, train_seconds=round(seconds, 1), **counts, examples=made.data.texts[:3])
+        more = {"train_seconds": round(seconds, 1), **counts, "examples": made.data.texts[:: WRITTEN // 2]}
+        results.add(seed, found, data.y, labels=FEW, **more)
+
+
+def prompts_like(head, texts, y, place):
+    """Prompts that go on with a text of a class, each after three labelled ones of it."""
+    own = [text for text, label in zip(texts, y, strict=True) if label == place]
+    turned = [(own * 2)[start : start + 3] for start in range(len(own))]
+    return ["".join(f"{head} {text}\n" for text in some) + head for some in turned]
 
 
 def joint(options, name, data, results):
