@@ -4,6 +4,10 @@ from .template import Template as Template
 from .tuning import PrefixTuning as PrefixTuning
 from .tuning import PromptTuning as PromptTuning
 from .verbalizer import Verbalizer as Verbalizer
+from .comparison import PromptComparison as PromptComparison
+from .comparison import PromptResult as PromptResult
+from .comparison import PromptSummary as PromptSummary
+from .comparison import compare_prompts as compare_prompts
 from .examples import NearestExamples as NearestExamples
 from .examples import select_examples as select_examples
 from .intervals import wilson as wilson
@@ -13,3 +17,7 @@ from .self_training import SelfTrainingRound as SelfTrainingRound
 from .self_training import self_training as self_training
 from .synthesis import Synthesis as Synthesis
 from .synthesis import synthesize as synthesize
+from .template import Template as Template
+from .tuning import PrefixTuning as PrefixTuning
+from .tuning import PromptTuning as PromptTuning
+from .verbalizer import Verbalizer as Verbalizer
