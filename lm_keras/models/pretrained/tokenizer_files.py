@@ -31,10 +31,13 @@ _ENDS = {
     *("<|eom_id|>", "<EOT>", "_<EOT>", "[EOT]", "[EOS]", "<|end_of_text|>", "<end_of_utterance>"),
     "<｜end▁of▁sentence｜>",
 }
+_LONG = {"unk": "unknown", "sep": "seperator", "pad": "padding"}  # llama.cpp's names, as it spells them
 _CONTROL, _USER_DEFINED, _UNUSED = 3, 4, 5  # llama.cpp's types of tokens
 # What Hugging Face keeps of a special token, and the marks that a tokenizer_config.json names.
 _FLAGS = {"single_word": False, "lstrip": False, "rstrip": False, "normalized": False, "special": True}
 _MARKS = ("bos", "eos", "pad")
+_NAMED = ("bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token")
+CHAT = "chat_template.jinja"
 _CONFIG, GENERATION, _MAP = "tokenizer_config.json", "generation_config.json", "special_tokens_map.json"
 
 
@@ -56,12 +59,16 @@ def folder_tokenizer(folder: Path, config: Mapping[str, Any]) -> Tokenizer | Non
     """
     try:
         config = {**config, "eos_token_id": [*_ids(config), *_ids(_content(folder / GENERATION))]}
+        made = None
         if (folder / "tokenizer.json").exists():
-            return _from_json(folder / "tokenizer.json", config)
-        if (folder / "vocab.json").exists() and (folder / "merges.txt").exists():
-            return _from_pair(folder, config)
-        if (folder / "vocab.txt").exists():
-            return _from_words(folder)
+            made = _from_json(folder / "tokenizer.json", config)
+        elif (folder / "vocab.json").exists() and (folder / "merges.txt").exists():
+            made = _from_pair(folder, config)
+        elif (folder / "vocab.txt").exists():
+            made = _from_words(folder)
+        if made is not None:
+            _read_chat(made, folder)
+            return made
         for name in _FOREIGN:
             if (folder / name).exists():
                 raise InputError(f"{folder / name} is a SentencePiece vocabulary, which is not read here")
@@ -119,7 +126,12 @@ def gguf_tokenizer(path: Path, fields: Mapping[str, Any], config: Mapping[str, A
             ],
             "pad_id": field("padding_token_id"),
         }
-        return _byte_level(tokens, options, config)
+        made = _byte_level(tokens, options, config)
+        if (template := fields.get("tokenizer.chat_template")) is not None:
+            ids = {name: field(f"{_LONG.get(name[:3], name[:3])}_token_id") for name in _NAMED}
+            named = {name: tokens[i] for name, i in ids.items() if type(i) is int and 0 <= i < len(tokens)}
+            made.set_chat_template(template, named)
+        return made
     except InputError as error:
         raise _or_without(error) from None
     except (TypeError, ValueError) as error:
@@ -147,8 +159,26 @@ def save_tokenizer(tokenizer: Tokenizer, folder: str | Path) -> None:
     else:
         name = type(tokenizer).__name__ + (" with lowercase=True" if lowercase else "")
         raise InputError(f"{name} has no form that transformers reads; save lm.model without it")
+    if tokenizer.chat_template is not None:
+        config["chat_template"] = tokenizer.chat_template
+    (folder / CHAT).unlink(missing_ok=True)  # of the checkpoint that was there before: it would come first
     write_json(folder / "tokenizer.json", content)
     write_json(folder / "tokenizer_config.json", config)
+
+
+def _read_chat(tokenizer: Tokenizer, folder: Path) -> None:
+    """Gives a tokenizer the template of chats that a checkpoint has, and the names of tokens that it uses."""
+    config = _content(folder / _CONFIG)
+    template = config.get("chat_template")
+    if isinstance(template, list):  # several, by their names
+        named = {one.get("name"): one.get("template") for one in template if isinstance(one, dict)}
+        template = named.get("default")
+    if (folder / CHAT).is_file():
+        template = _text(folder / CHAT)
+    if template is not None:
+        given = {name: config.get(name) for name in _NAMED}
+        given = {name: token.get("content") if isinstance(token, dict) else token for name, token in given.items()}
+        tokenizer.set_chat_template(template, {name: token for name, token in given.items() if token is not None})
 
 
 def _from_json(path: Path, config: Mapping[str, Any]) -> Tokenizer:
@@ -202,6 +232,13 @@ def _content(path: Path) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise InputError(f"{path} is no configuration; use another copy")
     return content
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_bytes().decode("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{path} cannot be read as UTF-8 ({error}); use another copy") from None
 
 
 def _ids(config: Mapping[str, Any], name: str = "eos") -> list[int]:

@@ -2,12 +2,13 @@
 
 import inspect
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from lm_keras.errors import InputError, damaged, naming
+from lm_keras.text.tokenizers.chat import messages as chat
 from lm_keras.text.tokenizers.pairs import encode_pair, tf_encode_pair
 from lm_keras.text.tokenizers.vocabulary import check_tokens
 from lm_keras.text.unicode import lower, tf_lower, tf_valid, valid
@@ -49,7 +50,8 @@ class Tokenizer(ABC):
     - A mark that stands in a text is text: `encode("<eos>")` is not `[eos_id]`. Decoded, marks are nothing, but for
       `unk_id` where it stands for a word.
     - `encode` puts no marks; `encode("")` is `[]`.
-    - `get_config` holds only what JSON can hold, and `from_config(get_config())` encodes and decodes alike.
+    - `get_config` holds only what JSON can hold, and `from_config(get_config())` encodes and decodes alike. What the
+      base class adds there of `chat_template` is no argument of the constructor: `from_config` sets it.
 
     Attributes:
         tokens: List of str, [V]: each token once, at the place of its id.
@@ -59,7 +61,9 @@ class Tokenizer(ABC):
         encodes_pairs: Whether `encode_pair` is there: `[CLS] first [SEP] second [SEP]`.
         cuts_at_words: Whether the ids of a text are those of its words and punctuation marks, each encoded by
             itself. Tags of words and answers that are part of a text need that.
-        chat_template: The template of a chat's turns that came with the tokenizer, or None.
+        chat_template: The template of a chat's turns, in the language of Jinja2: the one that came with the
+            tokenizer, or one that was set; None without any.
+        chat_tokens: {"bos_token": "<s>", ...}, the tokens that the template knows by name; None: those of the marks.
 
     Example:
 
@@ -121,7 +125,7 @@ class Tokenizer(ABC):
     cls_id: int | None = None
     sep_id: int | None = None
     mask_id: int | None = None
-    chat_template: str | None = None
+    chat_tokens: dict[str, str] | None = None
 
     def __init__(self, tokens: Sequence[str], language: str | None = "en", lowercase: bool = False) -> None:
         """Args:
@@ -303,17 +307,81 @@ class Tokenizer(ABC):
             name = type(self).__name__
             raise InputError(f"a {name} has no [CLS] and [SEP], so it encodes no pairs; use a WordPieceTokenizer")
 
-    def apply_chat_template(self, messages: Sequence[dict[str, str]], add_generation_prompt: bool = True) -> str:
+    @property
+    def chat_template(self) -> str | None:
+        return getattr(self, "_chat_template", None)
+
+    @chat_template.setter
+    def chat_template(self, template: str | None) -> None:
+        if not isinstance(template, str | None):
+            raise InputError(f"chat_template is {template!r:.80}; give a string, or None")
+        self._chat_template = template
+
+    def set_chat_template(self, template: str | None, tokens: Mapping[str, str] | None = None) -> None:
+        """Sets `chat_template` and `chat_tokens`.
+
+        Raises:
+            InputError: For a template that is no string, or tokens that are none.
+        """
+        self.chat_template = template
+        named = tokens is None or isinstance(tokens, Mapping)
+        if not named or not all(isinstance(part, str) for pair in (tokens or {}).items() for part in pair):
+            raise InputError(f"chat_tokens is {tokens!r:.80}; give {{'bos_token': '<s>', ...}}, or None")
+        self.chat_tokens = None if tokens is None else dict(tokens)
+
+    def apply_chat_template(
+        self, messages: Sequence[Mapping[str, Any]], add_generation_prompt: bool = True, **options: Any
+    ) -> str:
         """Returns the turns of a chat as one text, by `chat_template`.
+
+        The template is run in a sandbox with bounds, for it comes with a file from elsewhere. In the text a mark
+        that a user has typed looks like one of the template's: `encode_chat` tells them apart.
 
         Args:
             messages: `[{"role": "user", "content": "..."}, ...]`.
             add_generation_prompt: Whether the text ends with the beginning of the assistant's turn.
+            **options: More variables of the template, such as `tools`.
 
         Raises:
-            InputError: For a tokenizer without a template.
+            InputError: For a tokenizer without a template, for messages that are none, or that the template refuses.
         """
-        raise InputError("this tokenizer has no chat template; give the prompt as one text")
+        return chat.chat_text(self, messages, add_generation_prompt, options)
+
+    def encode_chat(
+        self, messages: Sequence[Mapping[str, Any]], add_generation_prompt: bool = True, **options: Any
+    ) -> list[int]:
+        """Returns the ids of the turns of a chat: its special tokens are those that the template writes.
+
+        What looks like a special token in a content is text, as in `encode`.
+
+        Args:
+            messages: As of `apply_chat_template`.
+            add_generation_prompt: As there.
+            **options: As there.
+
+        Raises:
+            InputError: As `apply_chat_template`.
+        """
+        return chat.chat_ids(self, messages, add_generation_prompt, options)
+
+    def chat_pieces(
+        self, messages: Sequence[Mapping[str, Any]], add_generation_prompt: bool = True, **options: Any
+    ) -> list[str | int | chat.Content]:
+        """Returns what the template writes around the contents of messages, which it does not see.
+
+        Args:
+            messages: As of `apply_chat_template`; each has a content that is a string.
+            add_generation_prompt: As there.
+            **options: As there.
+
+        Returns:
+            Texts, ids of special tokens, and a `Content` in the place of each content: the number of the message,
+            and whether the template strips it.
+
+        Raises:
+            InputError: As `apply_chat_template`, and for a template that changes the contents.
+        """
+        return chat.chat_pieces(self, messages, add_generation_prompt, options)
 
     def build_tables(self) -> list[Any]:
         """Returns the lookup tables of `tf_encode` and `tf_decode`; called once, by `tf_resources`."""
@@ -332,13 +400,19 @@ class Tokenizer(ABC):
         return self._tables
 
     def get_config(self) -> dict[str, Any]:
-        """Returns the arguments of the constructor, as JSON has them."""
-        return {"language": self.language, "lowercase": self.lowercase, "tokens": self.tokens}
+        """Returns the arguments of the constructor, as JSON has them; the template of chats too, if there is one."""
+        named = {"chat_template": self.chat_template, "chat_tokens": self.chat_tokens}
+        named = {name: value for name, value in named.items() if value is not None}
+        return {"language": self.language, "lowercase": self.lowercase, **named, "tokens": self.tokens}
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> "Self":
         """Returns the tokenizer of a `get_config()`."""
-        return cls(**config)
+        config = dict(config)
+        template, tokens = config.pop("chat_template", None), config.pop("chat_tokens", None)
+        made = cls(**config)
+        made.set_chat_template(template, tokens)
+        return made
 
     def save(self, folder: str | Path) -> None:
         """Writes folder/tokenizer.json; a file that is there stays whole until the new one replaces it.

@@ -128,6 +128,7 @@ def stretched(tmp_path_factory):
         writer.add_token_merges([" ".join(pair) for pair in content["merges"]])
         writer.add_bos_token_id(0)
         writer.add_eos_token_id(1)
+        writer.add_chat_template("{{ bos_token }}{% for m in messages %}{{ m.content }}{{ eos_token }}{% endfor %}")
 
     turns = {"rope_freqs.weight": slow_turns(config)}
     return folder, write(folder / "model.gguf", folder, gguf.GGMLQuantizationType.BF16, "llama", vocabulary, turns)
@@ -144,6 +145,9 @@ def test_queries_and_keys_in_halves_again_and_llama3_scaling(stretched):
     assert lm.tokenizer.encode_batch(reference["texts"]) == reference["ids"]
     assert (lm.tokenizer.bos_id, lm.tokenizer.eos_id, lm.tokenizer.add_bos) == (0, 1, True)
     assert lm.tokenizer.special_tokens == {"<|begin|>": 0, "<|end|>": 1}
+    chat = [{"role": "user", "content": "one<|end|>"}]
+    assert lm.tokenizer.apply_chat_template(chat) == "<|begin|>one<|end|><|end|>"
+    assert lm.tokenizer.encode_chat(chat) == [0, *lm.tokenizer.encode("one<|end|>"), 1]
 
 
 def f32(raw):
