@@ -7,10 +7,11 @@ import keras
 from typing_extensions import Unpack
 
 from lm_keras.errors import InputError
+from lm_keras.generation.answers import Choice, choose
 from lm_keras.generation.config import GenerationConfig, GenerationOptions, check_taken, merged
 from lm_keras.generation.generate import Generation, generate, stop_ids, stream
 from lm_keras.generation.prompt_cache import PromptCache
-from lm_keras.generation.scoring import Choice, Score, choose, score
+from lm_keras.generation.scoring import Score, score
 from lm_keras.generation.writer import Writer, prompt_ids
 from lm_keras.models import folder as model_folder
 from lm_keras.models.causal_lm import CausalLM

@@ -1,4 +1,4 @@
-"""`lm-keras`: train · evaluate · score · generate · export · check · serve-config · query · data · vectors."""
+"""The commands of `lm-keras`: each one's options, and what is called."""
 
 import argparse
 import contextlib
@@ -9,7 +9,7 @@ import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from lm_keras.cli import data, run, serve, train, vectors
+from lm_keras.cli import data, models, run, serve, train, vectors
 from lm_keras.cli.family import builder_of, check_family, check_unknown, with_single_values
 from lm_keras.cli.options import Parser
 from lm_keras.errors import InputError, WorkerLostError
@@ -17,12 +17,16 @@ from lm_keras.utils import quiet
 from lm_keras.utils.quiet import complain, load_tensorflow, open_streams
 
 
-def parser(builder: Callable | None = None) -> Parser:
-    """The parser of all commands; that of `train` has the options of a family, whose `builder` is given."""
+def parser(builder: Callable | None = None, start: str | None = None) -> Parser:
+    """The parser of all commands.
+
+    That of `train` has the options of a family, whose `builder` is given, or those of a training that goes on from
+    the model `start`.
+    """
     top = Parser(prog="lm-keras", description="Train, evaluate, use and export language models.")
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND", parser_class=Parser)
-    train.add_commands(commands, builder)
-    for module in (run, serve, data, vectors):
+    train.add_commands(commands, builder, start)
+    for module in (run, serve, data, models, vectors):
         module.add_commands(commands)
     return top
 
@@ -38,10 +42,13 @@ def parsed(arguments: Sequence[str]) -> argparse.Namespace:
         return top.parse_args(arguments)
     first = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
     first.add_argument("--model")
+    first.add_argument("--from", dest="start")
     first.add_argument("--import", dest="modules", action="append", default=[])
-    chosen, rest = argparse.Namespace(model=None, modules=[]), []
+    chosen, rest = argparse.Namespace(model=None, start=None, modules=[]), []
     with contextlib.suppress(argparse.ArgumentError):  # `--model` without a name, of which the next parser tells
         chosen, rest = first.parse_known_args(arguments)
+    if chosen.start is not None:
+        return parser(start=chosen.start).parse_args(arguments)
     if chosen.model is None or not {"-h", "--help"} & set(rest):
         # Ends here where something is wrong, or help is wanted. This parser knows abbreviations too.
         chosen, _ = top.parse_known_args(arguments)

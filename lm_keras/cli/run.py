@@ -8,17 +8,20 @@ from lm_keras.cli.options import Commands, add_import, number
 from lm_keras.cli.train import default_unit, evaluation_windows, load_texts, read_run
 from lm_keras.errors import InputError
 from lm_keras.generation.config import GenerationConfig, options_of
+from lm_keras.models.pretrained.named import resolved
 from lm_keras.utils import quiet
 from lm_keras.utils.atomic_files import path_of
 from lm_keras.utils.quiet import load_tensorflow
 from lm_keras.utils.saved_kinds import RUN, kind_of, refusal
+
+MODELS = "run folder, pretrained folder or name (lm-keras models list), or .gguf file"
 
 
 def add_commands(commands: Commands) -> None:
     """Adds `evaluate`, `score` and `generate` to the commands of `lm-keras`."""
     evaluating = commands.add_parser("evaluate", help="loss, perplexity and bits per byte of a run on text")
     evaluating.set_defaults(call=evaluate)
-    evaluating.add_argument("run", help="run folder")
+    evaluating.add_argument("run", help=MODELS)
     evaluating.add_argument(
         "--data", required=True, metavar="PATH|NAME", help="text file (.gz, .bz2, .xz), folder or known set"
     )
@@ -28,14 +31,14 @@ def add_commands(commands: Commands) -> None:
     )
     scoring = commands.add_parser("score", help="log-probability of one text")
     scoring.set_defaults(call=score)
-    scoring.add_argument("run", help="run folder")
+    scoring.add_argument("run", help=MODELS)
     scoring.add_argument("--text", required=True)
     add_generation_options(scoring, ["begin"])
     for command in (evaluating, scoring):
         command.add_argument("--json", action="store_true", help="print one JSON object")
     generating = commands.add_parser("generate", help="continue a prompt")
     generating.set_defaults(call=generate)
-    generating.add_argument("run", help="run folder")
+    generating.add_argument("run", help=MODELS)
     generating.add_argument("--prompt", required=True)
     add_generation_options(generating)
     generating.add_argument(
@@ -102,16 +105,42 @@ def generate(options):
 
 
 def load_model(path):
-    """The language model that a command works with: of a run, or of a checkpoint of other libraries."""
+    """The language model that a command works with: of a run, of a checkpoint of other libraries, or a named one."""
+    path = resolved(path)
+    return _checked(path, _loaded(path))
+
+
+def load_text_model(path):
+    """What an export takes: a language model, a text model of `lm_keras.tasks`, or a sentence encoder's embedder."""
+    path = resolved(path)
+    if kind_of(path) == "task":
+        load_tensorflow()
+        from lm_keras import tasks
+
+        return tasks.load(path)
+    loaded = _loaded(path)
+    if getattr(loaded, "text_length", None) is None or loaded.tokenizer is None:
+        return _checked(path, loaded)
+    from lm_keras import tasks
+
+    return tasks.TextEmbedder(loaded)
+
+
+def _loaded(path):
+    """A language model, or an encoder."""
     kind = kind_of(path)
     if kind not in ("language model", "pretrained", "gguf"):
         raise refusal(path, kind)
     load_tensorflow()
     from lm_keras import LanguageModel, models
 
-    if kind == "language model":
-        return LanguageModel.load(path)
-    loaded = models.load_pretrained(path)
+    return LanguageModel.load(path) if kind == "language model" else models.load_pretrained(path)
+
+
+def _checked(path, loaded):
+    """A language model with its tokenizer; InputError for another model."""
+    from lm_keras import LanguageModel
+
     if not isinstance(loaded, LanguageModel):
         raise InputError(
             f"{path} is an encoder ({loaded.name}), which scores and writes no text; lk.models.load_pretrained reads "

@@ -9,10 +9,11 @@ import warnings
 from pathlib import Path
 
 from lm_keras.cli.options import Commands, add_import, number
-from lm_keras.cli.run import load_model
+from lm_keras.cli.run import MODELS, load_text_model
 from lm_keras.cli.train import told_by
 from lm_keras.errors import InputError
 from lm_keras.generation.config import inputs_of
+from lm_keras.models.pretrained.named import named
 from lm_keras.serving.client.results import escaped, one_line
 from lm_keras.text.unicode import valid
 from lm_keras.utils.quiet import complain, load_tensorflow
@@ -23,7 +24,7 @@ def add_commands(commands: Commands) -> None:
     """Adds `export`, `check`, `serve-config` and `query` to the commands of `lm-keras`."""
     exporting = commands.add_parser("export", help="write a SavedModel for TF Serving; prints the version folder")
     exporting.set_defaults(call=export)
-    exporting.add_argument("run", help="run folder, or one of lm_keras.tasks.save")
+    exporting.add_argument("run", help=f"{MODELS}, or folder of lm_keras.tasks.save")
     exporting.add_argument("target", help="e.g. saved_models/name; the next free version is made below it")
     exporting.add_argument(
         "--max-new-tokens-limit", type=number(int, 1), metavar="N", help="cap of a text (default: 256)"
@@ -68,19 +69,13 @@ def _add_query(commands):
 
 
 def export(options):
-    if kind_of(options.run) == "task":
-        load_tensorflow()
-        from lm_keras import tasks
-
-        model = tasks.load(options.run)
-    else:
-        model = load_model(options.run)
+    model, known = load_text_model(options.run), named(options.run)
     from lm_keras import export, quantize
 
     if options.quantize:
         model = quantize(model, options.quantize)
     sizes = {name: getattr(options, name) for name in ("max_new_tokens_limit", "num_beams", "max_text_bytes")}
-    card = told_by(options.run) | {"licence": options.licence}
+    card = told_by(options.run) | {"licence": options.licence or (known.licence if known else None)}
     print(export(model, options.target, **sizes, model_card=card))
 
 

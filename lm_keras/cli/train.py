@@ -6,17 +6,23 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
-from lm_keras.cli.family import add_options, builder_arguments, builder_of
+from lm_keras.cli.family import add_options, builder_arguments, builder_of, flag_of
 from lm_keras.cli.options import Commands, add_import, number
 from lm_keras.errors import InputError
 from lm_keras.models import BUILDERS
 from lm_keras.models.renamed import current_settings
 from lm_keras.utils.atomic_files import claimed, path_of, read_json, write_json
 from lm_keras.utils.quiet import load_tensorflow, tell
-from lm_keras.utils.saved_kinds import CONFIG, RESULT, RUN, TELLS, kind_of
+from lm_keras.utils.saved_kinds import CHECKPOINT, CONFIG, RESULT, RUN, TELLS, kind_of
 
 VOCAB_SIZES = {"bpe": 10_000, "word": 10_000, "wordpiece": 10_000}  # other kinds: what they find good
 UNITS = {"char": "chunk"}  # what one text is; for other kinds a line
+STARTS = "train this one on, with its tokenizer: run, pretrained folder or name, .gguf file; no --model, --tokenizer"
+TUNING_RATE = 5e-5
+# What the model that a training starts from brings itself, and the values that say nothing.
+BROUGHT = {"model": None, "tokenizer": None, "vocab_size": None, "user_dict": None, "lowercase": False}
+BROUGHT |= {"language": "en", "min_count": 1}
+FLAGS = {"start": "--from"}  # options that are called otherwise than their place in run.json
 NOT_KEPT = ("command", "call", "resume", "out", "strategy", "modules")
 # What is read from run.json again, and how it looks.
 SETTINGS = {
@@ -41,8 +47,11 @@ MAY_CHANGE = (
 )
 
 
-def add_commands(commands: Commands, builder: Callable | None = None) -> None:
-    """Adds `train` to the commands of `lm-keras`; with the options of a family, whose `builder` is given."""
+def add_commands(commands: Commands, builder: Callable | None = None, start: str | None = None) -> None:
+    """Adds `train` to the commands of `lm-keras`.
+
+    With the options of a family, whose `builder` is given, or with those of a training that goes on from `start`.
+    """
     command = commands.add_parser("train", help="train a model on text")
     command.set_defaults(call=train)
     command.add_argument(
@@ -54,7 +63,7 @@ def add_commands(commands: Commands, builder: Callable | None = None) -> None:
         help="validation text (default: a tenth of --data)",
     )
     kinds = "char, word, bpe, wordpiece, or one that an --import registers"
-    command.add_argument("--tokenizer", required=True, metavar="KIND", help=kinds)
+    command.add_argument("--tokenizer", required=start is None, metavar="KIND", help=kinds)
     command.add_argument("--out", required=True, metavar="FOLDER", help="run folder to make")
     command.add_argument("--resume", action="store_true", help="go on with the run in --out")
     text = command.add_argument_group("text")
@@ -72,27 +81,29 @@ def add_commands(commands: Commands, builder: Callable | None = None) -> None:
     text.add_argument("--lowercase", action="store_true")
     text.add_argument("--length", type=number(int, 1), default=35, metavar="N", help="tokens a window")
     text.add_argument("--contiguous", action="store_true", help="carry the state from batch to batch")
-    _add_model(command, builder)
-    _add_training(command)
+    _add_model(command, builder, start)
+    _add_training(command, start)
     add_import(command)
 
 
-def _add_model(train, builder):
+def _add_model(train, builder, start):
     sizes = "`lm-keras train --model FAMILY --help` lists the options of a family"
     model = train.add_argument_group("model", sizes if builder is None else f"the arguments of {builder.__name__}")
-    model.add_argument("--model", required=True, metavar="FAMILY", help=", ".join(BUILDERS))
+    model.add_argument("--model", required=start is None, metavar="FAMILY", help=", ".join(BUILDERS))
+    model.add_argument("--from", dest="start", metavar="MODEL", help=STARTS)
     if builder is not None:
         add_options(model.add_argument, builder, number)
 
 
-def _add_training(train):
+def _add_training(train, start):
     run = train.add_argument_group("training")
+    rate = 2e-3 if start is None else TUNING_RATE  # what is trained already is not to be forgotten
     run.add_argument("--epochs", type=number(int, 1), default=3, metavar="N")
     run.add_argument(
         "--max-steps", type=number(int, 1), metavar="N", help="batches of the whole run; epochs no matter"
     )
     run.add_argument("--batch-size", type=number(int, 1), default=32, metavar="N")
-    run.add_argument("--learning-rate", type=number(float, 1e-12), default=2e-3, metavar="X")
+    run.add_argument("--learning-rate", type=number(float, 1e-12), default=rate, metavar="X")
     run.add_argument("--optimizer", choices=("adamw", "adam", "sgd"), default="adamw")
     run.add_argument("--momentum", type=number(float, 0, 1), default=0.0, metavar="X")
     run.add_argument("--weight-decay", type=number(float, 0), default=0.01, metavar="X")
@@ -113,6 +124,10 @@ def _add_training(train):
 
 
 def train(options):
+    if options.start is not None:
+        given = [name for name, none in BROUGHT.items() if getattr(options, name) != none]
+        if given:
+            raise InputError(f"--from brings its model and tokenizer; leave out {flag_of(given[0])}")
     workers = None
     if options.strategy:  # before TensorFlow computes anything
         if options.contiguous:
@@ -131,23 +146,12 @@ def train(options):
 
 def _train(options, folder):
     """Trains, and writes the run to `folder`; None for a worker that is not the chief, which writes nothing."""
-    arguments = builder_arguments(options)
-    tokenizer_class = _tokenizer_class(options)
-    texts, valid = _training_texts(options)
-    load_tensorflow()
-    import keras
-
+    started = folder and (folder / RUN).exists() and (folder / CONFIG).exists()  # others get the chief's weights
+    model, tokenizer, texts, valid = (_started_from if options.start else _new)(options, folder, started)
     from lm_keras import LanguageModel, TrainingConfig, data, evaluate, fit
     from lm_keras.models import folder as model_folder
     from lm_keras.training.train_steps import blocks_to_recompute
 
-    started = folder and (folder / RUN).exists() and (folder / CONFIG).exists()  # others get the chief's weights
-    if started:
-        model, tokenizer = model_folder.build(folder)
-    else:
-        tokenizer = _train_tokenizer(tokenizer_class, options, _shown(texts, "vocabulary"))
-        keras.utils.set_random_seed(options.seed)
-        model = builder_of(options.model).function(tokenizer.vocab_size, **arguments)
     if options.recompute:
         blocks_to_recompute(model)
     windows = data.lm_windows(
@@ -175,6 +179,49 @@ def _train(options, folder):
     tell(f"{folder}: validation perplexity {result['perplexity']:.2f} over {result['tokens']:,} tokens")
 
 
+def _new(options, folder, started):
+    """A model of a family, its tokenizer, and the texts; those of the run where it has begun."""
+    arguments = builder_arguments(options)
+    tokenizer_class = _tokenizer_class(options)
+    texts, valid = _training_texts(options, options.tokenizer)
+    load_tensorflow()
+    import keras
+
+    from lm_keras.models import folder as model_folder
+
+    if started:
+        return *model_folder.build(folder), texts, valid
+    tokenizer = _train_tokenizer(tokenizer_class, options, _shown(texts, "vocabulary"))
+    keras.utils.set_random_seed(options.seed)
+    model = builder_of(options.model).function(tokenizer.vocab_size, **arguments)
+    return model, tokenizer, texts, valid
+
+
+def _started_from(options, folder, started):
+    """The model and tokenizer that `--from` names, and the texts; those of the run where it has a checkpoint."""
+    load_tensorflow()
+    import keras
+
+    from lm_keras.cli.run import load_model
+    from lm_keras.models import folder as model_folder
+    from lm_keras.models.quantization import quantization_of
+
+    if started and (folder / CHECKPOINT).exists():
+        model, tokenizer = model_folder.build(folder)
+    else:
+        begun = load_model(options.start)
+        model, tokenizer = begun.model, begun.tokenizer
+        if quantization_of(model):
+            raise InputError(f"--from {options.start} is quantized, so it cannot be trained; give the float model")
+        if begun.prompt:
+            raise InputError(f"--from {options.start} has a prompt, which a training does not read; save it without")
+    longest = model.context_length
+    if longest is not None and options.length > longest:
+        raise InputError(f"--length {options.length} is more than the {longest} tokens of {options.start}; give less")
+    keras.utils.set_random_seed(options.seed)
+    return model, tokenizer, *_training_texts(options, tokenizer.kind)
+
+
 ADDED = {"accumulate_steps": 1, "encoding": "utf-8"}  # what older runs, which do not name it, were started with
 
 
@@ -197,7 +244,7 @@ def _check_out(folder, options):
     for name, value in vars(options).items():
         old = before.get(name)
         if name not in MAY_CHANGE and old != value and not (old is False and value is None):  # as older runs have it
-            flag = "--" + name.replace("_", "-")
+            flag = FLAGS.get(name, flag_of(name))
             raise InputError(f"the run in {folder} was started with {flag} {old}, not {value}; give the same")
 
 
@@ -222,6 +269,8 @@ def told_by(folder):
     if (folder / RUN).exists():
         settings = read_run(folder / RUN)
         told["training_data"] = {name: _as_text(settings.get(name)) for name in ("data", "valid")}
+        if settings.get("start"):
+            told["training_data"]["from"] = _as_text(settings["start"])
     if (folder / RESULT).exists():
         told["metrics"] = read_json(folder / RESULT)
     return told
@@ -246,10 +295,10 @@ def load_texts(source, unit, split, splits, records=False, encoding="utf-8"):
     return data.read_texts(source, unit=unit, encoding=encoding)
 
 
-def _training_texts(options):
+def _training_texts(options, kind):
     from lm_keras import data
 
-    unit = options.unit or default_unit(options.tokenizer)
+    unit = options.unit or default_unit(kind)
     texts = load_texts(options.data, unit, None, ("train",), encoding=options.encoding)
     if options.valid:
         return texts, load_texts(options.valid, unit, None, ("validation",), encoding=options.encoding)

@@ -6,4 +6,5 @@ from .loop import decode as decode
 from .loop import prefill as prefill
 from .prompt_cache import PromptCache as PromptCache
 from .sampling import sample as sample
+from .answers import score_answers as score_answers
 from .scoring import score_ids as score_ids

@@ -1,24 +1,22 @@
-"""Probabilities of texts: of whole ones, and of answers after a prompt."""
+"""Probabilities of whole texts."""
 
 import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
 import keras
-import numpy as np
 import tensorflow as tf
 
 from lm_keras.errors import InputError
 from lm_keras.generation import sharing
+from lm_keras.generation.answers import log_probs_at, padded
 from lm_keras.generation.context import any_batch, older_half, read_again
-from lm_keras.generation.generate import log_probs_of
 from lm_keras.generation.prompt_cache import PromptCache, begin, common_length, first_column
 from lm_keras.generation.sharing import IDS, ROWS, batch_size, sharable
-from lm_keras.generation.step import owned, step
-from lm_keras.generation.writer import Writer, prompt_ids
+from lm_keras.generation.step import owned, step_hidden
+from lm_keras.generation.writer import Writer
 
 
-# === Whole texts ===
 class Score(NamedTuple):
     """Log-probability (nats) of a text and its end mark; perplexity a token; bits a byte of its UTF-8.
 
@@ -90,7 +88,7 @@ def log_probs_of_rows(
     if memory := sharing.memory_of(writer, before.cache):
         log_probs = _scored(writer, rows, firsts, before, memory)[0]
     else:
-        log_probs = writer.traced(score_ids, {"ids": IDS})(ids=_padded(rows))[0]
+        log_probs = writer.traced(score_ids, {"ids": IDS})(ids=padded(rows))[0]
     return [before.log_prob + log_prob for log_prob in log_probs.numpy().tolist()]
 
 
@@ -98,7 +96,7 @@ def _scored(writer, rows, firsts, before, memory):
     """What `score_and_state` gives of rows, without the tokens that `before` has counted."""
     first = tf.constant([max(first, before.num_tokens) for first in firsts], tf.int32)
     traced = writer.traced(score_and_state, {"ids": IDS, "first": ROWS, **sharing.memory_spec(writer, memory)})
-    return traced(ids=_padded(rows), first=first, **memory)
+    return traced(ids=padded(rows), first=first, **memory)
 
 
 def score_ids(
@@ -154,10 +152,9 @@ def score_and_state(
             full = (start >= window) & (past == 0)
             state = tf.cond(full, lambda: forget(start, state), lambda: list(state))
             end = tf.minimum(end, tf.where(start < window, window, start - past + half))
-        logits, state = step(model, left[:, start:end], state)
-        targets, counts = ids[:, start + 1 : end + 1], counted[:, start + 1 : end + 1]
-        nats = tf.nn.sparse_softmax_cross_entropy_with_logits(tf.maximum(targets, 0), tf.cast(logits, tf.float32))
-        return end, total - tf.reduce_sum(tf.where(counts, nats, 0.0), -1), *state
+        vectors, state = step_hidden(model, left[:, start:end], state)
+        targets = tf.where(counted[:, start + 1 : end + 1], ids[:, start + 1 : end + 1], -1)
+        return end, total + tf.reduce_sum(log_probs_at(model, vectors, targets), -1), *state
 
     def forget(start, state):
         recent = ids[:, start - (window - kept) : start]
@@ -171,55 +168,3 @@ def score_and_state(
         shape_invariants=[tf.TensorShape([]), tf.TensorShape([None]), *any_batch(state)],
     )
     return log_prob, tf.reduce_sum(tf.cast(counted[:, 1:], tf.int32), -1), state
-
-
-# === Answers after a prompt ===
-class Choice(NamedTuple):
-    """An answer, its log p(answer | prompt) in nats, and its probability among the given answers."""
-
-    answer: str
-    log_prob: float
-    probability: float
-
-
-def choose(
-    writer: Writer, prompts: Sequence[str], answers: Sequence[str], end: bool, normalize: str | None, begin: bool
-) -> list[list[Choice]]:
-    """For each prompt a Choice of each answer, best first."""
-    if normalize not in (None, "tokens"):
-        raise InputError(f'normalize is {normalize!r}; give None or "tokens"')
-    if not answers:
-        raise InputError("there are no answers to choose from; give at least one")
-    mark = [writer.tokenizer.eos_id] if end else []
-    targets = [[*ids, *mark] for ids in writer.tokenizer.encode_batch(answers)]
-    for answer, ids in zip(answers, targets, strict=True):
-        if not ids:
-            raise InputError(f"the answer {answer!r} has no token; give end=True, or leave it out")
-    lengths, tokens = np.array([len(ids) for ids in targets]), _padded(targets)
-    prompts = [prompt_ids(writer, prompt, begin) for prompt in prompts]
-    writer = writer.starting(prompts, begin)
-    pairs = [(prompt, place) for prompt in prompts for place in range(len(answers))]
-    size = batch_size(writer, [prompt for prompt, _ in pairs], int(lengths.max()))
-    sums = []
-    for start in range(0, len(pairs), size):  # answers of one prompt lie together: it is read once a batch
-        rows, places = zip(*pairs[start : start + size], strict=True)
-        log_probs, _ = log_probs_of(writer, rows, tf.constant(tokens[list(places)]), 0, int(lengths.max()))
-        sums += log_probs.numpy().astype("float64").sum(1).tolist()
-    table = np.array(sums).reshape(len(prompts), len(answers))
-    return [ranked(answers, row, row / lengths if normalize else row) for row in table]
-
-
-def ranked(answers: Sequence[str], log_probs: np.ndarray, values: np.ndarray) -> list[Choice]:
-    """Choices, best first, whose probabilities are the softmax of `values`."""
-    weights = np.exp(values - values.max())
-    weights /= weights.sum()
-    best_first = np.argsort(-values, kind="stable")
-    return [Choice(answers[i], float(log_probs[i]), float(weights[i])) for i in best_first]
-
-
-def _padded(rows: Sequence[Sequence[int]]) -> np.ndarray:
-    """int32 [B, T], -1 after the end of a row."""
-    ids = np.full([len(rows), max(map(len, rows))], -1, np.int32)
-    for row, given in zip(ids, rows, strict=True):
-        row[: len(given)] = given
-    return ids

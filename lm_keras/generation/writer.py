@@ -147,8 +147,12 @@ class Writer:
             self._kept[key] = read_once(self, key, begun)
         return self._kept[key]
 
+    def sample(self) -> bytes:
+        """Some numbers of all that is trained: other ones where what was computed before is no longer true."""
+        return sample_of_weights(self.model) + (self.learned.sample() if self.learned else b"")
+
     def _forget_if_changed(self):
-        sampled = sample_of_weights(self.model) + (self.learned.sample() if self.learned else b"")
+        sampled = self.sample()
         if sampled != self._sampled:
             self._caches, self._kept, self._sampled = TracedFunctions(), {}, sampled
 

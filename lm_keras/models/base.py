@@ -238,6 +238,7 @@ class BuiltModel(LogitsModel):
 
     recipe: Recipe | None = None  # `register_builder` sets it on what a builder returns
     tokenizer = None  # of an encoder: the one that came with its checkpoint (`load_pretrained`)
+    text_length: int | None = None  # the same: the number of tokens at which it is meant to cut a text
 
     def __init__(self, inputs, outputs, *, name=None):
         if name and not (isinstance(name, str) and _NAME.fullmatch(name)):

@@ -212,7 +212,7 @@ def sentence_embeddings(
         encoder: A model of `build_bert`, trained for this.
         texts: The texts.
         tokenizer: A tokenizer that encodes pairs, such as `WordPieceTokenizer`; None: the encoder's.
-        max_length: Number of tokens after which a text is cut; None: the encoder's.
+        max_length: Number of tokens after which a text is cut; None: what its checkpoint says, else the encoder's.
         batch_size: Number of texts that are read at once.
 
     Returns:
@@ -229,7 +229,8 @@ def sentence_embeddings(
     if tokenizer is None:
         raise InputError("the encoder has no tokenizer; give one: sentence_embeddings(..., tokenizer=...)")
     arguments = encoder.recipe.arguments
-    rows = [tokenizer.encode_pair(text, max_length=max_length or arguments["max_length"])[0] for text in texts]
+    length = max_length or encoder.text_length or arguments["max_length"]
+    rows = [tokenizer.encode_pair(text, max_length=length)[0] for text in texts]
     vectors = np.zeros((len(rows), arguments["hidden_dim"]), "float32")
     order = sorted(range(len(rows)), key=lambda i: len(rows[i]))  # texts of one length together: little padding
     for start in range(0, len(rows), batch_size):

@@ -1,8 +1,8 @@
-"""`PromptClassifier`: classes of texts told by a language model or a masked model, with a prompt in place of a head."""
+"""`PromptClassifier`: classes of texts, told by a language model or a masked model with a prompt, without a head."""
 
 import os
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,18 +23,21 @@ from lm_keras.prompting.calibration import (
     log_prior,
 )
 from lm_keras.prompting.demonstrations import Demonstrations, Example, FixedDemonstrations, rows_of
+from lm_keras.prompting.examples import SELECTIONS, select_examples
 from lm_keras.prompting.label_scores import CausalLabels, MaskedLabels
+from lm_keras.prompting.nearest import NearestDemonstrations
 from lm_keras.prompting.template import Template
 from lm_keras.prompting.verbalizer import Verbalizer
 from lm_keras.serving.client.results import Classification
 from lm_keras.serving.export.signatures import Served, example_texts, signature
+from lm_keras.tasks.embedding import TextEmbedder
 from lm_keras.text.tokenizers.base import Tokenizer, load_tokenizer
 from lm_keras.text_model import BAD_CONTENT, MODEL, OTHERS, TextModel, register_text_model
 from lm_keras.utils.atomic_files import claimed, path_of, write_json
-from lm_keras.utils.checks import check_choice
+from lm_keras.utils.checks import check_choice, check_sizes
 from lm_keras.utils.saved_kinds import TASK, check_place
 
-LANGUAGE_MODEL = "language_model"  # the folder of it within that of a classifier
+LANGUAGE_MODEL, EMBEDDER = "language_model", "embedder"  # the folders of them within that of a classifier
 
 
 @register_text_model
@@ -168,6 +171,14 @@ class PromptClassifier(TextModel):
             return np.zeros([0, len(self.classes)], np.float32)
         return calibrated(self._scores(rows), self._prior(rows)).numpy()
 
+    def render(self, texts: str | Sequence[str]) -> list[str]:
+        """Returns what the model reads of each text, prompt and examples too, special tokens by their names."""
+        rows = rows_of(self.template.fields, texts)
+        if self._encoder is not None:
+            return [self._encoder.render(**row) for row in rows]
+        shown = self.demonstrations.of(rows)
+        return [self._encoder_with(some).render(**row) for some, row in zip(shown, rows, strict=True)]
+
     def log_scores(self, texts: str | Sequence[str]) -> np.ndarray:
         """Returns the log-score of each class before calibration: float32 [N, C]."""
         return self._scores(rows_of(self.template.fields, texts))
@@ -287,19 +298,61 @@ class PromptClassifier(TextModel):
                 raise InputError(f"class {label!r:.40} is none of {', '.join(self.classes)}; give its name or place")
         return np.array(found, np.int32)
 
-    def with_examples(self, examples: tuple[Sequence[str], Sequence[int | str]]) -> "PromptClassifier":
-        """Returns this classifier with examples before each text, in the order in which they are given.
+    def with_examples(
+        self,
+        examples: tuple[Sequence[str], Sequence[int | str]],
+        k: int | None = None,
+        select: str = "balanced",
+        *,
+        order: str | None = None,
+        embedder: TextEmbedder | Callable | None = None,
+        seed: int = 0,
+    ) -> "PromptClassifier":
+        """Returns this classifier with labelled examples before each text.
 
         Args:
             examples: `(texts, y)`.
+            k: How many of them stand in a prompt; None: all, as they are given.
+            select: Which: "random"; "balanced", as many of each class; "nearest", the most similar to each text. All
+                but the nearest are the same for every text and read once.
+            order: "random"; "given"; "nearest last", the most similar one beside the text. None: "nearest last" for
+                the nearest, else "random".
+            embedder: What tells how similar texts are, see `NearestExamples`: a `TextEmbedder`, a function, or None
+                for TF-IDF.
+            seed: Of choice and order.
 
         Returns:
             The PromptClassifier. A prior of `calibrate` is not kept: it was that of another prompt.
 
         Raises:
-            InputError: The examples are none, or leave no room for a text.
+            InputError: The examples are none or fewer than k, or leave no room for a text.
         """
-        return self.with_demonstrations(FixedDemonstrations(self.examples_of(examples)))
+        shown = self.examples_of(examples)
+        if k is None:
+            return self.with_demonstrations(FixedDemonstrations(shown))
+        if check_choice("select", select, SELECTIONS) == "nearest":
+            check_sizes(k=k)
+            return self.with_demonstrations(NearestDemonstrations(shown, k, embedder, order, seed))
+        places = [self.classes.index(example.label) for example in shown]
+        chosen = select_examples(places, k, select, order=order or "random", seed=seed)
+        return self.with_demonstrations(FixedDemonstrations([shown[i] for i in chosen]) if k else None)
+
+    def with_model(self, model: LanguageModel | keras.Model) -> "PromptClassifier":
+        """Returns this classifier around another model, such as one of `lora` or a tuned prompt of the same model.
+
+        A prior of `calibrate` stays: call it again where the model answers otherwise.
+
+        Args:
+            model: A LanguageModel; or a `keras.Model`, in the place of the present one.
+
+        Returns:
+            The PromptClassifier.
+        """
+        if self.language_model is not None and not isinstance(model, LanguageModel):
+            model = self.language_model.with_model(model)
+        made = self._again(model=model)
+        made._batch_prior = self._batch_prior
+        return made
 
     def with_demonstrations(self, demonstrations: Demonstrations | None) -> "PromptClassifier":
         """Returns this classifier with other examples before each text, or without any."""
@@ -368,18 +421,25 @@ class PromptClassifier(TextModel):
         Raises:
             InputError: As `TextModel.save` and `LanguageModel.save`.
         """
+        embedder = getattr(self.demonstrations, "embedder", None)
+        if embedder is not None and not isinstance(embedder, TextEmbedder):
+            raise InputError("the nearest examples are found by a function, which no file holds; give a TextEmbedder")
         if self.language_model is None:
             super().save(folder)
+            if embedder is not None:
+                embedder.save(path_of(folder) / EMBEDDER)
             return
         content, folder = self._content(), path_of(folder)
         with claimed(folder), staged(folder) as made:
             check_place(folder, OTHERS)
             self.language_model.save(made / LANGUAGE_MODEL)
+            if embedder is not None:
+                embedder.save(made / EMBEDDER)
             write_json(made / TASK, content)
             (folder / TASK).unlink(missing_ok=True)
-            if (folder / LANGUAGE_MODEL).exists():
-                shutil.rmtree(folder / LANGUAGE_MODEL)
-            for name in (LANGUAGE_MODEL, TASK):
+            for name in (LANGUAGE_MODEL, EMBEDDER):
+                shutil.rmtree(folder / name, ignore_errors=True)
+            for name in (LANGUAGE_MODEL, *([EMBEDDER] if embedder is not None else []), TASK):
                 (made / name).replace(folder / name)
 
     def _check_options(self) -> None:
@@ -404,7 +464,10 @@ class PromptClassifier(TextModel):
         with naming(folder), damaged(TASK, BAD_CONTENT):
             options = dict(options)
             prior, shown = options.pop("prior"), options.pop("demonstrations")
-            given["demonstrations"] = None if shown is None else FixedDemonstrations.from_config(shown)
+            if shown is not None and "k" in shown:
+                given["demonstrations"] = NearestDemonstrations.from_config(shown, folder / EMBEDDER)
+            elif shown is not None:
+                given["demonstrations"] = FixedDemonstrations.from_config(shown)
             template = Template(**options.pop("template"))
             made = cls(model, template, Verbalizer(options.pop("verbalizer")), **options, **given)
             if prior is not None:

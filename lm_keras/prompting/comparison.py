@@ -54,6 +54,8 @@ class PromptSummary(NamedTuple):
         deviation: Standard deviation of it between draws (n - 1); 0 of one.
         worst: Lowest accuracy.
         best: Highest accuracy.
+        low: Lower end of Wilson's interval of the mean, that of the texts: another draw of these, not of examples.
+        high: Upper end.
     """
 
     name: str
@@ -63,6 +65,8 @@ class PromptSummary(NamedTuple):
     deviation: float
     worst: float
     best: float
+    low: float
+    high: float
 
 
 class PromptComparison:
@@ -83,13 +87,12 @@ class PromptComparison:
         groups = {}
         for row in self.results:
             groups.setdefault((row.name, row.k), []).append(row.accuracy)
-        return [
-            PromptSummary(
-                name, k, len(all_of), statistics.fmean(all_of),
-                statistics.stdev(all_of) if len(all_of) > 1 else 0.0, min(all_of), max(all_of),
-            )
-            for (name, k), all_of in groups.items()
-        ]  # fmt: skip
+        return [self._summary(name, k, all_of) for (name, k), all_of in groups.items()]
+
+    def _summary(self, name, k, all_of):
+        mean, deviation = statistics.fmean(all_of), statistics.stdev(all_of) if len(all_of) > 1 else 0.0
+        ends = wilson(round(mean * self.num_texts), self.num_texts, self.level)
+        return PromptSummary(name, k, len(all_of), mean, deviation, min(all_of), max(all_of), *ends)
 
     @property
     def best(self) -> PromptSummary:
@@ -100,15 +103,11 @@ class PromptComparison:
         return max(self.summaries, key=lambda row: (row.mean, -row.k))
 
     def __str__(self) -> str:
-        rows = [("prompt", "examples", "draws", "accuracy", "worst", "best", f"{self.level:.0%} of the first")]
-        first = {}
-        for result in self.results:
-            first.setdefault((result.name, result.k), result)
+        rows = [("prompt", "examples", "draws", "accuracy", "worst", "best", f"{self.level:.0%} interval")]
         for row in self.summaries:
             spread = f" ± {100 * row.deviation:.1f}" if row.draws > 1 else ""
-            ends = first[row.name, row.k]
             percents = (f"{100 * row.mean:.1f}{spread}", f"{100 * row.worst:.1f}", f"{100 * row.best:.1f}")
-            interval = f"{100 * ends.low:.1f} to {100 * ends.high:.1f}"
+            interval = f"{100 * row.low:.1f} to {100 * row.high:.1f}"
             rows.append((_short(row.name), str(row.k), str(row.draws), *percents, interval))
         widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
         lines = ["  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)) for row in rows]
@@ -141,7 +140,9 @@ class PromptComparison:
                     axes.errorbar(row.accuracy, y, xerr=ends, fmt="o", markersize=5, **style, **label)
                     label = {}
         axes.set_yticks(range(len(names)), [_short(name, 48) for name in names], parse_math=False)
-        axes.set(ylim=(len(names) - 0.5, -0.5), xlabel=f"accuracy on {self.num_texts} texts, {self.level:.0%} interval")
+        axes.set(
+            ylim=(len(names) - 0.5, -0.5), xlabel=f"accuracy on {self.num_texts} texts, {self.level:.0%} interval"
+        )
         axes.hlines([place + 0.5 for place in range(len(names) - 1)], *axes.get_xlim(), color="0.85", linewidth=0.8)
         axes.margins(x=0)
         axes.grid(axis="x", alpha=0.3)

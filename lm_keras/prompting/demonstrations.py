@@ -69,7 +69,7 @@ def rows_of(fields: Sequence[str], texts: object) -> list[dict[str, str]]:
             if len(fields) == 1:
                 raise InputError(f"a text is a {type(text).__name__}; give strings")
             raise InputError(
-                f"the template has the fields {', '.join(fields)}; give a dict of them for each text, not {text!r:.40}"
+                f"the template has the fields {', '.join(fields)}; give a dict of them a text, not {text!r:.40}"
             )
         if set(row) != set(fields) or not all(isinstance(value, str) for value in row.values()):
             raise InputError(f"a row has {', '.join(map(str, row))}; give a string for each of {', '.join(fields)}")

@@ -5,12 +5,15 @@ from typing import TYPE_CHECKING
 
 from lm_keras.errors import InputError
 from lm_keras.generation.prompt_cache import num_settled
-from lm_keras.prompting.template import Field, MaskPlace, Piece, check_fields
+from lm_keras.prompting.template import Field, MaskPlace, Piece, Stripped, check_fields
 from lm_keras.text.tokenizers.base import Tokenizer
 from lm_keras.text.unicode import valid
 
 if TYPE_CHECKING:
     import tensorflow as tf
+
+# What `str.strip` takes away, for RE2.
+_SPACES = r"[\x{9}-\x{d}\x{1c}-\x{20}\x{85}\x{a0}\x{1680}\x{2000}-\x{200a}\x{2028}\x{2029}\x{202f}\x{205f}\x{3000}]"
 
 
 class PromptEncoder:
@@ -55,7 +58,7 @@ class PromptEncoder:
         masks = [tokenizer.mask_id] * num_masks
         pieces = [one for piece in pieces for one in (masks if isinstance(piece, MaskPlace) else [piece])]
         self._pieces = pieces
-        self.fields = tuple(dict.fromkeys(piece.name for piece in pieces if isinstance(piece, Field)))
+        self.fields = tuple(dict.fromkeys(name for piece in pieces for name in _fields_of(piece)))
         self._parts = _parts(tokenizer, [*before, *pieces, *after])
         self.base = len(self._joined(dict.fromkeys(self.fields, "")))
         if most is not None and self.base > most:
@@ -68,20 +71,17 @@ class PromptEncoder:
     def render(self, **fields: str) -> str:
         """Returns the text, special tokens by their names; see `Template.render`."""
         check_fields(self.fields, fields)
-        return "".join(
-            valid(fields[piece.name]) if isinstance(piece, Field) else piece if isinstance(piece, str) else
-            self.tokenizer.tokens[piece]
-            for piece in self._pieces
-        )  # fmt: skip
+        fields = {name: valid(text) for name, text in fields.items()}
+        return _text([self._named(piece) for piece in self._pieces], fields)
 
     def tf_render(self, **fields: "tf.Tensor") -> "tf.Tensor":
         """Returns `render` of strings [B] in each field: strings [B]."""
-        import tensorflow as tf
-
         check_fields(self.fields, fields)
         fields = {name: _utf8(values) for name, values in fields.items()}
-        named = [self.tokenizer.tokens[piece] if isinstance(piece, int) else piece for piece in self._pieces]
-        return tf.strings.join([fields[piece.name] if isinstance(piece, Field) else piece for piece in named])
+        return _tf_text([self._named(piece) for piece in self._pieces], fields)
+
+    def _named(self, piece):
+        return self.tokenizer.tokens[piece] if isinstance(piece, int) else piece
 
     # === Token ids ===
     def encode(self, **fields: str) -> list[int]:
@@ -149,8 +149,7 @@ class PromptEncoder:
             if isinstance(part, tuple):
                 found.append(tf.tile(tf.constant([part], tf.int32), [size, 1]))
             else:
-                text = tf.strings.join([rows[piece.name] if isinstance(piece, Field) else piece for piece in part])
-                found.append(self._encode(text).with_row_splits_dtype(tf.int64))
+                found.append(self._encode(_tf_text(part, rows)).with_row_splits_dtype(tf.int64))
         return tf.concat(found, axis=1) if len(found) > 1 else found[0]
 
     def _tf_cut(self, rows, too_long, lengths):
@@ -197,7 +196,7 @@ def _parts(tokenizer, pieces):
 
     def end_run():
         nonlocal run
-        if any(isinstance(piece, Field) for piece in run):
+        if any(_fields_of(piece) for piece in run):
             parts.append(_merged(run))
         elif run:
             constant(tokenizer.encode("".join(run)))
@@ -229,8 +228,36 @@ def _merged(run):
     return found
 
 
+def _fields_of(piece):
+    if isinstance(piece, Stripped):
+        return [part.name for part in piece.pieces if isinstance(part, Field)]
+    return [piece.name] if isinstance(piece, Field) else []
+
+
 def _text(part, row):
-    return "".join(piece if isinstance(piece, str) else row[piece.name] for piece in part)
+    """Texts, fields and stripped ones as one string."""
+    found = ""
+    for piece in part:
+        if isinstance(piece, Stripped):
+            found += piece.cut(_text(piece.pieces, row))
+        else:
+            found += row[piece.name] if isinstance(piece, Field) else piece
+    return found
+
+
+def _tf_text(part, rows):
+    """`_text` of strings [B]."""
+    import tensorflow as tf
+
+    found = []
+    for piece in part:
+        if isinstance(piece, Stripped):
+            text = _tf_text(piece.pieces, rows)
+            text = tf.strings.regex_replace(text, f"\\A{_SPACES}+", "") if piece.left else text
+            found.append(tf.strings.regex_replace(text, f"{_SPACES}+\\z", "") if piece.right else text)
+        else:
+            found.append(rows[piece.name] if isinstance(piece, Field) else piece)
+    return tf.strings.join(found)
 
 
 def _utf8(strings):

@@ -1,6 +1,6 @@
 """Log-probabilities of label words: after a prompt, by a causal model; in the place of `[MASK]`, by a masked one."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import keras
 import numpy as np
@@ -10,7 +10,7 @@ from lm_keras.errors import InputError
 from lm_keras.generation.context import cache_spec
 from lm_keras.generation.loop import follow, pad_left, prefill
 from lm_keras.generation.prompt_cache import PromptCache, sample_of_weights
-from lm_keras.generation.sharing import COUNT, IDS, WORTH_SHARING, batch_size, read_once
+from lm_keras.generation.sharing import IDS, WORTH_SHARING, batch_size
 from lm_keras.generation.step import state_spec
 from lm_keras.language_model import LanguageModel
 from lm_keras.prompting.encoder import PromptEncoder
@@ -25,22 +25,26 @@ RAGGED = tf.RaggedTensorSpec([None, None], tf.int32)
 
 
 class UntilTrained:
-    """Values that hold as long as the weights of a model are what they are."""
+    """Values that hold as long as weights are what they are.
 
-    def __init__(self, model: keras.Model):
-        self.model, self._sampled, self._values = model, None, {}
+    Args:
+        sample: A function that gives some of their numbers, such as `Writer.sample`.
+    """
 
-    def get(self, key, make):
-        """The value of a key, `make()` where there is none since the weights have changed."""
-        sampled = sample_of_weights(self.model)
+    def __init__(self, sample: Callable[[], bytes]):
+        self._sample, self._sampled, self._values = sample, None, {}
+
+    def get(self, key: str, make: Callable[[], np.ndarray]) -> np.ndarray:
+        """Returns the value of a key, `make()` where there is none since the weights have changed."""
+        sampled = self._sample()
         if sampled != self._sampled:
             self._values, self._sampled = {}, sampled
         if key not in self._values:
             self._values[key] = make()
         return self._values[key]
 
-    def put(self, key, value):
-        """A value of the weights of now, which was computed elsewhere."""
+    def put(self, key: str, value: np.ndarray) -> None:
+        """Keeps a value of the weights of now, which was computed elsewhere."""
         self.get(key, lambda: value)
 
 
@@ -55,26 +59,26 @@ class CausalLabels:
     """
 
     def __init__(self, language_model: LanguageModel, words: LabelWords, begin: bool):
-        self.writer, self.words, self.begin = language_model._writer, words, begin
-        self.tokenizer, self.kept = language_model.tokenizer, UntilTrained(language_model.model)
+        self.writer, self.words = language_model._writer, words
+        self.before = self.writer.before(begin)
+        self.tokenizer, self.kept = language_model.tokenizer, UntilTrained(self.writer.sample)
 
     def encoder(self, pieces: Sequence[Piece]) -> PromptEncoder:
         """The `PromptEncoder` of a template, which leaves room for the longest label word."""
         window, longest = self.writer.model.context_length, self.words.ids.shape[1]
-        before = [self.tokenizer.bos_id] if self.begin else []
         pieces = [self.writer.prompt, *pieces] if self.writer.prompt else pieces
         most = None if window is None else window - longest
-        encoder = PromptEncoder(self.tokenizer, pieces, before=before, most=most)
-        if not encoder.base:
+        encoder = PromptEncoder(self.tokenizer, pieces, before=self.before, most=most)
+        if encoder.base == self.writer.num_learned:
             raise InputError("the template has no token before its field; give it a text, or leave begin=False out")
         return encoder
 
     def cache(self, encoder: PromptEncoder) -> PromptCache | None:
         """What all rows of an encoder begin with, read once; None where it is not worth it."""
-        ids = tuple(encoder.beginning())
-        if len(ids) < WORTH_SHARING:
+        ids = encoder.beginning()
+        if len(ids) < WORTH_SHARING and self.writer.learned is None:
             return None
-        return self.kept.get(ids, lambda: read_once(self.writer, list(ids), self.writer.cache(self.begin)))
+        return self.writer.kept_cache(ids)
 
     def log_probs(self, rows: Sequence[Sequence[int]], cache: PromptCache | None) -> np.ndarray:
         """log p of each word after each row of ids, float32 [N, A]."""
@@ -99,7 +103,8 @@ class CausalLabels:
     def training_data(self, rows: Sequence[Sequence[int]], which: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
         """`(x, y)` int32 [N, T] of rows, each with the word `which` after it: y counts at the word alone."""
         words = [ids[:n] for ids, n in zip(self.words.ids.tolist(), self.words.lengths.tolist(), strict=True)]
-        whole = [[*row, *words[word]] for row, word in zip(rows, which, strict=True)]
+        first = self.writer.num_learned  # these ids are no tokens: who trains a learned prompt puts it before all
+        whole = [[*row[first:], *words[word]] for row, word in zip(rows, which, strict=True)]
         length = max(map(len, whole), default=2) - 1
         x, y = (np.full([len(whole), length], -1, np.int32) for _ in range(2))
         for i, (row, word) in enumerate(zip(whole, which, strict=True)):
@@ -134,8 +139,6 @@ class MaskedLabels:
         words: The label words.
     """
 
-    begin = False
-
     def __init__(self, model: keras.Model, tokenizer: Tokenizer, words: LabelWords):
         given, made = getattr(model, "input", None), getattr(model, "output", None)
         names = set(given) if isinstance(given, dict) else set()
@@ -149,7 +152,7 @@ class MaskedLabels:
                 f"a {type(tokenizer).__name__} has no [CLS], [SEP] and [MASK]; give a WordPieceTokenizer"
             )
         self.model, self.tokenizer, self.words = model, tokenizer, words
-        self.most, self.kept = checked_limits(model, tokenizer), UntilTrained(model)
+        self.most, self.kept = checked_limits(model, tokenizer), UntilTrained(lambda: sample_of_weights(model))
         self.num_masks = words.ids.shape[1]
         self._traced = TracedFunctions()
 

@@ -29,7 +29,20 @@ class MaskPlace(NamedTuple):
     """The place where a masked model guesses a label word."""
 
 
-Piece = str | int | Field | Mark | MaskPlace  # int: the id of a special token
+class Stripped(NamedTuple):
+    """Texts and fields whose white space at the ends a chat template takes away."""
+
+    pieces: tuple[str | Field, ...]
+    left: bool
+    right: bool
+
+    def cut(self, text: str) -> str:
+        """Returns the text of all pieces without that white space."""
+        text = text.lstrip() if self.left else text
+        return text.rstrip() if self.right else text
+
+
+Piece = str | int | Field | Mark | MaskPlace | Stripped  # int: the id of a special token
 
 
 class Template:
@@ -125,7 +138,7 @@ class Template:
             raise InputError("a template of a chat is rendered by a tokenizer's own: give it, render(tokenizer, ...)")
         found = []
         for piece in tokenizer.chat_pieces(messages, add_generation_prompt=True):
-            found += [piece] if isinstance(piece, (str, int)) else turns[piece[0]][1]
+            found += [piece] if isinstance(piece, (str, int)) else _stripped(turns[piece.index][1], piece)
         return [_with_id(piece, tokenizer) for piece in found]
 
     def get_config(self) -> dict[str, Any]:
@@ -201,6 +214,23 @@ def _filled(pieces, fields, word):
     return [kinds.get(type(piece), lambda piece: piece)(piece) for piece in pieces]
 
 
+def _stripped(pieces, content):
+    """The pieces of a turn's content, without the white space that the chat template takes away."""
+    text = (str, Field)
+    first = next((i for i, piece in enumerate(pieces) if not isinstance(piece, text)), len(pieces))
+    last = next((i for i in range(len(pieces), 0, -1) if not isinstance(pieces[i - 1], text)), 0)
+    if first == len(pieces):  # no mark in it
+        return _cut(pieces, content.lstrip, content.rstrip)
+    middle = pieces[first:last]
+    return [*_cut(pieces[:first], content.lstrip, False), *middle, *_cut(pieces[last:], False, content.rstrip)]
+
+
+def _cut(pieces, left, right):
+    if all(isinstance(piece, str) for piece in pieces):
+        return [Stripped((), left, right).cut("".join(pieces))]
+    return [Stripped(tuple(pieces), left, right)] if left or right else pieces
+
+
 def _with_id(piece, tokenizer):
     if not isinstance(piece, Mark):
         return piece
@@ -220,6 +250,8 @@ def _written(piece, fields, tokenizer):
         return tokenizer.tokens[piece]
     if isinstance(piece, MaskPlace):
         return f"{{{MASK}}}"
+    if isinstance(piece, Stripped):
+        return piece.cut("".join(_written(part, fields, tokenizer) for part in piece.pieces))
     return fields[piece.name] if isinstance(piece, Field) else piece.token
 
 

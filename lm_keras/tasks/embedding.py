@@ -26,7 +26,8 @@ class TextEmbedder(TextModel):
     Args:
         model: An encoder, such as `models.build_bert` makes: BERT's inputs -> {"sequence_output" [B, T, D], ...}.
         tokenizer: Its tokenizer; None: the one that `models.load_pretrained` gave it.
-        max_length: The number of tokens, marks included, after which a text is cut; None: the encoder's.
+        max_length: The number of tokens, marks included, after which a text is cut; None: what the checkpoint of a
+            sentence encoder says, else the encoder's own.
 
     Raises:
         InputError: The parts do not fit each other.
@@ -36,6 +37,8 @@ class TextEmbedder(TextModel):
         output = output_of(model)
         if tokenizer is None and isinstance(model, BuiltModel):
             tokenizer = model.tokenizer
+        if max_length is None and isinstance(model, BuiltModel):
+            max_length = model.text_length
         if tokenizer is None:
             raise InputError(f"{model.name} has no tokenizer; give one: TextEmbedder(model, tokenizer)")
         super().__init__(model, {"tokenizer": tokenizer}, {"max_length": max_length})

