@@ -22,6 +22,16 @@ def language_models(folder):
             )
 
 
+def learned_prompts(folder):
+    import lm_keras as lk
+
+    chars = lk.text.CharTokenizer.train(TEXTS)
+    lm = lk.LanguageModel(lk.models.build_gpt2(chars.vocab_size, seed=0, **SMALL), chars)
+    for name, kind in (("vectors", lk.prompting.PromptTuning), ("state", lk.prompting.PrefixTuning)):
+        (folder / name).mkdir()
+        kind(lm, 3).save(folder / name / "p.safetensors")
+
+
 def text_models(folder):
     import lm_keras as lk
 
@@ -42,6 +52,22 @@ def text_models(folder):
     }
     for name, model in made.items():
         lk.tasks.save(model, folder / name)
+
+
+def prompt_classifiers(folder):
+    import lm_keras as lk
+
+    pieces, chars = lk.text.WordPieceTokenizer.train(TEXTS, 60, lowercase=True), lk.text.CharTokenizer.train(TEXTS)
+    masked = lk.models.bert_pretrainer(lk.models.build_bert(pieces.vocab_size, **SMALL, seed=0), next_sentence=False)
+    lstm = lk.models.build_lstm_lm(chars.vocab_size, embedding_dim=4, hidden_dim=8, seed=0)
+    words, make = {"a": ["cat", "c"], "b": "dog"}, lk.prompting.PromptClassifier
+    made = {
+        "causal": make(lk.LanguageModel(lstm, chars).with_prompt("A cat"), "{text} is a ", words, "contextual"),
+        "masked": make(masked, "{text} {mask}", words, "batch", tokenizer=pieces).calibrate(TEXTS),
+    }
+    made["examples"] = made["causal"].with_examples((TEXTS[:2], ["a", "b"]))
+    for name, model in made.items():
+        model.save(folder / name)
 
 
 def keras_files(folder):
@@ -187,10 +213,12 @@ def load(name, *, file=None):
 KINDS = {  # name: what makes valid folders, what reads one, the files that are changed (None: all)
     "run": (language_models, load("LanguageModel.load"), None),
     "task": (text_models, load("tasks.load"), None),
+    "prompt": (prompt_classifiers, load("tasks.load"), None),
     "keras": (keras_files, load("models.load_model", file="x.keras"), None),
     "safetensors": (checkpoints, load("models.load_pretrained"), None),
     "gguf": (gguf_files, load("models.load_pretrained", file="m.gguf"), None),
     "tokenizer": (tokenizers, use_tokenizer, None),
+    "learned": (learned_prompts, load("prompting.LearnedPrompt.load", file="p.safetensors"), None),
     **{f"vectors-{form}": vectors(f"vectors-{form}") for form in ("glove", "word2vec-text", "word2vec-bin")},
     **{f"vectors-{form}": vectors(f"vectors-{form}") for form in ("fasttext-vec", "fasttext-bin")},
     "checkpoint": (runs, resumed, ("checkpoint.safetensors",)),

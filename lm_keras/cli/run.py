@@ -14,17 +14,21 @@ from lm_keras.utils.atomic_files import path_of
 from lm_keras.utils.quiet import load_tensorflow
 from lm_keras.utils.saved_kinds import RUN, kind_of, refusal
 
+TASK_OPTIONS = ("limit", "shots", "seed", "begin")
 MODELS = "run folder, pretrained folder or name (lm-keras models list), or .gguf file"
 
 
 def add_commands(commands: Commands) -> None:
     """Adds `evaluate`, `score` and `generate` to the commands of `lm-keras`."""
-    evaluating = commands.add_parser("evaluate", help="loss, perplexity and bits per byte of a run on text")
+    evaluating = commands.add_parser("evaluate", help="perplexity of a model on text, or its accuracy on a task")
     evaluating.set_defaults(call=evaluate)
     evaluating.add_argument("run", help=MODELS)
-    evaluating.add_argument(
-        "--data", required=True, metavar="PATH|NAME", help="text file (.gz, .bz2, .xz), folder or known set"
+    what = evaluating.add_mutually_exclusive_group(required=True)
+    what.add_argument("--data", metavar="PATH|NAME", help="text file (.gz, .bz2, .xz), folder or known set")
+    what.add_argument(
+        "--task", metavar="T", help="piqa, lambada, blimp, or a file of JSON lines, as lm-evaluation-harness counts"
     )
+    add_task_options(evaluating)
     evaluating.add_argument("--split", help="part of a known set (default: test, else validation)")
     evaluating.add_argument(
         "--encoding", default="utf-8", metavar="E", help="of the file, e.g. utf-16, latin-1, gb18030"
@@ -49,7 +53,34 @@ def add_commands(commands: Commands) -> None:
         add_import(command)
 
 
+def add_task_options(parser):
+    """The flags of `--task`; without it each of them is refused."""
+    limits = {"type": number(int, 1), "metavar": "N"}
+    parser.add_argument("--limit", help="of a task: its first N items (of each set of blimp)", **limits)
+    parser.add_argument("--shots", help="of a task: K examples before each item", **limits | {"metavar": "K"})
+    parser.add_argument("--seed", help="of a task: draws the examples", type=number(int, 0), metavar="N")
+    for flag, meaning in (("--begin", "with"), ("--no-begin", "without")):
+        said = f"of a task: {meaning} the begin mark before every text, whatever lm-evaluation-harness does"
+        parser.add_argument(flag, dest="begin", action="store_const", const=flag == "--begin", help=said)
+
+
+def evaluate_task(options):
+    given = {name: getattr(options, name) for name in TASK_OPTIONS if getattr(options, name) is not None}
+    language_model = load_model(options.run)
+    from lm_keras.prompting import evaluate_task
+
+    result = dataclasses.asdict(evaluate_task(language_model, options.task, **given))
+    _print({name: value for name, value in result.items() if value is not None}, options.json)
+
+
 def evaluate(options):
+    if options.task is not None:
+        if options.split is not None or options.encoding != "utf-8":
+            raise InputError("--split and --encoding are about --data; leave them out with --task")
+        return evaluate_task(options)
+    for name in TASK_OPTIONS:
+        if getattr(options, name) is not None:
+            raise InputError(f"--{name} is about --task; leave it out with --data")
     language_model = load_model(options.run)
     from lm_keras import evaluate
 
@@ -75,7 +106,12 @@ def _print(result, as_json):
         print(json.dumps({key: None if value != value else value for key, value in result.items()}))
         return
     for key, value in result.items():
-        print(f"{key:<14} {value:,}" if isinstance(value, int) else f"{key:<14} {value:.4f}")
+        if isinstance(value, dict):
+            for name, number_of_it in value.items():
+                print(f"{name:<{max(map(len, value))}} {number_of_it:.4f}")
+        else:
+            shown = f"{value:.4f}" if isinstance(value, float) else value if isinstance(value, str) else f"{value:,}"
+            print(f"{key:<16} {shown}")
 
 
 def generate(options):

@@ -16,6 +16,7 @@ from lm_keras.generation.config import inputs_of
 from lm_keras.models.pretrained.named import named
 from lm_keras.serving.client.results import escaped, one_line
 from lm_keras.text.unicode import valid
+from lm_keras.utils.atomic_files import read_json
 from lm_keras.utils.quiet import complain, load_tensorflow
 from lm_keras.utils.saved_kinds import kind_of, refusal
 
@@ -93,6 +94,10 @@ def check(options):
         print(problem)
     if not problems:
         print(f"{options.version}: ready to serve")
+        card = read_json(Path(options.version) / "assets.extra" / "model_card.json")
+        if card.get("prompt_numbers"):
+            sizes = f"a prompt of {card['prompt_tokens']:,} tokens, {card['prompt_numbers']:,} numbers"
+            print(f"beside {card['parameters']:,} parameters the graph holds the state of {sizes}")
     return 1 if problems else 0
 
 

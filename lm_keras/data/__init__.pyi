@@ -2,6 +2,8 @@ from .corpora.records import Analogy as Analogy
 from .corpora.records import Dialogue as Dialogue
 from .corpora.records import Hypotheses as Hypotheses
 from .corpora.records import Labelled as Labelled
+from .corpora.records import MinimalPair as MinimalPair
+from .corpora.records import MultipleChoice as MultipleChoice
 from .corpora.records import QuestionAnswer as QuestionAnswer
 from .corpora.records import ReferenceAnswer as ReferenceAnswer
 from .corpora.records import Relation as Relation

@@ -5,6 +5,7 @@ ids that the state has read, and before its first token if not. To cut texts in 
 of a prompt may become another token with what follows it.
 """
 
+import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -42,9 +43,10 @@ def nothing(model: keras.Model) -> PromptCache:
     return PromptCache(tf.zeros([0], tf.int32), model.initial_state(1, 0), tf.constant(0))
 
 
-def size_of(cache: PromptCache) -> tuple[int, int]:
-    """How many tokens a cache has, read or not, and the numbers of its state."""
-    return int(tf.size(cache.ids)), sum(int(tf.size(part)) for part in cache.state)
+def facts_of_prompt(cache: PromptCache) -> dict[str, int]:
+    """What a model card says of a prompt whose state is a constant of the graph, and no parameter."""
+    numbers = sum(math.prod(part.shape) for part in cache.state)
+    return {"prompt_tokens": int(tf.size(cache.ids)), "prompt_numbers": numbers}
 
 
 def sample_of_weights(model: keras.Model) -> bytes:

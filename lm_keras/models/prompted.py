@@ -78,7 +78,8 @@ class LearnedVectors(layers.Layer):
 
     def learned(self, model: CausalLM) -> LearnedPrompt:
         """The prompt as it is now."""
-        return LearnedPrompt(self.num_tokens, vectors=np.array(self.values()), model=facts_of(model))
+        vectors = np.array(ops.convert_to_numpy(self.values()))
+        return LearnedPrompt(self.num_tokens, vectors=vectors, model=facts_of(model))
 
 
 class LearnedState(layers.Layer):
@@ -108,7 +109,7 @@ class LearnedState(layers.Layer):
 
     def learned(self, model: CausalLM) -> LearnedPrompt:
         """The prompt as it is now."""
-        parts = tuple(np.array(part) for part in self.parts)
+        parts = tuple(np.array(ops.convert_to_numpy(part)) for part in self.parts)
         return LearnedPrompt(self.num_tokens, state=parts, model=facts_of(model))
 
 

@@ -22,7 +22,13 @@ from lm_keras.prompting.calibration import (
     content_free_prior,
     log_prior,
 )
-from lm_keras.prompting.demonstrations import Demonstrations, Example, FixedDemonstrations, rows_of
+from lm_keras.prompting.demonstrations import (
+    Demonstrations,
+    Example,
+    FixedDemonstrations,
+    check_example,
+    rows_of,
+)
 from lm_keras.prompting.examples import SELECTIONS, select_examples
 from lm_keras.prompting.label_scores import CausalLabels, MaskedLabels
 from lm_keras.prompting.nearest import NearestDemonstrations
@@ -95,6 +101,7 @@ class PromptClassifier(TextModel):
     ):
         check_choice("calibration", calibration, CALIBRATIONS)
         check_choice("normalize", normalize, NORMALIZATIONS)
+        check_choice("begin", begin, (None, True, False))
         template = template if isinstance(template, Template) else Template(template)
         verbalizer = verbalizer if isinstance(verbalizer, Verbalizer) else Verbalizer(verbalizer)
         self.language_model = model if isinstance(model, LanguageModel) else None
@@ -142,6 +149,8 @@ class PromptClassifier(TextModel):
 
     def _encoder_with(self, examples: Sequence[Example]):
         """The encoder of the template after examples."""
+        for example in examples:
+            check_example(example, self.template.fields, self.classes)
         shown = [(example.fields, self.verbalizer.words[example.label][0]) for example in examples]
         return self._labels.encoder(self.template.pieces(self.tokenizer, shown))
 

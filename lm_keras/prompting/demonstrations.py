@@ -49,6 +49,16 @@ class FixedDemonstrations:
         return cls([Example(dict(fields), label) for fields, label in config["examples"]])
 
 
+def check_example(example: Example, fields: Sequence[str], classes: Sequence[str]) -> None:
+    """Raises InputError unless an example has a text in each field and a class that there is."""
+    if set(example.fields) != set(fields) or not all(isinstance(text, str) for text in example.fields.values()):
+        raise InputError(
+            f"an example has the fields {example.fields!r:.60}; give a text for each of {', '.join(fields)}"
+        )
+    if example.label not in classes:
+        raise InputError(f"an example has the class {example.label!r:.40}; it must be one of {', '.join(classes)}")
+
+
 def rows_of(fields: Sequence[str], texts: object) -> list[dict[str, str]]:
     """Texts as rows of fields.
 

@@ -7,8 +7,9 @@ import numpy as np
 import tensorflow as tf
 
 from lm_keras.errors import InputError
+from lm_keras.generation.answers import score_answers
 from lm_keras.generation.context import cache_spec
-from lm_keras.generation.loop import follow, pad_left, prefill
+from lm_keras.generation.loop import pad_left
 from lm_keras.generation.prompt_cache import PromptCache, sample_of_weights
 from lm_keras.generation.sharing import IDS, WORTH_SHARING, batch_size
 from lm_keras.generation.step import state_spec
@@ -118,12 +119,7 @@ def word_log_probs(
     model: keras.Model, ids: tf.Tensor, answers: tf.Tensor, begun: PromptCache | None = None
 ) -> tf.Tensor:
     """log p of each of the answers int32 [A, L] after each of the rows ids [B, T], float32 [B, A]."""
-    batch, count = tf.shape(ids)[0], tf.shape(answers)[0]
-    state = prefill(model, ids, tf.shape(answers)[1], begun)
-    which = tf.repeat(tf.range(batch), count)
-    state, token = [tf.gather(part, which) for part in state], tf.gather(ids[:, -1], which)
-    made, _ = follow(model, token, state, tf.tile(answers, [batch, 1]), 0)
-    return tf.reshape(tf.reduce_sum(made, -1), [batch, count])
+    return tf.reduce_sum(score_answers(model, ids, answers, begun, fits=True), -1)
 
 
 # === Masked models: label words in the place of [MASK] ===

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 
+import keras
 import numpy as np
 import tensorflow as tf
 
@@ -14,7 +15,7 @@ from lm_keras.models.folder import LEARNED
 from lm_keras.models.learned import LearnedPrompt, state_after, with_room
 from lm_keras.models.prompted import LearnedState, LearnedVectors, PromptedLM
 from lm_keras.utils.atomic_files import path_of
-from lm_keras.utils.checks import check_choice, check_seed, check_whole
+from lm_keras.utils.checks import check_choice, check_seed, check_texts, check_whole
 from lm_keras.utils.functions import TracedFunctions
 
 
@@ -95,7 +96,7 @@ class PromptTuning(Tuning):
         check_choice("reparameterization", reparameterization, (None, "mlp", "lstm"))
         ids = _first_ids(language_model, num_tokens, init_text, np.random.default_rng(check_seed(seed)))
         vectors = language_model.model.word_vectors_model(tf.constant([ids], tf.int32))[0]
-        vectors = np.array(tf.cast(vectors, tf.float32))
+        vectors = tf.cast(vectors, tf.float32).numpy()
         super().__init__(language_model, LearnedVectors(vectors, reparameterization, int(seed), name="prompt"))
 
     @classmethod
@@ -175,7 +176,7 @@ class _Current:
         return self.layer.learned(model)
 
     def sample(self):
-        return b"".join(np.array(weight).tobytes() for weight in self.layer.weights)
+        return b"".join(keras.ops.convert_to_numpy(weight).tobytes() for weight in self.layer.weights)
 
 
 def _first_ids(language_model, num_tokens, init_text, rng=None) -> list[int]:
@@ -184,7 +185,8 @@ def _first_ids(language_model, num_tokens, init_text, rng=None) -> list[int]:
         raise InputError(f"a prompt is learned on a LanguageModel, not a {type(language_model).__name__}")
     num_tokens = check_whole("num_tokens", num_tokens)
     model, tokenizer = language_model.model, language_model.tokenizer
-    language_model._texts(() if init_text is None else [init_text])
+    language_model.ids_before()  # which asks for a tokenizer
+    check_texts([] if init_text is None else [init_text], "init_text")
     if model.context_length is not None and num_tokens + 1 >= model.context_length:
         raise InputError(
             f"num_tokens is {num_tokens} and {model.name} sees {model.context_length} tokens, which leaves no room "

@@ -155,6 +155,35 @@ class Analogy(NamedTuple):
         return list(self[1:])
 
 
+class MultipleChoice(NamedTuple):
+    """A question and answers to choose from; `label` is the place of the right one."""
+
+    question: str
+    choices: tuple[str, ...]
+    label: int
+
+    def texts(self) -> list[str]:
+        """The question and the answers."""
+        return [self.question, *self.choices]
+
+
+class MinimalPair(NamedTuple):
+    """Two sentences that differ in one point of grammar, by which the second one is wrong.
+
+    `set` is the set of pairs, `phenomenon` what it is about, `field` the part of grammar.
+    """
+
+    good: str
+    bad: str
+    set: str = ""
+    field: str = ""
+    phenomenon: str = ""
+
+    def texts(self) -> list[str]:
+        """The good sentence."""
+        return [self.good]
+
+
 def record_texts(records: Iterable[NamedTuple]) -> list[str]:
     """Returns the texts of records, without blank ones. A context that questions in a row share comes once."""
     texts, context = [], None

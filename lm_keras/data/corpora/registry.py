@@ -7,11 +7,13 @@ import hashlib
 import io
 import os
 import tarfile
+import zipfile
 import zlib
 from pathlib import Path
 from urllib.parse import quote
 
 from lm_keras.data.corpora.corpus import MAX_SIZE, part, unpack
+from lm_keras.data.corpora.evaluation import EVALUATION
 from lm_keras.data.corpora.labels import LABELLED, TAGGED
 from lm_keras.data.corpora.questions import QUESTIONS
 from lm_keras.data.corpora.running_text import DUMP, TABLES, TEXTS, WORDS, gensim_file, wiki_paragraphs
@@ -206,6 +208,10 @@ def _read(file, corpus):
         with tarfile.open(fileobj=io.BytesIO(data)) as archive:
             members = [member for member in archive if member.isfile()]
             return {member.name: _decode(archive.extractfile(member).read(), corpus) for member in members}
+    if file.endswith(".zip"):
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            members = [member for member in archive.infolist() if not member.is_dir()]
+            return {member.filename: _decode(archive.read(member), corpus) for member in members}
     return _decode(gzip.decompress(data) if file.endswith(".gz") else data, corpus)
 
 
@@ -229,5 +235,5 @@ def _how_to_get(corpus):
 
 # === The table of the named corpora ===
 
-KINDS = (TEXTS, LABELLED, TAGGED, QUESTIONS, DIALOGUES, SUMMARIES, PAIRS, WORDS, TABLES)
+KINDS = (TEXTS, LABELLED, TAGGED, QUESTIONS, DIALOGUES, SUMMARIES, PAIRS, EVALUATION, WORDS, TABLES)
 CORPORA = {corpus.name: corpus for kind in KINDS for corpus in kind}

@@ -22,7 +22,8 @@ def check(version: str | os.PathLike, requests: Sequence[dict] = ()) -> list[str
     (2) every op is a core op that the server has; (3) inputs and outputs are dense, [B, ...] and of served
     types; (4) the warm-up records replay; (5) the variables take at most 1.05 x the parameters; (6) the
     answers equal those that the model gave in Python, in a batch and row by row, and all text is UTF-8;
-    (7) signatures of text alone answer to a request without any row, and to an empty text with numbers.
+    (7) signatures of text alone answer to a request without any row, and to an empty text with numbers; (8) the state
+    of a prompt, which the card lists apart from the parameters, is a constant of the graph.
     `requests`: further ones, {"signature", "inputs", "outputs"}, each {name: list}; an output that is not given may
     be anything. Raises InputError for a folder that is none.
     """
@@ -31,7 +32,7 @@ def check(version: str | os.PathLike, requests: Sequence[dict] = ()) -> list[str
         raise InputError(f"{version} holds no saved_model.pb; give a version folder such as saved_models/name/1")
     extra = version / "assets.extra"
     try:
-        expected, parameter_bytes = _recorded(extra)
+        expected, parameter_bytes, prompt_numbers = _recorded(extra)
         warmup = list(_warmup_calls(version))
     except InputError as error:
         return [str(error)]
@@ -55,21 +56,21 @@ def check(version: str | os.PathLike, requests: Sequence[dict] = ()) -> list[str
         problems += _wrong_on_nothing(call, answer)
     missing = {"serving_default", *(call["signature"] for call in expected)} - set(report["signatures"])
     problems += [f"signature {name} is missing" for name in sorted(missing)]
-    return problems + _wrong_size(version, parameter_bytes)
+    return problems + _wrong_size(version, parameter_bytes) + _wrong_prompt(version, prompt_numbers)
 
 
 def _recorded(extra):
-    """The calls with the model's answers in Python, and the size of its parameters; InputError when damaged."""
+    """The model's answers in Python, bytes of parameters and numbers of a prompt; InputError when damaged."""
     expected, card = read_json(extra / "expected.json"), read_json(extra / "model_card.json")
     try:
         sizes = {len(v) for call in expected for side in ("inputs", "outputs") for v in call[side].values()}
         whole = all(call["inputs"] and call["outputs"] and call["signature"] for call in expected)
-        parameter_bytes = int(card["parameter_bytes"])
+        parameter_bytes, prompt_numbers = int(card["parameter_bytes"]), int(card.get("prompt_numbers", 0))
     except (KeyError, TypeError, ValueError, OverflowError, AttributeError):
         sizes, whole = (), False
     if not sizes or not whole:
         raise InputError(f"{extra}: expected.json or model_card.json is damaged; export the model again")
-    return expected, parameter_bytes
+    return expected, parameter_bytes, prompt_numbers
 
 
 def _warmup_calls(version):
@@ -179,4 +180,19 @@ def _wrong_size(version, parameter_bytes):
     )
     if size > 1.05 * parameter_bytes:
         return [f"variables take {size:,} bytes for {parameter_bytes:,} bytes of parameters"]
+    return []
+
+
+def _wrong_prompt(version, prompt_numbers):
+    if not prompt_numbers:
+        return []
+    from tensorflow.core.protobuf import saved_model_pb2
+
+    saved = saved_model_pb2.SavedModel.FromString((version / "saved_model.pb").read_bytes())
+    graphs = [meta.graph_def for meta in saved.meta_graphs]
+    parts = [part for graph in graphs for part in (graph.node, *(f.node_def for f in graph.library.function))]
+    constants = [node.attr["value"].tensor for part in parts for node in part if node.op == "Const"]
+    held = sum(math.prod(size.size for size in tensor.tensor_shape.dim) for tensor in constants)
+    if held < prompt_numbers:
+        return [f"the graph holds {held:,} constant numbers, fewer than the {prompt_numbers:,} of the prompt's state"]
     return []

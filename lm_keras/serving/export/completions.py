@@ -13,7 +13,7 @@ from lm_keras.generation.beam import beam_search
 from lm_keras.generation.config import inputs_of, options_of
 from lm_keras.generation.generate import banned_marks
 from lm_keras.generation.loop import decode, prefill
-from lm_keras.generation.prompt_cache import num_common, size_of
+from lm_keras.generation.prompt_cache import facts_of_prompt, num_common
 from lm_keras.generation.scoring import score_ids
 from lm_keras.serving.export.signatures import Served, align_right, example_texts, signature, utf8
 from lm_keras.text.tokenizers.base import Tokenizer
@@ -135,13 +135,11 @@ def completion_answers(
 
 
 def _prompt_facts(language_model):
-    """What the card says of a prompt, whose state is a constant of the graph and no parameter."""
-    learned, (num_tokens, numbers) = language_model.learned, size_of(language_model.prompt_cache)
+    learned = language_model.learned
     return {
         **({"prompt": language_model.prompt} if language_model.prompt else {}),
         **({} if learned is None else {"learned_tokens": learned.num_tokens}),
-        "prompt_tokens": num_tokens,
-        "prompt_numbers": numbers,
+        **facts_of_prompt(language_model.prompt_cache),
     }
 
 

@@ -42,9 +42,13 @@ def test_every_set_has_its_row():
 
 def text_of(record):
     """A record without its labels."""
-    if hasattr(record, "question"):
+    if hasattr(record, "context"):
         return record.title, record.context, record.question
-    fields = [name for name in ("text", "words", "turns", "document", "en", "reference") if hasattr(record, name)]
+    fields = [
+        name
+        for name in ("text", "words", "turns", "document", "en", "reference", "question", "good")
+        if hasattr(record, name)
+    ]
     return getattr(record, fields[0]) if fields else record
 
 

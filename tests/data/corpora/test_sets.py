@@ -10,7 +10,7 @@ from dataclasses import replace
 import pytest
 
 from lm_keras.data import classes, load, locate
-from lm_keras.data.corpora import labels, questions, running_text, text_pairs
+from lm_keras.data.corpora import evaluation, labels, questions, running_text, text_pairs
 from lm_keras.data.corpora.corpus import mended
 from lm_keras.data.corpora.registry import CORPORA
 from lm_keras.errors import InputError
@@ -237,3 +237,21 @@ def test_tables_have_a_path_and_no_texts(folder):
     assert locate("gpt2-bpe") == path
     with pytest.raises(InputError, match="gpt2-bpe holds no texts; read it by .*lk.text.BPETokenizer.from_files"):
         load("gpt2-bpe")
+
+
+def test_sets_that_show_what_a_model_knows():
+    items = '{"goal": "Open", "sol1": "Pull ", "sol2": "Eat"}\n{"goal": "", "sol1": "a", "sol2": "b"}\n'
+    first, second = evaluation.read_solutions(items, "0\n1\n", "validation")
+    assert (first, second) == (("Open", ("Pull ", "Eat"), 0), ("", ("a", "b"), 1))
+    assert first.texts() == ["Open", "Pull ", "Eat"]
+    assert evaluation.read_passages('{"text": "a\\n b"}\n{"text": "c"}\n', "test") == ["a\n b", "c"]
+    line = {
+        "sentence_good": "It is.",
+        "sentence_bad": "It are.",
+        "UID": "verb",
+        "field": "f",
+        "linguistics_term": "t",
+    }
+    members = {"__MACOSX/data/._a.jsonl": "\udcb0", "data/b.jsonl": "", "data/a.jsonl": json.dumps(line)}
+    (pair,) = evaluation.read_minimal_pairs(members, "test")
+    assert pair == ("It is.", "It are.", "verb", "f", "t") and pair.texts() == ["It is."]
