@@ -133,12 +133,21 @@ def gguf_files(folder):
         writer.close()
 
 
+CHAT = (
+    "{{ bos_token }}{% for m in messages %}{{ m.role ~ ': ' + m['content'] | trim }}{% if not loop.last %}"
+    "{{ 'a' * 3 }}{% endif %}{% endfor %}{% if add_generation_prompt %}{{ '%s:' % 'assistant' }}{% endif %}"
+)
+
+
 def tokenizers(folder):
     import lm_keras as lk
 
     for name in ("Char", "Word", "BPE", "WordPiece"):
         kwargs = {"vocab_size": 300} if name == "BPE" else {"vocab_size": 60} if name == "WordPiece" else {}
-        getattr(lk.text, f"{name}Tokenizer").train(TEXTS, **kwargs).save(folder / name)
+        made = getattr(lk.text, f"{name}Tokenizer").train(TEXTS, **kwargs)
+        if name == "Char":
+            made.set_chat_template(CHAT, {"bos_token": "<eos>"})
+        made.save(folder / name)
 
 
 def use_tokenizer(folder):
@@ -146,6 +155,8 @@ def use_tokenizer(folder):
 
     tokenizer = lk.text.load_tokenizer(folder)
     assert isinstance(tokenizer.decode(tokenizer.encode(TEXTS[0])), str)
+    if tokenizer.chat_template is not None:
+        assert isinstance(tokenizer.encode_chat([{"role": "user", "content": TEXTS[0]}]), list)
 
 
 def vectors(kind):

@@ -77,7 +77,8 @@ def evaluate(options):
     if options.task is not None:
         if options.split is not None or options.encoding != "utf-8":
             raise InputError("--split and --encoding are about --data; leave them out with --task")
-        return evaluate_task(options)
+        evaluate_task(options)
+        return
     for name in TASK_OPTIONS:
         if getattr(options, name) is not None:
             raise InputError(f"--{name} is about --task; leave it out with --data")
@@ -105,13 +106,15 @@ def _print(result, as_json):
     if as_json:  # JSON has no NaN
         print(json.dumps({key: None if value != value else value for key, value in result.items()}))
         return
+    width = max(14, *map(len, result))
     for key, value in result.items():
         if isinstance(value, dict):
-            for name, number_of_it in value.items():
-                print(f"{name:<{max(map(len, value))}} {number_of_it:.4f}")
+            longest = max(map(len, value))
+            for name, accuracy in value.items():
+                print(f"{name:<{longest}} {accuracy:.4f}")
         else:
             shown = f"{value:.4f}" if isinstance(value, float) else value if isinstance(value, str) else f"{value:,}"
-            print(f"{key:<16} {shown}")
+            print(f"{key:<{width}} {shown}")
 
 
 def generate(options):

@@ -125,7 +125,8 @@ class Writer:
         if self.learned is None:
             return nothing(self.model)
         ids, state = self.before(False), self.learned.first_state(self.model)
-        return PromptCache(tf.constant(ids, tf.int32), state, tf.constant(len(ids)))
+        number = tf.constant(len(ids))
+        return PromptCache(tf.constant(ids, tf.int32), state, number, (number, *state))
 
     def kept_cache(self, ids: Sequence[int]) -> PromptCache:
         """The `PromptCache` of other ids that rows begin with, all of them read: kept until the weights change.

@@ -144,13 +144,12 @@ class AfterPrompt(layers.Layer):
     def __init__(self, prompt: LearnedVectors | LearnedState, model: CausalLM, **kwargs: Any):
         super().__init__(autocast=False, **kwargs)
         self.prompt, self.step_model = prompt, model.step_model
-        # In a function, not tracked: it would bring the layers of the full pass, and the metrics of its own training.
-        self._of = lambda: model
+        self._of = (model,)  # in a tuple of its own, not tracked: it would bring the layers of the full pass
         self.room = None if model.context_length is None else model.context_length - prompt.num_tokens
         self.built = True
 
     def call(self, ids: tf.Tensor) -> tf.Tensor:
-        model = self._of()
+        (model,) = self._of
         self._check_length(ids)
         batch, length = tf.shape(ids)[0], tf.shape(ids)[1]
         state = []
@@ -163,7 +162,7 @@ class AfterPrompt(layers.Layer):
         return logits
 
     def compute_output_spec(self, ids):
-        model = self._of()
+        (model,) = self._of
         return keras.KerasTensor((*ids.shape, model.vocab_size), model.step_model.outputs[0].dtype)
 
     def _check_length(self, ids):

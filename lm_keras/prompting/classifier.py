@@ -11,6 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 from lm_keras.errors import InputError, damaged, naming
+from lm_keras.generation.prompt_cache import facts_of_prompt
 from lm_keras.language_model import LanguageModel
 from lm_keras.models import load_model
 from lm_keras.models.folder import staged
@@ -23,8 +24,8 @@ from lm_keras.prompting.calibration import (
     log_prior,
 )
 from lm_keras.prompting.demonstrations import (
+    Demonstration,
     Demonstrations,
-    Example,
     FixedDemonstrations,
     check_example,
     rows_of,
@@ -147,12 +148,21 @@ class PromptClassifier(TextModel):
             begin = not isinstance(self.template.pieces(self.tokenizer)[0], int)
         return CausalLabels(model, words, begin)
 
-    def _encoder_with(self, examples: Sequence[Example]):
+    def _encoder_with(self, examples: Sequence[Demonstration]):
         """The encoder of the template after examples."""
         for example in examples:
             check_example(example, self.template.fields, self.classes)
         shown = [(example.fields, self.verbalizer.words[example.label][0]) for example in examples]
         return self._labels.encoder(self.template.pieces(self.tokenizer, shown))
+
+    def _fitting(self, examples: Sequence[Demonstration]):
+        """The encoder of the template after a text's own examples, without the first of them if there is no room."""
+        while examples:
+            try:
+                return self._encoder_with(examples)
+            except InputError:
+                examples = examples[1:]
+        return self._alone
 
     # === Answers ===
     def classify(self, texts: str | Sequence[str]) -> list[Classification]:
@@ -199,7 +209,7 @@ class PromptClassifier(TextModel):
             ids, cache = self._encoder.encode_batch(rows), self._labels.cache(self._encoder)
         else:
             shown, cache = self.demonstrations.of(rows), None
-            ids = [self._encoder_with(some).encode(**row) for some, row in zip(shown, rows, strict=True)]
+            ids = [self._fitting(some).encode(**row) for some, row in zip(shown, rows, strict=True)]
         return self._of_words(self._labels.log_probs(ids, cache), self._unconditional()).numpy()
 
     def _of_words(self, log_probs, unconditional):
@@ -257,7 +267,7 @@ class PromptClassifier(TextModel):
         """The content-free prior of each row, whose examples are its own."""
 
         def scores(examples, contents):
-            ids = self._encoder_with(examples).encode_batch(contents)
+            ids = self._fitting(examples).encode_batch(contents)
             return self._of_words(self._labels.log_probs(ids, None), self._unconditional()).numpy()
 
         priors = [content_free_prior(lambda rows, e=e: scores(e, rows), self.template.fields) for e in shown]
@@ -367,7 +377,7 @@ class PromptClassifier(TextModel):
         """Returns this classifier with other examples before each text, or without any."""
         return self._again(demonstrations=demonstrations)
 
-    def examples_of(self, examples: tuple[Sequence[str], Sequence[int | str]]) -> list[Example]:
+    def examples_of(self, examples: tuple[Sequence[str], Sequence[int | str]]) -> list[Demonstration]:
         """Returns `(texts, y)` as Examples.
 
         Raises:
@@ -378,7 +388,10 @@ class PromptClassifier(TextModel):
         except (TypeError, ValueError):
             raise InputError(f"examples are {type(examples).__name__}; give two lists, (texts, classes)") from None
         rows = rows_of(self.template.fields, texts)
-        return [Example(row, self.classes[label]) for row, label in zip(rows, self.labels(y, len(rows)), strict=True)]
+        return [
+            Demonstration(row, self.classes[label])
+            for row, label in zip(rows, self.labels(y, len(rows)), strict=True)
+        ]
 
     def _again(self, model=None, **changes):
         """A PromptClassifier of the same parts but for the changes."""
@@ -417,7 +430,7 @@ class PromptClassifier(TextModel):
             ids = self._encoder.encode_batch(rows)
         else:
             shown = self.demonstrations.of(rows)
-            ids = [self._encoder_with(some).encode(**row) for some, row in zip(shown, rows, strict=True)]
+            ids = [self._fitting(some).encode(**row) for some, row in zip(shown, rows, strict=True)]
         return self._labels.training_data(ids, first[labels].tolist())
 
     # === Saving ===
@@ -441,7 +454,7 @@ class PromptClassifier(TextModel):
         content, folder = self._content(), path_of(folder)
         with claimed(folder), staged(folder) as made:
             check_place(folder, OTHERS)
-            self.language_model.save(made / LANGUAGE_MODEL)
+            LanguageModel.save(self.language_model, made / LANGUAGE_MODEL)  # whole, of a tuned prompt too
             if embedder is not None:
                 embedder.save(made / EMBEDDER)
             write_json(made / TASK, content)
@@ -532,6 +545,10 @@ class PromptClassifier(TextModel):
 
         texts = example_texts(self.tokenizer)
         facts = {name: value for name, value in self.options.items() if name != "begin"}
+        if self.language_model is not None and self.language_model.prompt:
+            facts["prompt"] = self.language_model.prompt
+        if cache is not None:  # a constant of the graph and no parameter
+            facts |= facts_of_prompt(cache)
         return Served(
             signatures={"classify": signature(classify, *((name, tf.string) for name in names))},
             examples={"classify": dict.fromkeys(names, texts)},

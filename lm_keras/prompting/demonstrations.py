@@ -6,7 +6,7 @@ from typing import Any, NamedTuple, Protocol
 from lm_keras.errors import InputError
 
 
-class Example(NamedTuple):
+class Demonstration(NamedTuple):
     """A text of each field, and the name of their class."""
 
     fields: dict[str, str]
@@ -20,9 +20,9 @@ class Demonstrations(Protocol):
         static: The examples where they are the same for all texts, in their order; None where each text has its own.
     """
 
-    static: list[Example] | None
+    static: list[Demonstration] | None
 
-    def of(self, rows: Sequence[Mapping[str, str]]) -> list[list[Example]]:
+    def of(self, rows: Sequence[Mapping[str, str]]) -> list[list[Demonstration]]:
         """Returns the examples of each row of fields, in the order in which they stand before it."""
 
     def get_config(self) -> dict[str, Any]:
@@ -32,10 +32,10 @@ class Demonstrations(Protocol):
 class FixedDemonstrations:
     """The same examples before every text."""
 
-    def __init__(self, examples: Sequence[Example]):
-        self.static: list[Example] | None = list(examples)
+    def __init__(self, examples: Sequence[Demonstration]):
+        self.static: list[Demonstration] | None = list(examples)
 
-    def of(self, rows: Sequence[Mapping[str, str]]) -> list[list[Example]]:
+    def of(self, rows: Sequence[Mapping[str, str]]) -> list[list[Demonstration]]:
         """Returns the examples of each row of fields."""
         return [self.static or []] * len(rows)
 
@@ -46,10 +46,10 @@ class FixedDemonstrations:
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> "FixedDemonstrations":
         """Returns the examples of a `get_config()`."""
-        return cls([Example(dict(fields), label) for fields, label in config["examples"]])
+        return cls([Demonstration(dict(fields), label) for fields, label in config["examples"]])
 
 
-def check_example(example: Example, fields: Sequence[str], classes: Sequence[str]) -> None:
+def check_example(example: Demonstration, fields: Sequence[str], classes: Sequence[str]) -> None:
     """Raises InputError unless an example has a text in each field and a class that there is."""
     if set(example.fields) != set(fields) or not all(isinstance(text, str) for text in example.fields.values()):
         raise InputError(

@@ -179,15 +179,17 @@ class PromptEncoder:
     def beginning(self) -> list[int]:
         """Returns ids that the rows begin with: those before the first field that no text there changes.
 
-        They are found by trials (`num_settled`); who reads them once compares the ids of each row.
+        They are found by trials (`num_settled`); who reads them once compares the ids of each row. The last id of
+        the shortest row is not among them: what follows it is predicted from it.
         """
         found = []
         for part in self._parts:
             if not isinstance(part, tuple):
                 text = part[0] if isinstance(part[0], str) else ""
-                return found + (self.tokenizer.encode(text)[: num_settled(self.tokenizer, text)] if text else [])
+                found += self.tokenizer.encode(text)[: num_settled(self.tokenizer, text)] if text else []
+                break
             found += part
-        return found
+        return found[: self.base - 1]
 
 
 def _parts(tokenizer, pieces):

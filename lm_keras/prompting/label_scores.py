@@ -8,11 +8,9 @@ import tensorflow as tf
 
 from lm_keras.errors import InputError
 from lm_keras.generation.answers import score_answers
-from lm_keras.generation.context import cache_spec
 from lm_keras.generation.loop import pad_left
 from lm_keras.generation.prompt_cache import PromptCache, sample_of_weights
-from lm_keras.generation.sharing import IDS, WORTH_SHARING, batch_size
-from lm_keras.generation.step import state_spec
+from lm_keras.generation.sharing import IDS, WORTH_SHARING, batch_size, begun_spec
 from lm_keras.language_model import LanguageModel
 from lm_keras.prompting.encoder import PromptEncoder
 from lm_keras.prompting.template import Piece
@@ -87,7 +85,7 @@ class CausalLabels:
         memory = {} if cache is None else {"begun": cache}
         spec = {"ids": IDS, "answers": IDS}
         if memory:
-            spec["begun"] = cache_spec(state_spec(self.writer.model))
+            spec["begun"] = begun_spec(self.writer)
         run = self.writer.traced(word_log_probs, spec)
         size = batch_size(self.writer, rows, self.words.ids.shape[1] * len(self.words.ids), copied=True)
         order = sorted(range(len(rows)), key=lambda i: len(rows[i]))

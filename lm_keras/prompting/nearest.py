@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from lm_keras.errors import InputError
-from lm_keras.prompting.demonstrations import Example
+from lm_keras.prompting.demonstrations import Demonstration
 from lm_keras.prompting.examples import ORDERS, NearestExamples, ordered
 from lm_keras.tasks.embedding import TextEmbedder
 from lm_keras.utils.checks import check_choice, check_seed
@@ -29,7 +29,7 @@ class NearestDemonstrations:
 
     def __init__(
         self,
-        examples: Sequence[Example],
+        examples: Sequence[Demonstration],
         k: int,
         embedder: TextEmbedder | Callable | None = None,
         order: str | None = None,
@@ -41,7 +41,7 @@ class NearestDemonstrations:
             raise InputError(f"k is {k} and there are {len(self.examples)} labelled texts; give more or a smaller k")
         self._nearest = NearestExamples([_text(example.fields) for example in self.examples], embedder)
 
-    def of(self, rows: Sequence[Mapping[str, str]]) -> list[list[Example]]:
+    def of(self, rows: Sequence[Mapping[str, str]]) -> list[list[Demonstration]]:
         """Returns the examples of each row of fields, in the order in which they stand before it."""
         texts = [_text(row) for row in rows]
         chosen = ordered(self._nearest(texts, self.k), texts, self.order, self.seed)
@@ -60,7 +60,7 @@ class NearestDemonstrations:
     @classmethod
     def from_config(cls, config: Mapping[str, Any], folder: Path) -> "NearestDemonstrations":
         """Returns the examples of a `get_config()`, whose embedder is in `folder` if there is one."""
-        examples = [Example(dict(fields), label) for fields, label in config["examples"]]
+        examples = [Demonstration(dict(fields), label) for fields, label in config["examples"]]
         embedder = None if config["embedder"] is None else TextEmbedder.load(folder)
         return cls(examples, config["k"], embedder, config["order"], config["seed"])
 

@@ -10,6 +10,8 @@ from lm_keras.errors import InputError
 from lm_keras.serving.client.results import Classification
 from lm_keras.utils.checks import check_number, check_seed, check_sizes, check_texts
 
+NOTHING = ([], [], 1.0, {})  # learned in the first round: texts, classes, their mean probability, how many of each
+
 
 class SelfTrainingRound(NamedTuple):
     """What a round learned from and came to.
@@ -113,11 +115,11 @@ def self_training(
     check_number("growth", growth, above=1)
     check_number("confidence", confidence, least=0, most=1)
     seed = check_seed(seed)
-    reports, kept, best, learned = [], None, -1.0, [([], [], 1.0)] * len(trainers)
+    reports, kept, best, learned = [], None, -1.0, [NOTHING] * len(trainers)
     for number in range(rounds + 1):
         classifiers = [
             one([*texts, *more], np.concatenate([y, np.array(labels, y.dtype)]), seed)
-            for one, (more, labels, _) in zip(trainers, learned, strict=True)
+            for one, (more, labels, *_) in zip(trainers, learned, strict=True)
         ]
         reports.append(_report(classifiers, learned, dev))
         if dev is None or reports[-1].accuracy > best:
@@ -146,12 +148,15 @@ def _teachers(classifiers):
 
 
 def _learned(teachers, unlabelled, y, size, confidence):
-    """Texts, their classes, and the mean probability of these."""
+    """Texts, their classes, the mean probability of these, and how many there are of each by name."""
     names, scores = _mean_scores(teachers, unlabelled)
     counts = np.bincount(y, minlength=len(names))
     chosen = most_confident(scores, [math.ceil(count * size) for count in counts], confidence)
-    sure = float(scores[chosen].max(1).mean()) if chosen else 1.0
-    return [unlabelled[i] for i in chosen], scores[chosen].argmax(1).tolist() if chosen else [], sure
+    if not chosen:
+        return NOTHING
+    labels, sure = scores[chosen].argmax(1), float(scores[chosen].max(1).mean())
+    told = dict(zip(names, np.bincount(labels, minlength=len(names)).tolist(), strict=True))
+    return [unlabelled[i] for i in chosen], labels.tolist(), sure, told
 
 
 def _mean_scores(classifiers, texts):
@@ -163,12 +168,13 @@ def _mean_scores(classifiers, texts):
 
 
 def _report(classifiers, learned, dev):
-    names, scores = _mean_scores(classifiers, list(dev[0]) if dev else [""])
-    labels = np.array([label for _, more, _ in learned for label in more], int)
-    counts = np.bincount(labels, minlength=len(names)).tolist() if len(labels) else []
-    accuracy = float((scores.argmax(1) == np.asarray(dev[1])).mean()) if dev else None
-    own = dict(zip(names, counts, strict=True)) if counts else {}
-    return SelfTrainingRound(own, float(np.mean([sure for *_, sure in learned])), accuracy)
+    told = {}
+    for *_, counts in learned:
+        told = {name: told.get(name, 0) + count for name, count in counts.items()} or told
+    accuracy = None
+    if dev is not None:
+        accuracy = float((_mean_scores(classifiers, list(dev[0]))[1].argmax(1) == np.asarray(dev[1])).mean())
+    return SelfTrainingRound(told, float(np.mean([sure for _, _, sure, _ in learned])), accuracy)
 
 
 def _check(trainers, texts, y, unlabelled, dev):

@@ -1,6 +1,7 @@
 """A PromptClassifier in a folder and in an export: the same answers, whatever the texts and what stands before."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ from small_models import tiny_lm
 from small_tasks import MAKE, word_pieces
 
 import lm_keras as lk
+from lm_keras.cli.parser import main
 from lm_keras.models import BUILDERS
 from lm_keras.prompting import LearnedPrompt, PromptClassifier, Template
 from lm_keras.serving import query
@@ -19,8 +21,8 @@ CORPUS = [
     "Review: a fine film, great and good\n\nSentiment: positive negative terrible bad\n a lost hour it was " * 3
 ]
 WORDS = {"pos": [" positive", " great and good"], "neg": [" terrible"]}
-AWKWARD = ["", "\n", "\n\n", "a fine film\n", "good", " good", "x" * 500, "a lost hour " * 90, "🙂\u200d👩", "e\u0301", "\x00",
-           "<|endoftext|>", "<|im_end|> [MASK] {text}", "Review: good\n\nSentiment: positive"]  # fmt: skip
+AWKWARD = ["", "\n", "\n\n", "a fine film\n", "good", " good", "x" * 500, "a lost hour " * 90, "🙂👩", "e\u0301",
+           "\x00", "<|endoftext|>", "<|im_end|> [MASK] {text}", "Review: good\n\nSentiment: positive"]  # fmt: skip
 BROKEN = [b"\xff", b"a\xe4", b"\xf0\x9f\x99", b"\x80good\xc3\x28", b"\xed\xa0\x80"]
 
 
@@ -118,6 +120,30 @@ def test_a_learned_prompt_stands_before_all(family, tokenizer, tmp_path):
         assert lk.check(lk.export(made, tmp_path / "x"), calls) == []
 
 
+JOINED = "go" + "o" * 40
+
+
+def test_a_text_that_joins_the_beginning_after_a_learned_prompt(monkeypatch):
+    """The trials did not foresee it: the row is read from the learned prompt on, whose ids no model can read."""
+    monkeypatch.setattr("lm_keras.generation.prompt_cache.CONTINUATIONS", ("x",))
+    monkeypatch.setattr("lm_keras.generation.prompt_cache.MOST_WORDS", 0)
+    tokenizer = lk.text.BPETokenizer.train(["good goodo " + JOINED] * 9, vocab_size=300)
+    beginning = JOINED[:9]
+    whole, apart = tokenizer.encode(beginning + JOINED[9:]), tokenizer.encode(beginning)
+    assert whole[: len(apart)] != apart
+    for family in ("lstm", "llama"):
+        lm = tiny_lm(family, tokenizer, 0.5, max_length=64)
+        width = lm.model.word_vectors_model.output_shape[-1]
+        prompt = LearnedPrompt(3, np.random.default_rng(3).normal(0, 1, [3, width]).astype("float32"))
+        lm = lm.with_prompt(prompt)
+        text, words = JOINED[9:], {"a": "x", "b": "good"}
+        made = PromptClassifier(lm, beginning + "{text}", words)
+        expected = {c.answer: c.log_prob for c in lm.choose(beginning + text, ["x", "good"])[0]}
+        np.testing.assert_allclose(made.log_scores(text)[0], [expected["x"], expected["good"]], rtol=1e-4)
+        found = {c.answer: c.log_prob for c in lm.with_prompt(beginning).choose(text, ["x", "good"])[0]}
+        assert found == pytest.approx(expected, rel=1e-4)
+
+
 # === Folders ===
 @pytest.fixture(scope="module")
 def saved(tokenizer, tmp_path_factory):
@@ -152,6 +178,28 @@ def test_the_prior_of_a_folder_is_the_one_that_was_estimated(tokenizer, news, tm
     masked.save(tmp_path / "masked")
     again = PromptClassifier.load(tmp_path / "masked")
     np.testing.assert_allclose(again.probabilities(news[:5]), masked.probabilities(news[:5]), atol=1e-6)
+
+
+def test_a_tuned_prompt_is_saved_whole(tokenizer, tmp_path):
+    tuned = lk.prompting.PromptTuning(tiny_lm("lstm", tokenizer, 0.5), num_tokens=4, seed=1)
+    made = PromptClassifier(tuned, "{text}", WORDS)
+    before = made.log_scores(AWKWARD)
+    made.save(tmp_path / "x")
+    np.testing.assert_allclose(lk.tasks.load(tmp_path / "x").log_scores(AWKWARD), before, rtol=1e-4)
+    for weight in tuned.training_model.weights:
+        weight.assign(weight + 1.0)
+    assert np.abs(made.log_scores("") - before[:1]).max() > 0.01  # what was learned since is seen
+
+
+def test_the_command_line_exports_a_folder(saved, tmp_path, capsys):
+    assert main(["export", str(saved[1]), str(tmp_path / "few")]) == 0
+    version = capsys.readouterr().out.strip()
+    calls = requests({"classify": ({"text": AWKWARD}, outputs(saved[0], AWKWARD))})
+    assert lk.check(version, calls) == []
+    card = json.loads(Path(version, "assets.extra", "model_card.json").read_text())
+    assert card["prompt"] == "good:\n" and card["classes"] == list(WORDS)
+    assert card["prompt_tokens"] == len(saved[0]._encoder.beginning()) > 16
+    assert card["prompt_numbers"] == 2 * 12  # h and c
 
 
 def test_other_weights_have_another_content_free_prior(saved):
@@ -232,6 +280,10 @@ def test_examples_that_are_chosen_for_each_text(tokenizer, tmp_path):
         np.testing.assert_allclose(made.log_scores(text), fixed.log_scores(text), rtol=2e-4)
     x, y = made.training_data(texts, [0, 1, 0])
     assert x.shape == y.shape and (y >= 0).any(1).all()
+    long = [lk.prompting.demonstrations.Demonstration({"text": "z" * 150}, "pos"), *pool[:2]]
+    crowded, fixed = plain.with_demonstrations(Nearest(long, 3)), plain.with_demonstrations(Nearest(pool[:2], 2))
+    assert crowded.demonstrations.of([{"text": "a film"}])[0][0] == long[0]  # which leaves no room
+    np.testing.assert_allclose(crowded.log_scores("a film"), fixed.log_scores("a film"), rtol=2e-4)
     with pytest.raises(lk.InputError, match="the examples are chosen for each text, which a graph cannot do"):
         lk.export(made, tmp_path / "x")
     assert not (tmp_path / "x").exists()

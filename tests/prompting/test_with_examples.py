@@ -96,7 +96,7 @@ def test_a_function_is_not_saved(classifier, tmp_path):
 
 
 def test_several_fields():
-    rows = [prompting.classifier.Example({"a": text, "b": "x"}, "neg") for text in POOL]
+    rows = [prompting.classifier.Demonstration({"a": text, "b": "x"}, "neg") for text in POOL]
     shown = NearestDemonstrations(rows, 1).of([{"a": POOL[3], "b": "x"}])
     assert shown == [[rows[3]]]
 

@@ -68,7 +68,7 @@ def test_an_export_answers_as_the_model_does(name, news, sentences, tmp_path):
     if name in ASKED:
         assert (
             card["family"] in ("bert", "bert_pretrainer", "gpt2", name)
-            and card["sizes"]["num_filters" if "cnn" in name else "hidden_dim"]
+            and card["sizes"].get("encoder", card["sizes"])["num_filters" if "cnn" in name else "hidden_dim"]
         )
 
 
