@@ -1,11 +1,5 @@
 from ..models.learned import LearnedPrompt as LearnedPrompt
 from .classifier import PromptClassifier as PromptClassifier
-from .template import Template as Template
-from .harness import TaskResult as TaskResult
-from .harness import evaluate_task as evaluate_task
-from .tuning import PrefixTuning as PrefixTuning
-from .tuning import PromptTuning as PromptTuning
-from .verbalizer import Verbalizer as Verbalizer
 from .comparison import PromptComparison as PromptComparison
 from .comparison import PromptResult as PromptResult
 from .comparison import PromptSummary as PromptSummary
