@@ -84,16 +84,25 @@ def test_the_model_that_is_trained_is_the_one_that_answers(lm):
             np.testing.assert_allclose(log_softmax(array(logits)[0, 0]), expected, atol=2e-5)
 
 
-@pytest.mark.parametrize("shape", ["known", "unknown"])
-def test_its_gradient_is_that_of_small_differences(lm, kind, shape):
-    tuned = changed(kind(lm, 3, INIT), 0.1)
+def test_the_gradient_of_a_state_is_that_of_small_differences(lm):
+    same_slopes(changed(lk.prompting.PrefixTuning(lm, 3, INIT), 0.1), [2, 4])
+
+
+@pytest.mark.parametrize("family", ["llama", "lstm", "cnn"])
+def test_the_gradient_of_vectors_is_that_of_small_differences(family):
+    tuned = lk.prompting.PromptTuning(language_model(family), 3, INIT)
+    same_slopes(changed(tuned, 0.1), [None, None])
+
+
+def same_slopes(tuned, shape):
+    """The gradient along a random way, of ids whose shape is known to the graph or not."""
     model, ids = tuned.training_model, np.array([[1, 5, 4, 6], [1, 7, 8, -1]], "int32")
 
     def loss_of(ids):
         nats = tf.nn.sparse_softmax_cross_entropy_with_logits(tf.maximum(ids, 0), tf.cast(model(ids), tf.float64))
         return tf.reduce_sum(tf.where(ids >= 0, nats, 0.0))
 
-    spec = tf.TensorSpec([2, 4] if shape == "known" else [None, None], tf.int32)
+    spec = tf.TensorSpec(shape, tf.int32)
 
     @tf.function(input_signature=[spec], autograph=False)
     def gradients(ids):
@@ -164,7 +173,12 @@ def test_a_model_that_computes_in_bfloat16(policy, kind):
     before = keras.config.dtype_policy()
     try:
         keras.config.set_dtype_policy(policy)
-        lms = [language_model(family) for family in ("llama", "lstm", "cnn", "feedforward")]
+        families = [
+            "llama",
+            "cnn",
+            *(["lstm"] if policy.startswith("mixed") else []),
+        ]  # Keras draws no LSTM in bfloat16
+        lms = [language_model(family) for family in families]
     finally:
         keras.config.set_dtype_policy(before)
     for lm in lms:
@@ -237,11 +251,14 @@ def test_a_run_keeps_the_prompt_alone_and_goes_on(tmp_path, kind):
 
 
 def test_the_best_epoch_is_kept():
+    """What is learned makes another word likelier than the one that is validated."""
     lm = language_model("lstm")
-    tuned, windows = lk.prompting.PrefixTuning(lm, 4, INIT), windows_of(lm)
-    history = lk.fit(tuned, windows, windows, config(epochs=6, learning_rate=3.0, early_stopping_patience=2)).history
-    assert min(history["val_loss"]) < history["val_loss"][-1]
-    assert lk.evaluate(tuned, windows)["loss"] == pytest.approx(min(history["val_loss"]), rel=1e-5)
+    tuned, ids = lk.prompting.PrefixTuning(lm, 4, INIT), np.full((4, 3), 5, "int32")
+    validation = ids, np.full_like(ids, 7)
+    history = lk.fit(tuned, (ids, ids), validation, config(epochs=6, early_stopping_patience=2)).history["val_loss"]
+    assert len(history) == 3
+    assert history == sorted(history)
+    assert lk.evaluate(tuned, validation)["loss"] == pytest.approx(history[0], rel=1e-6)
 
 
 def test_what_cannot_be_trained_is_refused(kind):
