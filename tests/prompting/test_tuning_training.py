@@ -1,5 +1,6 @@
 """Learning a prompt on a frozen model: by `lk.fit` and by Keras, in every family, and what is kept of it."""
 
+import functools
 import math
 
 import keras
@@ -143,29 +144,30 @@ def test_keras_own_fit_trains_it(kind):
         model.save("x.keras")
 
 
-@pytest.mark.parametrize(
-    "options",
-    [{"dtype": "mixed_bfloat16"}, {"jit_compile": True}, {"accumulate_steps": 2}, {"recompute": True}],
-    ids=lambda options: next(iter(options)),
-)
-def test_the_settings_of_a_run(kind, options):
+@functools.cache
+def course(**options):
+    """The losses of three epochs in which vectors are learned on a model that stays as it is."""
+    lm = language_model("llama", num_layers=3)
+    before, tuned = lm.model.get_weights(), lk.prompting.PromptTuning(lm, 4, INIT)
+    losses = lk.fit(tuned, windows_of(lm), config=config(epochs=3, **options)).history["loss"]
+    for weight, own in zip(lm.model.get_weights(), before, strict=True):
+        np.testing.assert_array_equal(weight, own)
+    assert {layer.dtype_policy.name for layer in lm.model.layers} == {"float32"}
+    return losses
+
+
+@pytest.mark.parametrize("setting", ["dtype", "jit_compile", "recompute"])
+def test_the_settings_of_a_run(setting):
     """The same course as without the setting, as far as its numbers are exact."""
-    losses = {}
-    for name, settings in (("plain", {}), ("set", options)):
-        lm = language_model("llama", num_layers=3)
-        before = lm.model.get_weights()
-        settings = {"accumulate_steps": 2, **settings} if "accumulate_steps" in options else settings
-        tuned = kind(lm, 4, INIT)
-        data = windows_of(lm, batch_size=4 if name == "plain" and "accumulate_steps" in options else 2)
-        if name == "plain":
-            settings = {}
-        losses[name] = lk.fit(tuned, data, config=config(epochs=3, **settings)).history["loss"]
-        for weight, own in zip(lm.model.get_weights(), before, strict=True):
-            np.testing.assert_array_equal(weight, own)
-        assert {layer.dtype_policy.name for layer in lm.model.layers} == {"float32"}
-    assert losses["set"][-1] < losses["set"][0]
-    if "accumulate_steps" not in options:  # whose windows come in another order
-        assert losses["set"] == pytest.approx(losses["plain"], rel=2e-2 if "dtype" in options else 1e-3)
+    losses = course(**{setting: "mixed_bfloat16" if setting == "dtype" else True})
+    assert losses[-1] < losses[0]
+    assert losses == pytest.approx(course(), rel=2e-2 if setting == "dtype" else 1e-3)
+
+
+def test_accumulated_batches():
+    losses = course(accumulate_steps=2)
+    assert losses[-1] < losses[0]
+    assert losses != course()
 
 
 @pytest.mark.parametrize("policy", ["bfloat16", "mixed_bfloat16"])
@@ -233,8 +235,8 @@ def test_evaluate_measures_after_the_prompt(kind):
     assert plain["loss"] != pytest.approx(result["loss"])
 
 
-def test_a_run_keeps_the_prompt_alone_and_goes_on(tmp_path, kind):
-    lm = language_model("llama", hidden_dim=48)
+def test_a_run_keeps_the_prompt_alone_and_goes_on(tmp_path):
+    lm, kind = language_model("llama", hidden_dim=48), lk.prompting.PrefixTuning
     whole, half = kind(lm, 4, INIT), kind(lm, 4, INIT)
     lk.fit(whole, windows_of(lm), windows_of(lm), config(epochs=4, output_dir=tmp_path / "whole"))
     lk.fit(half, windows_of(lm), windows_of(lm), config(epochs=2, output_dir=tmp_path / "half"))
