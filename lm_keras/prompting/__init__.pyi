@@ -6,6 +6,8 @@ from .comparison import PromptSummary as PromptSummary
 from .comparison import compare_prompts as compare_prompts
 from .examples import NearestExamples as NearestExamples
 from .examples import select_examples as select_examples
+from .harness import TaskResult as TaskResult
+from .harness import evaluate_task as evaluate_task
 from .intervals import wilson as wilson
 from .lora import lora as lora
 from .self_training import SelfTraining as SelfTraining
@@ -14,8 +16,6 @@ from .self_training import self_training as self_training
 from .synthesis import Synthesis as Synthesis
 from .synthesis import synthesize as synthesize
 from .template import Template as Template
-from .harness import TaskResult as TaskResult
-from .harness import evaluate_task as evaluate_task
 from .tuning import PrefixTuning as PrefixTuning
 from .tuning import PromptTuning as PromptTuning
 from .verbalizer import Verbalizer as Verbalizer
