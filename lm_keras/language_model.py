@@ -92,6 +92,17 @@ class LanguageModel(TextModel):
         made._writer = writer
         return made
 
+    def with_model(self, model: CausalLM) -> "LanguageModel":
+        """Returns this language model, its prompt too, around another model of the same vocabulary.
+
+        Args:
+            model: A `CausalLM`, such as a copy of `self.model` with other weights.
+
+        Returns:
+            The LanguageModel.
+        """
+        return _prompted(LanguageModel(model, self.tokenizer), self.prompt, self.learned)
+
     @property
     def prompt(self) -> str:
         """The text before every text, "" unless `with_prompt` made this language model."""
@@ -107,6 +118,11 @@ class LanguageModel(TextModel):
     def training_model(self) -> keras.Model:
         """What `lk.fit` trains: the model itself, whatever prompt there is, or that of a tuning of `lk.prompting`."""
         return self.model
+
+    @property
+    def writer(self) -> Writer:
+        """What generates and scores: the model, its tokenizer, its traced functions, and the prompt before all."""
+        return self._writer
 
     @property
     def prompt_cache(self) -> PromptCache:
@@ -306,5 +322,4 @@ def quantize(language_model: LanguageModel, mode: str) -> LanguageModel:
         copy = type(model).from_config(model.get_config())
         copy.set_weights(model.get_weights())
     copy.quantize(config=config)
-    made = LanguageModel(copy, language_model.tokenizer)
-    return _prompted(made, language_model.prompt, language_model.learned)
+    return language_model.with_model(copy)

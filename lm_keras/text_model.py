@@ -119,6 +119,17 @@ class TextModel(abc.ABC):
             The `Served` of this text model.
         """
 
+    def with_model(self, model: keras.Model) -> Self:
+        """Returns this text model around another model of the same inputs and outputs.
+
+        Args:
+            model: Such as a copy of `self.model` with other weights.
+
+        Returns:
+            A text model of the same class, tokenizers and options.
+        """
+        return type(self)(model, *self.tokenizers.values(), **self.options)
+
     def save(self, folder: str | os.PathLike) -> None:
         """Writes the text model to a folder, which `load` and `lm-keras export` read.
 
@@ -172,6 +183,15 @@ class TextModel(abc.ABC):
 
             return LanguageModel.load(folder)
         return load_registered(folder, cls)
+
+    @classmethod
+    def _from_folder(cls, folder: Path, options: dict[str, Any], tokenizers: list[str]) -> Self:
+        """Reads the parts that stand beside a task.json of these options and names of tokenizers."""
+        with damaged(folder / TASK, BAD_CONTENT):
+            parts = [load_tokenizer(folder / name) for name in tokenizers]
+        model = load_model(folder / MODEL)
+        with naming(folder), damaged(TASK, BAD_CONTENT):
+            return cls(model, *parts, **options)
 
     def _content(self) -> dict[str, Any]:
         """What stands in task.json; InputError where it could not be read again."""
@@ -229,8 +249,9 @@ def register_text_model(kind: Kind) -> Kind:
 
 def registered_text_models() -> dict[str, type[TextModel]]:
     """Returns `{name: class}` of the classes of this library and those that imported modules have registered."""
-    for name in _own_package().__all__:
-        _class_named(name)
+    for package in _own_packages():
+        for name in package.__all__:
+            _class_named(name)
     return dict(_REGISTERED)
 
 
@@ -263,10 +284,7 @@ def load_registered(folder: str | os.PathLike, kind: type[TextModel] = TextModel
         for name in names:
             if not isinstance(name, str) or Path(name).name != name:
                 raise InputError(f"{folder / TASK} names the tokenizer {name!r}, no folder beside it; save it again")
-        tokenizers = [load_tokenizer(folder / name) for name in names]
-    model = load_model(folder / MODEL)
-    with naming(folder), damaged(TASK, BAD_CONTENT):
-        return found(model, *tokenizers, **options)
+    return found._from_folder(folder, options, names)
 
 
 def _class_of_file(path: Path, name: object, module: object) -> type[TextModel]:
@@ -288,15 +306,17 @@ def _class_of_file(path: Path, name: object, module: object) -> type[TextModel]:
 
 def _class_named(name: str) -> type[TextModel] | None:
     """The registered class of that name; a module of this library that registers one is imported for it."""
-    if name not in _REGISTERED and name in (own := _own_package()).__all__:
-        getattr(own, name)
+    if name not in _REGISTERED:
+        for package in _own_packages():
+            if name in package.__all__:
+                getattr(package, name)
     return _REGISTERED.get(name)
 
 
-def _own_package():
-    from lm_keras import tasks
+def _own_packages():
+    from lm_keras import prompting, tasks
 
-    return tasks
+    return tasks, prompting
 
 
 def _is_own(kind: type) -> bool:

@@ -167,6 +167,8 @@ FAMILY = (
     "tests/generation/test_step.py",
     "tests/generation/test_shared_prompts.py",
     "tests/generation/test_begin.py",
+    "tests/prompting/test_tuning.py",
+    "tests/prompting/test_tuning_training.py",
     "tests/cli/test_families.py",
 )
 

@@ -176,7 +176,8 @@ ORDER = [
     ("training",),
     ("generation",),
     ("serving",),
-    ("tasks", "analysis", "prompting", "contexts", "show"),
+    ("tasks", "analysis"),
+    ("prompting", "contexts", "show"),
     ("cli",),
 ]
 LEVELS = {package: level for level, packages in enumerate(ORDER) for package in packages}

@@ -54,6 +54,22 @@ def text_models(folder):
         lk.tasks.save(model, folder / name)
 
 
+def prompt_classifiers(folder):
+    import lm_keras as lk
+
+    pieces, chars = lk.text.WordPieceTokenizer.train(TEXTS, 60, lowercase=True), lk.text.CharTokenizer.train(TEXTS)
+    masked = lk.models.bert_pretrainer(lk.models.build_bert(pieces.vocab_size, **SMALL, seed=0), next_sentence=False)
+    lstm = lk.models.build_lstm_lm(chars.vocab_size, embedding_dim=4, hidden_dim=8, seed=0)
+    words, make = {"a": ["cat", "c"], "b": "dog"}, lk.prompting.PromptClassifier
+    made = {
+        "causal": make(lk.LanguageModel(lstm, chars).with_prompt("A cat"), "{text} is a ", words, "contextual"),
+        "masked": make(masked, "{text} {mask}", words, "batch", tokenizer=pieces).calibrate(TEXTS),
+    }
+    made["examples"] = made["causal"].with_examples((TEXTS[:2], ["a", "b"]))
+    for name, model in made.items():
+        model.save(folder / name)
+
+
 def keras_files(folder):
     text_models(folder)
     for path in list(folder.iterdir()):
@@ -117,12 +133,21 @@ def gguf_files(folder):
         writer.close()
 
 
+CHAT = (
+    "{{ bos_token }}{% for m in messages %}{{ m.role ~ ': ' + m['content'] | trim }}{% if not loop.last %}"
+    "{{ 'a' * 3 }}{% endif %}{% endfor %}{% if add_generation_prompt %}{{ '%s:' % 'assistant' }}{% endif %}"
+)
+
+
 def tokenizers(folder):
     import lm_keras as lk
 
     for name in ("Char", "Word", "BPE", "WordPiece"):
         kwargs = {"vocab_size": 300} if name == "BPE" else {"vocab_size": 60} if name == "WordPiece" else {}
-        getattr(lk.text, f"{name}Tokenizer").train(TEXTS, **kwargs).save(folder / name)
+        made = getattr(lk.text, f"{name}Tokenizer").train(TEXTS, **kwargs)
+        if name == "Char":
+            made.set_chat_template(CHAT, {"bos_token": "<eos>"})
+        made.save(folder / name)
 
 
 def use_tokenizer(folder):
@@ -130,6 +155,8 @@ def use_tokenizer(folder):
 
     tokenizer = lk.text.load_tokenizer(folder)
     assert isinstance(tokenizer.decode(tokenizer.encode(TEXTS[0])), str)
+    if tokenizer.chat_template is not None:
+        assert isinstance(tokenizer.encode_chat([{"role": "user", "content": TEXTS[0]}]), list)
 
 
 def vectors(kind):
@@ -197,6 +224,7 @@ def load(name, *, file=None):
 KINDS = {  # name: what makes valid folders, what reads one, the files that are changed (None: all)
     "run": (language_models, load("LanguageModel.load"), None),
     "task": (text_models, load("tasks.load"), None),
+    "prompt": (prompt_classifiers, load("tasks.load"), None),
     "keras": (keras_files, load("models.load_model", file="x.keras"), None),
     "safetensors": (checkpoints, load("models.load_pretrained"), None),
     "gguf": (gguf_files, load("models.load_pretrained", file="m.gguf"), None),

@@ -22,6 +22,7 @@ from .labelled import LabelledTexts as LabelledTexts
 from .labelled import labelled as labelled
 from .labelled import read_labelled as read_labelled
 from .masked_lm import masked_lm as masked_lm
+from .mixing import mix as mix
 from .quality.content_filter import ContentFilter as ContentFilter
 from .quality.content_filter import train_content_filter as train_content_filter
 from .quality.duplicates import duplicates as duplicates

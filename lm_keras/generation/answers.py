@@ -26,6 +26,8 @@ def score_answers(
     answers: tf.Tensor,
     begun: PromptCache | None = None,
     kept: tf.Tensor | int = 0,
+    *,
+    fits: bool = False,
 ) -> tf.Tensor:
     """log p of each token of each answer after each prompt, in a graph too.
 
@@ -40,12 +42,13 @@ def score_answers(
         begun: What prompts may begin with.
         kept: How many of a row's first tokens a model of limited context never forgets (`generation.context`). Where
             a prompt and an answer are longer than its memory, it reads them one token at a time, as it writes.
+        fits: Whether that is never so, which makes the graph smaller.
 
     Returns:
         float32 [B, A, L], 0 after the end of an answer.
     """
     window = model.context_length
-    if window is None:
+    if window is None or fits:
         return _at_once(model, ids, answers, begun)
     longest = tf.reduce_max(tf.reduce_sum(tf.cast(ids >= 0, tf.int32), 1))
     fits = longest + tf.maximum(tf.shape(answers)[1] - 1, 0) <= window

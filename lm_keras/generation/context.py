@@ -139,7 +139,7 @@ def read_again(
     This is rare in a decoding loop, and as large as the model: all graphs call one function, traced once.
     """
     spec, shapes = state_spec(model), any_batch(state)
-    key = (_again, begun is not None)
+    key = (_again, begun is not None, begun is not None and bool(begun.learned))
     again = traced_of(model.step_model).get(model.step_model, key, lambda: _again(weakref.ref(model), spec, *key[1:]))
     state = again(recent, rows, list(state), *([begun, kept] if begun else []))
     for part, shape in zip(state, shapes, strict=True):  # the caller may know more of them
@@ -147,10 +147,10 @@ def read_again(
     return state
 
 
-def _again(model, state, prompted):
+def _again(model, state, prompted, learned):
     """The function of a model, which is held weakly, and of its state's spec."""
     ids, rows = tf.TensorSpec([None, None], tf.int32), tf.TensorSpec([None], tf.bool)
-    prompt = [cache_spec(state), tf.TensorSpec([], tf.int32)] if prompted else []
+    prompt = [cache_spec(state, learned), tf.TensorSpec([], tf.int32)] if prompted else []
 
     @function(input_signature=[ids, rows, state, *prompt])
     def again(recent, rows, state, begun=None, kept=0):
@@ -218,6 +218,7 @@ def any_batch(state: Sequence[tf.Tensor]) -> list[tf.TensorShape]:
     return [tf.TensorShape([None, *part.shape[1:]]) for part in state]
 
 
-def cache_spec(state: Sequence[tf.TensorSpec]) -> PromptCache:
-    """The specs of a `PromptCache`, from those of a model's own state."""
-    return PromptCache(tf.TensorSpec([None], tf.int32), list(state), tf.TensorSpec([], tf.int32))
+def cache_spec(state: Sequence[tf.TensorSpec], learned: bool = False) -> PromptCache:
+    """The specs of a `PromptCache`, from those of a model's own state; `learned`: after a learned prompt."""
+    number = tf.TensorSpec([], tf.int32)
+    return PromptCache(tf.TensorSpec([None], tf.int32), list(state), number, (number, *state) if learned else ())

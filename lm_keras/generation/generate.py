@@ -12,7 +12,7 @@ import tensorflow as tf
 from lm_keras.errors import InputError
 from lm_keras.generation.beam import beam_search
 from lm_keras.generation.config import GenerationConfig
-from lm_keras.generation.context import cache_spec, walk_of
+from lm_keras.generation.context import walk_of
 from lm_keras.generation.contrastive import contrastive_search
 from lm_keras.generation.loop import GREEDY_STEPS, decode, decode_greedy, follow, greedy_room, pad_left
 from lm_keras.generation.sampling import FILTERS
@@ -21,6 +21,7 @@ from lm_keras.generation.sharing import (
     IDS,
     ROWS,
     batch_size,
+    begun_spec,
     memory_of,
     memory_spec,
     prompt_reader,
@@ -228,7 +229,7 @@ def contrasted(writer: Writer, rows: Sequence[Sequence[int]], config: Generation
         **memory_spec(writer, writer.memory),
     }
     learned = {"learned": writer.learned_cache()} if writer.learned else {}
-    spec |= dict.fromkeys(learned, cache_spec(state_spec(writer.model)))
+    spec |= dict.fromkeys(learned, begun_spec(writer))
     tokens, log_probs = writer.traced(contrastive_search, spec | ENDS)(
         ids=pad_left(rows), max_new_tokens=config.max_new_tokens, top_k=config.top_k, alpha=config.penalty_alpha,
         **ends_of(writer, config), **writer.memory, **learned,

@@ -31,11 +31,14 @@ class PromptCache(NamedTuple):
         state: The model's state after the first `num_read` of them, tensors [1, ...].
         num_read: int32. The other ids are read with the text: the last one, because the token after it is predicted
             from it, and those before it that the tokenizer may join to what follows.
+        learned: Of a learned prompt, with whose ids all rows begin, the number of these and its state; () without
+            one. No model can read them: a row that does not begin with what `state` has read starts there.
     """
 
     ids: tf.Tensor
     state: list[tf.Tensor]
     num_read: tf.Tensor
+    learned: Sequence[tf.Tensor] = ()
 
 
 def nothing(model: keras.Model) -> PromptCache:
@@ -87,22 +90,33 @@ def begin(
     agree = valid & agree & (place < count)
     begun = tf.reduce_sum(tf.cast(agree, tf.int32), 1) == count  # (B,)
     left = tf.where(begun[:, None] & (place < cache.num_read), -1, ids)
+    if cache.learned:
+        left = tf.where(place < cache.learned[0], -1, left)
     which = tf.cast(begun, tf.int32)
-    return left, [tf.gather(part, which) for part in _nothing_and_state(model, cache, length)]
+    return left, [tf.gather(part, which) for part in _first_and_state(model, cache, length)]
 
 
-def _nothing_and_state(model, cache, length):
-    """The state before any token, which is zero, and that of a cache: tensors [2, ...] with room for `length`."""
-    shapes, more = [part.shape[1:] for part in model.step_model.inputs[1:]], 0
+def _first_and_state(model, cache, length):
+    """The state before all text, zero or that of a learned prompt, and that of a cache: tensors [2, ...].
+
+    They have room for `length` tokens.
+    """
+    shapes, first, more, missing = [part.shape[1:] for part in model.step_model.inputs[1:]], cache.learned[1:], 0, 0
     if model.context_length is not None:  # its memory grows: slots for all tokens, and a spare one
-        more = tf.minimum(length, model.context_length) + 1 - tf.shape(cache.state[-1])[2]
-        more = tf.maximum(more, 0)
+        slots = tf.shape(cache.state[-1])[2]
+        more = tf.maximum(tf.minimum(length, model.context_length) + 1 - slots, 0)
+        missing = slots + more - tf.shape(first[-1])[2] if first else 0
     paddings, parts = {}, []
-    for shape, part in zip(shapes, cache.state, strict=True):
+    for i, (shape, part) in enumerate(zip(shapes, cache.state, strict=True)):
         grows = tuple(size is None for size in shape)
         if grows not in paddings:  # one for all layers
-            paddings[grows] = tf.stack([[1, 0], *([0, more] if grown else [0, 0] for grown in grows)])
-        padded = tf.pad(part, paddings[grows])
+            paddings[grows] = [
+                tf.stack([[0 if first else 1, 0], *([0, room] if grown else [0, 0] for grown in grows)])
+                for room in (more, missing)
+            ]
+        padded = tf.pad(part, paddings[grows][0])
+        if first:
+            padded = tf.concat([tf.pad(first[i], paddings[grows][1]), padded], 0)
         padded.set_shape([2, *shape])
         parts.append(padded)
     return parts

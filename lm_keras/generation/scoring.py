@@ -76,7 +76,7 @@ def scored_beginning(
     ids = list(rows[0][: min(length + 1, common_length(rows))])  # the last one is predicted, not read
     memory = {"begun": before.cache, "kept": writer.memory.get("kept", 0)}
     log_prob, _, state = _scored(writer, [ids], firsts[:1], before, memory)
-    cache = PromptCache(tf.constant(ids, tf.int32), list(state), tf.constant(len(ids) - 1))
+    cache = PromptCache(tf.constant(ids, tf.int32), list(state), tf.constant(len(ids) - 1), before.cache.learned)
     return Beginning(cache, before.log_prob + float(log_prob[0]), len(ids))
 
 

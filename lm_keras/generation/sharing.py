@@ -35,7 +35,12 @@ def memory_of(writer: "Writer", begun: PromptCache | None) -> dict[str, object]:
 
 def memory_spec(writer: "Writer", memory: Mapping) -> dict[str, object]:
     """The specs of `begun` and `kept`, or {}."""
-    return {"begun": cache_spec(state_spec(writer.model)), "kept": COUNT} if memory else {}
+    return {"begun": begun_spec(writer), "kept": COUNT} if memory else {}
+
+
+def begun_spec(writer: "Writer") -> PromptCache:
+    """The specs of a `PromptCache` of a writer."""
+    return cache_spec(state_spec(writer.model), writer.learned is not None)
 
 
 def shared(writer: "Writer", rows: Sequence[Sequence[int]], begun: PromptCache) -> PromptCache:
@@ -62,7 +67,7 @@ def read_once(writer: "Writer", ids: Sequence[int], begun: PromptCache) -> Promp
     reader = prompt_reader(writer, memory)
     _, state = reader(ids=pad_left([[*ids, 0]]), max_new_tokens=0, which=tf.constant([0]), **memory)
     state = state[-len(begun.state) :]  # without `recent` and `filled` of a `SlidingWalk`
-    return PromptCache(tf.constant(ids, tf.int32), list(state), tf.constant(len(ids)))
+    return PromptCache(tf.constant(ids, tf.int32), list(state), tf.constant(len(ids)), begun.learned)
 
 
 def batch_size(

@@ -125,7 +125,8 @@ class Writer:
         if self.learned is None:
             return nothing(self.model)
         ids, state = self.before(False), self.learned.first_state(self.model)
-        return PromptCache(tf.constant(ids, tf.int32), state, tf.constant(len(ids)))
+        number = tf.constant(len(ids))
+        return PromptCache(tf.constant(ids, tf.int32), state, number, (number, *state))
 
     def kept_cache(self, ids: Sequence[int]) -> PromptCache:
         """The `PromptCache` of other ids that rows begin with, all of them read: kept until the weights change.
@@ -147,8 +148,12 @@ class Writer:
             self._kept[key] = read_once(self, key, begun)
         return self._kept[key]
 
+    def sample(self) -> bytes:
+        """Some numbers of all that is trained: other ones where what was computed before is no longer true."""
+        return sample_of_weights(self.model) + (self.learned.sample() if self.learned else b"")
+
     def _forget_if_changed(self):
-        sampled = sample_of_weights(self.model) + (self.learned.sample() if self.learned else b"")
+        sampled = self.sample()
         if sampled != self._sampled:
             self._caches, self._kept, self._sampled = TracedFunctions(), {}, sampled
 

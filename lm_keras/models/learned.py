@@ -163,7 +163,7 @@ def state_shapes(model: CausalLM, num_tokens: int) -> list[tuple[int, ...]]:
 def cut_state(state: Sequence[tf.Tensor], model: CausalLM, num_tokens: int) -> list[tf.Tensor]:
     """The parts of a state, those that grow cut to so many tokens."""
     return [
-        tf.gather(part, tf.range(num_tokens), axis=axis) if axis else part
+        part[(*[slice(None)] * axis, slice(num_tokens))] if axis else part
         for part, axis in zip(state, growing_axes(model), strict=True)
     ]
 

@@ -1,4 +1,4 @@
-"""Prompting, one way for every family of language models: learned prompts, and what is built on prompts."""
+"""Prompts: templates and label words, examples, learned prompts, and what is trained and chosen with them."""
 
 from lm_keras.utils.lazy import attach
 

@@ -15,7 +15,7 @@ from lm_keras.models.folder import LEARNED
 from lm_keras.models.learned import LearnedPrompt, state_after, with_room
 from lm_keras.models.prompted import LearnedState, LearnedVectors, PromptedLM
 from lm_keras.utils.atomic_files import path_of
-from lm_keras.utils.checks import check_choice, check_seed, check_whole
+from lm_keras.utils.checks import check_choice, check_seed, check_texts, check_whole
 from lm_keras.utils.functions import TracedFunctions
 
 
@@ -185,7 +185,8 @@ def _first_ids(language_model, num_tokens, init_text, rng=None) -> list[int]:
         raise InputError(f"a prompt is learned on a LanguageModel, not a {type(language_model).__name__}")
     num_tokens = check_whole("num_tokens", num_tokens)
     model, tokenizer = language_model.model, language_model.tokenizer
-    language_model._texts(() if init_text is None else [init_text])
+    language_model.ids_before()  # which asks for a tokenizer
+    check_texts([] if init_text is None else [init_text], "init_text")
     if model.context_length is not None and num_tokens + 1 >= model.context_length:
         raise InputError(
             f"num_tokens is {num_tokens} and {model.name} sees {model.context_length} tokens, which leaves no room "

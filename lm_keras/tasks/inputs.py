@@ -46,7 +46,7 @@ class ModelInputs:
             raise InputError(f"{model.name} reads BERT's inputs, a {kind} makes none; give a WordPieceTokenizer")
         if tokenizer.pad_id is None:
             raise InputError(f"this {kind} has no padding token, which texts of different lengths need")
-        most = _checked_limits(model, tokenizer)
+        most = checked_limits(model, tokenizer)
         static = None if self.bert else given.shape[1]
         if max_length is not None:
             max_length = check_whole("max_length", max_length, 8 if self.bert else 1, most)
@@ -81,7 +81,7 @@ class ModelInputs:
         }
 
 
-def _checked_limits(model, tokenizer):
+def checked_limits(model, tokenizer):
     """The most tokens the model reads, or None; InputError when its words are not the tokenizer's."""
     known = [part.recipe.arguments for part in (model, *model.layers) if isinstance(part, BuiltModel)]
     for size in (arguments.get("vocab_size", tokenizer.vocab_size) for arguments in known):

@@ -1,7 +1,9 @@
 """What every builder keeps to: one set of tests over all language models, and one over the other models."""
 
+import dataclasses
 import functools
 import tempfile
+from inspect import signature
 
 import keras
 import numpy as np
@@ -80,6 +82,34 @@ def test_steps_equal_the_full_forward_pass(model, chunks):
         logits.append(array(part))
         start += size
     np.testing.assert_allclose(np.concatenate(logits, 1), array(model(x)), **EQUAL)
+
+
+@pytest.mark.parametrize(
+    "sizes", [{}, {"embedding_dim": None}, {"tie_embeddings": True}], ids=["", "one_hot", "tied"]
+)
+def test_vectors_are_read_in_the_place_of_words(family, sizes):
+    if sizes.keys() - signature(getattr(lk.models, CAUSAL[family])).parameters:
+        pytest.skip(f"{family} has no such option")
+    model, x = build(family, **sizes) if sizes else shared(family), ids(2, 5)
+    vectors = model.word_vectors_model(x)
+    assert vectors.shape == (2, 5, VOCAB) if "embedding_dim" in sizes else vectors.shape[:2] == (2, 5)
+    (logits, state), (expected, after) = (
+        model.step_vectors(vectors, model.initial_state(2)),
+        model.step(x, model.initial_state(2)),
+    )
+    np.testing.assert_allclose(array(logits), array(expected), **EQUAL)
+    for a, b in zip(state, after, strict=True):
+        np.testing.assert_allclose(array(a), array(b), **EQUAL)
+    other, _ = model.step_vectors(vectors[:, ::-1], model.initial_state(2))
+    assert np.abs(array(other) - array(logits)).max() > 1e-4
+
+
+def test_a_builder_that_does_not_name_its_word_vectors_is_told(model):
+    unnamed = lk.models.CausalLM(
+        model.input, model.output, views=dataclasses.replace(model.views, step_embedded=None), name="unnamed"
+    )
+    with pytest.raises(lk.InputError, match="unnamed does not say which tensor holds its word vectors"):
+        unnamed.step_vectors(np.zeros((1, 2, 3), "float32"), unnamed.initial_state(1))
 
 
 def test_the_initial_state_has_a_row_for_each_text(model):

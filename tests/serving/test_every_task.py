@@ -41,6 +41,8 @@ def its_own(bundle):
 ASKED = {  # what says more than that
     "cnn_classifier": classes,
     "bert_classifier": classes,
+    "prompt_classifier": classes,
+    "masked_prompt_classifier": classes,
     "tagger": tags,
     "answers": answers,
     "embedder": lambda bundle, texts: {"embed": ({"text": texts}, {"vector": bundle.embed(texts).tolist()})},
@@ -64,7 +66,10 @@ def test_an_export_answers_as_the_model_does(name, news, sentences, tmp_path):
     card = json.loads(Path(version, "assets.extra", "model_card.json").read_text())
     assert told.items() <= card.items() and card["signatures"] == list(asked)
     if name in ASKED:
-        assert card["family"] in ("bert", name) and card["sizes"]["num_filters" if "cnn" in name else "hidden_dim"]
+        assert (
+            card["family"] in ("bert", "bert_pretrainer", "gpt2", name)
+            and card["sizes"].get("encoder", card["sizes"])["num_filters" if "cnn" in name else "hidden_dim"]
+        )
 
 
 def test_a_model_by_itself_is_no_text_model(news, tmp_path):

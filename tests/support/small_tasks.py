@@ -4,9 +4,10 @@ import contextlib
 
 import keras
 import numpy as np
+from small_models import tiny_lm
 
 import lm_keras as lk
-from lm_keras import tasks
+from lm_keras import prompting, tasks
 
 TAGS = ["O", "B-PER", "I-PER", "B-LOC", "I-LOC"]
 MAX_LENGTH = 32
@@ -61,6 +62,26 @@ def cnn_classifier(texts):
     return tasks.TextClassifier(cnn(tokenizer.vocab_size, 4), tokenizer, ["sport", "war", "weather", "wealth"])
 
 
+PROMPTED = {"up": [" risen", " more"], "down": [" fallen", " less than"], "same": " in"}
+
+
+def prompt_classifier(texts):
+    """Three words after two examples and a text, by a small GPT-2."""
+    tokenizer = lk.text.BPETokenizer.train(texts, vocab_size=500)
+    lm = tiny_lm("gpt2", tokenizer, 0.4, max_length=96).with_prompt("Today: ")
+    options = {"calibration": "contextual", "normalize": "tokens"}
+    made = prompting.PromptClassifier(lm, "News: {text}\n\nThe number has", PROMPTED, **options)
+    return made.with_examples(([text[:20] for text in texts[:2]], ["down", "up"]))
+
+
+def masked_prompt_classifier(texts):
+    """Three words at [MASK], by a small BERT."""
+    pieces = word_pieces(texts)
+    model = lk.models.bert_pretrainer(encoder(pieces), next_sentence=False, seed=0)
+    made = prompting.PromptClassifier(model, "{text} {mask} {[SEP]}!", PROMPTED, "batch", tokenizer=pieces)
+    return made.calibrate([text[:60] for text in texts[:9]])
+
+
 MAKE = {
     "cnn_classifier": cnn_classifier,
     "bert_classifier": lambda texts: tasks.TextClassifier(
@@ -73,6 +94,8 @@ MAKE = {
         lively(lk.models.answer_span(encoder(p := word_pieces(texts)))), p, max_answer_tokens=6
     ),
     "embedder": lambda texts: tasks.TextEmbedder(encoder(p := word_pieces(texts)), p),
+    "prompt_classifier": prompt_classifier,
+    "masked_prompt_classifier": masked_prompt_classifier,
     "seq2seq_lstm": lambda texts: text_to_text(lk.text.WordTokenizer.train(texts, vocab_size=300)),
     "seq2seq_transformer": lambda texts: text_to_text(lk.text.CharTokenizer.train(texts), "transformer"),
 }

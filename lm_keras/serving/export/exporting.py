@@ -16,7 +16,7 @@ import lm_keras
 from lm_keras.errors import InputError, naming
 from lm_keras.models import BUILDERS
 from lm_keras.models.base import BuiltModel
-from lm_keras.models.quantization import quantization_of
+from lm_keras.models.quantization import quantization_of, without_lora
 from lm_keras.serving.export.signatures import LEAST, Served, answer_of, bounded
 from lm_keras.serving.export.unused import remove_unused
 from lm_keras.serving.export.versions import place_of, write_version
@@ -45,7 +45,7 @@ def export(
 
     Signatures, their inputs and outputs are in docs/serving.md. The version appears under its name only when it is
     whole; exports at the same time take different versions. `assets.extra/` gets warm-up requests, the answers
-    expected for them, and the model card.
+    expected for them, and the model card. LoRA adapters of a model of `lm_keras.models.build_*` are merged.
 
     Args:
         model: A LanguageModel, a text model of `lm_keras.tasks`, or one of your own, a subclass of `lk.TextModel`.
@@ -73,6 +73,7 @@ def export(
     told = checked_told(model_card)
     _check_takes(model, sizes)
     place, number = place_of(target)
+    model = _merged(model)
     served = model.signatures(**sizes)
     if not isinstance(served, Served):
         kind = type(model).__name__
@@ -82,6 +83,12 @@ def export(
         tokenizer.tf_encode(tf.constant([""]))
     name = Path(os.path.abspath(place)).name  # noqa: PTH100  links stay
     return str(write_version(place, number, lambda folder: _write(folder, name, model, served, told)))
+
+
+def _merged(model):
+    """The text model with its LoRA adapters merged, where its model is one of a builder; others serve as they are."""
+    plain = without_lora(model.model) if isinstance(model.model, BuiltModel) else model.model
+    return model if plain is model.model else model.with_model(plain)
 
 
 def _write(folder, name, model, served, told):
