@@ -120,6 +120,11 @@ class LanguageModel(TextModel):
         return self.model
 
     @property
+    def writer(self) -> Writer:
+        """What generates and scores: the model, its tokenizer, its traced functions, and the prompt before all."""
+        return self._writer
+
+    @property
     def prompt_cache(self) -> PromptCache:
         """The token ids of the prompt, the begin mark before them, and the model's state after those it has read."""
         self._texts(())

@@ -122,8 +122,8 @@ def evaluate_task(
     requests = [
         (text, more, item.where) for text, item in zip(texts, items, strict=True) for more in task.continuations(item)
     ]
-    rows = encode_requests(lm._writer, requests, begin)
-    scores = _scored(lm._writer, rows, task.name, progress)
+    rows = encode_requests(lm.writer, requests, begin)
+    scores = _scored(lm.writer, rows, task.name, progress)
     marks = sum(row.mark for row in rows)
     return TaskResult(
         task.name,

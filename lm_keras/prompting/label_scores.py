@@ -58,7 +58,7 @@ class CausalLabels:
     """
 
     def __init__(self, language_model: LanguageModel, words: LabelWords, begin: bool):
-        self.writer, self.words = language_model._writer, words
+        self.writer, self.words = language_model.writer, words
         self.before = self.writer.before(begin)
         self.tokenizer, self.kept = language_model.tokenizer, UntilTrained(self.writer.sample)
 
