@@ -69,6 +69,7 @@ def main():
     parser.add_argument("--methods", nargs="+", choices=METHODS, default=list(METHODS))
     parser.add_argument("--items", type=int, default=1000, help="test items")
     parser.add_argument("--seeds", type=int, default=3, help="draws of examples, and runs of a training")
+    parser.add_argument("--steps", type=int, default=64, help="of a training, 8 labelled texts each")
     parser.add_argument("--dev", action="store_true", help="development items in the place of test items")
     parser.add_argument("--report", action="store_true", help="prints the tables of the log")
     parser.add_argument("--one", nargs=2, help=argparse.SUPPRESS)  # a set and a method, in this process
@@ -292,11 +293,11 @@ def tuned(options, name, data, results):
     def make(lm, seed):
         return lk.prompting.PromptTuning(lm, num_tokens=20, init_text=SETS[name]["init"], seed=seed)
 
-    by_training(options, name, data, results, trained(make, rate=0.01, steps=64))
+    by_training(options, name, data, results, trained(make, rate=0.01, steps=options.steps))
 
 
 def lora(options, name, data, results):
-    by_training(options, name, data, results, trained(adapters, rate=1e-3, steps=64))
+    by_training(options, name, data, results, trained(adapters, rate=1e-3, steps=options.steps))
 
 
 def self_training(options, name, data, results):
@@ -305,7 +306,7 @@ def self_training(options, name, data, results):
 
     import lm_keras as lk
 
-    plain, train = classifier_of(options, name), trained(adapters, rate=1e-3, steps=64)
+    plain, train = classifier_of(options, name), trained(adapters, rate=1e-3, steps=options.steps)
     for seed in range(options.seeds):
         if results.has(seed, "two rounds"):
             continue
@@ -329,7 +330,7 @@ def synthesize(options, name, data, results):
     """From 16 labelled texts: the model writes 32 more of each class, keeps what it would classify so, and learns."""
     import lm_keras as lk
 
-    plain, train = classifier_of(options, name), trained(adapters, rate=1e-3, steps=64)
+    plain, train = classifier_of(options, name), trained(adapters, rate=1e-3, steps=options.steps)
     for seed in range(options.seeds):
         if results.has(seed):
             continue
@@ -378,10 +379,11 @@ def joint(options, name, data, results):
             texts, y = data.labelled(MORE, seed)
             adapted = adapters(lm, seed)
             made = plain.with_model(adapted)
-            prompts, steps = made.training_data(texts, y), 64
+            prompts, steps = made.training_data(texts, y), options.steps
             if variant == "joint":  # as many steps on prompts
-                mixed = (prompts, windows)
-                prompts, steps = lk.data.mix(*mixed, weights=[1, 1], num_batches=128, batch_size=8, seed=seed), 128
+                steps *= 2
+                sizes = {"num_batches": steps, "batch_size": 8}
+                prompts = lk.data.mix(prompts, windows, weights=[1, 1], **sizes, seed=seed)
             results.start = start = time.perf_counter()
             fit_prompt(adapted, prompts, seed, 1e-3, steps)
             seconds = time.perf_counter() - start
