@@ -40,6 +40,11 @@ SETS = {
             "business": [" business", " economy"],
             "technology": [" technology", " science"],
         },
+        # With examples another one was better (calibrated, 70 beside 50 %), without any this one (74 beside 67 %).
+        "with_examples": {
+            "template": "Article: {text}\nTopic:",
+            "words": {"world": " World", "sports": " Sports", "business": " Business", "technology": " Technology"},
+        },
         "writes": {name: f"News about {name}:" for name in ("world", "sports", "business", "technology")},
         "init": "Classify the topic of the news article as politics, sports, business or technology.",
     },
@@ -173,10 +178,10 @@ def run(options, name, method):
 # === Prompts without training ===
 
 
-def classifier_of(options, name):
+def classifier_of(options, name, examples=False):
     import lm_keras as lk
 
-    own = SETS[name]
+    own = SETS[name] | (SETS[name].get("with_examples", {}) if examples else {})
     lm = lk.models.load_pretrained(options.model)
     return lk.prompting.PromptClassifier(lm, own["template"], own["words"])
 
@@ -214,7 +219,7 @@ def zero(options, name, data, results):
 
 def four(options, name, data, results):
     """Four examples, or one of each class where these are more."""
-    plain = classifier_of(options, name)
+    plain = classifier_of(options, name, examples=True)
     for seed in range(options.seeds):
         shown = plain.with_examples(data.labelled(4, seed))
         all_calibrations(results, seed, shown, data, 4)
@@ -222,7 +227,7 @@ def four(options, name, data, results):
 
 def nearest(options, name, data, results):
     """The four nearest of all labelled texts, by MiniLM and by TF-IDF."""
-    plain, pool = classifier_of(options, name), data.split(data.pool)
+    plain, pool = classifier_of(options, name, examples=True), data.split(data.pool)
     for variant in ("minilm", "tfidf"):
         if not results.has(0, variant):
             embedder = embedder_of(options) if variant == "minilm" else None

@@ -20,7 +20,7 @@ from lm_keras.generation.writer import Writer
 
 ROWS_TOGETHER = 512
 TOKENS_TOGETHER = 4096  # of a block, unless it has one column
-A_BLOCK, A_SLOT = 16.0, 0.005  # what a block costs, and a slot of a state that is copied, in tokens that are read
+A_BLOCK, A_SLOT = 24.0, 0.005  # what a block costs, and a slot of a state that is copied, in tokens that are read
 SLOTS = 8  # room grows by so many
 
 

@@ -73,9 +73,9 @@ class CausalLM(BuiltModel):
         return logits, [ops.cast(new, old.dtype) for new, old in zip(new_state, state, strict=True)]
 
     def step_vectors(self, vectors, state):
-        """Vectors [B, t, E] in the place of words, state -> (logits [B, t, V], new state)."""
+        """Vectors [B, t, E] in the place of words, state -> (logits [B, t, V], new state), without dropout."""
         ids = ops.zeros(ops.shape(vectors)[:2], "int32")
-        logits, *new_state = self.step_vectors_model([ids, vectors, *state])
+        logits, *new_state = self.step_vectors_model([ids, vectors, *state], training=False)
         return logits, [ops.cast(new, old.dtype) for new, old in zip(new_state, state, strict=True)]
 
     def _check_room(self, ids, state):

@@ -129,9 +129,9 @@ class LearnedPrompt:
         """
         facts = {"format": LEARNED_PROMPT, "num_tokens": self.num_tokens, "model": self.model}
         if self.vectors is not None:
-            tensors = {"vectors": np.ascontiguousarray(self.vectors)}
+            tensors = {"vectors": np.asarray(self.vectors, order="C")}
         else:
-            tensors = {f"state/{i:04d}": np.ascontiguousarray(part) for i, part in enumerate(self.state)}
+            tensors = {f"state/{i:04d}": np.asarray(part, order="C") for i, part in enumerate(self.state)}
         write_tensors(path_of(path), tensors, facts)
 
     @classmethod

@@ -14,7 +14,7 @@ The conventions are those of EleutherAI's lm-evaluation-harness (commit 4e7e0d4)
 - A text and what follows it are encoded as one, and cut at the number of tokens that the text has alone; spaces at
   the end of the text go to what follows. What is longer than the model's memory is cut from the left.
 - The begin mark stands before a text if the tokenizer puts one by itself (`add_bos`), or if there is no text before
-  the answer, as in BLiMP. `begin` says otherwise.
+  the answer, as in BLiMP. `begin` says otherwise: a model that was trained here has seen the mark before every text.
 """
 
 import dataclasses
@@ -173,7 +173,7 @@ def encode_requests(writer: Writer, requests: Sequence[tuple[str, str, str]], be
     for (text, _), ids, (_, more, where) in zip(
         pairs, tokenizer.encode_batch([text + more for text, more in pairs]), requests, strict=True
     ):
-        mark = (tokenizer.add_bos or not text) if begin is None else begin
+        mark = (getattr(tokenizer, "add_bos", False) or not text) if begin is None else begin
         before, first = writer.before(mark), lengths[text]
         ids, first = [*before, *ids], len(before) + first
         # The first token of all has no probability, and what a learned prompt alone predicts does not count.

@@ -114,9 +114,7 @@ def read_file(path: Path, delimiter: str = " ") -> Task:
         if found is None:
             raise InputError(f"{where}: the keys are {', '.join(map(repr, record)) or 'none'}; give {FORMS}")
         if kind not in (None, found):
-            raise InputError(
-                f"{where}: this is of the kind {found}, the lines before are {kind}; make two files of it"
-            )
+            raise InputError(f"{where}: these are {found}, the lines before {kind}; make two files of it")
         kind = found
         items.append(_READERS[kind](record, where))
     if not items:

@@ -117,18 +117,20 @@ def test_a_prompt_of_the_language_model_stands_before_all(lm):
 
 
 # === What is read once ===
-def test_the_end_of_the_beginning_that_a_text_changes(llama):
-    """Where a text joins the end of what stands before it, as a word after two line ends, the ids say so."""
+def test_the_end_of_the_beginning_that_a_text_changes():
+    """Two line ends are one token at the end of a text and two before a word: the ids say what was read."""
+    tokenizer = lk.text.BPETokenizer.train([*CORPUS, *["good\n\n"] * 9], vocab_size=330)
+    lm = tiny_lm("llama", tokenizer, 0.5, max_length=128)
     template = Template("it was good and it was bad and it was great and good and a lost hour:\n\n{text}")
-    made = PromptClassifier(llama, template, WORDS)
+    made = PromptClassifier(lm, template, WORDS)
     begun = made._labels.cache(made._encoder)
-    assert begun is not None and int(begun.num_read) > 16
+    assert begun is not None and int(begun.num_read) >= 16
     rows = made._encoder.encode_batch([{"text": text} for text in TEXTS])
-    assert len({tuple(row[len(begun.ids) : len(begun.ids) + 1]) for row in rows}) > 3
+    assert len({row[len(begun.ids)] for row in rows}) > 1
     for text, found in zip(TEXTS, made.log_scores(TEXTS), strict=True):
         prompt = template.render(text=text)
         expected = [
-            np.logaddexp.reduce([word_log_prob(llama, prompt, word) for word in words]) for words in WORDS.values()
+            np.logaddexp.reduce([word_log_prob(lm, prompt, word) for word in words]) for words in WORDS.values()
         ]
         np.testing.assert_allclose(found, expected, **CLOSE)
 

@@ -56,11 +56,14 @@ def test_an_export_answers_as_python_does(family, tokenizer, tmp_path):
     assert lk.check(version, calls) == []
 
 
-def test_a_text_that_joins_the_beginning(tokenizer, tmp_path):
-    """A line end or a word after two line ends makes other ids of what all other texts begin with."""
+def test_a_text_that_joins_the_beginning(tmp_path):
+    """Two line ends are one token at the end of a text and two before a word."""
+    tokenizer = lk.text.BPETokenizer.train([*CORPUS, *["good\n\n"] * 9], vocab_size=330)
     template = "it was good and it was bad and it was great and good and a lost hour:\n\n{text}"
     made = PromptClassifier(tiny_lm("llama", tokenizer, 0.5, max_length=96), template, WORDS)
-    assert made._labels.cache(made._encoder) is not None
+    begun = made._labels.cache(made._encoder)
+    rows = made._encoder.encode_batch([{"text": text} for text in AWKWARD])
+    assert len({row[len(begun.ids)] for row in rows}) > 1
     version = lk.export(made, tmp_path / "x")
     (answer,) = query(version, [{"signature": "classify", "inputs": {"text": AWKWARD}}])["results"]
     np.testing.assert_allclose(answer["scores"], outputs(made, AWKWARD)["scores"], atol=1e-5)

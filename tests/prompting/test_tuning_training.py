@@ -1,5 +1,6 @@
 """Learning a prompt on a frozen model: by `lk.fit` and by Keras, in every family, and what is kept of it."""
 
+import functools
 import math
 
 import keras
@@ -84,16 +85,25 @@ def test_the_model_that_is_trained_is_the_one_that_answers(lm):
             np.testing.assert_allclose(log_softmax(array(logits)[0, 0]), expected, atol=2e-5)
 
 
-@pytest.mark.parametrize("shape", ["known", "unknown"])
-def test_its_gradient_is_that_of_small_differences(lm, kind, shape):
-    tuned = changed(kind(lm, 3, INIT), 0.1)
+def test_the_gradient_of_a_state_is_that_of_small_differences(lm):
+    same_slopes(changed(lk.prompting.PrefixTuning(lm, 3, INIT), 0.1), [2, 4])
+
+
+@pytest.mark.parametrize("family", ["llama", "lstm", "cnn"])
+def test_the_gradient_of_vectors_is_that_of_small_differences(family):
+    tuned = lk.prompting.PromptTuning(language_model(family), 3, INIT)
+    same_slopes(changed(tuned, 0.1), [None, None])
+
+
+def same_slopes(tuned, shape):
+    """The gradient along a random way, of ids whose shape is known to the graph or not."""
     model, ids = tuned.training_model, np.array([[1, 5, 4, 6], [1, 7, 8, -1]], "int32")
 
     def loss_of(ids):
         nats = tf.nn.sparse_softmax_cross_entropy_with_logits(tf.maximum(ids, 0), tf.cast(model(ids), tf.float64))
         return tf.reduce_sum(tf.where(ids >= 0, nats, 0.0))
 
-    spec = tf.TensorSpec([2, 4] if shape == "known" else [None, None], tf.int32)
+    spec = tf.TensorSpec(shape, tf.int32)
 
     @tf.function(input_signature=[spec], autograph=False)
     def gradients(ids):
@@ -134,29 +144,30 @@ def test_keras_own_fit_trains_it(kind):
         model.save("x.keras")
 
 
-@pytest.mark.parametrize(
-    "options",
-    [{"dtype": "mixed_bfloat16"}, {"jit_compile": True}, {"accumulate_steps": 2}, {"recompute": True}],
-    ids=lambda options: next(iter(options)),
-)
-def test_the_settings_of_a_run(kind, options):
+@functools.cache
+def course(**options):
+    """The losses of three epochs in which vectors are learned on a model that stays as it is."""
+    lm = language_model("llama", num_layers=3)
+    before, tuned = lm.model.get_weights(), lk.prompting.PromptTuning(lm, 4, INIT)
+    losses = lk.fit(tuned, windows_of(lm), config=config(epochs=3, **options)).history["loss"]
+    for weight, own in zip(lm.model.get_weights(), before, strict=True):
+        np.testing.assert_array_equal(weight, own)
+    assert {layer.dtype_policy.name for layer in lm.model.layers} == {"float32"}
+    return losses
+
+
+@pytest.mark.parametrize("setting", ["dtype", "jit_compile", "recompute"])
+def test_the_settings_of_a_run(setting):
     """The same course as without the setting, as far as its numbers are exact."""
-    losses = {}
-    for name, settings in (("plain", {}), ("set", options)):
-        lm = language_model("llama", num_layers=3)
-        before = lm.model.get_weights()
-        settings = {"accumulate_steps": 2, **settings} if "accumulate_steps" in options else settings
-        tuned = kind(lm, 4, INIT)
-        data = windows_of(lm, batch_size=4 if name == "plain" and "accumulate_steps" in options else 2)
-        if name == "plain":
-            settings = {}
-        losses[name] = lk.fit(tuned, data, config=config(epochs=3, **settings)).history["loss"]
-        for weight, own in zip(lm.model.get_weights(), before, strict=True):
-            np.testing.assert_array_equal(weight, own)
-        assert {layer.dtype_policy.name for layer in lm.model.layers} == {"float32"}
-    assert losses["set"][-1] < losses["set"][0]
-    if "accumulate_steps" not in options:  # whose windows come in another order
-        assert losses["set"] == pytest.approx(losses["plain"], rel=2e-2 if "dtype" in options else 1e-3)
+    losses = course(**{setting: "mixed_bfloat16" if setting == "dtype" else True})
+    assert losses[-1] < losses[0]
+    assert losses == pytest.approx(course(), rel=2e-2 if setting == "dtype" else 1e-3)
+
+
+def test_accumulated_batches():
+    losses = course(accumulate_steps=2)
+    assert losses[-1] < losses[0]
+    assert losses != course()
 
 
 @pytest.mark.parametrize("policy", ["bfloat16", "mixed_bfloat16"])
@@ -164,7 +175,12 @@ def test_a_model_that_computes_in_bfloat16(policy, kind):
     before = keras.config.dtype_policy()
     try:
         keras.config.set_dtype_policy(policy)
-        lms = [language_model(family) for family in ("llama", "lstm", "cnn", "feedforward")]
+        families = [
+            "llama",
+            "cnn",
+            *(["lstm"] if policy.startswith("mixed") else []),
+        ]  # Keras draws no LSTM in bfloat16
+        lms = [language_model(family) for family in families]
     finally:
         keras.config.set_dtype_policy(before)
     for lm in lms:
@@ -222,8 +238,8 @@ def test_evaluate_measures_after_the_prompt(kind):
             lk.evaluate(prompted, (ids, y))
 
 
-def test_a_run_keeps_the_prompt_alone_and_goes_on(tmp_path, kind):
-    lm = language_model("llama", hidden_dim=48)
+def test_a_run_keeps_the_prompt_alone_and_goes_on(tmp_path):
+    lm, kind = language_model("llama", hidden_dim=48), lk.prompting.PrefixTuning
     whole, half = kind(lm, 4, INIT), kind(lm, 4, INIT)
     lk.fit(whole, windows_of(lm), windows_of(lm), config(epochs=4, output_dir=tmp_path / "whole"))
     lk.fit(half, windows_of(lm), windows_of(lm), config(epochs=2, output_dir=tmp_path / "half"))
@@ -240,11 +256,14 @@ def test_a_run_keeps_the_prompt_alone_and_goes_on(tmp_path, kind):
 
 
 def test_the_best_epoch_is_kept():
+    """What is learned makes another word likelier than the one that is validated."""
     lm = language_model("lstm")
-    tuned, windows = lk.prompting.PrefixTuning(lm, 4, INIT), windows_of(lm)
-    history = lk.fit(tuned, windows, windows, config(epochs=6, learning_rate=3.0, early_stopping_patience=2)).history
-    assert min(history["val_loss"]) < history["val_loss"][-1]
-    assert lk.evaluate(tuned, windows)["loss"] == pytest.approx(min(history["val_loss"]), rel=1e-5)
+    tuned, ids = lk.prompting.PrefixTuning(lm, 4, INIT), np.full((4, 3), 5, "int32")
+    validation = ids, np.full_like(ids, 7)
+    history = lk.fit(tuned, (ids, ids), validation, config(epochs=6, early_stopping_patience=2)).history["val_loss"]
+    assert len(history) == 3
+    assert history == sorted(history)
+    assert lk.evaluate(tuned, validation)["loss"] == pytest.approx(history[0], rel=1e-6)
 
 
 def test_what_cannot_be_trained_is_refused(kind):
