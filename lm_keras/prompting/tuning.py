@@ -11,12 +11,12 @@ import tensorflow as tf
 
 from lm_keras.errors import InputError
 from lm_keras.language_model import LanguageModel
-from lm_keras.models.folder import LEARNED
 from lm_keras.models.learned import MOST_TOKENS, LearnedPrompt, state_after, with_room
 from lm_keras.models.prompted import LearnedState, LearnedVectors, PromptedLM
 from lm_keras.utils.atomic_files import path_of
 from lm_keras.utils.checks import check_choice, check_seed, check_texts, check_whole
 from lm_keras.utils.functions import TracedFunctions
+from lm_keras.utils.saved_kinds import LEARNED
 
 
 class Tuning(LanguageModel):

@@ -60,8 +60,8 @@ def evaluate(
             given, model = model, model.training_model
             if model is given.model and given.writer.prompted:
                 raise InputError(
-                    f"{model.name} has a prompt, which is not read before windows; use its score(texts), or evaluate a "
-                    "PromptTuning or PrefixTuning"
+                    f"{model.name} has a prompt, which is not read before windows; use its score(texts), or evaluate "
+                    "a PromptTuning or PrefixTuning"
                 )
     data, dataset = dataset, as_dataset(dataset, batch_size=64)
     carried = isinstance(dataset, TextDataset) and dataset.contiguous
