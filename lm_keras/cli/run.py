@@ -95,7 +95,7 @@ def evaluate(options):
     unit = settings["unit"] or default_unit(tokenizer.kind)
     texts = load_texts(options.data, unit, options.split, ("test", "validation", "all"), encoding=options.encoding)
     windows = evaluation_windows(texts, tokenizer, types.SimpleNamespace(**settings))
-    _print(evaluate(language_model.model, windows), options.json)
+    _print(evaluate(language_model, windows), options.json)
 
 
 def score(options):

@@ -213,7 +213,7 @@ def _started_from(options, folder, started):
         model, tokenizer = begun.model, begun.tokenizer
         if quantization_of(model):
             raise InputError(f"--from {options.start} is quantized, so it cannot be trained; give the float model")
-        if begun.prompt:
+        if begun.writer.prompted:
             raise InputError(f"--from {options.start} has a prompt, which a training does not read; save it without")
     longest = model.context_length
     if longest is not None and options.length > longest:

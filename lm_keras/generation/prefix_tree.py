@@ -14,7 +14,6 @@ import tensorflow as tf
 
 from lm_keras.generation import sharing
 from lm_keras.generation.answers import LOGITS, padded
-from lm_keras.generation.prompt_cache import nothing
 from lm_keras.generation.sharing import COUNT, IDS, ROWS
 from lm_keras.generation.step import logits_of, state_spec, step_hidden
 from lm_keras.generation.writer import Writer
@@ -55,11 +54,12 @@ def score_rows(
     for row, first in zip(map(tuple, rows), firsts, strict=True):
         counted[row] = min(first, counted.get(row, first))
     of_row = {row: i for i, row in enumerate(counted)}
-    begun = writer.begun or nothing(writer.model)
+    first = writer.learned_cache()  # with which all rows begin
+    begun = writer.begun or first
     read = tuple(begun.ids.numpy()[: int(begun.num_read)].tolist())
     inside = [row[: len(read)] == read and first > len(read) for row, first in counted.items()]
     scores, done = [None] * len(counted), 0
-    for root, here in ((begun, True), (nothing(writer.model), False)):
+    for root, here in ((begun, True), (first, False)):
         unique = [row for row, began in zip(counted, inside, strict=True) if began == here]
         for group in _groups(writer, unique, int(root.num_read)):
             made = _read_group(writer, group, [counted[row] for row in group.rows], root)

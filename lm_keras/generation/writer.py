@@ -139,14 +139,15 @@ class Writer:
         """
         self._check_room(len(ids))
         self._forget_if_changed()
-        key = tuple(ids)
-        if key not in self._kept:
+        key, kept = tuple(ids), self._kept
+        cache = kept.get(key)
+        if cache is None:
             first = self.num_learned
             begun = self.cache(list(ids[first : first + 1]) == [self.tokenizer.bos_id])
-            while len(self._kept) >= KEPT:
-                self._kept.pop(next(iter(self._kept)))
-            self._kept[key] = read_once(self, key, begun)
-        return self._kept[key]
+            kept[key] = cache = read_once(self, key, begun)
+            for oldest in list(kept)[:-KEPT]:
+                kept.pop(oldest, None)  # another thread may have
+        return cache
 
     def sample(self) -> bytes:
         """Some numbers of all that is trained: other ones where what was computed before is no longer true."""

@@ -33,11 +33,11 @@ from lm_keras.utils.atomic_files import (
     write_tensors,
     writing,
 )
-from lm_keras.utils.saved_kinds import CHECKPOINT, CONFIG, RESULT, WEIGHTS, check_place, kind_of, refusal
+from lm_keras.utils.saved_kinds import CHECKPOINT, CONFIG, LEARNED, RESULT, WEIGHTS, check_place, kind_of, refusal
 
 DIVERGED = "the training has diverged: train again with a lower learning rate"
 _NUMBERED = re.compile(r"(.*?)(?:_(\d{1,9}))?", re.DOTALL)
-PROMPT, LEARNED = "prompt.json", "prompt.safetensors"  # of text, and a learned one
+PROMPT = "prompt.json"  # of text
 STAGED = ".save-"  # begins the name of a folder of files that are not yet in their place
 
 

@@ -20,6 +20,7 @@ from lm_keras.utils.checks import check_whole
 from lm_keras.utils.saved_kinds import LEARNED_PROMPT, read_kind
 
 KIND = "learned prompt"
+MOST_TOKENS = 2**16  # each of which has an id in every row
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -46,7 +47,7 @@ class LearnedPrompt:
     model: dict[str, Any] = dataclasses.field(default_factory=dict)
 
     def __post_init__(self):
-        check_whole("num_tokens", self.num_tokens)
+        check_whole("num_tokens", self.num_tokens, most=MOST_TOKENS)
         if (self.vectors is None) == (self.state is None):
             raise InputError("a learned prompt has vectors or a state, one of the two; give one of them")
         parts = [self.vectors] if self.state is None else self.state
@@ -88,14 +89,15 @@ class LearnedPrompt:
         return with_room([tf.constant(part)[None] for part in self.state], model, 1)
 
     def check_fits(self, model: CausalLM) -> None:
-        """Raises InputError unless a model has the sizes that this prompt was learned for."""
+        """Raises InputError unless this is a prompt as a model takes it."""
         if self.vectors is not None:
             found, wanted = [self.vectors.shape], [(self.num_tokens, width_of(model))]
         else:
             found, wanted = [part.shape for part in self.state], state_shapes(model, self.num_tokens)
-        if found == wanted:
-            return
         of = f" of {self.model['name']}" if self.model.get("name") else ""
+        if found == wanted:
+            self._check_numbers(model, of)
+            return
         kind = "vectors" if self.state is None else "a state"
         pairs = [pair for pair in zip(found, wanted, strict=False) if pair[0] != pair[1]]
         sizes = f"{list(pairs[0][0])}, not {list(pairs[0][1])}" if pairs else f"{len(found)} parts, not {len(wanted)}"
@@ -103,6 +105,18 @@ class LearnedPrompt:
             f"the learned prompt{of} is {kind} of {sizes} as {model.name} takes them; give the model that it was "
             "learned for"
         )
+
+    def _check_numbers(self, model, of):
+        """The types of a state, and how many tokens it says it holds: beyond these the next one would be written."""
+        if self.state is None:
+            return
+        types = ["int32" if "int" in part.dtype else "float32" for part in model.step_model.inputs[1:]]
+        same = [part.dtype for part in self.state] == types
+        if not same or (model.context_length is not None and int(self.state[0]) != self.num_tokens):
+            raise InputError(
+                f"the learned prompt{of} is no state after {self.num_tokens} tokens as {model.name} has it; give the "
+                "model that it was learned for"
+            )
 
     def save(self, path: str | os.PathLike) -> None:
         """Writes the prompt to one small file of safetensors, which `load` reads.
@@ -137,7 +151,8 @@ class LearnedPrompt:
         with damaged(path_of(path), "it holds no learned prompt of this version; save it again"):
             vectors = tensors.pop("vectors", None)
             state = tuple(tensors[name] for name in sorted(tensors))
-            if not isinstance(facts["model"], dict) or any(part.dtype.kind not in "fi" for part in state):
+            parts = [(vectors, "f")] if vectors is not None else [(part, "fi") for part in state]
+            if not isinstance(facts["model"], dict) or any(part.dtype.kind not in kinds for part, kinds in parts):
                 raise ValueError("its facts are none")
             return cls(facts["num_tokens"], vectors, state or None, facts["model"])
 

@@ -176,7 +176,8 @@ def encode_requests(writer: Writer, requests: Sequence[tuple[str, str, str]], be
         mark = (getattr(tokenizer, "add_bos", False) or not text) if begin is None else begin
         before, first = writer.before(mark), lengths[text]
         ids, first = [*before, *ids], len(before) + first
-        counted = max(first, 1)  # the first token of all has no probability
+        # The first token of all has no probability, and what a learned prompt alone predicts does not count.
+        counted = max(first, writer.num_learned + 1)
         if len(ids) <= counted:
             raise InputError(f"{where}: {more[:40]!r} has no token of its own; give another answer, or begin=True")
         ids, first, cut = _cut(writer, ids, counted, mark)

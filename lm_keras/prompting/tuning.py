@@ -11,12 +11,12 @@ import tensorflow as tf
 
 from lm_keras.errors import InputError
 from lm_keras.language_model import LanguageModel
-from lm_keras.models.folder import LEARNED
-from lm_keras.models.learned import LearnedPrompt, state_after, with_room
+from lm_keras.models.learned import MOST_TOKENS, LearnedPrompt, state_after, with_room
 from lm_keras.models.prompted import LearnedState, LearnedVectors, PromptedLM
 from lm_keras.utils.atomic_files import path_of
 from lm_keras.utils.checks import check_choice, check_seed, check_texts, check_whole
 from lm_keras.utils.functions import TracedFunctions
+from lm_keras.utils.saved_kinds import LEARNED
 
 
 class Tuning(LanguageModel):
@@ -183,7 +183,7 @@ def _first_ids(language_model, num_tokens, init_text, rng=None) -> list[int]:
     """The ids [K] that a prompt starts from: of a text, drawn by `rng`, or the first of the vocabulary."""
     if not isinstance(language_model, LanguageModel):
         raise InputError(f"a prompt is learned on a LanguageModel, not a {type(language_model).__name__}")
-    num_tokens = check_whole("num_tokens", num_tokens)
+    num_tokens = check_whole("num_tokens", num_tokens, most=MOST_TOKENS)
     model, tokenizer = language_model.model, language_model.tokenizer
     language_model.ids_before()  # which asks for a tokenizer
     check_texts([] if init_text is None else [init_text], "init_text")

@@ -36,7 +36,7 @@ def evaluate(
 
     Args:
         model: Any `keras.Model` that gives logits or numbers: functional, `Sequential` or subclassed; or a
-            `LanguageModel`, of a `PromptTuning` or `PrefixTuning` after its prompt.
+            `LanguageModel` without a prompt, or a `PromptTuning` or `PrefixTuning`, after its prompt.
         dataset: A `tf.data.Dataset` of `(x, y)` or `(x, y, weights)` batches, or one `(x, y)` of arrays; x may be a
             dict.
         loss: As in `fit`; what is reported then is this loss.
@@ -56,7 +56,13 @@ def evaluate(
     if not isinstance(model, keras.Model):
         from lm_keras.language_model import LanguageModel  # which stands on this
 
-        model = model.training_model if isinstance(model, LanguageModel) else model
+        if isinstance(model, LanguageModel):
+            given, model = model, model.training_model
+            if model is given.model and given.writer.prompted:
+                raise InputError(
+                    f"{model.name} has a prompt, which is not read before windows; use its score(texts), or evaluate "
+                    "a PromptTuning or PrefixTuning"
+                )
     data, dataset = dataset, as_dataset(dataset, batch_size=64)
     carried = isinstance(dataset, TextDataset) and dataset.contiguous
     net, sums, aim = _network(model, dataset.batch_size if carried else None, loss, task, dataset)

@@ -39,7 +39,7 @@ from lm_keras.training.train_steps import blocks_to_recompute, carry_state, reco
 from lm_keras.utils.atomic_files import claimed, path_of
 from lm_keras.utils.keras_internals import flatten_layers
 from lm_keras.utils.quiet import on_terminal
-from lm_keras.utils.saved_kinds import CHECKPOINT, RUN, TASK, WEIGHTS, kind_of
+from lm_keras.utils.saved_kinds import CHECKPOINT, LEARNED, RUN, TASK, WEIGHTS, kind_of
 
 if TYPE_CHECKING:
     from lm_keras.language_model import LanguageModel
@@ -125,7 +125,7 @@ def fit(
         if config.output_dir and tokenizer is not None:
             model_folder.save(model, tokenizer, config.output_dir)
         if config.output_dir and isinstance(model, PromptedLM) and model is not given:
-            given.save(config.output_dir / model_folder.LEARNED)
+            given.save(config.output_dir / LEARNED)
     return state.history()
 
 

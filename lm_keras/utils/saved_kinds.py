@@ -11,6 +11,7 @@ from lm_keras.utils.atomic_files import opened_tensors, parsed, path_of, read_js
 CONFIG, WEIGHTS = "config.json", "model.safetensors"  # of a saved language model
 CHECKPOINT, METRICS = "checkpoint.safetensors", "metrics.csv"  # of a training
 RUN, RESULT = "run.json", "result.json"  # of `lm-keras train`: its options, and the measures of its weights
+LEARNED = "prompt.safetensors"  # a learned prompt, beside a language model or what a training of it alone leaves
 TASK = "task.json"  # of `lm_keras.tasks.save`
 SAVED_MODEL = "saved_model.pb"  # of an export
 FOLDERS = (
@@ -29,6 +30,9 @@ TELLS = {
     "checkpoint": (
         "is the output_dir of an lk.fit without a tokenizer, so it takes no text; save the model there with "
         "lk.LanguageModel(model, tokenizer).save, or give lk.fit the tokenizer"
+    ),
+    "prompt run": (
+        "is the output_dir of an lk.fit of a prompt; prompting.PromptTuning.load or PrefixTuning.load reads it"
     ),
     "pretrained": "is a Hugging Face checkpoint; lk.models.load_pretrained reads it",
     "adapter": "is an adapter without its model; merge both with PEFT, and give what that saves",
@@ -122,6 +126,8 @@ def _kind_of_folder(folder):
         return "no config"
     if (folder / RUN).exists():
         return "unfinished train"
+    if (folder / LEARNED).exists():
+        return "prompt run"
     if (folder / CHECKPOINT).exists():
         return "checkpoint"
     if any(version.parent.name.isdecimal() for version in folder.glob(f"*/{SAVED_MODEL}")):

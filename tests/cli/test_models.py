@@ -125,7 +125,14 @@ def test_from_a_run_of_ones_own(first, capsys):
     assert "\n" in output(capsys, "generate", "second", "--prompt", "The", "--max-new-tokens", 2)
     lk.LanguageModel.load("first").with_prompt("a").save("prompted")
     lk.quantize(second, "int8").save("small")
-    for name, told in {"prompted": "has a prompt", "small": "is quantized", "none": "there is nothing"}.items():
+    second.with_prompt(lk.prompting.PromptTuning(second, 2).learned).save("learned")
+    assert "has a prompt" in error(capsys, "evaluate", "learned", "--data", TRAIN[2])
+    for name, told in {
+        "prompted": "has a prompt",
+        "learned": "has a prompt",
+        "small": "is quantized",
+        "none": "there is nothing",
+    }.items():
         assert told in error(capsys, *TRAIN, "--from", name, "--out", "third")
     assert not Path("third").exists()
 

@@ -5,6 +5,7 @@ import math
 
 import numpy as np
 import pytest
+from learned import changed
 from small_models import log_probs, tiny_lm
 
 import lm_keras as lk
@@ -12,6 +13,7 @@ from lm_keras.errors import InputError
 from lm_keras.models import BUILDERS
 from lm_keras.prompting import evaluate_task, harness
 from lm_keras.prompting.harness_items import PAIR, Item, Task, read_task, with_examples
+from lm_keras.text.tokenizers.base import tokenizer_kinds
 
 TOKENIZER = lk.text.BPETokenizer.train(["a b c d e abc bcd cde Question: Answer: " * 3], vocab_size=280)
 CHOICES = [
@@ -140,6 +142,30 @@ def test_what_is_too_long_is_cut_from_the_left(tmp_path):
     assert made.cut == 1
     with pytest.raises(InputError, match=r"line 1: .* longer than the 12 tokens"):
         evaluate_task(lm, written(tmp_path, [{"text": "a " + "x" * 30}]))
+
+
+@pytest.mark.parametrize("begin", [None, True, False])
+def test_after_a_learned_prompt(tmp_path, begin):
+    """What is predicted from its state alone does not count, as in `score`."""
+    lm = tiny_lm("llama", lk.text.WordTokenizer.train(["a b c d e"]), 0.5, max_length=24)
+    tuned = changed(lk.prompting.PromptTuning(lm, 4))
+    pairs = [("a b c", "a c b"), ("d b e", "e b d")]
+    made = evaluate_task(tuned, written(tmp_path, [{"good": good, "bad": bad} for good, bad in pairs]), begin=begin)
+    scores = [tuned.score(pair, begin=begin is not False, end=False) for pair in pairs]
+    assert made.acc == np.mean([good.log_prob >= bad.log_prob for good, bad in scores])
+    rows = harness.encode_requests(tuned.writer, [("", " " + text, "") for text in pairs[0]], begin)
+    found = [log_prob for log_prob, _ in harness._scored(tuned.writer, rows, "", progress=False)]
+    assert found == pytest.approx([one.log_prob for one in scores[0]], rel=1e-5)
+
+
+@pytest.mark.parametrize("kind", ["char", "word", "wordpiece"])
+def test_tokenizers_of_all_kinds(tmp_path, kind):
+    tokenizer = tokenizer_kinds()[kind].train(["a b c d e abc"])
+    lm = tiny_lm("lstm", tokenizer, 0.5)
+    made = evaluate_task(lm, written(tmp_path, [{"text": "a b c"}, {"text": "d e"}]))
+    found = [token_log_probs(lm, before, " " + word, False) for before, word in (("a b", "c"), ("d", "e"))]
+    assert made.perplexity == pytest.approx(math.exp(-np.mean([sum(p for p, _ in row) for row in found])), rel=1e-4)
+    assert made.begin == "none"
 
 
 # === Examples ===

@@ -89,6 +89,8 @@ def test_a_file_of_another_kind_or_model_is_refused(tmp_path):
         ({"vectors": np.zeros((4, 2), "float32")}, {"model": 3}, "damaged"),
         ({"vectors": np.zeros((4, 2), "float32"), "state/0000": np.zeros(2, "float32")}, {}, "one of the two"),
         ({"state/0000": np.zeros(2, "bool")}, {}, "damaged"),
+        ({"vectors": np.zeros((4, 2), "int32")}, {}, "damaged"),
+        ({"state/0000": np.zeros(2, "float32")}, {"num_tokens": 10**9}, "num_tokens is 1000000000"),
     ],
 )
 def test_a_damaged_file_is_refused(tensors, facts, message, tmp_path):
@@ -96,6 +98,19 @@ def test_a_damaged_file_is_refused(tensors, facts, message, tmp_path):
     write_tensors(tmp_path / "p.safetensors", tensors, facts)
     with pytest.raises(lk.InputError, match=message):
         lk.prompting.LearnedPrompt.load(tmp_path / "p.safetensors")
+
+
+def test_a_state_that_the_model_cannot_have_is_refused():
+    """An index beyond the slots would be written there."""
+    lm = language_model("llama")
+    learned = KINDS["state"](lm, 4, INIT).learned
+    filled, *caches = learned.state
+    states = [(np.int32(n), *caches) for n in (-5, 0, 3, 2**31 - 1)]
+    states += [(filled.astype("float32"), *caches), (filled, *(part.astype("int32") for part in caches))]
+    for state in states:
+        wrong = dataclasses.replace(learned, state=tuple(map(np.asarray, state)))
+        with pytest.raises(lk.InputError, match="learned prompt of llama .* give the model that it was learned for"):
+            lm.with_prompt(wrong)
 
 
 def test_numbers_that_are_not_finite_are_not_written(kind, tmp_path):

@@ -233,6 +233,9 @@ def test_evaluate_measures_after_the_prompt(kind):
     plain = lk.evaluate(lm, (ids, y))
     assert plain["loss"] == pytest.approx(lk.evaluate(lm.model, (ids, y))["loss"])
     assert plain["loss"] != pytest.approx(result["loss"])
+    for prompted in (lm.with_prompt(tuned.learned), lm.with_prompt("a"), tuned.with_prompt("a")):
+        with pytest.raises(lk.InputError, match=r"has a prompt, .* use its score"):
+            lk.evaluate(prompted, (ids, y))
 
 
 def test_a_run_keeps_the_prompt_alone_and_goes_on(tmp_path):

@@ -41,6 +41,8 @@ def place(tmp_path_factory):
     lk.data.ContentFilter(["a"]).save(place / "filter.safetensors")
     learned = lk.prompting.LearnedPrompt(1, vectors=np.zeros((1, 2), "float32"))
     learned.save(place / "prompt.safetensors")
+    (place / "by fit of a prompt").mkdir()
+    learned.save(place / "by fit of a prompt" / "prompt.safetensors")
     marks = (
         "saved/lm/1/saved_model.pb",
         "adapter/adapter_config.json",
@@ -88,6 +90,7 @@ KINDS = {
     "topics.safetensors": ("topic model", "is a saved topic model; TopicModel.load reads it"),
     "documents.safetensors": ("document vectors", "is a file of document vectors; DocumentVectors.load reads it"),
     "prompt.safetensors": ("learned prompt", "is a learned prompt; prompting.LearnedPrompt.load reads it"),
+    "by fit of a prompt": ("prompt run", "PromptTuning.load or PrefixTuning.load reads it"),
     "filter.safetensors": ("content filter", "is a saved content filter; ContentFilter.load reads it"),
     "saved/lm/1": ("export", "is an export for TF Serving; `lm-keras check` proves it"),
     "saved/lm": ("exports", "is a folder of exports for TF Serving; give the folder that they were exported from"),

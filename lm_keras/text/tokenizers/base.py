@@ -59,6 +59,7 @@ class Tokenizer(ABC):
         language: "en", "zh", ... or None: of the texts, where that matters.
         lowercase: Whether texts are read in lower case.
         encodes_pairs: Whether `encode_pair` is there: `[CLS] first [SEP] second [SEP]`.
+        add_bos: Whether a pretrained model expects `bos_id` before a text; `encode` does not put it.
         cuts_at_words: Whether the ids of a text are those of its words and punctuation marks, each encoded by
             itself. Tags of words and answers that are part of a text need that.
         chat_template: The template of a chat's turns, in the language of Jinja2: the one that came with the
@@ -125,6 +126,7 @@ class Tokenizer(ABC):
     cls_id: int | None = None
     sep_id: int | None = None
     mask_id: int | None = None
+    add_bos: bool = False
     chat_tokens: dict[str, str] | None = None
 
     def __init__(self, tokens: Sequence[str], language: str | None = "en", lowercase: bool = False) -> None:
