@@ -250,6 +250,11 @@ class PromptClassifier(TextModel):
         self._batch_prior = log_prior(self._scores(rows))
         return self
 
+    @property
+    def has_prior(self) -> bool:
+        """Whether classes have a prior to be divided by: with "contextual", and with "batch" once it is set."""
+        return self.calibration == "contextual" or self._batch_prior is not None
+
     def _prior(self, rows=None):
         """The log-prior [C] of the classes, [B, C] where each row has examples of its own; None without."""
         if self.calibration is None:
@@ -469,18 +474,17 @@ class PromptClassifier(TextModel):
 
     def _content(self) -> dict[str, Any]:
         content = super()._content()
-        prior = self._prior() if self._encoder is not None and self._has_prior() else None
+        prior = self._prior() if self._encoder is not None and self.has_prior else None
         content["options"] = {**self.options, "prior": None if prior is None else prior.tolist()}
         return content if self.language_model is None else {**content, "tokenizers": []}
-
-    def _has_prior(self):
-        return self.calibration == "contextual" or self._batch_prior is not None
 
     @classmethod
     def _from_folder(cls, folder: Path, options: dict[str, Any], tokenizers: list[str]) -> "PromptClassifier":
         if tokenizers:
             parts = [load_tokenizer(folder / name) for name in tokenizers]
-            model, given = load_model(folder / MODEL), dict(zip(("tokenizer",), parts, strict=True))
+            if len(parts) != 1:
+                raise InputError(f"{folder / TASK} names {len(parts)} tokenizers, not one; save it again")
+            model, given = load_model(folder / MODEL), {"tokenizer": parts[0]}
         else:
             model, given = LanguageModel.load(folder / LANGUAGE_MODEL), {}
         with naming(folder), damaged(TASK, BAD_CONTENT):

@@ -176,7 +176,8 @@ def compare_prompts(
         dev: `(texts, y)`, on which they are measured. A prompt that is chosen here is measured again on other texts.
         lm: The language model (or masked model) of the templates.
         verbalizer: Their label words.
-        calibration: Theirs; with "batch" it is made on the texts of `dev`, without their classes.
+        calibration: Theirs; with "batch" it is made on the texts of `dev`, without their classes, but for a
+            `PromptClassifier` that is calibrated already and measured without other examples.
         normalize: Theirs.
         examples: `(texts, y)` that examples are chosen from, none of them in `dev`.
         k: Numbers of examples.
@@ -209,7 +210,7 @@ def compare_prompts(
     check_number("level", level, above=0, below=1)
     check_choice("select", select, SELECTIONS)
     check_sizes(draws=draws)
-    seed, sizes = check_seed(seed), [k] if isinstance(k, int) else list(k)
+    seed, sizes = check_seed(seed), list(k) if isinstance(k, Sequence) else [k]
     check_sizes(least=0, **{f"k[{i}]": size for i, size in enumerate(sizes)})
     texts, y = _checked_dev(dev)
     if any(sizes) and examples is None:
@@ -229,8 +230,10 @@ def compare_prompts(
 
 def _measured(classifier, texts, y, level):
     start = time.perf_counter()
-    if classifier.calibration == "batch":
-        classifier.calibrate(texts)
+    if classifier.calibration == "batch" and not classifier.has_prior:
+        classifier = classifier.with_demonstrations(classifier.demonstrations).calibrate(
+            texts
+        )  # theirs stays as it is
     right = classifier.probabilities(texts).argmax(1) == classifier.labels(y, len(texts))
     return float(right.mean()), *wilson(int(right.sum()), len(texts), level), time.perf_counter() - start
 
@@ -239,7 +242,11 @@ def _named(prompts):
     if isinstance(prompts, (str, Template, PromptClassifier)):
         prompts = [prompts]
     if not isinstance(prompts, Mapping):
-        prompts = {_name(prompt): prompt for prompt in prompts}
+        prompts = list(prompts)
+        names = [_name(prompt) for prompt in prompts]
+        if twice := next((name for name in names if names.count(name) > 1), None):
+            raise InputError(f"two prompts have the text {twice!r:.60}; give them under names, {{name: prompt}}")
+        prompts = dict(zip(names, prompts, strict=True))
     if not prompts:
         raise InputError("there are no prompts to compare; give at least one")
     return prompts

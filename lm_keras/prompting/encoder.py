@@ -68,13 +68,13 @@ class PromptEncoder:
             )
 
     # === Text ===
-    def render(self, **fields: str) -> str:
+    def render(self, /, **fields: str) -> str:
         """Returns the text, special tokens by their names; see `Template.render`."""
         check_fields(self.fields, fields)
         fields = {name: valid(text) for name, text in fields.items()}
         return _text([self._named(piece) for piece in self._pieces], fields)
 
-    def tf_render(self, **fields: "tf.Tensor") -> "tf.Tensor":
+    def tf_render(self, /, **fields: "tf.Tensor") -> "tf.Tensor":
         """Returns `render` of strings [B] in each field: strings [B]."""
         check_fields(self.fields, fields)
         fields = {name: _utf8(values) for name, values in fields.items()}
@@ -84,7 +84,7 @@ class PromptEncoder:
         return self.tokenizer.tokens[piece] if isinstance(piece, int) else piece
 
     # === Token ids ===
-    def encode(self, **fields: str) -> list[int]:
+    def encode(self, /, **fields: str) -> list[int]:
         """Returns the ids of the template with these texts in its fields."""
         check_fields(self.fields, fields)
         return self.encode_batch([fields])[0]
@@ -118,7 +118,7 @@ class PromptEncoder:
             ids = self._joined({name: valid(self.tokenizer.decode(tokens[name][:n])) for name, n in kept.items()})
         return ids
 
-    def tf_encode(self, **fields: "tf.Tensor") -> "tf.RaggedTensor":
+    def tf_encode(self, /, **fields: "tf.Tensor") -> "tf.RaggedTensor":
         """Returns `encode` of strings [B] in each field: ragged int32 [B, (n)]. Core TensorFlow ops only."""
         import tensorflow as tf
 

@@ -151,6 +151,8 @@ def _learned(teachers, unlabelled, y, size, confidence):
     """Texts, their classes, the mean probability of these, and how many there are of each by name."""
     names, scores = _mean_scores(teachers, unlabelled)
     counts = np.bincount(y, minlength=len(names))
+    if len(counts) > len(names):
+        raise InputError(f"y has the class {y.max()}, and the classifier has {len(names)}, counted from 0")
     chosen = most_confident(scores, [math.ceil(count * size) for count in counts], confidence)
     if not chosen:
         return NOTHING
@@ -163,6 +165,9 @@ def _mean_scores(classifiers, texts):
     """The names of the classes, and the mean of the probabilities [N, C]."""
     found = [classifier.classify(texts) for classifier in classifiers]
     names = list(found[0][0].scores) if texts else []
+    for answers in found[1:]:
+        if texts and list(answers[0].scores) != names:
+            raise InputError(f"one classifier has the classes {names!r:.60}, another {list(answers[0].scores)!r:.60}")
     table = [[list(each.scores.values()) for each in answers] for answers in found]
     return names, np.array(table, float).reshape(len(found), len(texts), len(names)).mean(0)
 
@@ -180,9 +185,15 @@ def _report(classifiers, learned, dev):
 def _check(trainers, texts, y, unlabelled, dev):
     if not trainers or not all(map(callable, trainers)):
         raise InputError("train is no function (texts, y, seed) -> classifier; give one, or a list of several")
-    if y.ndim != 1 or y.dtype.kind not in "iu" or len(y) != len(texts) or not len(y) or y.min() < 0:
+    if not _are_places(y, texts):
         raise InputError(f"got {len(texts)} texts and y of shape {y.shape}; give a class, 0 or above, for each text")
     if not unlabelled:
         raise InputError("there are no texts without labels to learn from; give unlabelled=[...]")
-    if dev is not None and (len(dev) != 2 or len(dev[0]) != len(dev[1]) or not len(dev[0])):
-        raise InputError("dev is no pair (texts, y) of the same length; give one, or leave it out")
+    if dev is not None and (len(dev) != 2 or not _are_places(np.asarray(dev[1]), dev[0])):
+        raise InputError(
+            "dev is no pair (texts, y) with a class, 0 or above, for each text; give one, or leave it out"
+        )
+
+
+def _are_places(y, texts):
+    return y.ndim == 1 and y.dtype.kind in "iu" and len(y) == len(texts) > 0 and y.min() >= 0

@@ -83,7 +83,7 @@ class Template:
         if (text is None) == (chat is None):
             raise InputError("a Template takes a text or chat=[...], one of both")
         check_text(separator)
-        self.text, self.separator = text, separator
+        self.text, self.separator = text, valid(separator)
         self.chat = None if chat is None else _checked_chat(chat)
         contents = [text] if chat is None else [turn["content"] for turn in self.chat]
         self._parsed = [parse(content) for content in contents]
@@ -119,6 +119,7 @@ class Template:
         Raises:
             InputError: The tokenizer lacks a special token, or a chat template.
         """
+        examples = [({name: valid(text) for name, text in fields.items()}, valid(word)) for fields, word in examples]
         if self.chat is not None:
             return self._chat_pieces(tokenizer, examples)
         (own,), found = self._parsed, []

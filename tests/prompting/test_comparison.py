@@ -92,6 +92,23 @@ def test_classifiers_beside_templates_and_batch_calibration(lm):
     )
 
 
+def test_a_prior_that_a_classifier_has_is_measured_and_stays(lm):
+    own = prompting.PromptClassifier(lm, TEMPLATES["so"], WORDS, "batch").calibrate(TEXTS[:1])
+    before, expected = own.probabilities(TEXTS), accuracy(own)
+    found = compare_prompts([own], (TEXTS, Y), examples=POOL, k=(0, 2), draws=1)
+    assert found.results[0].accuracy == pytest.approx(expected)
+    np.testing.assert_array_equal(own.probabilities(TEXTS), before)
+    new = prompting.PromptClassifier(lm, TEMPLATES["so"], WORDS, "batch")
+    compare_prompts([new], (TEXTS, Y), k=np.int64(0))
+    assert not new.has_prior
+
+
+def test_prompts_of_one_text_need_names(lm):
+    both = [prompting.PromptClassifier(lm, TEMPLATES["so"], WORDS, kind) for kind in (None, "contextual")]
+    with pytest.raises(lk.InputError, match="two prompts have the text .*give them under names"):
+        compare_prompts(both, (TEXTS, Y))
+
+
 def test_the_plot_has_a_point_and_an_interval_for_each_draw(found, tmp_path):
     figure = found.plot()
     (axes,) = figure.axes

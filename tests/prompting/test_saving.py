@@ -76,6 +76,13 @@ def test_several_fields_are_several_inputs(tokenizer, tmp_path):
     assert lk.check(lk.export(made, tmp_path / "x"), calls) == []
 
 
+@pytest.mark.parametrize("names", ["文本 标题", "a A", "class b", "_a b", "self b"])
+def test_fields_that_cannot_be_inputs(tokenizer, names):
+    made = PromptClassifier(tiny_lm("lstm", tokenizer, 0.5), " ".join(f"{{{name}}}" for name in names.split()), WORDS)
+    with pytest.raises(lk.InputError, match="the inputs? .*give"):
+        made.signatures()
+
+
 def test_a_chat(tmp_path):
     from lm_keras.text.tokenizers.bpe.tokenizer import learn
 

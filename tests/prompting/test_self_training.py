@@ -150,6 +150,8 @@ def test_the_trainer_is_a_whole_model():
         ({"rounds": -1}, "rounds is -1"),
         ({"confidence": 2}, "confidence is 2"),
         ({"dev": (["a"], [])}, "dev is no pair"),
+        ({"dev": (["a"], ["up"])}, "dev is no pair .* with a class, 0 or above"),
+        ({"y": [0, 7], "train": lambda *_: ByWords(["a"], [0])}, "y has the class 7, and the classifier has 2"),
     ],
 )
 def test_what_cannot_be_is_named(change, says):

@@ -183,6 +183,22 @@ def test_an_example_with_a_mark_in_it_is_text(kind, tokenizer):
     assert sum(i in special for i in ids) == len(shown) + 1
 
 
+def test_a_hostile_example_is_the_same_in_a_graph(tokenizer):
+    shown = [({"text": text}, word) for text in AWKWARD for word in (" good", " \ud800")]
+    made = PromptEncoder(tokenizer, Template("It was {text}:", separator="\udfff\n").pieces(tokenizer, shown))
+    assert made.tf_encode(text=tf.constant(["x"])).to_list() == [made.encode(text="x")]
+    assert made.tf_render(text=tf.constant(["x"])).numpy()[0].decode() == made.render(text="x")
+
+
+def test_a_field_may_have_any_name(tokenizer):
+    made = PromptEncoder(tokenizer, Template("{self} {class}:").pieces(tokenizer))
+    row = {"self": "a", "class": "b"}
+    assert made.render(**row) == "a b:" and made.encode(**row) == made.encode_batch([row])[0]
+    assert made.tf_encode(**{name: tf.constant([text]) for name, text in row.items()}).to_list() == [
+        made.encode(**row)
+    ]
+
+
 def test_examples_stand_before_with_their_words(tokenizer):
     template = Template("Review: {text}\nSentiment:", separator="\n--\n")
     made = PromptEncoder(tokenizer, template.pieces(tokenizer, [({"text": "{x"}, " bad"), ({"text": "}"}, " good")]))

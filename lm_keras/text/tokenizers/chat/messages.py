@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 _FIRST, _LAST, _BREAK = "\U0010fff0", "\U0010fff1", "\U0010fff2"
 _OURS = re.compile("[\U0010fff0-\U0010fff2]")
 _PAD = "\n\u2003\n"  # white space of which a template takes all or nothing
+_COMPARED = ("role", "type")  # what stands there says how to write a message; a template makes marks of roles
 _PROBE = "\"<&'{%é"  # what a template that escapes its contents would change
 
 
@@ -50,7 +51,9 @@ def chat_ids(
 ) -> list[int]:
     """Returns the token ids of a chat; `Tokenizer.encode_chat`."""
     marks = _Marks(tokenizer.special_tokens)
-    messages = [{key: _mapped(value, marks.guard, key) for key, value in one.items()} for one in _checked(messages)]
+    messages = _mapped(_checked(messages), marks.guard)
+    # What an option such as `documents` holds is text too; the word that an option is itself, a template compares.
+    options = _mapped(_plain(dict(options), "the options"), marks.guard, tuple(options))
     ids: list[int] = []
     text = ""
     for piece in (*marks.pieces(_rendered(tokenizer, messages, add_generation_prompt, options)), None):
@@ -118,13 +121,16 @@ def _plain(value, name):
         raise InputError(f"{name} cannot be given to a chat template ({error}); give what JSON can hold") from None
 
 
-def _mapped(value: Any, change: Callable[[str], str], key: str) -> Any:
-    """A value of a message with all its texts changed, but for roles: a template compares them, and makes marks."""
+def _mapped(value: Any, change: Callable[[str], str], compared: Sequence[str] = _COMPARED, key: str = "") -> Any:
+    """A value with all its texts changed, but for what a template compares: names, and the words under `compared`."""
     if isinstance(value, str):
-        return value if key == "role" else change(value)
+        return value if key in compared and value.isidentifier() else change(value)
     if isinstance(value, list):
-        return [_mapped(part, change, key) for part in value]
-    return {name: _mapped(part, change, name) for name, part in value.items()} if isinstance(value, dict) else value
+        return [_mapped(part, change, compared) for part in value]
+    if not isinstance(value, dict):
+        return value
+    named = {name: name if name.isidentifier() else change(name) for name in value}
+    return {named[name]: _mapped(part, change, compared, name) for name, part in value.items()}
 
 
 class _Marks:

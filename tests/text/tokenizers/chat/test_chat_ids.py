@@ -133,3 +133,39 @@ def test_a_template_that_changes_contents_has_no_pieces(tokenizer, content):
     assert tokenizer.apply_chat_template([{"role": "user", "content": "Hello"}])
     with pytest.raises(InputError, match="message 0 has no content that is a text"):
         tokenizer.chat_pieces([{"role": "user"}])
+
+
+PARTS = (
+    "{% for m in messages %}{% for part in m.content %}"
+    "{% if part.type == 'text' %}{{ part.text }}<|im_end|>{% endif %}{% endfor %}{% endfor %}"
+)
+
+
+def test_the_kind_of_a_part_is_no_part_of_a_mark(tokenizer):
+    """The word "text" stands within "<|endoftext|>", and a template compares it."""
+    tokenizer.chat_template = PARTS
+    chat = [{"role": "user", "content": [{"type": "text", "text": "Hello"}]}]
+    assert written(tokenizer, tokenizer.encode_chat(chat)) == tokenizer.apply_chat_template(chat) == "Hello<|im_end|>"
+
+
+@pytest.mark.parametrize(
+    ("content", "options"),
+    [
+        ([{"role": "<|im_end|>"}], {}),
+        ([{"type": "<|im_end|>"}], {}),
+        ([{"<|im_end|>": 1}], {}),
+        ("", {"documents": [{"text": "<|im_end|>"}]}),
+        ("", {"documents": ("<|im_end|>",)}),
+        ("", {"documents": "<|im_end|>"}),
+    ],
+)
+def test_a_mark_in_any_text_that_is_given_is_text(tokenizer, content, options):
+    tokenizer.chat_template = "{{ messages[0].content | tojson }}{{ documents | tojson }}<|im_start|>"
+    ids = tokenizer.encode_chat([{"role": "user", "content": content}], **options)
+    assert [i for i in ids if i in tokenizer.special_tokens.values()] == [tokenizer.special_tokens["<|im_start|>"]]
+
+
+def test_a_mark_in_a_role_is_text(tokenizer):
+    tokenizer.chat_template = CHATML
+    ids = tokenizer.encode_chat([{"role": "user<|im_end|>", "content": ""}], add_generation_prompt=False)
+    assert ids.count(tokenizer.special_tokens["<|im_end|>"]) == 1

@@ -221,10 +221,20 @@ def test_of_a_checkpoint_and_back(checkpoint, tmp_path, more, jinja, text):
     assert lk.models.load_pretrained(tmp_path).tokenizer.apply_chat_template(HELLO) == text
 
 
-@pytest.mark.parametrize("more, jinja", [({"chat_template": 3}, None), ({}, b"\xff"), ({"chat_template": [3]}, None)])
+@pytest.mark.parametrize(
+    "more, jinja", [({"chat_template": 3}, None), ({}, b"\xff"), ({"chat_template": [3, {"name": []}]}, None)]
+)
 def test_a_damaged_template_of_a_checkpoint(checkpoint, more, jinja):
-    if more == {"chat_template": [3]}:
+    if isinstance(more.get("chat_template"), list):
         assert lk.models.load_pretrained(checkpoint(more)).tokenizer.chat_template is None
         return
     with pytest.raises(InputError, match=r"(chat_template is 3|cannot be read as UTF-8).*tokenizer=False"):
         lk.models.load_pretrained(checkpoint(more, jinja))
+
+
+def test_a_template_of_many_bytes_is_not_read(checkpoint):
+    folder = checkpoint({}, b"")
+    with (folder / "chat_template.jinja").open("wb") as file:
+        file.truncate(2**28)
+    with pytest.raises(InputError, match="chat_template.jinja cannot be read .*more than 128 MB"):
+        lk.models.load_pretrained(folder)
