@@ -282,7 +282,7 @@ def load_registered(folder: str | os.PathLike, kind: type[TextModel] = TextModel
         if not issubclass(found, kind) and not same_definition(found, kind):
             raise InputError(f"{folder} is a saved {found.__name__}; {found.__name__}.load reads it")
         for name in names:
-            if not isinstance(name, str) or Path(name).name != name:
+            if not isinstance(name, str) or Path(name).name != name or name in ("", ".."):
                 raise InputError(f"{folder / TASK} names the tokenizer {name!r}, no folder beside it; save it again")
     return found._from_folder(folder, options, names)
 

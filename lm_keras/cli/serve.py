@@ -95,9 +95,10 @@ def check(options):
     if not problems:
         print(f"{options.version}: ready to serve")
         card = read_json(Path(options.version) / "assets.extra" / "model_card.json")
-        if card.get("prompt_numbers"):
-            sizes = f"a prompt of {card['prompt_tokens']:,} tokens, {card['prompt_numbers']:,} numbers"
-            print(f"beside {card['parameters']:,} parameters the graph holds the state of {sizes}")
+        sizes = [card.get(name) for name in ("parameters", "prompt_tokens", "prompt_numbers")]
+        if all(type(size) is int for size in sizes) and sizes[-1]:  # what `check` does not look at may be anything
+            told = "beside {:,} parameters the graph holds the state of a prompt of {:,} tokens, {:,} numbers"
+            print(told.format(*sizes))
     return 1 if problems else 0
 
 

@@ -210,6 +210,8 @@ def test_the_command_line_exports_a_folder(saved, tmp_path, capsys):
     assert card["prompt"] == "good:\n" and card["classes"] == list(WORDS)
     assert card["prompt_tokens"] == len(saved[0]._encoder.beginning()) > 16
     assert card["prompt_numbers"] == 2 * 12  # h and c
+    Path(version, "assets.extra", "model_card.json").write_text(json.dumps(card | {"prompt_numbers": "24"}))
+    assert main(["check", version]) == 0 and "ready to serve" in capsys.readouterr().out
 
 
 def test_other_weights_have_another_content_free_prior(saved):
@@ -250,6 +252,14 @@ def test_a_damaged_folder_is_one_line(saved, tmp_path, change, said):
     (tmp_path / "x" / "task.json").write_text(json.dumps(content))
     with pytest.raises(lk.InputError, match=said):
         lk.tasks.load(tmp_path / "x")
+
+
+@pytest.mark.parametrize("name", ["", "..", "../x", 3])
+def test_a_tokenizer_outside_of_the_folder_is_not_read(saved, tmp_path, name):
+    content = json.loads((saved[1] / "task.json").read_text()) | {"tokenizers": [name]}
+    (tmp_path / "task.json").write_text(json.dumps(content))
+    with pytest.raises(lk.InputError, match="names the tokenizer .*, no folder beside it"):
+        lk.tasks.load(tmp_path)
 
 
 def test_a_folder_without_its_language_model(saved, tmp_path):
