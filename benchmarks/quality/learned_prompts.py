@@ -1,4 +1,4 @@
-"""Perplexity of a domain that a language model was not trained on: frozen, with a learned prompt, with a learned prefix.
+"""Perplexity of a domain that a language model was not trained on: frozen, after a learned prompt, after a prefix.
 
     LM_KERAS_DATA=... python benchmarks/quality/learned_prompts.py runs/demo runs/gpt2 --data tinyshakespeare
 
@@ -58,9 +58,7 @@ def compare(path, options):
     ):
         found, seconds, size = [], [], 0
         for seed in range(options.seeds):
-            drawn = (
-                {"seed": seed} if kind is prompting.PromptTuning else {}
-            )  # else the order of the data is what differs
+            drawn = {"seed": seed} if kind is prompting.PromptTuning else {}  # a prefix: the order of the data
             tuned = kind(lm, num_tokens=options.num_tokens, **drawn)
             train = _windows(lm, "train", options, seed=seed).repeat().take(options.steps)
             train = train.apply(tf.data.experimental.assert_cardinality(options.steps))

@@ -1,9 +1,9 @@
-"""A request to an exported prompt classifier, whose prompt is a constant of the graph, and with the prompt in the text.
+"""A request to an exported prompt classifier: its prompt a constant of the graph, or in the text.
 
     LM_KERAS_DATA=... python benchmarks/speed/prompted_requests.py FILE.gguf --examples 8
 
 Both exports are of one model and one template with film reviews as examples. To the one a request is a review, to the
-other all examples and the review. One row a request, in a TF1 Session of one process, in turns; the answers must agree.
+other all examples and the review. One row a request, in a TF1 Session of one process, in turns; the answers agree.
 """
 
 import argparse
