@@ -11,17 +11,16 @@ rates and steps were chosen on other items (`--dev`), never on the test items.
 """
 
 import argparse
-import json
 import subprocess
 import sys
 import time
 from pathlib import Path
 
-sys.path.append(str(Path(__file__).parents[1]))
+import numpy as np
+from _prompting_log import Results, report
 
-from _common import memory_bytes  # noqa: E402
-
-from lm_keras.utils.quiet import load_tensorflow  # noqa: E402
+import lm_keras as lk  # which imports TensorFlow and Keras at first use
+from lm_keras.utils.quiet import load_tensorflow
 
 SEED = 19  # of the cut into test, development and labelled texts
 # Of each set: template, label words, what stands before a text that the model writes, the start of a tuned prompt.
@@ -96,10 +95,6 @@ class Texts:
     """The test (or development) items of a set, and labelled texts that are none of these."""
 
     def __init__(self, name, items, dev):
-        import numpy as np
-
-        import lm_keras as lk
-
         rng = np.random.default_rng(SEED)
         if name == "ag-news":
             tests, rest = (list(lk.data.load(name, split)) for split in ("test", "train"))
@@ -120,54 +115,11 @@ class Texts:
 
     def labelled(self, count, seed):
         """`count` texts, as many of each class, and their classes."""
-        from lm_keras.prompting import select_examples
-
-        chosen = select_examples([item.label for item in self.pool], count, "balanced", seed=seed)
+        chosen = lk.prompting.select_examples([item.label for item in self.pool], count, "balanced", seed=seed)
         return self.split([self.pool[i] for i in chosen])
 
 
-# === Results ===
-
-
-class Results:
-    """Writes a line for each result; `time` counts from the last one."""
-
-    def __init__(self, options, name, method):
-        self.path, self.start = options.log, time.perf_counter()
-        self.facts = {"set": name, "method": method, "items": options.items, "dev": options.dev}
-        self.done = {key(line) for line in lines(options.log)}
-
-    def has(self, seed, variant=""):
-        return key({**self.facts, "variant": variant, "seed": seed}) in self.done
-
-    def add(self, seed, found, y, *, variant="", labels=0, seconds=None, **more):
-        import numpy as np
-
-        found, y = np.asarray(found), np.asarray(y)
-        right = float((found == y).mean())
-        f1 = [
-            2 * ((found == c) & (y == c)).sum() / max((found == c).sum() + (y == c).sum(), 1) for c in set(y.tolist())
-        ]
-        seconds = time.perf_counter() - self.start if seconds is None else seconds
-        line = {**self.facts, "variant": variant, "seed": seed, "labels": labels, "accuracy": right}
-        line |= {
-            "macro_f1": float(np.mean(f1)),
-            "seconds": round(seconds, 1),
-            "peak_mb": memory_bytes() >> 20,
-            **more,
-        }
-        with self.path.open("a") as file:
-            file.write(json.dumps(line) + "\n")
-        print(json.dumps(line), flush=True)
-        self.start = time.perf_counter()
-
-
-def key(line):
-    return tuple(line[name] for name in ("set", "method", "variant", "seed", "items", "dev"))
-
-
-def lines(path):
-    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+# === One set and method ===
 
 
 def run(options, name, method):
@@ -180,16 +132,12 @@ def run(options, name, method):
 
 
 def classifier_of(options, name, examples=False):
-    import lm_keras as lk
-
     own = SETS[name] | (SETS[name].get("with_examples", {}) if examples else {})
     lm = lk.models.load_pretrained(options.model)
     return lk.prompting.PromptClassifier(lm, own["template"], own["words"])
 
 
 def embedder_of(options):
-    import lm_keras as lk
-
     return lk.tasks.TextEmbedder(lk.models.load_pretrained(options.embedder), max_length=128)
 
 
@@ -204,14 +152,14 @@ def all_calibrations(results, seed, classifier, data, labels):
     scores = classifier.log_scores(data.texts)
     once = time.perf_counter() - start
     results.add(seed, scores.argmax(1), data.y, labels=labels, seconds=once)
-    start = time.perf_counter()
-    prior = content_free_prior(classifier.log_scores, classifier.template.fields)
-    more = once + time.perf_counter() - start
-    results.add(seed, (scores - prior).argmax(1), data.y, variant="contextual", labels=labels, seconds=more)
-    start = time.perf_counter()
-    prior = log_prior(classifier.log_scores(data.unlabelled))
-    more = once + time.perf_counter() - start
-    results.add(seed, (scores - prior).argmax(1), data.y, variant="batch", labels=labels, seconds=more)
+    for variant, make in (
+        ("contextual", lambda: content_free_prior(classifier.log_scores, classifier.template.fields)),
+        ("batch", lambda: log_prior(classifier.log_scores(data.unlabelled))),
+    ):
+        start = time.perf_counter()
+        found = (scores - make()).argmax(1)
+        seconds = once + time.perf_counter() - start
+        results.add(seed, found, data.y, variant=variant, labels=labels, seconds=seconds)
 
 
 def zero(options, name, data, results):
@@ -242,17 +190,8 @@ def nearest(options, name, data, results):
 
 
 def fit_prompt(language_model, data, seed, rate, steps):
-    import lm_keras as lk
-
-    config = lk.TrainingConfig(
-        max_steps=steps,
-        batch_size=8,
-        learning_rate=rate,
-        weight_decay=0.0,
-        warmup_steps=4,
-        schedule="cosine",
-        seed=seed,
-    )
+    rates = {"learning_rate": rate, "weight_decay": 0.0, "warmup_steps": 4, "schedule": "cosine"}
+    config = lk.TrainingConfig(max_steps=steps, batch_size=8, **rates, seed=seed)
     lk.fit(language_model, data, config=config)
 
 
@@ -269,27 +208,19 @@ def trained(make, rate, steps):
 
 
 def adapters(lm, seed):
-    import lm_keras as lk
-
     return lk.prompting.lora(lm, rank=8, layers="attention", seed=seed)
 
 
 def by_training(options, name, data, results, train):
     """Trained on 64 labelled texts, with three seeds of texts and of training."""
     plain = classifier_of(options, name)
-    for seed in range(options.seeds):
-        if not results.has(seed):
-            texts, y = data.labelled(MORE, seed)
-            results.start = start = time.perf_counter()
-            made = train(plain, texts, y, seed)
-            seconds = time.perf_counter() - start
-            found = made.log_scores(data.texts).argmax(1)
-            results.add(seed, found, data.y, labels=MORE, train_seconds=round(seconds, 1))
+    for seed, _, texts, y in results.draws(options, data, MORE):
+        made = train(plain, texts, y, seed)
+        told = results.trained()
+        results.add(seed, made.log_scores(data.texts).argmax(1), data.y, labels=MORE, **told)
 
 
 def tuned(options, name, data, results):
-    import lm_keras as lk
-
     def make(lm, seed):
         return lk.prompting.PromptTuning(lm, num_tokens=20, init_text=SETS[name]["init"], seed=seed)
 
@@ -302,59 +233,34 @@ def lora(options, name, data, results):
 
 def self_training(options, name, data, results):
     """From 16 labelled texts, a round more on 300 without labels; the first round is what the labels alone give."""
-    import numpy as np
-
-    import lm_keras as lk
-
     plain, train = classifier_of(options, name), trained(adapters, rate=1e-3, steps=options.steps)
-    for seed in range(options.seeds):
-        if results.has(seed, "two rounds"):
-            continue
-        texts, y = data.labelled(FEW, seed)
+    for seed, _, texts, y in results.draws(options, data, FEW, ["two rounds"]):
         made = []
 
         def one(texts, y, seed, made=made):
             made.append(train(plain, texts, y, seed))
             return made[-1]
 
-        results.start = time.perf_counter()
         found = lk.prompting.self_training(one, texts, y, data.unlabelled, rounds=2, growth=3.0, seed=seed)
-        seconds = time.perf_counter() - results.start
-        more = {"train_seconds": round(seconds, 1), "learned": [each.num_learned for each in found.rounds]}
+        told = results.trained() | {"learned": [each.num_learned for each in found.rounds]}
         for classifier, variant in zip(made, ("labels alone", "one round", "two rounds"), strict=True):
-            answers = np.array(classifier.log_scores(data.texts)).argmax(1)
-            results.add(seed, answers, data.y, variant=variant, labels=FEW, **more)
+            answers = classifier.log_scores(data.texts).argmax(1)
+            results.add(seed, answers, data.y, variant=variant, labels=FEW, **told)
 
 
 def synthesize(options, name, data, results):
     """From 16 labelled texts: the model writes 32 more of each class, keeps what it would classify so, and learns."""
-    import lm_keras as lk
-
     plain, train = classifier_of(options, name), trained(adapters, rate=1e-3, steps=options.steps)
-    for seed in range(options.seeds):
-        if results.has(seed):
-            continue
-        texts, y = data.labelled(FEW, seed)
-        results.start = start = time.perf_counter()
-        made = lk.prompting.synthesize(
-            plain.language_model,
-            {
-                key: prompts_like(head, texts, y, place)
-                for place, (key, head) in enumerate(SETS[name]["writes"].items())
-            },
-            WRITTEN,
-            classifier=plain,
-            known=texts,
-            tries=3,
-            seed=seed,
-            temperature=0.8,
-        )
-        counts = {"kept": len(made.data.texts), "written": made.written, "dropped": made.dropped}
+    for seed, _, texts, y in results.draws(options, data, FEW):
+        prompts = {
+            key: prompts_like(head, texts, y, place) for place, (key, head) in enumerate(SETS[name]["writes"].items())
+        }
+        choice = {"classifier": plain, "known": texts, "tries": 3}
+        made = lk.prompting.synthesize(plain.language_model, prompts, WRITTEN, **choice, seed=seed, temperature=0.8)
         classifier = train(plain, [*texts, *made.data.texts], [*y, *made.data.labels.tolist()], seed)
-        seconds = time.perf_counter() - start
+        told = results.trained() | {"kept": len(made.data.texts), "written": made.written, "dropped": made.dropped}
         found = classifier.log_scores(data.texts).argmax(1)
-        more = {"train_seconds": round(seconds, 1), **counts, "examples": made.data.texts[:: WRITTEN // 2]}
-        results.add(seed, found, data.y, labels=FEW, **more)
+        results.add(seed, found, data.y, labels=FEW, **told, examples=made.data.texts[:: WRITTEN // 2])
 
 
 def prompts_like(head, texts, y, place):
@@ -366,30 +272,22 @@ def prompts_like(head, texts, y, place):
 
 def joint(options, name, data, results):
     """64 labelled prompts alone and beside texts without labels: classes, and nats a token of other texts."""
-    import lm_keras as lk
-
     plain = classifier_of(options, name)
     lm, held_out = plain.language_model, data.texts[:100]
     windows = lk.data.lm_windows(data.unlabelled, lm.tokenizer, length=LENGTH, batch_size=8, seed=SEED)
     before = nats(lm, held_out)
-    for seed in range(options.seeds):
-        for variant in ("alone", "joint"):
-            if results.has(seed, variant):
-                continue
-            texts, y = data.labelled(MORE, seed)
-            adapted = adapters(lm, seed)
-            made = plain.with_model(adapted)
-            prompts, steps = made.training_data(texts, y), options.steps
-            if variant == "joint":  # as many steps on prompts
-                steps *= 2
-                sizes = {"num_batches": steps, "batch_size": 8}
-                prompts = lk.data.mix(prompts, windows, weights=[1, 1], **sizes, seed=seed)
-            results.start = start = time.perf_counter()
-            fit_prompt(adapted, prompts, seed, 1e-3, steps)
-            seconds = time.perf_counter() - start
-            found = made.log_scores(data.texts).argmax(1)
-            told = {"nats_before": before, "nats_after": nats(adapted, held_out)}
-            results.add(seed, found, data.y, variant=variant, labels=MORE, train_seconds=round(seconds, 1), **told)
+    for seed, variant, texts, y in results.draws(options, data, MORE, ["alone", "joint"]):
+        adapted = adapters(lm, seed)
+        made = plain.with_model(adapted)
+        prompts, steps = made.training_data(texts, y), options.steps
+        if variant == "joint":  # as many steps on prompts
+            steps *= 2
+            sizes = {"num_batches": steps, "batch_size": 8}
+            prompts = lk.data.mix(prompts, windows, weights=[1, 1], **sizes, seed=seed)
+        results.start = time.perf_counter()
+        fit_prompt(adapted, prompts, seed, 1e-3, steps)
+        told = results.trained() | {"nats_before": before, "nats_after": nats(adapted, held_out)}
+        results.add(seed, made.log_scores(data.texts).argmax(1), data.y, variant=variant, labels=MORE, **told)
 
 
 def nats(lm, texts):
@@ -440,33 +338,6 @@ METHODS = {
     "synthesize": synthesize,
     "joint": joint,
 }
-
-
-# === Tables ===
-
-
-def report(options):
-    """Mean and deviation over the seeds, seconds and peak memory, a table a set."""
-    import statistics
-
-    found = [line for line in lines(options.log) if (line["items"], line["dev"]) == (options.items, options.dev)]
-    for name in options.sets:
-        groups = {}
-        for line in found:
-            if line["set"] == name:
-                groups.setdefault((line["method"], line["variant"]), []).append(line)
-        print(f"\n{name}, {options.items:,} {'development' if options.dev else 'test'} items")
-        print(
-            "| method | labels | runs | accuracy % | macro F1 % | seconds | peak MB |\n|---|---|---|---|---|---|---|"
-        )
-        for (method, variant), rows in groups.items():
-            cells = [f"{method} {variant}".strip(), f"{rows[0]['labels']:,}", str(len(rows))]
-            for measure in ("accuracy", "macro_f1"):
-                values = [100 * row[measure] for row in rows]
-                spread = f" ± {statistics.stdev(values):.1f}" if len(values) > 1 else ""
-                cells.append(f"{statistics.fmean(values):.1f}{spread}")
-            cells.append(f"{statistics.median(row['seconds'] for row in rows):.0f}")
-            print("|", " | ".join([*cells, f"{max(row['peak_mb'] for row in rows):,}"]), "|")
 
 
 if __name__ == "__main__":

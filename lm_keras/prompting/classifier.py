@@ -1,50 +1,34 @@
 """`PromptClassifier`: classes of texts, told by a language model or a masked model with a prompt, without a head."""
 
 import os
-import shutil
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
-import tensorflow as tf
 
-from lm_keras.errors import InputError, damaged, naming
-from lm_keras.generation.prompt_cache import facts_of_prompt
+from lm_keras.errors import InputError
 from lm_keras.language_model import LanguageModel
-from lm_keras.models import load_model
-from lm_keras.models.folder import staged
-from lm_keras.prompting.calibration import (
-    CALIBRATIONS,
-    NORMALIZATIONS,
-    calibrated,
-    class_scores,
-    content_free_prior,
-    log_prior,
-)
-from lm_keras.prompting.demonstrations import (
-    Demonstration,
-    Demonstrations,
-    FixedDemonstrations,
-    check_example,
-    rows_of,
-)
+from lm_keras.prompting.calibration import CALIBRATIONS, NORMALIZATIONS, calibrated, log_prior
+from lm_keras.prompting.class_scorer import ClassScorer
+from lm_keras.prompting.classifier_export import served
+from lm_keras.prompting.classifier_files import load_classifier, save_classifier
+from lm_keras.prompting.demonstrations import Demonstration, Demonstrations, FixedDemonstrations, examples_of, rows_of
 from lm_keras.prompting.examples import SELECTIONS, select_examples
-from lm_keras.prompting.label_scores import CausalLabels, MaskedLabels
+from lm_keras.prompting.intervals import standard_error
+from lm_keras.prompting.label_scores import labels_of, tokenizer_of
 from lm_keras.prompting.nearest import NearestDemonstrations
+from lm_keras.prompting.row_encoders import RowEncoders
 from lm_keras.prompting.template import Template
 from lm_keras.prompting.verbalizer import Verbalizer
 from lm_keras.serving.client.results import Classification
-from lm_keras.serving.export.signatures import Served, example_texts, signature
+from lm_keras.serving.export.signatures import Served
 from lm_keras.tasks.embedding import TextEmbedder
-from lm_keras.text.tokenizers.base import Tokenizer, load_tokenizer
-from lm_keras.text_model import BAD_CONTENT, MODEL, OTHERS, TextModel, register_text_model
-from lm_keras.utils.atomic_files import claimed, path_of, write_json
+from lm_keras.text.tokenizers.base import Tokenizer
+from lm_keras.text_model import TextModel, register_text_model
+from lm_keras.training.objectives import class_report
 from lm_keras.utils.checks import check_choice, check_sizes
-from lm_keras.utils.saved_kinds import TASK, check_place
-
-LANGUAGE_MODEL, EMBEDDER = "language_model", "embedder"  # the folders of them within that of a classifier
 
 
 @register_text_model
@@ -56,7 +40,8 @@ class PromptClassifier(TextModel):
     what `normalize` says. A row's answer depends on its text alone, also with calibration.
 
     What stands before the text, instruction and examples, is read once and kept until the weights change; in an
-    export its state is a constant.
+    export its state is a constant. A chat template that asks for the date is filled when the classifier is made: the
+    date of that day stands in the prompt, and in an export.
 
     Args:
         model: A LanguageModel, whose prompt stands before the template; or a masked `keras.Model`, such as
@@ -65,7 +50,8 @@ class PromptClassifier(TextModel):
         verbalizer: A Verbalizer, or its `{class: words}`.
         calibration: None; "contextual": the probabilities of each class are divided by those that texts without
             content have ("N/A", an empty one, "[MASK]": Zhao et al. 2021); "batch": by their mean over some texts
-            without labels, which `calibrate` is given once (Zhou et al. 2023).
+            without labels, which `calibrate` is given once (Zhou et al. 2023). That mean stays when the model is
+            trained, until `calibrate` is called again; the contextual one follows the weights.
         normalize: None; "tokens": the mean over the tokens of a word in place of the sum; "unconditional": less the
             word's log-probability in the template without a text.
         tokenizer: That of a masked model; None: its own, if it has one.
@@ -108,8 +94,7 @@ class PromptClassifier(TextModel):
         self.language_model = model if isinstance(model, LanguageModel) else None
         self.template, self.verbalizer, self.classes = template, verbalizer, verbalizer.classes
         self.calibration, self.normalize, self.demonstrations = calibration, normalize, demonstrations
-        self.tokenizer = tokenizer = _tokenizer_of(model, tokenizer)
-        self._begin = begin
+        self.tokenizer = tokenizer = tokenizer_of(model, tokenizer)
         options = {
             "template": template.get_config(),
             "verbalizer": verbalizer.get_config(),
@@ -121,48 +106,11 @@ class PromptClassifier(TextModel):
         super().__init__(model.model if self.language_model else model, {"tokenizer": tokenizer}, options)
         if not template.fields:
             raise InputError(f"{template!r} has no field; give one for the text, such as 'Review: {{text}}'")
-        self._labels = self._labels_of(model, verbalizer.tokens(tokenizer))
-        self._alone = self._labels.encoder(template.pieces(tokenizer))
-        self._encoder = (
-            self._encoder_with(demonstrations.static) if demonstrations and demonstrations.static else None
-        )
-        if demonstrations is None:
-            self._encoder = self._alone
+        self._labels = labels_of(model, tokenizer, template, verbalizer.tokens(tokenizer), begin)
+        self._encoders = RowEncoders(self._labels, template, verbalizer, demonstrations)
+        self._encoder = self._encoders.shared
+        self._scorer = ClassScorer(self._labels, self._encoders, template.fields, normalize)
         self._batch_prior: np.ndarray | None = None
-
-    def _labels_of(self, model, words):
-        if self.language_model is None:
-            if self.template.num_masks != 1:
-                raise InputError(
-                    f"{self.template!r} has {self.template.num_masks} {{mask}}; a masked model needs one, where it "
-                    "guesses the label word"
-                )
-            return MaskedLabels(model, self.tokenizer, words)
-        if self.template.num_masks:
-            raise InputError(
-                f"{self.template!r} has a {{mask}}, which a causal model does not know: leave it out, the label word "
-                "follows the template"
-            )
-        begin = self._begin
-        if begin is None:
-            begin = not isinstance(self.template.pieces(self.tokenizer)[0], int)
-        return CausalLabels(model, words, begin)
-
-    def _encoder_with(self, examples: Sequence[Demonstration]):
-        """The encoder of the template after examples."""
-        for example in examples:
-            check_example(example, self.template.fields, self.classes)
-        shown = [(example.fields, self.verbalizer.words[example.label][0]) for example in examples]
-        return self._labels.encoder(self.template.pieces(self.tokenizer, shown))
-
-    def _fitting(self, examples: Sequence[Demonstration]):
-        """The encoder of the template after a text's own examples, without the first of them if there is no room."""
-        while examples:
-            try:
-                return self._encoder_with(examples)
-            except InputError:
-                examples = examples[1:]
-        return self._alone
 
     # === Answers ===
     def classify(self, texts: str | Sequence[str]) -> list[Classification]:
@@ -188,44 +136,16 @@ class PromptClassifier(TextModel):
         rows = rows_of(self.template.fields, texts)
         if not rows:
             return np.zeros([0, len(self.classes)], np.float32)
-        return calibrated(self._scores(rows), self._prior(rows)).numpy()
+        return calibrated(self._scorer.scores(rows), self._prior(rows)).numpy()
 
     def render(self, texts: str | Sequence[str]) -> list[str]:
         """Returns what the model reads of each text, prompt and examples too, special tokens by their names."""
         rows = rows_of(self.template.fields, texts)
-        if self._encoder is not None:
-            return [self._encoder.render(**row) for row in rows]
-        shown = self.demonstrations.of(rows)
-        return [self._encoder_with(some).render(**row) for some, row in zip(shown, rows, strict=True)]
+        return [encoder.render(**row) for encoder, row in zip(self._encoders.of(rows), rows, strict=True)]
 
     def log_scores(self, texts: str | Sequence[str]) -> np.ndarray:
         """Returns the log-score of each class before calibration: float32 [N, C]."""
-        return self._scores(rows_of(self.template.fields, texts))
-
-    def _scores(self, rows):
-        if not rows:
-            return np.zeros([0, len(self.classes)], np.float32)
-        if self._encoder is not None:
-            ids, cache = self._encoder.encode_batch(rows), self._labels.cache(self._encoder)
-        else:
-            shown, cache = self.demonstrations.of(rows), None
-            ids = [self._fitting(some).encode(**row) for some, row in zip(shown, rows, strict=True)]
-        return self._of_words(self._labels.log_probs(ids, cache), self._unconditional()).numpy()
-
-    def _of_words(self, log_probs, unconditional):
-        """Log-scores [B, C] of log-probabilities of words [B, A], in a graph too."""
-        return class_scores(log_probs, self._labels.words, self.normalize, unconditional)
-
-    def _unconditional(self):
-        """log p [A] of the words in the template with empty fields, or None where it is not asked for."""
-        if self.normalize != "unconditional":
-            return None
-
-        def read():
-            ids = self._alone.encode_batch([dict.fromkeys(self.template.fields, "")])
-            return self._labels.log_probs(ids, self._labels.cache(self._alone))[0]
-
-        return self._labels.kept.get("unconditional", read)
+        return self._scorer.scores(rows_of(self.template.fields, texts))
 
     # === Calibration ===
     def calibrate(self, texts: str | Sequence[str]) -> "PromptClassifier":
@@ -247,7 +167,7 @@ class PromptClassifier(TextModel):
         rows = rows_of(self.template.fields, texts)
         if not rows:
             raise InputError("there is no text to calibrate on; give some without labels")
-        self._batch_prior = log_prior(self._scores(rows))
+        self._batch_prior = log_prior(self._scorer.scores(rows))
         return self
 
     @property
@@ -263,20 +183,7 @@ class PromptClassifier(TextModel):
             if self._batch_prior is None:
                 raise InputError('calibration is "batch"; call calibrate(texts) with unlabelled texts first')
             return self._batch_prior
-        if self._encoder is not None:
-            fields = self.template.fields
-            return self._labels.kept.get("prior", lambda: content_free_prior(self._scores, fields))
-        return self._priors_of(self.demonstrations.of(rows))
-
-    def _priors_of(self, shown):
-        """The content-free prior of each row, whose examples are its own."""
-
-        def scores(examples, contents):
-            ids = self._fitting(examples).encode_batch(contents)
-            return self._of_words(self._labels.log_probs(ids, None), self._unconditional()).numpy()
-
-        priors = [content_free_prior(lambda rows, e=e: scores(e, rows), self.template.fields) for e in shown]
-        return np.stack(priors)
+        return self._scorer.content_free_prior(rows)
 
     # === Evaluation, examples, training data ===
     def evaluate(self, texts: Sequence[str], y: Sequence[int | str]) -> dict[str, float]:
@@ -298,12 +205,13 @@ class PromptClassifier(TextModel):
         if not rows:
             raise InputError("there is no text to evaluate; give some with their classes")
         found = self.probabilities(rows)
-        right = found.argmax(1) == labels
-        accuracy = float(right.mean())
-        error = float(right.std(ddof=1) / np.sqrt(len(right))) if len(right) > 1 else float("nan")
-        nats = -np.log(np.maximum(found[np.arange(len(labels)), labels], np.finfo("float32").tiny))
-        measures = {"loss": float(nats.mean()), "accuracy": accuracy, "standard_error": error}
-        return {**measures, "macro_f1": _macro_f1(labels, found.argmax(1)), "examples": len(rows)}
+        answers, confusion = found.argmax(1), np.zeros([len(self.classes)] * 2)
+        np.add.at(confusion, (labels, answers), 1)
+        nats = -np.log(np.maximum(found[np.arange(len(rows)), labels], np.finfo("float32").tiny))
+        report = class_report({"nats": nats.sum(dtype="float64"), "confusion": confusion, "count": len(rows)})
+        report["standard_error"] = standard_error(answers == labels)
+        names = ("loss", "accuracy", "standard_error", "macro_f1")
+        return {name: float(report[name]) for name in names} | {"examples": len(rows)}
 
     def labels(self, y: Sequence[int | str], count: int) -> np.ndarray:
         """Returns classes, by name or by place, as int32 places [count].
@@ -311,16 +219,7 @@ class PromptClassifier(TextModel):
         Raises:
             InputError: For another number of them, or what is no class.
         """
-        y = list(y)
-        if len(y) != count:
-            raise InputError(f"there are {count} texts and {len(y)} classes; give one for each")
-        places = {name: place for place, name in enumerate(self.classes)}
-        found = [places.get(label, label) if isinstance(label, str) else label for label in y]
-        for label in found:
-            whole = isinstance(label, (int, np.integer)) and not isinstance(label, bool)
-            if not whole or not 0 <= label < len(places):
-                raise InputError(f"class {label!r:.40} is none of {', '.join(self.classes)}; give its name or place")
-        return np.array(found, np.int32)
+        return self.verbalizer.places(y, count)
 
     def with_examples(
         self,
@@ -388,28 +287,21 @@ class PromptClassifier(TextModel):
         Raises:
             InputError: For anything else.
         """
-        try:
-            texts, y = examples
-        except (TypeError, ValueError):
-            raise InputError(f"examples are {type(examples).__name__}; give two lists, (texts, classes)") from None
-        rows = rows_of(self.template.fields, texts)
-        return [
-            Demonstration(row, self.classes[label])
-            for row, label in zip(rows, self.labels(y, len(rows)), strict=True)
-        ]
+        return examples_of(self.template.fields, self.verbalizer, examples)
 
-    def _again(self, model=None, **changes):
+    def _again(self, **changes):
         """A PromptClassifier of the same parts but for the changes."""
-        if model is None:
-            model = self.language_model or self.model
         given = {
+            "model": self.language_model or self.model,
+            "template": self.template,
+            "verbalizer": self.verbalizer,
             "calibration": self.calibration,
             "normalize": self.normalize,
             "tokenizer": None if self.language_model else self.tokenizer,
-            "begin": self._begin,
+            "begin": self.options["begin"],
             "demonstrations": self.demonstrations,
         }
-        return PromptClassifier(model, self.template, self.verbalizer, **{**given, **changes})
+        return PromptClassifier(**{**given, **changes})
 
     def training_data(self, texts: Sequence[str], y: Sequence[int | str]) -> tuple[Any, Any]:
         """Returns what `lk.fit` trains a model on, so that it writes the first label word of each text's class.
@@ -431,12 +323,7 @@ class PromptClassifier(TextModel):
         if not rows:
             raise InputError("there is no text to train on; give some with their classes")
         first = np.array([np.flatnonzero(self._labels.words.classes == c)[0] for c in range(len(self.classes))])
-        if self._encoder is not None:
-            ids = self._encoder.encode_batch(rows)
-        else:
-            shown = self.demonstrations.of(rows)
-            ids = [self._fitting(some).encode(**row) for some, row in zip(shown, rows, strict=True)]
-        return self._labels.training_data(ids, first[labels].tolist())
+        return self._labels.training_data(self._encoders.encode(rows), first[labels].tolist())
 
     # === Saving ===
     def save(self, folder: str | os.PathLike) -> None:
@@ -448,29 +335,10 @@ class PromptClassifier(TextModel):
         Raises:
             InputError: As `TextModel.save` and `LanguageModel.save`.
         """
-        embedder = getattr(self.demonstrations, "embedder", None)
-        if embedder is not None and not isinstance(embedder, TextEmbedder):
-            raise InputError("the nearest examples are found by a function, which no file holds; give a TextEmbedder")
-        if self.language_model is None:
-            super().save(folder)
-            if embedder is not None:
-                embedder.save(path_of(folder) / EMBEDDER)
-            return
-        content, folder = self._content(), path_of(folder)
-        with claimed(folder), staged(folder) as made:
-            check_place(folder, OTHERS)
-            LanguageModel.save(self.language_model, made / LANGUAGE_MODEL)  # whole, of a tuned prompt too
-            if embedder is not None:
-                embedder.save(made / EMBEDDER)
-            write_json(made / TASK, content)
-            (folder / TASK).unlink(missing_ok=True)
-            for name in (LANGUAGE_MODEL, EMBEDDER):
-                shutil.rmtree(folder / name, ignore_errors=True)
-            for name in (LANGUAGE_MODEL, *([EMBEDDER] if embedder is not None else []), TASK):
-                (made / name).replace(folder / name)
+        save_classifier(self, self._content(), folder)
 
     def _check_options(self) -> None:
-        """Nothing is lost: `_from_folder` reads what `options` has."""
+        """Nothing is lost: `load_classifier` reads what `options` has."""
 
     def _content(self) -> dict[str, Any]:
         content = super()._content()
@@ -480,35 +348,12 @@ class PromptClassifier(TextModel):
 
     @classmethod
     def _from_folder(cls, folder: Path, options: dict[str, Any], tokenizers: list[str]) -> "PromptClassifier":
-        if tokenizers:
-            parts = [load_tokenizer(folder / name) for name in tokenizers]
-            if len(parts) != 1:
-                raise InputError(f"{folder / TASK} names {len(parts)} tokenizers, not one; save it again")
-            model, given = load_model(folder / MODEL), {"tokenizer": parts[0]}
-        else:
-            model, given = LanguageModel.load(folder / LANGUAGE_MODEL), {}
-        with naming(folder), damaged(TASK, BAD_CONTENT):
-            options = dict(options)
-            prior, shown = options.pop("prior"), options.pop("demonstrations")
-            if shown is not None and "k" in shown:
-                given["demonstrations"] = NearestDemonstrations.from_config(shown, folder / EMBEDDER)
-            elif shown is not None:
-                given["demonstrations"] = FixedDemonstrations.from_config(shown)
-            template = Template(**options.pop("template"))
-            made = cls(model, template, Verbalizer(options.pop("verbalizer")), **options, **given)
-            if prior is not None:
-                made._take_prior(prior)
-            return made
-
-    def _take_prior(self, prior):
-        """The prior of a saved folder: `calibrate` is not called again, and the content-free texts are not read."""
-        prior = np.array(prior, np.float32)
-        if prior.shape != (len(self.classes),) or not np.isfinite(prior).all():
-            raise InputError(f"the prior is no list of {len(self.classes)} numbers; save the classifier again")
-        if self.calibration == "batch":
-            self._batch_prior = prior
-        elif self.calibration == "contextual":
-            self._labels.kept.put("prior", prior)
+        made, prior = load_classifier(cls, folder, options, tokenizers)
+        if prior is not None and made.calibration == "batch":
+            made._batch_prior = prior
+        elif prior is not None and made.calibration == "contextual":
+            made._labels.kept.put("prior", prior)  # the content-free texts are not read again
+        return made
 
     # === Export ===
     def signatures(self) -> Served:
@@ -519,68 +364,4 @@ class PromptClassifier(TextModel):
         Raises:
             InputError: Each text has examples of its own, or calibration="batch" has no prior yet.
         """
-        if self._encoder is None:
-            raise InputError(
-                "the examples are chosen for each text, which a graph cannot do; export a classifier whose examples "
-                'are the same for all, as select="random" and "balanced" give'
-            )
-        fields, encoder, cache = self.template.fields, self._encoder, self._labels.cache(self._encoder)
-        names = ("text",) if len(fields) == 1 else fields
-        unconditional, log_priors = self._unconditional(), self._prior()
-
-        def classify(*texts):
-            ids = encoder.tf_encode(**dict(zip(fields, texts, strict=True)))
-            scores = self._of_words(self._labels.tf_log_probs(ids, cache), unconditional)
-            scores = calibrated(scores, log_priors)
-            classes = tf.constant(self.classes)
-            return {
-                "label": tf.gather(classes, tf.argmax(scores, -1)),
-                "score": tf.reduce_max(scores, -1),
-                "scores": scores,
-                "classes": tf.tile(classes[None], [tf.shape(scores)[0], 1]),
-            }
-
-        def answer(name, inputs):
-            rows = [dict(zip(fields, row, strict=True)) for row in zip(*(inputs[n] for n in names), strict=True)]
-            found = self.classify(rows)
-            outputs = {"label": [c.label for c in found], "score": [c.score for c in found]}
-            outputs["scores"] = [list(c.scores.values()) for c in found]
-            return {**outputs, "classes": [self.classes] * len(found)}
-
-        texts = example_texts(self.tokenizer)
-        facts = {name: value for name, value in self.options.items() if name != "begin"}
-        if self.language_model is not None and self.language_model.prompt:
-            facts["prompt"] = self.language_model.prompt
-        if cache is not None:  # a constant of the graph and no parameter
-            facts |= facts_of_prompt(cache)
-        return Served(
-            signatures={"classify": signature(classify, *((name, tf.string) for name in names))},
-            examples={"classify": dict.fromkeys(names, texts)},
-            answer=answer,
-            facts={"classes": self.classes, **facts},
-        )
-
-
-def _tokenizer_of(model, tokenizer):
-    """The tokenizer of a LanguageModel, or the one that a masked model was given or has."""
-    if isinstance(model, LanguageModel):
-        if tokenizer is not None:
-            raise InputError("a LanguageModel brings its tokenizer; leave out tokenizer=")
-        tokenizer = model.tokenizer
-    elif isinstance(model, keras.Model):
-        tokenizer = tokenizer or getattr(model, "tokenizer", None)
-    else:
-        what = type(model).__name__
-        raise InputError(f"a PromptClassifier takes a LanguageModel or a masked keras.Model, not a {what}")
-    if not isinstance(tokenizer, Tokenizer):
-        raise InputError(f"{model!r:.60} has no tokenizer; give it, tokenizer=...")
-    return tokenizer
-
-
-def _macro_f1(labels, found):
-    """The mean F1 over the classes that occur among labels or answers."""
-    values = []
-    for place in np.union1d(labels, found):
-        hits = np.sum((labels == place) & (found == place))
-        values.append(2 * hits / max(np.sum(labels == place) + np.sum(found == place), 1))
-    return float(np.mean(values))
+        return served(self, self._scorer, self._prior)

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
 from lm_keras.errors import InputError
+from lm_keras.prompting.verbalizer import Verbalizer
 
 
 class Demonstration(NamedTuple):
@@ -85,3 +86,18 @@ def rows_of(fields: Sequence[str], texts: object) -> list[dict[str, str]]:
             raise InputError(f"a row has {', '.join(map(str, row))}; give a string for each of {', '.join(fields)}")
         rows.append({name: row[name] for name in fields})
     return rows
+
+
+def examples_of(fields: Sequence[str], verbalizer: Verbalizer, examples: object) -> list[Demonstration]:
+    """Texts with their classes, `(texts, y)`, as Demonstrations.
+
+    Raises:
+        InputError: For anything else.
+    """
+    try:
+        texts, y = examples
+    except (TypeError, ValueError):
+        raise InputError(f"examples are {type(examples).__name__}; give two lists, (texts, classes)") from None
+    rows = rows_of(fields, texts)
+    labels = verbalizer.places(y, len(rows))
+    return [Demonstration(row, verbalizer.classes[label]) for row, label in zip(rows, labels, strict=True)]

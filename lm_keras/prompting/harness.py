@@ -30,6 +30,7 @@ from lm_keras.generation.prefix_tree import score_rows
 from lm_keras.generation.writer import Writer
 from lm_keras.language_model import LanguageModel
 from lm_keras.prompting.harness_items import CHOICE, LAST_WORD, PAIR, read_task, with_examples
+from lm_keras.prompting.intervals import standard_error
 
 SEED = 1234  # with which lm-evaluation-harness draws examples
 
@@ -262,11 +263,6 @@ def _last_words(items, scores):
 
 
 _COUNTED = {CHOICE: _multiple_choice, PAIR: _minimal_pairs, LAST_WORD: _last_words}
-
-
-def standard_error(values: Sequence[float]) -> float:
-    """The standard error of the mean, NaN of a single value."""
-    return float(np.std(values, ddof=1) / math.sqrt(len(values))) if len(values) > 1 else math.nan
 
 
 def pooled_error(errors: np.ndarray, sizes: np.ndarray) -> float:

@@ -1,7 +1,10 @@
-"""How sure a share of hits is: the interval of Wilson (1927)."""
+"""How sure a measure is: the standard error of a mean, and the interval of a share of hits (Wilson 1927)."""
 
 import math
 import statistics
+from collections.abc import Sequence
+
+import numpy as np
 
 from lm_keras.errors import InputError
 from lm_keras.utils.checks import check_number, check_sizes
@@ -35,3 +38,8 @@ def wilson(hits: int, total: int, level: float = 0.95) -> tuple[float, float]:
     half = z * math.sqrt(share * (1 - share) / total + more / (4 * total)) / (1 + more)
     # At the ends the formula gives 0 and 1, up to rounding.
     return 0.0 if hits == 0 else middle - half, 1.0 if hits == total else middle + half
+
+
+def standard_error(values: Sequence[float]) -> float:
+    """The standard error of the mean, NaN of a single value."""
+    return float(np.std(values, ddof=1) / math.sqrt(len(values))) if len(values) > 1 else math.nan

@@ -13,7 +13,7 @@ from lm_keras.generation.prompt_cache import PromptCache, sample_of_weights
 from lm_keras.generation.sharing import IDS, WORTH_SHARING, batch_size, begun_spec
 from lm_keras.language_model import LanguageModel
 from lm_keras.prompting.encoder import PromptEncoder
-from lm_keras.prompting.template import Piece
+from lm_keras.prompting.template import Piece, Template
 from lm_keras.prompting.verbalizer import LabelWords
 from lm_keras.serving.export.signatures import align_right
 from lm_keras.tasks.inputs import BERT, checked_limits, in_batches, ragged
@@ -45,6 +45,55 @@ class UntilTrained:
     def put(self, key: str, value: np.ndarray) -> None:
         """Keeps a value of the weights of now, which was computed elsewhere."""
         self.get(key, lambda: value)
+
+
+def tokenizer_of(model: LanguageModel | keras.Model, tokenizer: Tokenizer | None) -> Tokenizer:
+    """The tokenizer of a LanguageModel, or the one that a masked model was given or has."""
+    if isinstance(model, LanguageModel):
+        if tokenizer is not None:
+            raise InputError("a LanguageModel brings its tokenizer; leave out tokenizer=")
+        tokenizer = model.tokenizer
+    elif isinstance(model, keras.Model):
+        tokenizer = tokenizer or getattr(model, "tokenizer", None)
+    else:
+        what = type(model).__name__
+        raise InputError(f"a PromptClassifier takes a LanguageModel or a masked keras.Model, not a {what}")
+    if not isinstance(tokenizer, Tokenizer):
+        raise InputError(f"{model!r:.60} has no tokenizer; give it, tokenizer=...")
+    return tokenizer
+
+
+def labels_of(
+    model: LanguageModel | keras.Model,
+    tokenizer: Tokenizer,
+    template: Template,
+    words: LabelWords,
+    begin: bool | None = None,
+) -> "CausalLabels | MaskedLabels":
+    """The `CausalLabels` or `MaskedLabels` of a model; InputError where the template is for the other kind.
+
+    Args:
+        model: A LanguageModel, or a masked model.
+        tokenizer: Its tokenizer.
+        template: The template: with one `{mask}` for a masked model, without for a LanguageModel.
+        words: The label words.
+        begin: See `PromptClassifier`.
+    """
+    if not isinstance(model, LanguageModel):
+        if template.num_masks != 1:
+            raise InputError(
+                f"{template!r} has {template.num_masks} {{mask}}; a masked model needs one, where it guesses the "
+                "label word"
+            )
+        return MaskedLabels(model, tokenizer, words)
+    if template.num_masks:
+        raise InputError(
+            f"{template!r} has a {{mask}}, which a causal model does not know: leave it out, the label word follows "
+            "the template"
+        )
+    if begin is None:
+        begin = not isinstance(template.pieces(tokenizer)[0], int)
+    return CausalLabels(model, words, begin)
 
 
 # === Causal models: label words after the prompt ===

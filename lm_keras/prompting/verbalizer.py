@@ -77,6 +77,25 @@ class Verbalizer:
             row[: len(ids)] = ids
         return LabelWords(table, lengths, np.array([place for place, _ in pairs], np.int32))
 
+    def places(self, y: Sequence[int | str], count: int) -> np.ndarray:
+        """Returns classes, by name or by place in `classes`, as int32 places [count].
+
+        Raises:
+            InputError: For another number of them, what is no class, and one string in place of a list.
+        """
+        if isinstance(y, (str, bytes)) or not hasattr(y, "__iter__"):
+            raise InputError(f"the classes are {y!r:.40}; give a list of names or places, one for each text")
+        y = list(y)
+        if len(y) != count:
+            raise InputError(f"there are {count} texts and {len(y)} classes; give one for each")
+        places = {name: place for place, name in enumerate(self.classes)}
+        found = [places.get(label, label) if isinstance(label, str) else label for label in y]
+        for label in found:
+            whole = isinstance(label, (int, np.integer)) and not isinstance(label, bool)
+            if not whole or not 0 <= label < len(places):
+                raise InputError(f"class {label!r:.40} is none of {', '.join(self.classes)}; give its name or place")
+        return np.array(found, np.int32)
+
     def get_config(self) -> dict[str, list[str]]:
         """Returns `words`, a list for each class."""
         return self.words

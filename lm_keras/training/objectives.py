@@ -114,7 +114,7 @@ def _objective(model, loss, task, outputs, windows):
             CrossEntropy(), _word_sums, _word_report, ("loss", "perplexity", "accuracy"), task="language_model"
         )
     measures, metrics = ("loss", "accuracy", "f1", "macro_f1"), ("accuracy",) if rank == 2 else ()
-    return Objective(CrossEntropy(), _class_sums, _class_report, measures, metrics, task="classification")
+    return Objective(CrossEntropy(), _class_sums, class_report, measures, metrics, task="classification")
 
 
 def _check_probabilities(model, loss, x_spec):
@@ -182,7 +182,16 @@ def _class_sums(y, logits, weights=None):
     return {"nats": tf.reduce_sum(w * nats), "confusion": confusion, "count": tf.size(y)}
 
 
-def _class_report(sums):
+def class_report(sums: dict) -> dict[str, float]:
+    """The measures of a classifier.
+
+    Args:
+        sums: "nats", of the right classes; "confusion", [C, C], a row a label and a column an answer; "count".
+
+    Returns:
+        "loss", mean nats; "accuracy"; "f1", of class 1 of two, else macro; "macro_f1", the mean over the classes that
+        occur; "examples".
+    """
     confusion, weight = sums["confusion"], sums["confusion"].sum()
     hits, occurring = np.diag(confusion), confusion.sum(0) + confusion.sum(1)  # as an answer, as a label
     f1 = 2 * hits / np.where(occurring > 0, occurring, 1)

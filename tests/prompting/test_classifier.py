@@ -348,6 +348,11 @@ def test_texts_and_labels_that_are_none(llama):
     for y, said in [(["pos"], "2 texts and 1 classes"), (["pos", 3], "class 3 is none"), ([True, 0], "True is none")]:
         with pytest.raises(lk.InputError, match=said):
             made.evaluate(["x", "y"], y)
+    for y in ("pos", b"pos", 1):
+        with pytest.raises(
+            lk.InputError, match="the classes are .*give a list of names or places, one for each text"
+        ):
+            made.evaluate(["x", "y", "z"], y)
     for wrong in (3, ["x"], (["x"], [0], [1])):
         with pytest.raises(lk.InputError, match=r"two lists, \(texts, classes\)"):
             made.with_examples(wrong)

@@ -304,6 +304,7 @@ def test_examples_that_are_chosen_for_each_text(tokenizer, tmp_path):
     crowded, fixed = plain.with_demonstrations(Nearest(long, 3)), plain.with_demonstrations(Nearest(pool[:2], 2))
     assert crowded.demonstrations.of([{"text": "a film"}])[0][0] == long[0]  # which leaves no room
     np.testing.assert_allclose(crowded.log_scores("a film"), fixed.log_scores("a film"), rtol=2e-4)
+    assert crowded.render("a film") == fixed.render("a film")  # what the model reads
     with pytest.raises(lk.InputError, match="the examples are chosen for each text, which a graph cannot do"):
         lk.export(made, tmp_path / "x")
     assert not (tmp_path / "x").exists()

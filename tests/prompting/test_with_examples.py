@@ -88,6 +88,36 @@ def test_saved_and_loaded(classifier, embedder, by, tmp_path):
     assert not (tmp_path / "clf" / "embedder").exists()
 
 
+def test_a_save_that_fails_leaves_a_masked_classifier_as_it_was(tmp_path):
+    pieces = lk.text.WordPieceTokenizer.train([*POOL, "bad good"], vocab_size=120)
+    sizes = {"max_length": 48, "hidden_dim": 8, "num_layers": 1, "num_heads": 2, "initializer_range": 0.5}
+    nets = [lk.models.build_bert(pieces.vocab_size, **sizes, seed=seed) for seed in range(2)]
+    model = lk.models.bert_pretrainer(nets[0], next_sentence=False, seed=0)
+    plain = prompting.PromptClassifier(model, "{text} {mask}", {"neg": "bad", "pos": "good"}, tokenizer=pieces)
+    embedder = lk.tasks.TextEmbedder(nets[1], pieces)
+    shown = plain.with_examples((POOL, Y), 2, "nearest", embedder=embedder)
+    shown.save(tmp_path / "clf")
+    before = lk.TextModel.load(tmp_path / "clf").probabilities(TEXTS)
+    np.testing.assert_allclose(before, shown.probabilities(TEXTS), rtol=1e-5)
+    other = plain.with_examples((POOL, Y), 1, "nearest", embedder=embedder)
+    embedder.model.set_weights([np.full(w.shape, np.nan) for w in embedder.model.get_weights()])
+    with pytest.raises(lk.InputError, match="holds NaN or infinity"):
+        other.save(tmp_path / "clf")
+    loaded = lk.TextModel.load(tmp_path / "clf")
+    assert loaded.demonstrations.k == 2
+    np.testing.assert_array_equal(loaded.probabilities(TEXTS), before)
+    plain.save(tmp_path / "clf")  # and one without examples brings no embedder
+    assert lk.TextModel.load(tmp_path / "clf").demonstrations is None
+    assert sorted(path.name for path in (tmp_path / "clf").iterdir()) == ["model.keras", "task.json", "tokenizer"]
+
+
+def test_without_any_example_it_is_the_plain_classifier(classifier):
+    empty = classifier.with_examples(([], []))
+    np.testing.assert_array_equal(empty.log_scores(TEXTS), classifier.log_scores(TEXTS))
+    assert empty.render(TEXTS) == classifier.render(TEXTS)
+    assert list(empty.signatures().signatures) == ["classify"]
+
+
 def test_a_function_is_not_saved(classifier, tmp_path):
     shown = classifier.with_examples((POOL, Y), 2, "nearest", embedder=lambda texts: np.ones([len(texts), 2]))
     with pytest.raises(lk.InputError, match="found by a function, which no file holds"):
