@@ -172,6 +172,9 @@ FAMILY = (
     "tests/prompting/test_harness.py",
     "tests/prompting/test_tuning.py",
     "tests/prompting/test_tuning_training.py",
+    "tests/prompting/test_classifier.py",
+    "tests/prompting/test_saving.py",
+    "tests/prompting/test_lora.py",
     "tests/cli/test_families.py",
 )
 
