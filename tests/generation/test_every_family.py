@@ -151,7 +151,7 @@ def test_nothing_is_traced_again_for_another_length(lm):
         lm.choose(prompts, ["a b", "c"] * count)
     traced = lm._writer._traced._made.items()
     counts = sorted((work.__name__, f.experimental_get_tracing_count()) for (_, (work, *_)), f in traced)
-    works = ["beam_search", "contrastive_search", "decode", "follow", "read_prompts"]
+    works = ["beam_search", "contrastive_search", "decode", "follow", "read_prompts", "score_answers"]
     assert counts == [(name, 1) for name in works]
 
 

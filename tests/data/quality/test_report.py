@@ -212,6 +212,8 @@ RECORDS = [
     (lk.data.Dialogue(("Hi.", "Hello."), ("greet", "greet"), ("none", "none"), "topic"), ["Hi.", "Hello."]),
     (lk.data.Summary("A document.", ("short", "brief"), ("topic",), 5, "id"), ["A document.", "short", "brief"]),
     (lk.data.Hypotheses("said", ("sad", "set"), (0.1, 0.2), "id"), ["said", "sad", "set"]),
+    (lk.data.MultipleChoice("To cut bread", ("a knife", "a spoon"), 0), ["To cut bread", "a knife", "a spoon"]),
+    (lk.data.MinimalPair("The cats sleep.", "The cats sleeps.", "agreement"), ["The cats sleep."]),
     (lk.data.WordPair("love", "hate", 3.0), ["love", "hate"]),
     (lk.data.Analogy("capitals", "Athens", "Greece", "Baghdad", "Iraq"), ["Athens", "Greece", "Baghdad", "Iraq"]),
 ]

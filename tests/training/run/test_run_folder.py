@@ -77,11 +77,11 @@ def test_a_second_train_is_refused_while_the_first_still_reads(texts, tmp_path, 
     """The first has looked at the empty folder and reads; one that trains there meanwhile would be overwritten."""
     out, codes, read = tmp_path / "run", [], train_command._training_texts
 
-    def slow(options):
+    def slow(*arguments):
         if not codes:
             codes.append(None)
             codes.append(in_thread(lambda: main(train(texts / "one.txt", out))))
-        return read(options)
+        return read(*arguments)
 
     monkeypatch.setattr(train_command, "_training_texts", slow)
     codes.append(main(train(texts / "other.txt", out)))
