@@ -116,7 +116,16 @@ class LanguageModel(TextModel):
 
     @property
     def training_model(self) -> keras.Model:
-        """What `lk.fit` trains: the model itself, whatever prompt there is, or that of a tuning of `lk.prompting`."""
+        """What `lk.fit` trains and `lk.evaluate` evaluates: the model itself, or that of a tuning of `lk.prompting`.
+
+        Raises:
+            InputError: There is a prompt, which no window of a dataset follows.
+        """
+        if self._writer.prompted:
+            raise InputError(
+                f"{self.model.name} has a prompt, which is not read before windows; give the language model without "
+                "it, or a PromptTuning or PrefixTuning (its score(texts) reads the prompt)"
+            )
         return self.model
 
     @property

@@ -3,7 +3,7 @@
 import contextlib
 import contextvars
 import functools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 import keras
 import tensorflow as tf
@@ -84,6 +84,19 @@ def recomputable(call: Callable) -> Callable:
         return (x, *map(tf.stop_gradient, rest)) if several else x
 
     return compute
+
+
+@contextlib.contextmanager
+def recompute_set(blocks: Iterable[TransformerBlock], recompute: bool) -> Iterator[None]:
+    """While it lasts, `recompute` of these blocks."""
+    before = [(block, block.recompute) for block in blocks]
+    for block, _ in before:
+        block.recompute = recompute
+    try:
+        yield
+    finally:
+        for block, own in before:
+            block.recompute = own
 
 
 @contextlib.contextmanager

@@ -1,7 +1,6 @@
 """A frozen language model after a prompt that is learned: what is trained are the prompt's own numbers alone."""
 
-import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any, NoReturn
 
 import keras
@@ -10,7 +9,7 @@ import tensorflow as tf
 from keras import layers, ops
 
 from lm_keras.errors import InputError
-from lm_keras.layers.blocks import TransformerBlock
+from lm_keras.layers.blocks import TransformerBlock, recompute_set
 from lm_keras.layers.dense import Dense
 from lm_keras.models.base import LogitsModel
 from lm_keras.models.causal_lm import CausalLM
@@ -73,7 +72,9 @@ class LearnedVectors(layers.Layer):
 
     def state(self, model: CausalLM) -> list[tf.Tensor]:
         """The state of a model after the vectors, [1, ...], without room for more tokens."""
-        with _kept(model):
+        # Computed again, the keys and values of which the state is made would have no gradient.
+        blocks = [layer for layer in flatten_layers(model.step_model) if isinstance(layer, TransformerBlock)]
+        with recompute_set(blocks, False):
             return cut_state(state_after_vectors(model, self.values()), model, self.num_tokens)
 
     def learned(self, model: CausalLM) -> LearnedPrompt:
@@ -116,20 +117,6 @@ class LearnedState(layers.Layer):
 def _values(start):
     """An initializer of given values; `keras.initializers.Constant` would write them into a graph."""
     return lambda shape, dtype=None: ops.convert_to_tensor(np.asarray(start), dtype)
-
-
-@contextlib.contextmanager
-def _kept(model: CausalLM) -> Iterator[None]:
-    """Without computing blocks again: their keys and values, of which the state is made, would have no gradient."""
-    blocks = [layer for layer in flatten_layers(model.step_model) if isinstance(layer, TransformerBlock)]
-    before = [block.recompute for block in blocks]
-    for block in blocks:
-        block.recompute = False
-    try:
-        yield
-    finally:
-        for block, own in zip(blocks, before, strict=True):
-            block.recompute = own
 
 
 # === The model that is trained ===

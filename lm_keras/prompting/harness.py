@@ -101,7 +101,7 @@ def evaluate_task(
         begin: Whether the begin mark stands before the texts; None: as lm-evaluation-harness does, see above.
             Without it the first token of a sentence does not count.
         seed: Draws the examples.
-        delimiter: Between a prompt and a choice of your own file, and before a sentence.
+        delimiter: Between a text and a choice, and before a sentence of a pair; the harness puts a space.
         progress: Whether a progress bar is shown.
 
     Returns:

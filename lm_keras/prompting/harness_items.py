@@ -57,14 +57,14 @@ class Task:
 
 
 def read_task(task: str | Path, delimiter: str = " ") -> Task:
-    """The Task of a known set, or of a JSON-lines file, with `delimiter` between its prompts and choices.
+    """The Task of a known set, or of a JSON-lines file, with `delimiter` between its texts and choices.
 
     Raises:
         InputError: There is neither, or the file is not as it should be.
     """
     if task in KNOWN:
         records = load(task, KNOWN[task])
-        return Task(task, *_OF_SETS[task](records))
+        return Task(task, *_OF_SETS[task](records), delimiter)
     path = as_path(task)
     if not path.exists():
         raise InputError(f"there is no task {str(task)!r}; give {', '.join(KNOWN)}, or a file of JSON lines: {FORMS}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+from typing import Self
 
 import keras
 import numpy as np
@@ -55,6 +56,26 @@ class Tuning(LanguageModel):
         """
         self.learned.save(path)
 
+    @classmethod
+    def load(cls, path: str | os.PathLike, language_model: LanguageModel) -> Self:
+        """Reads what `save` wrote, to be used or trained further, without a reparameterization.
+
+        Args:
+            path: The file, or the folder of a run of `lk.fit`.
+            language_model: The language model that it was learned for.
+
+        Raises:
+            InputError: The file is no such prompt, or of another model.
+        """
+        path = path_of(path)
+        learned = LearnedPrompt.load(path / LEARNED if path.is_dir() else path)
+        if not isinstance(language_model, LanguageModel):
+            raise InputError(f"{cls.__name__}.load takes a LanguageModel, not a {type(language_model).__name__}")
+        learned.check_fits(language_model.model)
+        made = cls.__new__(cls)
+        Tuning.__init__(made, language_model, cls._layer(learned, path))
+        return made
+
 
 class PromptTuning(Tuning):
     """Prompt tuning (Lester et al. 2021): vectors in the place of words, before every text, on a frozen model.
@@ -99,21 +120,11 @@ class PromptTuning(Tuning):
         vectors = tf.cast(vectors, tf.float32).numpy()
         super().__init__(language_model, LearnedVectors(vectors, reparameterization, int(seed), name="prompt"))
 
-    @classmethod
-    def load(cls, path: str | os.PathLike, language_model: LanguageModel) -> PromptTuning:
-        """Reads what `save` wrote, to be used or trained further, without a reparameterization.
-
-        Args:
-            path: The file, or the folder of a run of `lk.fit`.
-            language_model: The language model that it was learned for.
-
-        Raises:
-            InputError: The file is no such prompt, or of another model.
-        """
-        learned = _loaded(path, language_model, cls)
+    @staticmethod
+    def _layer(learned, path):
         if learned.vectors is None:
             raise InputError(f"{path} is a learned state, not vectors; PrefixTuning.load reads it")
-        return _made(cls, language_model, LearnedVectors(learned.vectors, name="prompt"))
+        return LearnedVectors(learned.vectors, name="prompt")
 
 
 class PrefixTuning(Tuning):
@@ -146,21 +157,11 @@ class PrefixTuning(Tuning):
         state = state_after(language_model.model, ids)
         super().__init__(language_model, LearnedState(state, len(ids), name="prompt"))
 
-    @classmethod
-    def load(cls, path: str | os.PathLike, language_model: LanguageModel) -> PrefixTuning:
-        """Reads what `save` wrote, to be used or trained further.
-
-        Args:
-            path: The file, or the folder of a run of `lk.fit`.
-            language_model: The language model that it was learned for.
-
-        Raises:
-            InputError: The file is no such prompt, or of another model.
-        """
-        learned = _loaded(path, language_model, cls)
+    @staticmethod
+    def _layer(learned, path):
         if learned.state is None:
             raise InputError(f"{path} is a prompt of vectors, not a state; PromptTuning.load reads it")
-        return _made(cls, language_model, LearnedState(learned.state, learned.num_tokens, name="prompt"))
+        return LearnedState(learned.state, learned.num_tokens, name="prompt")
 
 
 class _Current:
@@ -203,19 +204,3 @@ def _first_ids(language_model, num_tokens, init_text, rng=None) -> list[int]:
         if rng is not None:
             return rng.choice(ids, num_tokens).tolist()
     return (ids * math.ceil(num_tokens / len(ids)))[:num_tokens]
-
-
-def _loaded(path, language_model, kind) -> LearnedPrompt:
-    path = path_of(path)
-    learned = LearnedPrompt.load(path / LEARNED if path.is_dir() else path)
-    if not isinstance(language_model, LanguageModel):
-        raise InputError(f"{kind.__name__}.load takes a LanguageModel, not a {type(language_model).__name__}")
-    learned.check_fits(language_model.model)
-    return learned
-
-
-def _made(kind, language_model, layer):
-    """A tuning with numbers that were learned before."""
-    made = kind.__new__(kind)
-    Tuning.__init__(made, language_model, layer)
-    return made

@@ -57,12 +57,7 @@ def evaluate(
         from lm_keras.language_model import LanguageModel  # which stands on this
 
         if isinstance(model, LanguageModel):
-            given, model = model, model.training_model
-            if model is given.model and given.writer.prompted:
-                raise InputError(
-                    f"{model.name} has a prompt, which is not read before windows; use its score(texts), or evaluate "
-                    "a PromptTuning or PrefixTuning"
-                )
+            model = model.training_model
     data, dataset = dataset, as_dataset(dataset, batch_size=64)
     carried = isinstance(dataset, TextDataset) and dataset.contiguous
     net, sums, aim = _network(model, dataset.batch_size if carried else None, loss, task, dataset)

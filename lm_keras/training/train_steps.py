@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import keras
 
 from lm_keras.errors import InputError
-from lm_keras.layers.blocks import TransformerBlock
+from lm_keras.layers.blocks import TransformerBlock, recompute_set
 from lm_keras.models.causal_lm import CausalLM
 from lm_keras.models.prompted import PromptedLM
 from lm_keras.utils.keras_internals import flatten_layers
@@ -25,15 +25,8 @@ def recomputing(model: keras.Model) -> Iterator[None]:
     Raises:
         InputError: For a model without two blocks.
     """
-    blocks = blocks_to_recompute(model)
-    before = [block.recompute for block in blocks]
-    for block in blocks:
-        block.recompute = True
-    try:
+    with recompute_set(blocks_to_recompute(model), True):
         yield
-    finally:
-        for block, own in zip(blocks, before, strict=True):
-            block.recompute = own
 
 
 def blocks_to_recompute(model: keras.Model) -> list[TransformerBlock]:

@@ -9,6 +9,7 @@ from learned import changed
 from small_models import log_probs, tiny_lm
 
 import lm_keras as lk
+from lm_keras.data.corpora.records import MinimalPair, MultipleChoice
 from lm_keras.errors import InputError
 from lm_keras.models import BUILDERS
 from lm_keras.prompting import evaluate_task, harness
@@ -193,6 +194,15 @@ def test_examples_are_other_items(tmp_path):
 def test_examples_of_last_words_have_the_delimiter_of_the_harness(tmp_path):
     task = read_task(written(tmp_path, [{"text": "a b"}, {"text": "c d"}]))
     assert with_examples(task, task.items, 1, seed=0) == ["c  d\n\na", "a  b\n\nc"]
+
+
+@pytest.mark.parametrize("name", ["piqa", "blimp"])
+def test_the_delimiter_stands_in_known_tasks_too(name, monkeypatch):
+    records = {"piqa": [MultipleChoice("a", ("b", "c"), 1)], "blimp": [MinimalPair("a b", "b a")]}
+    monkeypatch.setattr("lm_keras.prompting.harness_items.load", lambda task, split: records[task])
+    for delimiter in (" ", "", "\n"):
+        task = read_task(name, delimiter)
+        assert task.continuations(task.items[0]) == [delimiter + choice for choice in task.items[0].choices]
 
 
 @pytest.mark.parametrize(

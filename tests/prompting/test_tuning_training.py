@@ -221,7 +221,7 @@ def test_a_model_that_is_quantized_in_place_is_trained_as_it_is_now():
     np.testing.assert_allclose(after[0], log_probs_after(tuned.learned, lm.model, ids), atol=1e-4)
 
 
-def test_evaluate_measures_after_the_prompt(kind):
+def test_evaluate_measures_after_the_prompt_that_is_learned(kind):
     lm = language_model("lstm")
     tuned = changed(kind(lm, 4, INIT))
     ids = np.array([[lm.tokenizer.bos_id, *lm.tokenizer.encode("a b c d")]], "int32")
@@ -234,8 +234,9 @@ def test_evaluate_measures_after_the_prompt(kind):
     assert plain["loss"] == pytest.approx(lk.evaluate(lm.model, (ids, y))["loss"])
     assert plain["loss"] != pytest.approx(result["loss"])
     for prompted in (lm.with_prompt(tuned.learned), lm.with_prompt("a"), tuned.with_prompt("a")):
-        with pytest.raises(lk.InputError, match=r"has a prompt, .* use its score"):
-            lk.evaluate(prompted, (ids, y))
+        for refused in (lk.evaluate, lk.fit):
+            with pytest.raises(lk.InputError, match=r"has a prompt, which is not read before windows"):
+                refused(prompted, (ids, y))
 
 
 def test_a_run_keeps_the_prompt_alone_and_goes_on(tmp_path):
