@@ -94,7 +94,7 @@ def test_a_run_goes_on(tmp_path, monkeypatch):
     same(rows, stored)
 
 
-def test_an_export(tmp_path):
+def test_an_export(tmp_path, warm_check):
     folder = tmp_path / "1"
     shutil.copytree(SAVED / "export" / "1", folder)
     packed = folder / "saved_model.pb.gz"

@@ -2,21 +2,17 @@
 
 import json
 import math
-import os
 
 import numpy as np
 import pytest
 from paths import GOLDEN
 from safetensors.numpy import load_file
-from small_models import log_probs, tiny_lm
+from small_models import KINDS_OF_STATE, log_probs, tiny_lm
 
 import lm_keras as lk
 from lm_keras.cli.parser import main
-from lm_keras.models import BUILDERS
 
 EXACT = 1e-4
-# One of each kind of state; all of them with LM_KERAS_FULL=1.
-FAMILIES = sorted(BUILDERS) if os.environ.get("LM_KERAS_FULL") else ["feedforward", "gpt2", "lstm"]
 TOKENIZERS = {
     "word": lambda: lk.text.WordTokenizer.train(["a b c d e"]),
     "char": lambda: lk.text.CharTokenizer.train(["abc"]),
@@ -24,7 +20,7 @@ TOKENIZERS = {
 }
 
 
-@pytest.fixture(scope="module", params=FAMILIES)
+@pytest.fixture(scope="module", params=KINDS_OF_STATE)
 def lm(request):
     return tiny_lm(request.param, TOKENIZERS["word"]())
 

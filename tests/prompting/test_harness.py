@@ -6,12 +6,11 @@ import math
 import numpy as np
 import pytest
 from learned import changed
-from small_models import log_probs, tiny_lm
+from small_models import KINDS_OF_STATE, log_probs, tiny_lm
 
 import lm_keras as lk
 from lm_keras.data.corpora.records import MinimalPair, MultipleChoice
 from lm_keras.errors import InputError
-from lm_keras.models import BUILDERS
 from lm_keras.prompting import evaluate_task, harness
 from lm_keras.prompting.harness_items import PAIR, Item, Task, read_task, with_examples
 from lm_keras.text.tokenizers.base import tokenizer_kinds
@@ -27,7 +26,7 @@ CHOICES = [
 PAIRS = [("a b c", "a c b"), ("bcd e", "bcd"), ("a b c", "a b d"), ("é", "e"), ("a", "a")]
 
 
-@pytest.fixture(scope="module", params=sorted(BUILDERS))
+@pytest.fixture(scope="module", params=KINDS_OF_STATE)
 def lm(request):
     return tiny_lm(request.param, TOKENIZER, 0.5, max_length=64)
 

@@ -86,7 +86,7 @@ def test_saved_and_loaded_without_adapters_all_trainable(adapted, tmp_path):
     assert len(loaded.model.trainable_weights) == len(loaded.model.weights)
 
 
-def test_an_export_has_merged_weights(lm, adapted, tmp_path):
+def test_an_export_has_merged_weights(lm, adapted, tmp_path, warm_check):
     adapted = adapted.with_prompt("a cab ")
     version = lk.export(adapted, tmp_path / "adapted", max_new_tokens_limit=4)
     lk.check(version)

@@ -6,12 +6,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 from served_requests import requests
-from small_models import tiny_lm
+from small_models import KINDS_OF_STATE, tiny_lm
 from small_tasks import MAKE, word_pieces
 
 import lm_keras as lk
 from lm_keras.cli.parser import main
-from lm_keras.models import BUILDERS
 from lm_keras.prompting import LearnedPrompt, PromptClassifier, Template
 from lm_keras.serving import query
 
@@ -109,7 +108,7 @@ def test_a_chat(tmp_path):
     assert lk.tasks.load(tmp_path / "saved").classify(AWKWARD) == made.classify(AWKWARD)
 
 
-@pytest.mark.parametrize("family", sorted(BUILDERS))
+@pytest.mark.parametrize("family", KINDS_OF_STATE)
 def test_a_learned_prompt_stands_before_all(family, tokenizer, tmp_path):
     lm = tiny_lm(family, tokenizer, 0.5, max_length=96)
     plain = PromptClassifier(lm, "{text}", WORDS)

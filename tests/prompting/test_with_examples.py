@@ -144,7 +144,7 @@ def test_another_model(lm, classifier):
     np.testing.assert_array_equal(batch.with_model(lm.model).probabilities(TEXTS), batch.probabilities(TEXTS))
 
 
-def test_an_adapted_classifier_is_exported_with_merged_weights(lm, classifier, tmp_path):
+def test_an_adapted_classifier_is_exported_with_merged_weights(lm, classifier, tmp_path, warm_check):
     adapted = prompting.lora(lm, rank=2)
     for weight in adapted.model.trainable_weights:
         weight.assign(np.random.default_rng(0).normal(0, 0.3, weight.shape))

@@ -61,7 +61,7 @@ def test_unread_operations_go_and_answers_and_side_effects_stay(tmp_path):
         answer(x=tf.constant(100.0))
 
 
-def test_a_signature_is_traced_once(tmp_path):
+def test_a_signature_is_traced_once(tmp_path, warm_check):
     traced = []
 
     class Loud(lk.TextModel):
@@ -81,7 +81,7 @@ def test_a_signature_is_traced_once(tmp_path):
     assert len(traced) == 1 and lk.check(version) == []
 
 
-def test_an_export_holds_nothing_that_no_answer_needs(tmp_path):
+def test_an_export_holds_nothing_that_no_answer_needs(tmp_path, warm_check):
     tokenizer = lk.text.BPETokenizer.train(["to be or not to be"], vocab_size=262)
     model = lk.models.build_llama(tokenizer.vocab_size, max_length=16, hidden_dim=8, num_heads=2, num_layers=1)
     version = lk.export(lk.LanguageModel(model, tokenizer), tmp_path / "model", max_new_tokens_limit=4)

@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 import inspect
+import os
 from collections.abc import Callable
 
 import keras
@@ -13,6 +14,11 @@ import lm_keras as lk
 from lm_keras.models import BUILDERS
 
 VOCAB, WIDTH, CLASSES = 11, 8, 3
+# A family of each kind of state: all states so far, convolutions, a window of words, keys and values, a cell.
+# All families with LM_KERAS_FULL=1.
+KINDS_OF_STATE = ["attention_rnn", "cnn", "feedforward", "llama", "lstm"]
+if os.environ.get("LM_KERAS_FULL"):
+    KINDS_OF_STATE = sorted(BUILDERS)
 CAUSAL = {**BUILDERS, "rnn_skip": "build_rnn_lm"}
 TRANSFORMER = {"max_length": 24, "hidden_dim": WIDTH, "num_layers": 2, "num_heads": 2}
 # Small arguments: a family gets those that its builder takes, so that a new one joins the contract by itself.

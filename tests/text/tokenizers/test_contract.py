@@ -352,7 +352,7 @@ def test_a_class_that_is_defined_again_takes_its_place(tmp_path):
     assert type(old.load(tmp_path)) is type(new.load(tmp_path)) is new
 
 
-def test_a_tokenizer_of_a_user_from_the_command_line_to_the_server(tmp_path, monkeypatch, capsys):
+def test_a_tokenizer_of_a_user_from_the_command_line_to_the_server(tmp_path, monkeypatch, capsys, warm_check):
     user_module()
     monkeypatch.chdir(tmp_path)
     text = "\n".join(lk.data.load("lee-news")[:12])
