@@ -8,6 +8,7 @@ from typing_extensions import Unpack
 
 from lm_keras.errors import InputError
 from lm_keras.generation.answers import Choice, choose
+from lm_keras.generation.chat import Messages, chat_ids, check_chat, reply, reply_config, reply_pieces
 from lm_keras.generation.config import GenerationConfig, GenerationOptions, check_taken, merged
 from lm_keras.generation.generate import Generation, generate, stop_ids, stream
 from lm_keras.generation.prompt_cache import PromptCache
@@ -241,6 +242,68 @@ class LanguageModel(TextModel):
         stop_ids(self.tokenizer, config.stop_tokens)
         prompt_ids(self._writer, prompt, config.begin)
         return stream(self._writer, prompt, config)
+
+    def chat(
+        self,
+        messages: Messages,
+        config: GenerationConfig | None = None,
+        **options: Unpack[GenerationOptions],
+    ) -> Generation:
+        """Replies to the messages of a chat, by the chat template of the tokenizer.
+
+        The reply ends at an end mark of the tokenizer or the mark that the template puts after an answer, which are
+        not in its text. Where the messages and `max_new_tokens` are more than the model's context, the fewest oldest
+        turns (a user's message and what follows it) are left out, and never the system's message or the last turn.
+        What looks like a mark of the template in a message is text. `lk.contexts.Conversation` keeps the messages, and
+        what the model has read of them.
+
+        A learned prompt stands before all; a prompt of text has no place in a chat.
+
+        Args:
+            messages: `[{"role": "user", "content": "..."}, ...]`.
+            config: The options, as `generate` has them; None: the defaults.
+            **options: In place of the config's; not `num_return_sequences` and `begin`.
+
+        Returns:
+            The Generation.
+
+        Raises:
+            InputError: The tokenizer has no chat template, or that does not take the messages; the last turn does not
+                fit; for an option that there is not or cannot be.
+
+        Example:
+
+        ```python
+        reply = lm.chat([{"role": "user", "content": "What is the capital of France?"}], temperature=0)
+        print(reply.text)
+        ```
+        """
+        config = self._reply_config(config, options)
+        return reply(self._writer, messages, config)
+
+    def stream_chat(
+        self, messages: Messages, config: GenerationConfig | None = None, **options: Unpack[GenerationOptions]
+    ) -> Iterator[str]:
+        """Yields the text of `chat(messages, ...)` piece by piece, as `stream` does that of `generate`.
+
+        Args:
+            messages: As of `chat`.
+            config: The options, without those that are about a whole text, such as `num_beams`.
+            **options: In place of the config's.
+
+        Returns:
+            An iterator of strings that are not empty.
+
+        Raises:
+            InputError: As `chat`, at the call, not at the first piece.
+        """
+        config = self._reply_config(config, options, streamed=True)
+        return reply_pieces(self._writer, chat_ids(self._writer, messages, config.max_new_tokens), config)
+
+    def _reply_config(self, config, options, streamed=False):
+        self._texts(())
+        check_chat(self._writer)
+        return reply_config(self.tokenizer, merged(config, options), streamed)
 
     def _texts(self, texts):
         if self.tokenizer is None:
