@@ -252,8 +252,8 @@ class LanguageModel(TextModel):
         """Replies to the messages of a chat, by the chat template of the tokenizer.
 
         The reply ends at an end mark of the tokenizer or the mark that the template puts after an answer, which are
-        not in its text. Where the messages and `max_new_tokens` are more than the model's context, the fewest oldest
-        turns (a user's message and what follows it) are left out, and never the system's message or the last turn.
+        not in its text. Where the messages and `max_new_tokens` are more than the model's context, the fewest
+        oldest turns (a user's message and what follows it) are left out, never the system's message or the last turn.
         What looks like a mark of the template in a message is text. `lk.contexts.Conversation` keeps the messages, and
         what the model has read of them.
 
@@ -310,21 +310,23 @@ class LanguageModel(TextModel):
             raise InputError("this LanguageModel has no tokenizer; give one: LanguageModel(lm.model, tokenizer)")
         return check_texts(texts)
 
-    def signatures(self, *, max_new_tokens_limit: int = 256, num_beams: int = 4) -> Served:
-        """What `export` writes: `score` on text; `generate`, `sample` and `beam` on prompt.
+    def signatures(self, *, max_new_tokens_limit: int = 256, num_beams: int = 4, chat: bool | None = None) -> Served:
+        """What `export` writes: `score` on text; `generate`, `sample` and `beam` on prompt; `chat` on messages.
 
         Args:
             max_new_tokens_limit: The most new tokens of a text.
             num_beams: Width of `beam`.
+            chat: Whether `chat` is among them. None: if the tokenizer has a chat template that writes constant pieces
+                by role, and there is no prompt of text.
 
         Returns:
             The Served.
 
         Raises:
-            InputError: There is no tokenizer.
+            InputError: There is no tokenizer; `chat` is True and the template does not allow it.
         """
         self._texts(())
-        return language_model_signatures(self, max_new_tokens_limit, num_beams)
+        return language_model_signatures(self, max_new_tokens_limit, num_beams, chat)
 
     def save(self, folder: str | os.PathLike) -> None:
         """Writes config.json, model.safetensors, the tokenizer and the prompt, if there is one, to a folder.

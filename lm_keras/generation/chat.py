@@ -49,8 +49,8 @@ def chat_ids(writer: Writer, messages: Messages, max_new_tokens: int) -> list[in
         elif count == enough:
             what = "the chat" if not turns else "the last turn, with the system's message,"
             raise InputError(
-                f"{what} has {len(rows[count])} tokens, and {writer.model.name} sees {window}, which leaves no room for "
-                f"max_new_tokens={max_new_tokens}; give a shorter message, or fewer new tokens"
+                f"{what} has {len(rows[count])} tokens, and {writer.model.name} sees {window}, which leaves no room "
+                f"for max_new_tokens={max_new_tokens}; give a shorter message, or fewer new tokens"
             )
         else:
             few = count

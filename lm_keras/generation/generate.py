@@ -131,8 +131,8 @@ def steps(
 ) -> Iterator[tuple]:
     """Yields (ids, log_probs, top, ended) of all rows so far, every `piece` tokens (None: at the end).
 
-    `left` gets where the loop stands: "ids" as they are yielded, "token" [B], -1 where a row has met its end mark, and
-    "state", the model's own, before these tokens.
+    `left` gets where the loop stands: "ids" as they are yielded, "token" [B], -1 where a row has met its end mark,
+    and "state", the model's own, before these tokens.
     """
     most = config.max_new_tokens
     token, state = read(writer, rows, most)

@@ -63,7 +63,7 @@ def first_ids(model: keras.Model, cache: PromptCache, count: int) -> PromptCache
 
 
 def has_parts(model: keras.Model) -> bool:
-    """Whether a model's state is that of `models.causal_lm.decoder` alone: the number of tokens, and slots of each."""
+    """Whether a model's state is that of `models.causal_lm.decoder`: the number of tokens, and slots of each."""
     _, filled, *parts = (part.shape for part in model.step_model.inputs)
     return len(filled) == 1 and bool(parts) and all(len(part) == 4 and part[2] is None for part in parts)
 

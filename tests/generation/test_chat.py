@@ -2,7 +2,7 @@
 
 import pytest
 import tensorflow as tf
-from chats import CHATML, chat_tokenizer, conversation, message
+from chats import chat_tokenizer, conversation, message
 from learned import KINDS, changed, log_probs_after
 from small_models import log_softmax, tiny_lm
 
@@ -155,7 +155,7 @@ def test_options_that_a_chat_does_not_take(lm, options, message):
             call(conversation(0), **options)
 
 
-def test_what_is_refused(lm, tokenizer):
+def test_what_is_refused(lm):
     with pytest.raises(InputError, match="stream gives a text while it is made and takes no num_beams"):
         lm.stream_chat(conversation(0), num_beams=2)
     with pytest.raises(InputError, match='a prompt of text.*the role "system"'):
@@ -166,4 +166,3 @@ def test_what_is_refused(lm, tokenizer):
         lm.chat("Hello")
     with pytest.raises(InputError, match="makes no token"):
         tiny_lm("lstm", chat_tokenizer("{{ '' }}")).chat(conversation(0))
-    assert CHATML == tokenizer.chat_template
