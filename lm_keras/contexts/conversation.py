@@ -33,8 +33,8 @@ class Conversation:
     read anew. `messages` keeps all of them.
 
     A stream that is not read to its end (its loop is left, Ctrl-C) ends the turn: what it has yielded is kept as
-    the assistant's reply. If that is nothing, the turn is dropped, as is one that `say` could not finish. A stream that is
-    still open when the next turn begins is ended in the same way.
+    the assistant's reply. If that is nothing, the turn is dropped, as is one that `say` could not finish. A stream
+    that is still open when the next turn begins is ended in the same way.
 
     Args:
         lm: The LanguageModel.

@@ -1,8 +1,8 @@
 """A chat template whose text around the contents depends on the roles alone, so that a graph can write it.
 
 A chat is a system's message or none, then the user's and the assistant's in turn, the last one the user's. Before
-each content there is a `Joint`, of five kinds, and one after the last. A joint with special tokens parts the text into
-runs, each of which a tokenizer encodes as one string; without any, the contents beside it are in one run.
+each content there is a `Joint`, of five kinds, and one after the last. A joint with special tokens parts the text
+into runs, each of which a tokenizer encodes as one string; without any, the contents beside it are in one run.
 """
 
 from collections.abc import Mapping, Sequence
