@@ -253,10 +253,9 @@ class LanguageModel(TextModel):
 
         The reply ends at an end mark of the tokenizer or the mark that the template puts after an answer, which are
         not in its text. Where the messages and `max_new_tokens` are more than the model's context, the fewest
-        oldest turns (a user's message and what follows it) are left out, but never the system's message or the last
-        turn.
-        What looks like a mark of the template in a message is text. `lk.contexts.Conversation` keeps the messages, and
-        what the model has read of them.
+        oldest turns are left out (a user's message and what follows it), never the system's message or the last
+        turn. What looks like a mark of the template in a message is text. `lk.contexts.Conversation` keeps the
+        messages, and what the model has read of them.
 
         A learned prompt stands before all; a prompt of text has no place in a chat.
 

@@ -2,8 +2,6 @@
 
 import random
 
-import lm_keras as lk
-
 MARKS = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]
 CHATML = (
     "{% for m in messages %}{{ '<|im_start|>' + m.role + '\n' + m.content + '<|im_end|>' + '\n' }}{% endfor %}"
@@ -13,6 +11,8 @@ WORDS = ["some", "turns", "of a chat", "user", "assistant", "and so on", "é 北
 
 
 def chat_tokenizer(template=CHATML, vocab_size=300):
+    import lm_keras as lk  # not above: tools/make_chat_golden.py makes conversations where it is not installed
+
     texts = ["some turns of a chat, user and assistant, system and so on\n"] * 3
     trained = lk.text.BPETokenizer.train(texts, vocab_size=vocab_size)
     tokens = [*MARKS, *(token for token in trained.tokens if token not in MARKS)]
