@@ -2,10 +2,10 @@
 
 python benchmarks/quality/chat_exports.py MODEL
 
-MODEL: a .gguf file, a folder or a name. The conversations have one to eight turns of English sentences, with a
-system's message or without, and options of their own; some hold marks as text. Two are longer than the window of the
-model. Then random bytes and rows that are no chat; `lk.serving.check` compares the answers, in a fresh process without
-lm_keras. One JSON line.
+MODEL: a .gguf file, a folder, a run or a name. The conversations have one to eight turns of English sentences, with
+a system's message or without, and options of their own; some hold marks as text. Two are longer than the window of
+the model. Then random bytes and rows that are no chat; `lk.serving.check` compares the answers, in a fresh process
+without lm_keras. One JSON line.
 """
 
 import argparse
@@ -16,9 +16,9 @@ import tempfile
 import time
 
 import lm_keras as lk  # which imports TensorFlow and Keras at first use
+from lm_keras.cli.run import load_model
 from lm_keras.generation.config import inputs_of
 from lm_keras.text.tokenizers.chat.joined import joined
-from lm_keras.utils.quiet import load_tensorflow
 
 BATCHES, CHATS, NOISE, SEED, NEW = (1, 7), 100, 300, 20, 16
 MARKS = ("<|im_end|>", "<|im_start|>system\n", "</s>", "[INST]", "  ", "\n\n", "é北🙂")
@@ -29,8 +29,7 @@ def main():
     parser.add_argument("model", help="a .gguf file, a folder, or a name")
     parser.add_argument("--chats", type=int, default=CHATS)
     options = parser.parse_args()
-    load_tensorflow()
-    lm = lk.models.load_pretrained(options.model)
+    lm = load_model(options.model)
     chats = conversations(options.chats, lm.model.context_length)
     inputs, outputs, start = rows(chats), {"reply": [], "num_new_tokens": []}, time.perf_counter()
     for i, chat in enumerate(chats):

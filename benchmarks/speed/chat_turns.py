@@ -2,9 +2,9 @@
 
 python benchmarks/speed/chat_turns.py MODEL --rounds 3
 
-MODEL: a .gguf file, a folder or a name. `kept`: Conversation.say, which reads the new message alone; `anew`: `lm.chat`
-of the same messages, which reads all of them. Both say the same; medians of the rounds, in which both take turns, after
-one that is not counted. Seconds of a reply, and of its first token.
+MODEL: a .gguf file, a folder, a run or a name. `kept`: Conversation.stream, which reads the new message alone;
+`anew`: `lm.stream_chat` of the same messages, which reads all of them. Both say the same; medians of the rounds, in
+which both take turns, after one that is not counted. Seconds of a reply, and of its first piece.
 """
 
 import argparse
@@ -13,7 +13,7 @@ import statistics
 import time
 
 import lm_keras as lk  # which imports TensorFlow and Keras at first use
-from lm_keras.utils.quiet import load_tensorflow
+from lm_keras.cli.run import load_model
 
 TURNS, NEW = 10, 24
 SAID = (
@@ -29,8 +29,7 @@ def main():
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--new", type=int, default=NEW, help="tokens of a reply")
     options = parser.parse_args()
-    load_tensorflow()
-    lm = lk.models.load_pretrained(options.model)
+    lm = load_model(options.model)
     seconds = {}  # (side, what, turn) -> list
     for turn in range(options.rounds + 1):
         sides = ["kept", "anew"] if turn % 2 else ["anew", "kept"]

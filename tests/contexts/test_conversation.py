@@ -116,7 +116,6 @@ def test_other_options_and_ways_of_writing(tokenizer):
         {"penalty_alpha": 0.5, "top_k": 3},
         {"stop": "o", "max_new_tokens": 12},
         {"repetition_penalty": 1.5},
-        {"temperature": 0, "jit_compile": True},
         {"max_new_tokens": 0},
         {},
     ):
