@@ -39,22 +39,28 @@ def chat_ids(writer: Writer, messages: Messages, max_new_tokens: int) -> list[in
         raise InputError("the chat template makes no token of these messages; give others")
     if window is None or len(row) + max_new_tokens <= window:
         return row
+
+    def without(count):
+        dropped = {i for turn in turns[:count] for i in turn}
+        kept = [message for i, message in enumerate(messages) if i not in dropped]
+        return [*before, *writer.tokenizer.encode_chat(kept)]
+
     turns = _turns(messages)
-    few, enough, rows = 0, len(turns), {}
-    while enough not in rows or enough - few > 1:
-        count = (few + enough) // 2 if enough in rows else enough
-        rows[count] = [*before, *writer.tokenizer.encode_chat(_without(messages, turns[:count]))]
-        if len(rows[count]) + max_new_tokens <= window:
-            enough = count
-        elif count == enough:
-            what = "the chat" if not turns else "the last turn, with the system's message,"
-            raise InputError(
-                f"{what} has {len(rows[count])} tokens, and {writer.model.name} sees {window}, which leaves no room "
-                f"for max_new_tokens={max_new_tokens}; give a shorter message, or fewer new tokens"
-            )
+    few, enough, row = 0, len(turns), without(len(turns))
+    if len(row) + max_new_tokens > window:
+        what = "the last turn, with the system's message," if turns else "the chat"
+        raise InputError(
+            f"{what} has {len(row)} tokens, and {writer.model.name} sees {window}, which leaves no room for "
+            f"max_new_tokens={max_new_tokens}; give a shorter message, or fewer new tokens"
+        )
+    while enough - few > 1:  # `few` are too few; a graph halves in the same way
+        count = (few + enough) // 2
+        shorter = without(count)
+        if len(shorter) + max_new_tokens <= window:
+            enough, row = count, shorter
         else:
             few = count
-    return rows[enough]
+    return row
 
 
 def _turns(messages):
@@ -66,11 +72,6 @@ def _turns(messages):
                 turns.append([])
             turns[-1].append(i)
     return turns[:-1]
-
-
-def _without(messages, turns):
-    dropped = {i for turn in turns for i in turn}
-    return [message for i, message in enumerate(messages) if i not in dropped]
 
 
 def reply_ends(tokenizer: Tokenizer) -> list[int]:
