@@ -8,6 +8,7 @@ from typing_extensions import Unpack
 
 from lm_keras.errors import InputError
 from lm_keras.generation.answers import Choice, choose
+from lm_keras.generation.chat import Messages, chat_ids, check_chat, reply, reply_config, reply_pieces
 from lm_keras.generation.config import GenerationConfig, GenerationOptions, check_taken, merged
 from lm_keras.generation.generate import Generation, generate, stop_ids, stream
 from lm_keras.generation.prompt_cache import PromptCache
@@ -242,26 +243,90 @@ class LanguageModel(TextModel):
         prompt_ids(self._writer, prompt, config.begin)
         return stream(self._writer, prompt, config)
 
+    def chat(
+        self,
+        messages: Messages,
+        config: GenerationConfig | None = None,
+        **options: Unpack[GenerationOptions],
+    ) -> Generation:
+        """Replies to the messages of a chat, by the chat template of the tokenizer.
+
+        The reply ends at an end mark of the tokenizer or the mark that the template puts after an answer, which are
+        not in its text. Where the messages and `max_new_tokens` are more than the model's context, the fewest
+        oldest turns are left out (a user's message and what follows it), never the system's message or the last
+        turn. What looks like a mark of the template in a message is text. `lk.contexts.Conversation` keeps the
+        messages, and what the model has read of them.
+
+        A learned prompt stands before all; a prompt of text has no place in a chat.
+
+        Args:
+            messages: `[{"role": "user", "content": "..."}, ...]`.
+            config: The options, as `generate` has them; None: the defaults.
+            **options: In place of the config's; not `num_return_sequences` and `begin`.
+
+        Returns:
+            The Generation.
+
+        Raises:
+            InputError: The tokenizer has no chat template, or that does not take the messages; the last turn does not
+                fit; for an option that there is not or cannot be.
+
+        Example:
+
+        ```python
+        reply = lm.chat([{"role": "user", "content": "What is the capital of France?"}], temperature=0)
+        print(reply.text)
+        ```
+        """
+        config = self._reply_config(config, options)
+        return reply(self._writer, messages, config)
+
+    def stream_chat(
+        self, messages: Messages, config: GenerationConfig | None = None, **options: Unpack[GenerationOptions]
+    ) -> Iterator[str]:
+        """Yields the text of `chat(messages, ...)` piece by piece, as `stream` does that of `generate`.
+
+        Args:
+            messages: As of `chat`.
+            config: The options, without those that are about a whole text, such as `num_beams`.
+            **options: In place of the config's.
+
+        Returns:
+            An iterator of strings that are not empty.
+
+        Raises:
+            InputError: As `chat`, at the call, not at the first piece.
+        """
+        config = self._reply_config(config, options, streamed=True)
+        return reply_pieces(self._writer, chat_ids(self._writer, messages, config.max_new_tokens), config)
+
+    def _reply_config(self, config, options, streamed=False):
+        self._texts(())
+        check_chat(self._writer)
+        return reply_config(self.tokenizer, merged(config, options), streamed)
+
     def _texts(self, texts):
         if self.tokenizer is None:
             raise InputError("this LanguageModel has no tokenizer; give one: LanguageModel(lm.model, tokenizer)")
         return check_texts(texts)
 
-    def signatures(self, *, max_new_tokens_limit: int = 256, num_beams: int = 4) -> Served:
-        """What `export` writes: `score` on text; `generate`, `sample` and `beam` on prompt.
+    def signatures(self, *, max_new_tokens_limit: int = 256, num_beams: int = 4, chat: bool | None = None) -> Served:
+        """What `export` writes: `score` on text; `generate`, `sample` and `beam` on prompt; `chat` on messages.
 
         Args:
             max_new_tokens_limit: The most new tokens of a text.
             num_beams: Width of `beam`.
+            chat: Whether `chat` is among them. None: if the tokenizer has a chat template that writes constant pieces
+                by role, and there is no prompt of text.
 
         Returns:
             The Served.
 
         Raises:
-            InputError: There is no tokenizer.
+            InputError: There is no tokenizer; `chat` is True and the template does not allow it.
         """
         self._texts(())
-        return language_model_signatures(self, max_new_tokens_limit, num_beams)
+        return language_model_signatures(self, max_new_tokens_limit, num_beams, chat)
 
     def save(self, folder: str | os.PathLike) -> None:
         """Writes config.json, model.safetensors, the tokenizer and the prompt, if there is one, to a folder.

@@ -33,6 +33,8 @@ def add_commands(commands: Commands) -> None:
     exporting.add_argument("--num-beams", type=number(int, 2, 1000), metavar="N", help="width of `beam` (default: 4)")
     text = "cut of a text in a request (default: 131072; 4096 for a text-to-text transformer)"
     exporting.add_argument("--max-text-bytes", type=number(int, 4, 2**30), metavar="N", help=text)
+    text = "the signature `chat`, or none (default: where the chat template allows it)"
+    exporting.add_argument("--chat", action=argparse.BooleanOptionalAction, help=text)
     exporting.add_argument("--quantize", choices=("int8", "int4"), help="weights of 8 or 4 bits")
     exporting.add_argument("--licence", metavar="NAME", help="for the model card, e.g. Apache-2.0")
     add_import(exporting)
@@ -75,7 +77,7 @@ def export(options):
 
     if options.quantize:
         model = quantize(model, options.quantize)
-    sizes = {name: getattr(options, name) for name in ("max_new_tokens_limit", "num_beams", "max_text_bytes")}
+    sizes = {name: getattr(options, name) for name in ("max_new_tokens_limit", "num_beams", "chat", "max_text_bytes")}
     card = told_by(options.run) | {"licence": options.licence or (known.licence if known else None)}
     print(export(model, options.target, **sizes, model_card=card))
 
@@ -147,7 +149,7 @@ def _inputs(signatures, options):
             f"{options.name} has no signature {options.signature!r}; it has {one_line(_listed(signatures))}"
         )
     known, inputs = signatures[options.signature]["inputs"], {}
-    defaults = inputs_of("generate") | inputs_of("sample") | inputs_of("beam")  # those may be left out
+    defaults = inputs_of("sample") | inputs_of("beam")  # those may be left out
     for name, text in options.input:
         if name not in known:
             raise InputError(f"{options.signature} has no input {name!r}; it takes {one_line(_listed(known))}")
@@ -157,7 +159,7 @@ def _inputs(signatures, options):
             shown = one_line(name)
             raise InputError(f"{options.signature} needs {shown} ({known[name].dtype}): --input {shown}=...")
         inputs[name] = [defaults[name]]
-    texts = inputs.get("prompt") or inputs.get("source")
+    texts = inputs.get("prompt") or inputs.get("source") or inputs.get("messages")
     if texts and len(inputs.get("seed", ())) == 1:
         inputs["seed"] = row_seeds(texts, inputs["seed"][0])
     return {name: values[0] if len(values) == 1 else values for name, values in inputs.items()}

@@ -120,18 +120,18 @@ class GenerationConfig:
     """
 
     max_new_tokens: int = option(
-        50, "the most tokens of a text", least=0, most=MAX_INT32, signatures=("generate", "sample", "beam"),
+        50, "the most tokens of a text", least=0, most=MAX_INT32, signatures=("generate", "sample", "beam", "chat"),
         examples=(8, 0, 3, 16),
     )  # fmt: skip
     min_new_tokens: int = option(0, "no end mark before", least=0, most=MAX_INT32)
     temperature: float = option(
-        1.0, "0 is greedy", least=0, limit=1e4, signatures=("sample",), examples=(1.0, 0.7, 0.0, 1.3)
+        1.0, "0 is greedy", least=0, limit=1e4, signatures=("sample", "chat"), examples=(1.0, 0.7, 0.0, 1.3)
     )
     top_k: int = option(
-        0, "0 keeps all words", least=0, limit=MAX_INT32, signatures=("sample",), examples=(0, 5, 0, 20)
+        0, "0 keeps all words", least=0, limit=MAX_INT32, signatures=("sample", "chat"), examples=(0, 5, 0, 20)
     )
     top_p: float = option(
-        1.0, "1 keeps all words", above=0, most=1, signatures=("sample",), examples=(1.0, 1.0, 0.9, 0.8)
+        1.0, "1 keeps all words", above=0, most=1, signatures=("sample", "chat"), examples=(1.0, 1.0, 0.9, 0.8)
     )
     min_p: float = option(0.0, "least share of the best word's p", least=0, most=1)
     repetition_penalty: float = option(1.0, "1 changes nothing", above=0, limit=LARGEST)
@@ -149,7 +149,7 @@ class GenerationConfig:
     stop_tokens: Words = option(
         (), "end at this word of the vocabulary (may be repeated)", flag="--stop-token", metavar="WORD"
     )
-    seed: int = option(0, "another one gives another text", signatures=("sample",), examples=(0, 1, 2, 3))
+    seed: int = option(0, "another one gives another text", signatures=("sample", "chat"), examples=(0, 1, 2, 3))
     top_logprobs: int = option(
         0, "so many likeliest words beside each token", least=0, most=MAX_INT32, stream=False, flag=""
     )

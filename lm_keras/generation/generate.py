@@ -1,6 +1,7 @@
 """Texts after prompts: reading the prompts, decoding or searching, and cutting at stop strings."""
 
 import collections
+import functools
 import math
 import numbers
 from collections.abc import Iterator, Sequence
@@ -64,24 +65,39 @@ def generate(writer: Writer, prompts: Sequence[str], config: GenerationConfig) -
     writer = writer.starting(all_rows if config.penalty_alpha == 0 else [], config.begin)
     size = batch_size(writer, all_rows, config.max_new_tokens)
     for start in range(0, len(prompts), size):
-        rows = all_rows[start : start + size]
-        if config.num_beams > 1:
-            results += searched(writer, rows, config)
-        elif config.penalty_alpha > 0:
-            results += contrasted(writer, rows, config)
-        else:
-            walk = greedy_steps if config.jit_compile else steps
-            for made in walk(writer, rows, seeds[start : start + size], config, PIECE if config.stop else None):
-                if config.stop and all(_stopped(writer, *each, config) for each in zip(rows, made[0], strict=True)):
-                    break
-            results += [finished(writer, *each, config.stop) for each in zip(rows, *made[:3], strict=True)]
+        results += continued(writer, all_rows[start : start + size], seeds[start : start + size], config)
     return results
+
+
+def continued(
+    writer: Writer,
+    rows: Sequence[Sequence[int]],
+    seeds: Sequence[int],
+    config: GenerationConfig,
+    left: dict | None = None,
+) -> list[Generation]:
+    """The Generations of rows of ids that go through the model at once; `left` as of `steps`."""
+    if config.num_beams > 1:
+        return searched(writer, rows, config)
+    if config.penalty_alpha > 0:
+        return contrasted(writer, rows, config)
+    walk = greedy_steps if config.jit_compile else functools.partial(steps, left=left)
+    for made in walk(writer, rows, seeds, config, PIECE if config.stop else None):
+        if config.stop and all(_stopped(writer, *each, config) for each in zip(rows, made[0], strict=True)):
+            break
+    return [finished(writer, *each, config.stop) for each in zip(rows, *made[:3], strict=True)]
 
 
 def stream(writer: Writer, prompt: str, config: GenerationConfig) -> Iterator[str]:
     """Pieces of the text of a prompt; what may still become a stop string or a character waits."""
-    shown, stop, row = "", config.stop, prompt_ids(writer, prompt, config.begin)
-    for new, _, _, ended in steps(writer.starting([row], config.begin), [row], [config.seed], config, piece=1):
+    row = prompt_ids(writer, prompt, config.begin)
+    yield from pieces(writer.starting([row], config.begin), row, config)
+
+
+def pieces(writer: Writer, row: Sequence[int], config: GenerationConfig, left: dict | None = None) -> Iterator[str]:
+    """`stream` of a row of ids; `left` as of `steps`."""
+    shown, stop = "", config.stop
+    for new, _, _, ended in steps(writer, [row], [config.seed], config, piece=1, left=left):
         text, found = cut(writer.tokenizer.decode(new[0], row[-1]), stop)
         if not (found or ended):
             text = text.rstrip("\ufffd")
@@ -106,9 +122,18 @@ def read(writer: Writer, rows: Sequence[Sequence[int]], max_new_tokens: int) -> 
 
 # === Decoding, token by token ===
 def steps(
-    writer: Writer, rows: Sequence[Sequence[int]], seeds: Sequence[int], config: GenerationConfig, piece: int | None
+    writer: Writer,
+    rows: Sequence[Sequence[int]],
+    seeds: Sequence[int],
+    config: GenerationConfig,
+    piece: int | None,
+    left: dict | None = None,
 ) -> Iterator[tuple]:
-    """Yields (ids, log_probs, top, ended) of all rows so far, every `piece` tokens (None: at the end)."""
+    """Yields (ids, log_probs, top, ended) of all rows so far, every `piece` tokens (None: at the end).
+
+    `left` gets where the loop stands: "ids" as they are yielded, "token" [B], -1 where a row has met its end mark,
+    and "state", the model's own, before these tokens.
+    """
     most = config.max_new_tokens
     token, state = read(writer, rows, most)
     remaining, position, ended = tf.fill([len(rows)], most), 0, most == 0 or not rows
@@ -123,6 +148,7 @@ def steps(
         **dict.fromkeys(seen, tf.TensorSpec([None, None], tf.bool)), **memory_spec(writer, writer.memory),
     })  # fmt: skip
     new_ids, log_probs, top = ([[] for _ in rows] for _ in range(3))
+    num_parts = len(state_spec(writer.model))  # the rest is what a `SlidingWalk` remembers
     fixed = {"options": options, "num_top": top_count(writer, config), **ends_of(writer, config)}
     fixed |= writer.memory
     while not ended:
@@ -137,6 +163,8 @@ def steps(
             new_ids[i] += new[kept].tolist()
             log_probs[i] += new_scores[kept].tolist()
             top[i] += likeliest(writer, *(part[i, : kept.sum()] for part in best)) if config.top_logprobs else []
+        if left is not None:
+            left.update(ids=[list(ids) for ids in new_ids], token=token, state=state[-num_parts:])
         position += count
         ended = position >= most or not remaining.numpy().any()
         yield new_ids, log_probs, top, ended
@@ -159,6 +187,7 @@ def words_before(writer: Writer, rows: Sequence[Sequence[int]], begin: bool) -> 
     if writer.source_tokenizer is None:
         for mark, row in zip(seen, rows, strict=True):
             mark[list(row[len(writer.before(begin)) :])] = True
+        seen[:, sorted(writer.tokenizer.special_ids)] = False  # a chat has an end mark after each turn
     return tf.constant(seen)
 
 

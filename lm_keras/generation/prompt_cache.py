@@ -46,6 +46,28 @@ def nothing(model: keras.Model) -> PromptCache:
     return PromptCache(tf.zeros([0], tf.int32), model.initial_state(1, 0), tf.constant(0))
 
 
+def first_ids(model: keras.Model, cache: PromptCache, count: int) -> PromptCache | None:
+    """The `PromptCache` of the first `count` ids of one, all of which are read; None where its state has no part.
+
+    The state of attention has one: its slots are those of the tokens. That of other models is what all tokens made
+    of it; it is there for as many as it has read.
+    """
+    read = int(cache.num_read)
+    if count >= read:
+        return cache._replace(ids=cache.ids[:read])
+    if not has_parts(model) or count < (int(cache.learned[0]) if cache.learned else 0):
+        return None
+    filled, *parts = cache.state
+    parts = [tf.pad(part[:, :, :count], [[0, 0], [0, 0], [0, 1], [0, 0]]) for part in parts]
+    return PromptCache(cache.ids[:count], [tf.fill([1], count), *parts], tf.constant(count), cache.learned)
+
+
+def has_parts(model: keras.Model) -> bool:
+    """Whether a model's state is that of `models.causal_lm.decoder`: the number of tokens, and slots of each."""
+    _, filled, *parts = (part.shape for part in model.step_model.inputs)
+    return len(filled) == 1 and bool(parts) and all(len(part) == 4 and part[2] is None for part in parts)
+
+
 def facts_of_prompt(cache: PromptCache) -> dict[str, int]:
     """What a model card says of a prompt whose state is a constant of the graph, and no parameter."""
     numbers = sum(math.prod(part.shape) for part in cache.state)

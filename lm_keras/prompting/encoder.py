@@ -7,13 +7,10 @@ from lm_keras.errors import InputError
 from lm_keras.generation.prompt_cache import num_settled
 from lm_keras.prompting.template import Field, MaskPlace, Piece, Stripped, check_fields
 from lm_keras.text.tokenizers.base import Tokenizer
-from lm_keras.text.unicode import valid
+from lm_keras.text.unicode import SPACES, valid
 
 if TYPE_CHECKING:
     import tensorflow as tf
-
-# What `str.strip` takes away, for RE2.
-_SPACES = r"[\x{9}-\x{d}\x{1c}-\x{20}\x{85}\x{a0}\x{1680}\x{2000}-\x{200a}\x{2028}\x{2029}\x{202f}\x{205f}\x{3000}]"
 
 
 class PromptEncoder:
@@ -255,8 +252,8 @@ def _tf_text(part, rows):
     for piece in part:
         if isinstance(piece, Stripped):
             text = _tf_text(piece.pieces, rows)
-            text = tf.strings.regex_replace(text, f"\\A{_SPACES}+", "") if piece.left else text
-            found.append(tf.strings.regex_replace(text, f"{_SPACES}+\\z", "") if piece.right else text)
+            text = tf.strings.regex_replace(text, f"\\A{SPACES}+", "") if piece.left else text
+            found.append(tf.strings.regex_replace(text, f"{SPACES}+\\z", "") if piece.right else text)
         else:
             found.append(rows[piece.name] if isinstance(piece, Field) else piece)
     return tf.strings.join(found)

@@ -14,5 +14,6 @@ from .tokenizers.base import register_tokenizer as register_tokenizer
 from .tokenizers.bpe.tokenizer import BPETokenizer as BPETokenizer
 from .tokenizers.char import CharTokenizer as CharTokenizer
 from .tokenizers.chat.messages import Content as Content
+from .tokenizers.chat.templates import CHAT_TEMPLATES as CHAT_TEMPLATES
 from .tokenizers.word.tokenizer import WordTokenizer as WordTokenizer
 from .tokenizers.wordpiece.tokenizer import WordPieceTokenizer as WordPieceTokenizer

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     import tensorflow as tf
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
+# What `str.strip` takes away, for RE2.
+SPACES = r"[\x{9}-\x{d}\x{1c}-\x{20}\x{85}\x{a0}\x{1680}\x{2000}-\x{200a}\x{2028}\x{2029}\x{202f}\x{205f}\x{3000}]"
 _PAGE, _NUM_PAGES = 256, 0x110000 // 256
 
 

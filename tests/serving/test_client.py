@@ -3,6 +3,8 @@
 import numpy as np
 import pytest
 
+import lm_keras as lk
+from lm_keras import InputError
 from lm_keras.serving import Client, query
 from lm_keras.serving.client.results import Answer, Beams, Completion, Span, Tensor, TextScore
 
@@ -91,6 +93,23 @@ def test_every_kind_of_task(tasks):
         Answer("bec", half, 0, 3),
         Answer("so", np.float32(0.2), 0, 2),
     ]
+
+
+def test_chats(tasks):
+    hello, both = [{"role": "user", "content": "a\x1fb\x1e北"}], [{"role": "system", "content": "s"}]
+    both += [{"role": "user", "content": "x"}, {"role": "assistant", "content": ""}, *hello]
+    (made,) = tasks.chat(hello, max_new_tokens=3, temperature=0.5, top_k=7, seed=2)
+    assert made == ("user\x1fab北|0.50|1.00|7|2>3", 3, pytest.approx(-1.0))
+    texts = [one.text for one in tasks.chat([both, tuple(hello), hello], max_new_tokens=[1, 2, 3], top_p=0.25)]
+    assert texts[0] == "system\x1fs\x1euser\x1fx\x1eassistant\x1f\x1euser\x1fab北|1.00|0.25|0|0>1"
+    assert texts[1:] == [f"user\x1fab北|1.00|0.25|0|{seed}>{seed + 2}" for seed in (0, 1)]  # a repeat
+    config = lk.GenerationConfig(max_new_tokens=4)
+    assert tasks.chat(hello, config)[0].text.endswith("|1.00|1.00|0|0>4") and tasks.chat([]) == []
+    for wrong in ("Hi", hello[0], both[:3], [hello, "Hi"], [{"role": "user"}], 3, [[]]):
+        with pytest.raises(InputError, match="give a list such as|messages are of|message 0 is"):
+            tasks.chat(wrong)
+    with pytest.raises(InputError, match="chat of tasks takes"):
+        tasks.chat(hello, length_penalty=1.0)
 
 
 def test_vectors_are_arrays(tasks):

@@ -32,6 +32,11 @@ def test_options_have_the_defaults_of_the_client(ask):
     assert json.loads(ask(*sample, "--input", "seed=7"))["completion"][1].endswith("|8>50")
 
 
+def test_messages(ask):
+    chat = ("tasks", "--signature", "chat", "--input", "messages=user\x1fHi", "--input", "seed=3", "--json")
+    assert json.loads(ask(*chat))["reply"] == ["user\x1fHi|1.00|1.00|0|3>50"]
+
+
 def test_rows_and_types(ask):
     types = ("tasks", "--signature", "types", "--input", "x=0", "--input", "n=3", "--input", "yes=true")
     assert json.loads(ask(*types, "--input", "raw=a=b", "--json")) == {

@@ -35,6 +35,11 @@ def sample(prompt, max_new_tokens, temperature, top_k, top_p, seed):
     return completed(tf.strings.join([prompt, *given], "|"), max_new_tokens)
 
 
+def chat(messages, *options):
+    told = sample(messages, *options)
+    return {"reply": told["completion"], "num_new_tokens": told["num_new_tokens"], "log_prob": told["log_prob"]}
+
+
 def classify(text):
     scores = tf.nn.softmax(tf.stack([tf.cast(size(text), tf.float32) / 7.0, tf.ones_like(size(text), tf.float32)], 1))
     classes = tf.tile([["long", "short"]], [tf.shape(text)[0], 1])
@@ -70,12 +75,15 @@ def types(x, n, yes, raw):
     }
 
 
+OPTIONS = (
+    *(("max_new_tokens", tf.int32), ("temperature", tf.float32), ("top_k", tf.int32), ("top_p", tf.float32)),
+    ("seed", tf.int32),
+)
 SIGNATURES = {
     "generate": (completed, rows(("source", tf.string), ("max_new_tokens", tf.int32))),
     "beam": (beam, rows(("source", tf.string), ("max_new_tokens", tf.int32), ("length_penalty", tf.float32))),
-    "sample": (sample, rows(
-        ("prompt", tf.string), ("max_new_tokens", tf.int32), ("temperature", tf.float32), ("top_k", tf.int32),
-        ("top_p", tf.float32), ("seed", tf.int32))),
+    "sample": (sample, rows(("prompt", tf.string), *OPTIONS)),
+    "chat": (chat, rows(("messages", tf.string), *OPTIONS)),
     "classify": (classify, rows(("text", tf.string))),
     "tag": (tag, rows(("text", tf.string))),
     "answer": (answer, rows(("question", tf.string), ("context", tf.string))),

@@ -6,7 +6,7 @@ import math
 import numbers
 import reprlib
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from urllib.parse import urlsplit
 
 import numpy as np
@@ -33,6 +33,7 @@ from lm_keras.serving.client.results import (
     retried,
     spans_in,
 )
+from lm_keras.text.tokenizers.chat.joined import joined
 from lm_keras.text.unicode import valid
 from lm_keras.utils.checks import check_number, check_whole
 
@@ -185,6 +186,34 @@ class Client:
         """
         return self._completions("beam", Beams, prompts, config, options)
 
+    def chat(
+        self,
+        messages: Sequence[Mapping[str, str]] | Sequence[Sequence[Mapping[str, str]]],
+        config: GenerationConfig | None = None,
+        **options: Unpack[RequestOptions],
+    ) -> list[Completion]:
+        """Replies to the messages of a chat, or of several.
+
+        Args:
+            messages: `[{"role": "user", "content": "..."}, ...]`: a system's message or none, then the user's and the
+                assistant's in turn, the last one the user's; or a list of such lists, a chat a row. The characters
+                U+001E and U+001F are taken out of the contents.
+            config: The options, as `LanguageModel.chat` takes them; None: the defaults.
+            **options: In place of the config's, one value or a value a row: `max_new_tokens` and those of sampling.
+
+        Returns:
+            A Completion for each chat; its text is "" where the model has no room for the last turn.
+
+        Raises:
+            InputError: The messages are none, or in another order; for an option that `chat` has no input for.
+            ServingError: See the class.
+        """
+        one = isinstance(messages, Sequence) and any(isinstance(part, Mapping) for part in messages)
+        if not one and (isinstance(messages, (str, bytes, Mapping)) or not isinstance(messages, Iterable)):
+            joined(messages)  # which says what is wrong
+        chats = [joined(part) for part in ([messages] if one else messages)]
+        return self._completions("chat", Completion, chats, config, options)
+
     def classify(self, texts: str | Sequence[str]) -> list[Classification]:
         """A Classification a text."""
         made = self._made("classify", text=texts)
@@ -235,7 +264,8 @@ class Client:
             listed = as_list(prompts)
             prompts = [prompts] if listed is None else listed
             inputs["seed"] = row_seeds(prompts, inputs["seed"])
-        return self._rows(kind, signature, **{"source" if "source" in known else "prompt": prompts, **inputs})
+        given = next((name for name in ("messages", "source") if name in known), "prompt")
+        return self._rows(kind, signature, **{given: prompts, **inputs})
 
     def _rows(self, kind, signature, **inputs):
         answer = self._made(signature, **inputs)

@@ -22,6 +22,7 @@ OUTPUTS = {
     "score": {"log_prob": NUMBER, "num_tokens": WHOLE, "perplexity": NUMBER},
     "generate": _WRITTEN,
     "sample": _WRITTEN,
+    "chat": {"reply": TEXT, "num_new_tokens": WHOLE, "log_prob": NUMBER},
     "beam": _WRITTEN | {"completions": TEXTS, "scores": NUMBERS},
     "classify": {"label": TEXT, "score": NUMBER, "scores": NUMBERS, "classes": TEXTS},
     "tag": {"spans": TEXT},
@@ -47,7 +48,7 @@ class TextScore(NamedTuple):
 
 
 class Completion(NamedTuple):
-    """The text after the prompt, and the log-probability (nats) of its tokens under the model."""
+    """The text after the prompt, or the reply, and the log-probability (nats) of its tokens under the model."""
 
     text: str
     num_new_tokens: int

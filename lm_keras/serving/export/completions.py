@@ -15,6 +15,7 @@ from lm_keras.generation.generate import banned_marks
 from lm_keras.generation.loop import decode, prefill
 from lm_keras.generation.prompt_cache import facts_of_prompt, num_common
 from lm_keras.generation.scoring import score_ids
+from lm_keras.serving.export.chat import chat_answers, chat_examples, chat_signature, chat_template_of
 from lm_keras.serving.export.signatures import Served, align_right, example_texts, signature, utf8
 from lm_keras.text.tokenizers.base import Tokenizer
 from lm_keras.utils.functions import function
@@ -143,11 +144,14 @@ def _prompt_facts(language_model):
     }
 
 
-def language_model_signatures(language_model: "LanguageModel", max_new_tokens_limit: int, num_beams: int) -> Served:
+def language_model_signatures(
+    language_model: "LanguageModel", max_new_tokens_limit: int, num_beams: int, chat: bool | None = None
+) -> Served:
     """The `Served` of a LanguageModel; a row's result depends on its inputs alone, bad UTF-8 is read as U+FFFD.
 
     The state of a prompt is a constant of the graph, which reads what a text has beyond it.
     """
+    by_role = chat_template_of(language_model, chat)
     model, tokenizer, prompt = language_model.model, language_model.tokenizer, language_model.prompt
     first, prompted = language_model.ids_before(), bool(prompt) or language_model.learned is not None
     begun = language_model.prompt_cache if prompted else None
@@ -177,13 +181,20 @@ def language_model_signatures(language_model: "LanguageModel", max_new_tokens_li
         if name == "score":
             scores = [one._asdict() for one in language_model.score(inputs["text"])]
             return {output: [one[output] for one in scores] for output in ("log_prob", "num_tokens", "perplexity")}
+        if name == "chat":
+            return chat_answers(language_model, inputs)
         return completion_answers(language_model.generate, "prompt", num_beams, name, inputs)
 
     texts, facts = example_texts(tokenizer), {"max_new_tokens_limit": max_new_tokens_limit, "num_beams": num_beams}
     write = functools.partial(completion_signatures, limit=max_new_tokens_limit, num_beams=num_beams, memory=memory)
+    signatures = {"score": signature(score, ("text", tf.string)), **write(model, tokenizer, start, "prompt")}
+    examples = {"score": {"text": texts}, **completion_examples(texts, "prompt", max_new_tokens_limit)}
+    if by_role is not None:
+        signatures["chat"] = chat_signature(language_model, by_role, max_new_tokens_limit)
+        examples["chat"] = chat_examples(texts, by_role, max_new_tokens_limit)
     return Served(
-        signatures={"score": signature(score, ("text", tf.string)), **write(model, tokenizer, start, "prompt")},
-        examples={"score": {"text": texts}, **completion_examples(texts, "prompt", max_new_tokens_limit)},
+        signatures=signatures,
+        examples=examples,
         answer=answer,
         facts=facts | (_prompt_facts(language_model) if prompted else {}),
     )

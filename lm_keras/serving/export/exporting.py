@@ -24,7 +24,7 @@ from lm_keras.serving.export.warmup import FILE as WARMUP
 from lm_keras.serving.export.warmup import write_warmup
 from lm_keras.text_model import TextModel
 from lm_keras.utils.atomic_files import write_json
-from lm_keras.utils.checks import check_whole
+from lm_keras.utils.checks import check_choice, check_whole
 from lm_keras.utils.keras_internals import write_fingerprint
 
 TOLD = ("training_data", "metrics", "licence")  # what only those who trained the model know
@@ -38,6 +38,7 @@ def export(
     *,
     max_new_tokens_limit: int | None = None,
     num_beams: int | None = None,
+    chat: bool | None = None,
     max_text_bytes: int | None = None,
     model_card: dict | None = None,
 ) -> str:
@@ -53,10 +54,12 @@ def export(
             "saved_models/name/7".
         max_new_tokens_limit: The most new tokens of a text; None: 256.
         num_beams: Width of the signature `beam`; None: 4.
+        chat: Whether a LanguageModel gets the signature `chat`; None: where its chat template allows it, see
+            `LanguageModel.signatures`.
         max_text_bytes: The most bytes of a text in a request, so that no request takes more time and memory than a
-            server has. What is beyond is cut at a character: the beginning of a prompt, the end of every other text.
-            The model in Python cuts nothing. None: 131,072, or 4,096 for a text-to-text transformer, whose memory
-            grows by the square.
+            server has. What is beyond is cut at a character: the beginning of a prompt, the end of every other text;
+            longer messages of a chat have no reply. The model in Python cuts nothing. None: 131,072, or 4,096 for a
+            text-to-text transformer, whose memory grows by the square.
         model_card: What the model does not show itself: a dict of "training_data", "metrics", "licence" and what
             else JSON can hold.
 
@@ -69,6 +72,8 @@ def export(
             as `lm_keras.serving.Served` says.
     """
     sizes = _sizes(max_new_tokens_limit=(max_new_tokens_limit, 1, 2**31 - 1), num_beams=(num_beams, 2, 1000))
+    if chat is not None:
+        sizes["chat"] = check_choice("chat", chat, (True, False))
     limit = _sizes(max_text_bytes=(max_text_bytes, LEAST, 2**30))
     told = checked_told(model_card)
     _check_takes(model, sizes)
@@ -147,7 +152,8 @@ def _check_takes(model, sizes):
         )
     known = inspect.signature(model.signatures).parameters
     if foreign := [name for name in sizes if name not in known]:
-        raise InputError(f"a {type(model).__name__} writes no text; leave out {', '.join(foreign)}")
+        what = "does not chat" if foreign == ["chat"] else "writes no text"
+        raise InputError(f"a {type(model).__name__} {what}; leave out {', '.join(foreign)}")
 
 
 def _first_row(call):

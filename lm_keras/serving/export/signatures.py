@@ -199,9 +199,10 @@ def align_right(ragged: tf.RaggedTensor) -> tf.Tensor:
 def bounded(answer: Callable, limit: int) -> Callable:
     """Limits what a request to a signature costs.
 
-    Of a prompt the end is kept, which a completion follows, of every other text the beginning. A group of n rows,
-    the longest of l bytes, has n l^2 <= limit^2: so many rows together take no more memory than the one longest text
-    does where attention makes it grow by the square, and a batch of texts of a usual length stays one group.
+    Of a prompt the end is kept, which a completion follows, of every other text the beginning; of messages, which
+    have no meaning in part, nothing. A group of n rows, the longest of l bytes, has n l^2 <= limit^2: so many rows
+    together take no more memory than the one longest text does where attention makes it grow by the square, and a
+    batch of texts of a usual length stays one group.
 
     Args:
         answer: A `tf.function` of rows [B], at least one input of which is text.
@@ -215,7 +216,7 @@ def bounded(answer: Callable, limit: int) -> Callable:
 
     def grouped(*tensors):
         tensors = [
-            tf_cut(tensor, limit, keep_end=spec.name == "prompt") if spec.dtype == tf.string else tensor
+            _limited(tensor, limit, spec.name) if spec.dtype == tf.string else tensor
             for tensor, spec in zip(tensors, inputs, strict=True)
         ]
         lengths = tf.add_n([tf.strings.length(tensor) for tensor in tensors if tensor.dtype == tf.string])
@@ -236,6 +237,12 @@ def bounded(answer: Callable, limit: int) -> Callable:
         return {name: tf.ensure_shape(tensor, outputs[name].shape) for name, tensor in made.items()}
 
     return function(grouped, input_signature=list(inputs))
+
+
+def _limited(texts, limit, name):
+    if name == "messages":
+        return tf.where(tf.strings.length(texts) > limit, "", texts)
+    return tf_cut(texts, limit, keep_end=name == "prompt")
 
 
 def _group(lengths, limit):

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 # Characters of the private use areas, which no text should hold; those of a user's text are replaced.
 _FIRST, _LAST, _BREAK = "\U0010fff0", "\U0010fff1", "\U0010fff2"
-_OURS = re.compile("[\U0010fff0-\U0010fff2]")
+OURS = re.compile("[\U0010fff0-\U0010fff2]")
 _PAD = "\n\u2003\n"  # white space of which a template takes all or nothing
 _COMPARED = ("role", "type")  # what stands there says how to write a message; a template makes marks of roles
 _PROBE = "\"<&'{%é"  # what a template that escapes its contents would change
@@ -84,7 +84,7 @@ def chat_pieces(
         pieces.append(Content(int(found[2]), lstrip=found[1] is None, rstrip=found[3] is None))
         place = found.end()
     pieces += marks.pieces(text[place:])
-    if any(_OURS.search(piece) or "\u2003" in piece for piece in pieces if isinstance(piece, str)):
+    if any(OURS.search(piece) or "\u2003" in piece for piece in pieces if isinstance(piece, str)):
         raise InputError("the chat template changes the contents of messages, so it has no constant pieces")
     return pieces
 
@@ -140,14 +140,14 @@ class _Marks:
         self.ids = {token: i for token, i in special_tokens.items() if token}
         one = "|".join(map(re.escape, sorted(self.ids, key=len, reverse=True))) or "(?!)"
         self._token = re.compile(one)
-        self._guarded = re.compile(f"{_FIRST}(?:{one}){_LAST}|{_OURS.pattern}")
+        self._guarded = re.compile(f"{_FIRST}(?:{one}){_LAST}|{OURS.pattern}")
         self._starts = {token[:i] for token in self.ids for i in range(1, len(token))}
         self._ends = {token[i:] for token in self.ids for i in range(1, len(token))}
         self._longest = max(map(len, self.ids), default=0)
 
     def guard(self, text: str) -> str:
         """Returns a user's text with every special token in it, or part of one at its ends, made unlike one."""
-        text = _OURS.sub("\ufffd", text)
+        text = OURS.sub("\ufffd", text)
         sizes = range(1, min(self._longest, len(text) + 1))
         within = len(text) < self._longest and any(text in token for token in self.ids) and text != ""
         first = within or any(text[:i] in self._ends for i in sizes)
@@ -162,7 +162,7 @@ class _Marks:
             end = len(text) if found is None else found.start()
             yield from self._split(text[place:end])
             if found is not None:
-                if kept := _OURS.sub("", found[0]):
+                if kept := OURS.sub("", found[0]):
                     yield kept
                 place = found.end()
 

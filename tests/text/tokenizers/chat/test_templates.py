@@ -1,15 +1,20 @@
 """Templates of chats: what transformers makes of them, where they are read from, and what they may not do."""
 
+import hashlib
 import json
 
 import pytest
+from chats import conversation
 from paths import GOLDEN
 
 import lm_keras as lk
 from lm_keras import InputError
+from lm_keras.text import CHAT_TEMPLATES
 from lm_keras.text.tokenizers.chat.budget import SIZE
+from lm_keras.text.tokenizers.chat.by_role import ChatByRole
 
 GIVEN = json.loads((GOLDEN / "chat" / "templates.json").read_text(encoding="utf-8"))
+OWN = json.loads((GOLDEN / "chat" / "own.json").read_text(encoding="utf-8"))
 EXPECTED = json.loads((GOLDEN / "chat" / "expected.json").read_text(encoding="utf-8"))
 HELLO = [{"role": "user", "content": "Hello"}]
 
@@ -32,6 +37,47 @@ def test_the_text_is_that_of_transformers(name):
                     tokenizer.apply_chat_template(chat, add_generation_prompt=prompt)
             else:
                 assert tokenizer.apply_chat_template(chat, add_generation_prompt=prompt) == text
+
+
+@pytest.mark.parametrize("name", CHAT_TEMPLATES)
+def test_our_own_templates_write_in_transformers_what_they_write_here(name):
+    def digests(texts):
+        return "".join(hashlib.sha256(text.encode()).hexdigest()[:10] for text in texts)
+
+    chats = [conversation(i) for i in range(200)]
+    assert digests(map(json.dumps, chats)) == OWN["chats"]
+    tokenizer = with_template(CHAT_TEMPLATES[name], GIVEN["tokens"])
+    texts = [tokenizer.apply_chat_template(chat, i % 2 == 0) for i, chat in enumerate(chats)]
+    assert digests(texts) == OWN[name]
+
+
+TALK = [
+    {"role": "system", "content": "Be brief."},
+    {"role": "user", "content": "Hi "},
+    {"role": "assistant", "content": "Hello."},
+    {"role": "user", "content": "Bye"},
+]
+WRITTEN = {
+    "chatml": "<|im_start|>system\nBe brief.<|im_end|>\n<|im_start|>user\nHi <|im_end|>\n<|im_start|>assistant\n"
+    "Hello.<|im_end|>\n<|im_start|>user\nBye<|im_end|>\n<|im_start|>assistant\n",
+    "llama2": "<s>[INST] <<SYS>>\nBe brief.\n<</SYS>>\n\nHi [/INST] Hello. </s><s>[INST] Bye [/INST]",
+    "llama3": "<s><|start_header_id|>system<|end_header_id|>\n\nBe brief.<|eot_id|><|start_header_id|>user"
+    "<|end_header_id|>\n\nHi<|eot_id|><|start_header_id|>assistant<|end_header_id|>\n\nHello.<|eot_id|>"
+    "<|start_header_id|>user<|end_header_id|>\n\nBye<|eot_id|><|start_header_id|>assistant<|end_header_id|>\n\n",
+    "zephyr": "<|system|>\nBe brief.</s>\n<|user|>\nHi </s>\n<|assistant|>\nHello.</s>\n<|user|>\nBye</s>\n"
+    "<|assistant|>\n",
+}
+
+
+@pytest.mark.parametrize("name", CHAT_TEMPLATES)
+def test_our_own_templates_write_what_their_makers_describe(name):
+    tokenizer = with_template(CHAT_TEMPLATES[name], {"bos_token": "<s>", "eos_token": "</s>"})
+    assert tokenizer.apply_chat_template(TALK) == WRITTEN[name]
+    takes = ChatByRole(tokenizer)  # so that an export has the signature `chat`
+    assert takes.takes_system and takes.encode(TALK) == tokenizer.encode_chat(TALK)
+    if name == "llama2":
+        with pytest.raises(InputError, match="a system's message is the first one"):
+            tokenizer.apply_chat_template([*TALK, TALK[0]])
 
 
 def test_options_are_variables_of_the_template():
