@@ -1,4 +1,4 @@
-"""Texts in a context: conversations."""
+"""Contexts: conversations, language models that are told a context, and what a model makes of its window."""
 
 from lm_keras.utils.lazy import attach
 

@@ -1,0 +1,166 @@
+"""In-context learning made visible: loss by what stands in the window, and the head that copies.
+
+    python benchmarks/quality/in_context.py code --log runs/in_context.jsonl
+    LM_KERAS_DATA=... python benchmarks/quality/in_context.py pretrained MODEL --log runs/in_context.jsonl
+
+`code`: a GPT of two layers is trained on texts such as "a:q e:b a:q ...", each with a letter code of its own; nothing
+but the text itself says what the code is. Loss of an answer by the number of pairs before, and by whether its letter
+has been seen in the text. Control: the answers of a text in a random order, so that no code holds. `pretrained`:
+news items and their topics as examples, the topics right or of other items (shuffled); and loss by position of
+running text. Three seeds; a JSON line each. MODEL: a .gguf file, a folder or a name.
+"""
+
+import argparse
+import json
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+
+import lm_keras as lk  # which imports TensorFlow and Keras at first use
+from lm_keras.utils.quiet import load_tensorflow
+
+sys.path.append(str(Path(__file__).parents[1]))
+from _common import memory_bytes  # noqa: E402
+
+LETTERS, PAIRS = "abcdefghijkl", 24
+SHOTS, ITEMS = 8, 100
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("what", choices=("code", "pretrained"))
+    parser.add_argument("model", nargs="?", help="of pretrained: a .gguf file, a folder, or a name")
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--steps", type=int, default=3000, help="of the small GPT")
+    parser.add_argument("--log", type=Path, default=Path("runs/in_context.jsonl"))
+    options = parser.parse_args()
+    if options.what == "pretrained" and not options.model:
+        parser.error("give MODEL")
+    load_tensorflow()
+    for seed in range(options.seeds):
+        started = time.perf_counter()
+        line = code(options, seed) if options.what == "code" else pretrained(options, seed)
+        line |= {"seconds": round(time.perf_counter() - started, 1), "peak_mb": memory_bytes() >> 20}
+        line = {"what": options.what, "seed": seed, **line}
+        options.log.parent.mkdir(parents=True, exist_ok=True)
+        with options.log.open("a") as file:
+            file.write(json.dumps(line) + "\n")
+        print(json.dumps(line), flush=True)
+
+
+# === A letter code that changes from text to text ===
+
+
+def series(rng, shuffled=False):
+    """A row of (question, answer) by one code; shuffled: its answers in another order."""
+    code = rng.permutation(list(LETTERS))
+    asked = rng.integers(0, len(LETTERS), PAIRS)
+    answers = [str(code[i]) for i in asked]
+    if shuffled:
+        answers = [answers[i] for i in rng.permutation(PAIRS)]
+    return [(f"{LETTERS[i]}:", answer) for i, answer in zip(asked, answers, strict=True)]
+
+
+def text_of(row):
+    return " ".join(question + answer for question, answer in row)
+
+
+def code(options, seed):
+    rng = np.random.default_rng(seed)
+    tokenizer = lk.text.CharTokenizer.train([LETTERS + ": "])
+    count, batch = 64 * 500, 64
+    ids = np.array([[tokenizer.bos_id, *row] for row in tokenizer.encode_batch(
+        [text_of(series(rng)) for _ in range(count)])], "int32")  # fmt: skip
+    model = lk.models.build_gpt2(
+        tokenizer.vocab_size, max_length=128, hidden_dim=64, num_heads=4, num_layers=2, dropout=0.0, seed=seed
+    )
+    config = lk.TrainingConfig(
+        max_steps=options.steps, batch_size=batch, learning_rate=2e-3, weight_decay=0.01, warmup_steps=100, seed=seed,
+        epochs=-(-options.steps * batch // count), logging_steps=500,
+    )  # fmt: skip
+    lk.fit(model, (ids[:, :-1], ids[:, 1:]), config=config)
+    lm = lk.LanguageModel(model, tokenizer)
+    held_out = [series(rng) for _ in range(500)]
+    curves = {
+        "right": lk.contexts.loss_by_examples(lm, held_out, " "),
+        "shuffled": lk.contexts.loss_by_examples(lm, [series(rng, shuffled=True) for _ in range(500)], " "),
+    }
+    known, new = known_or_new(lm, held_out[:200])
+    rows = np.array([[tokenizer.bos_id, *row] for row in tokenizer.encode_batch(map(text_of, held_out[:50]))])
+    scores = lk.contexts.copying_scores(model, rows)
+    return {
+        **{name: np.round(curve.nats, 3).tolist() for name, curve in curves.items()},
+        "right_accuracy": np.round(curves["right"].accuracy, 3).tolist(),
+        "nats_letter_seen": known, "nats_letter_new": new, "of_a_guess": round(float(np.log(len(LETTERS))), 3),
+        "copying_scores": np.round(scores, 3).tolist(),
+        "copying_head": [int(i) for i in np.unravel_index(scores.argmax(), scores.shape)],
+        "without_it": np.round(without_head(lm, held_out[:200], scores), 3).tolist(),
+    }  # fmt: skip
+
+
+def known_or_new(lm, rows):
+    """Mean nats of answers whose letter stands in the text before, and of the others."""
+    seen, unseen = [], []
+    for row in rows:
+        curve = lk.contexts.loss_by_examples(lm, [row], " ")
+        for k, (question, _) in enumerate(row):
+            (seen if question in [asked for asked, _ in row[:k]] else unseen).append(curve.nats[k])
+    return round(float(np.mean(seen)), 3), round(float(np.mean(unseen)), 3)
+
+
+def without_head(lm, rows, scores):
+    """Mean nats of the last answers: of the model, without the head that copies, without the head that does least.
+
+    A head is taken away by zeros in the rows of the output projection that read it.
+    """
+    found = [lk.contexts.loss_by_examples(lm, rows, " ").nats[-8:].mean()]
+    size = lm.model.get_layer("block_0").attention.out.kernel.shape[0] // scores.shape[1]
+    for place in (scores.argmax(), scores.argmin()):
+        layer, head = np.unravel_index(place, scores.shape)
+        kernel = lm.model.get_layer(f"block_{layer}").attention.out.kernel
+        before = kernel.numpy()
+        kernel.assign(np.where(np.arange(before.shape[0])[:, None] // size == head, 0, before))
+        found.append(
+            lk.contexts.loss_by_examples(lk.LanguageModel(lm.model, lm.tokenizer), rows, " ").nats[-8:].mean()
+        )
+        kernel.assign(before)
+    return found
+
+
+# === A pretrained model ===
+
+
+def pretrained(options, seed):
+    lm, rng = lk.models.load_pretrained(options.model), np.random.default_rng(seed)
+    names = {"world": " World", "sports": " Sports", "business": " Business", "technology": " Technology"}
+    items = lk.data.load("ag-news", "test")
+    classes = list(names)
+    rows = {"right": [], "shuffled": []}
+    for _ in range(ITEMS):
+        chosen = [items[i] for i in rng.choice(len(items), SHOTS + 1, replace=False)]
+        texts = [" ".join(item.text.split()[:25]) for item in chosen]
+        answers = [names[classes[item.label]] for item in chosen]
+        wrong = [answers[i] for i in rng.permutation(SHOTS + 1)]
+        for name, given in (("right", answers), ("shuffled", wrong)):
+            rows[name].append([(f"Article: {text}\nTopic:", a) for text, a in zip(texts, given, strict=True)])
+    curves = {name: lk.contexts.loss_by_examples(lm, part, "\n\n") for name, part in rows.items()}
+    running = lk.data.load("wiki-excerpt", "validation")
+    long = [" ".join(running[i : i + 12]) for i in rng.choice(len(running) - 12, 32, replace=False)]
+    by_position = lk.contexts.loss_by_position(lm, long, length=512).nats
+    edges = [0, 1, 2, 4, 8, 16, 32, 64, 128, 256, 512]
+    return {
+        **{name: np.round(curve.nats, 3).tolist() for name, curve in curves.items()},
+        **{f"{name}_stderr": np.round(curve.stderr, 3).tolist() for name, curve in curves.items()},
+        "right_accuracy": np.round(curves["right"].accuracy, 3).tolist(),
+        "shuffled_accuracy": np.round(curves["shuffled"].accuracy, 3).tolist(),
+        "nats_at_positions": {
+            f"{a}-{b - 1}": round(float(np.nanmean(by_position[a:b])), 3)
+            for a, b in zip(edges, edges[1:], strict=False) if a < len(by_position)
+        },
+    }  # fmt: skip
+
+
+if __name__ == "__main__":
+    main()
