@@ -1,4 +1,5 @@
 from . import analysis as analysis
+from . import contexts as contexts
 from . import data as data
 from . import embeddings as embeddings
 from . import generation as generation

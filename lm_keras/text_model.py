@@ -314,9 +314,9 @@ def _class_named(name: str) -> type[TextModel] | None:
 
 
 def _own_packages():
-    from lm_keras import prompting, tasks
+    from lm_keras import contexts, prompting, tasks
 
-    return tasks, prompting
+    return tasks, prompting, contexts
 
 
 def _is_own(kind: type) -> bool:

@@ -70,7 +70,7 @@ def generate(writer: Writer, prompts: Sequence[str], config: GenerationConfig) -
         elif config.penalty_alpha > 0:
             results += contrasted(writer, rows, config)
         else:
-            walk = greedy_steps if config.jit_compile else steps
+            walk = greedy_steps if config.jit_compile and not writer.guidance else steps
             for made in walk(writer, rows, seeds[start : start + size], config, PIECE if config.stop else None):
                 if config.stop and all(_stopped(writer, *each, config) for each in zip(rows, made[0], strict=True)):
                     break
@@ -109,8 +109,9 @@ def steps(
     writer: Writer, rows: Sequence[Sequence[int]], seeds: Sequence[int], config: GenerationConfig, piece: int | None
 ) -> Iterator[tuple]:
     """Yields (ids, log_probs, top, ended) of all rows so far, every `piece` tokens (None: at the end)."""
-    most = config.max_new_tokens
-    token, state = read(writer, rows, most)
+    most, unguided = config.max_new_tokens, writer.unguided(rows) if writer.guidance else []
+    token, state = read(writer, [*rows, *unguided], most)
+    token, guidance = token[: len(rows)], {"guidance": tf.fill([len(rows)], writer.guidance)} if unguided else {}
     remaining, position, ended = tf.fill([len(rows)], most), 0, most == 0 or not rows
     options, seen = sampling_options(config, seeds), {}
     if config.repetition_penalty != 1.0:
@@ -121,10 +122,11 @@ def steps(
         "options": {name: tf.TensorSpec([None], values.dtype) for name, values in options.items()},
         "position": COUNT, "num_top": COUNT, **ENDS,
         **dict.fromkeys(seen, tf.TensorSpec([None, None], tf.bool)), **memory_spec(writer, writer.memory),
+        **dict.fromkeys(guidance, tf.TensorSpec([None], tf.float32)),
     })  # fmt: skip
     new_ids, log_probs, top = ([[] for _ in rows] for _ in range(3))
     fixed = {"options": options, "num_top": top_count(writer, config), **ends_of(writer, config)}
-    fixed |= writer.memory
+    fixed |= writer.memory | guidance
     while not ended:
         count = most - position if piece is None else min(piece, most - position)
         tokens, scores, (token, state, remaining, after), best = step(

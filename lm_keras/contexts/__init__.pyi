@@ -1,0 +1,2 @@
+from .conditional import ConditionalLM as ConditionalLM
+from .table import ContextTable as ContextTable
