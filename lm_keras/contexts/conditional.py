@@ -94,12 +94,13 @@ class ConditionalLM(TextModel):
             prior = {name: some if isinstance(some, (int, float)) else len(some) for name, some in contexts.items()}
         language_model.ids_before()  # which asks for a tokenizer
         model = ConditionalModel(language_model.training_model, len(names), by)
-        self._begin(model, language_model.tokenizer, names, drop, log_prior_of(prior, names), seed)
+        shares = np.exp(log_prior_of(prior, names)).tolist()
+        self._begin(model, language_model.tokenizer, names, drop, shares, seed)
         _start(model, language_model.tokenizer, self.options["seed"])
 
-    def _begin(self, model, tokenizer, names, drop, log_prior, seed):
+    def _begin(self, model, tokenizer, names, drop, shares, seed):
         check_number("drop", drop, least=0, most=1)
-        shares = np.exp(log_prior).tolist()
+        log_prior = log_prior_of(dict(zip(names, shares, strict=True)), names)
         options = {"contexts": names, "by": model.by, "drop": float(drop), "prior": shares, "seed": check_seed(seed)}
         super().__init__(model, {"tokenizer": tokenizer}, options)
         self.tokenizer, self.contexts, self._log_prior = tokenizer, names, log_prior
@@ -114,7 +115,7 @@ class ConditionalLM(TextModel):
     @property
     def prior(self) -> dict[str, float]:
         """The share of each context that `classify` takes for its prior."""
-        return dict(zip(self.contexts, np.exp(self._log_prior).tolist(), strict=True))
+        return dict(zip(self.contexts, self.options["prior"], strict=True))
 
     @property
     def log_prior(self) -> np.ndarray:
@@ -230,8 +231,10 @@ class ConditionalLM(TextModel):
         """
         texts = check_texts(texts)
         log_prior = self._log_prior if prior is None else log_prior_of(prior, self.contexts)
-        columns = [[one.log_prob for one in self.score(texts, name)] for name in self.contexts]
-        return log_posteriors(np.array(columns, np.float64).T.reshape(len(texts), -1), log_prior)
+        found = np.zeros([len(texts), len(self.contexts)])
+        for i, name in enumerate(self.contexts):
+            found[:, i] = [one.log_prob for one in self.score(texts, name)]
+        return log_posteriors(found, log_prior)
 
     def classify(self, texts: str | Iterable[str], prior: Prior = None) -> list[Classification]:
         """Says of which context each text is, by Bayes' rule: a generative classifier.
@@ -292,10 +295,10 @@ class ConditionalLM(TextModel):
         """
         names, texts = checked_names([*self.contexts, name]), check_texts(texts)
         model = with_context(self, texts, steps, learning_rate)
-        prior = np.append(self._log_prior, -np.log(len(self.contexts)))
+        count, shares = len(self.contexts), self.options["prior"]
+        shares = [share * count / (count + 1) for share in shares] + [1 / (count + 1)]
         made = type(self).__new__(type(self))
-        made._begin(model, self.tokenizer, names, self.options["drop"], prior - np.logaddexp.reduce(prior),
-                    self.options["seed"])  # fmt: skip
+        made._begin(model, self.tokenizer, names, self.options["drop"], shares, self.options["seed"])
         return made
 
     def places(self, context: Context | Sequence[Context], count: int) -> list[int]:
@@ -338,7 +341,8 @@ class ConditionalLM(TextModel):
     def with_model(self, model: ConditionalModel) -> Self:
         """Returns this text model around another `ConditionalModel` of as many contexts."""
         made = type(self).__new__(type(self))
-        made._begin(model, self.tokenizer, self.contexts, self.options["drop"], self._log_prior, self.options["seed"])
+        drop, shares, seed = (self.options[name] for name in ("drop", "prior", "seed"))
+        made._begin(model, self.tokenizer, self.contexts, drop, shares, seed)
         return made
 
     def _check_options(self) -> None:
@@ -359,7 +363,7 @@ class ConditionalLM(TextModel):
             raise InputError(f"the model does not know these {len(names)} contexts; save both again")
         LanguageModel(model.inner, tokenizer)  # which compares their vocabularies
         made = cls.__new__(cls)
-        made._begin(model, tokenizer, names, drop, log_prior_of(dict(zip(names, prior, strict=True)), names), seed)
+        made._begin(model, tokenizer, names, drop, prior, seed)
         return made
 
 
@@ -371,7 +375,7 @@ def _checked_guidance(guidance, config):
 
 
 def _start(model, tokenizer, seed):
-    """By "token", the table starts from the vectors of words that are drawn; by "vector" from 0, as without contexts."""
+    """By "token", the table starts from the vectors of words that are drawn; by "vector" from 0."""
     if model.by == "vector":
         return
     marks = {tokenizer.pad_id, tokenizer.unk_id, tokenizer.bos_id, *tokenizer.end_ids}

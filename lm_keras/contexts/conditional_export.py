@@ -167,7 +167,7 @@ class _Graph:
             guidance = tf.where(tf.math.is_finite(guidance), tf.clip_by_value(guidance, 0.0, MOST_GUIDANCE), 0.0)
             marks = self._mark_of(context)
             guidance = tf.where(marks == self.model.mark(-1), 0.0, guidance)
-            ids, copies = self._prompt_rows(prompt, marks, guidance)
+            ids = self._prompt_rows(prompt, marks, guidance)
             state = prefill(self.model, ids, tf.reduce_max(remaining), **self.memory)
             last = ids[: tf.shape(marks)[0], -1]
             chosen = dict(zip(options[1:], values, strict=True))
@@ -194,4 +194,4 @@ class _Graph:
         marks = tf.concat([marks, tf.fill([size * (copies - 1)], self.model.mark(-1))], 0)
         rows = tf.gather(ids, tf.tile(tf.range(size), [copies]))
         begin = tf.fill([tf.size(marks), 1], self.tokenizer.bos_id)
-        return align_right(tf.concat([marks[:, None], begin, rows], axis=1)), copies
+        return align_right(tf.concat([marks[:, None], begin, rows], axis=1))

@@ -208,7 +208,7 @@ def guided(with_context: tf.Tensor, without: tf.Tensor, guidance: tf.Tensor) -> 
 
 
 def guided_step(step: Callable, guidance: tf.Tensor, ids: tf.Tensor, state: Sequence[tf.Tensor]) -> tuple:
-    """`step` of ids [B, 1] for a state of 2 B rows, or B: [B, 2, V], guided logits and the model's own, and the state."""
+    """`step` of ids [B, 1] for a state of 2 B rows, or B: [B, 2, V], guided and the model's own, and the state."""
     batch = tf.shape(ids)[0]
     copies = tf.shape(state[0])[0] // tf.maximum(batch, 1)
     logits, state = step(tf.tile(ids, [copies, 1]), state)
