@@ -26,10 +26,16 @@ def test_news_reviews_and_messages():
 
 
 def test_requests_have_the_domain_of_their_intent():
-    content = {"train": [["pay it", "pay_bill"]], "val": [["my oil", "oil_change_how"], ["hi", "greeting"]], "test": []}
+    content = {
+        "train": [["pay it", "pay_bill"]],
+        "val": [["my oil", "oil_change_how"], ["hi", "greeting"]],
+        "test": [],
+    }
     content |= {"oos_train": [["odd", "oos"]]}
     domains = {"banking": ["pay_bill"], "auto_and_commute": ["oil_change_how"], "small_talk": ["greeting"]}
-    found = [labels.read_intents(json.dumps(content), json.dumps(domains), split) for split in ("train", "validation")]
+    found = [
+        labels.read_intents(json.dumps(content), json.dumps(domains), split) for split in ("train", "validation")
+    ]
     assert found == [[("pay it", 0)], [("my oil", 1), ("hi", 2)]]
     assert len(classes("clinc150")) == 10
 
