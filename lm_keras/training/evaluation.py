@@ -56,10 +56,9 @@ def evaluate(
         InputError: For data that the model cannot read or that have no label which counts, in one line.
     """
     if not isinstance(model, keras.Model):
-        from lm_keras.contexts.conditional import ConditionalLM  # these stand on this
-        from lm_keras.language_model import LanguageModel
+        from lm_keras.text_model import TextModel  # whose subclasses stand on this
 
-        if isinstance(model, (LanguageModel, ConditionalLM)):
+        if isinstance(model, TextModel):
             model = model.training_model
     data, dataset = dataset, as_dataset(dataset, batch_size=64)
     carried = isinstance(dataset, TextDataset) and dataset.contiguous

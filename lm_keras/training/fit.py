@@ -150,10 +150,9 @@ def _model_and_tokenizer(
 ) -> tuple[keras.Model, Tokenizer | None]:
     """`(model, tokenizer)`, also of a LanguageModel; InputError for a tokenizer that goes with no such model."""
     if not isinstance(model, keras.Model):
-        from lm_keras.contexts.conditional import ConditionalLM  # these stand on this
-        from lm_keras.language_model import LanguageModel
+        from lm_keras.text_model import TextModel  # whose subclasses stand on this
 
-        if isinstance(model, (LanguageModel, ConditionalLM)):
+        if isinstance(model, TextModel):
             text_model, model = model, model.training_model
             if model is text_model.model and tokenizer is None:
                 tokenizer = text_model.tokenizer
