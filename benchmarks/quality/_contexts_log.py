@@ -52,7 +52,7 @@ def report(log: Log) -> None:
 def _table(runs):
     """Perplexities, the mean over the seeds; in how many of the seeds the diagonal wins."""
     given, contexts = runs[0]["given"], runs[0]["contexts"]
-    print(f"\nPerplexity a token by {runs[0]['method']}, mean of {len(runs)} seeds\n")
+    print(f"\nPerplexity a token, the context by {runs[0]['method']}, mean of {len(runs)} seeds\n")
     print("| told \\ texts of |", " | ".join(contexts), "|")
     print("|---|" + "---|" * len(contexts))
     values = [[statistics.fmean(run["perplexities"][i][j] for run in runs) for j in range(len(contexts))]

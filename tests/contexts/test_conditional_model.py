@@ -92,9 +92,8 @@ def test_contexts_are_dropped_at_random_in_training_alone():
     np.testing.assert_array_equal(same, drawn)
 
 
-@pytest.mark.parametrize("by", WAYS)
-def test_plain_fit_trains_the_words_and_the_contexts(by):
-    model = told("gpt2", by, dropout=0.0)
+def test_plain_fit_trains_the_words_and_the_contexts():
+    model = told("gpt2", "token", dropout=0.0)
     before = [array(weight).copy() for weight in model.weights]
     training = model.training_model(drop=0.0)
     training.compile(keras.optimizers.Adam(0.01), lk.losses.CrossEntropy(), jit_compile=False)
