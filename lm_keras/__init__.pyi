@@ -1,10 +1,10 @@
 from . import analysis as analysis
+from . import contexts as contexts
 from . import data as data
 from . import embeddings as embeddings
 from . import generation as generation
 from . import losses as losses
 from . import models as models
-from . import contexts as contexts
 from . import prompting as prompting
 from . import serving as serving
 from . import tasks as tasks

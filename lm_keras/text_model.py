@@ -119,6 +119,16 @@ class TextModel(abc.ABC):
             The `Served` of this text model.
         """
 
+    @property
+    def training_model(self) -> keras.Model:
+        """What `lk.fit` trains and `lk.evaluate` evaluates, for the classes that have such.
+
+        Raises:
+            InputError: `model` itself is to be given.
+        """
+        kind = type(self).__name__
+        raise InputError(f"fit trains a keras.Model or a LanguageModel, got {kind}; give its model, {kind}.model")
+
     def with_model(self, model: keras.Model) -> Self:
         """Returns this text model around another model of the same inputs and outputs.
 
@@ -314,9 +324,9 @@ def _class_named(name: str) -> type[TextModel] | None:
 
 
 def _own_packages():
-    from lm_keras import prompting, tasks
+    from lm_keras import contexts, prompting, tasks
 
-    return tasks, prompting
+    return tasks, prompting, contexts
 
 
 def _is_own(kind: type) -> bool:

@@ -1,3 +1,7 @@
+from .context_report import ContextReport as ContextReport
+from .context_report import context_report as context_report
+from .contexts import context_windows as context_windows
+from .contexts import texts_by_context as texts_by_context
 from .corpora.records import Analogy as Analogy
 from .corpora.records import Dialogue as Dialogue
 from .corpora.records import Hypotheses as Hypotheses

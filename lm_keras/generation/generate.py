@@ -81,7 +81,7 @@ def continued(
         return searched(writer, rows, config)
     if config.penalty_alpha > 0:
         return contrasted(writer, rows, config)
-    walk = greedy_steps if config.jit_compile else functools.partial(steps, left=left)
+    walk = greedy_steps if config.jit_compile and not writer.guidance else functools.partial(steps, left=left)
     for made in walk(writer, rows, seeds, config, PIECE if config.stop else None):
         if config.stop and all(_stopped(writer, *each, config) for each in zip(rows, made[0], strict=True)):
             break
@@ -134,8 +134,9 @@ def steps(
     `left` gets where the loop stands: "ids" as they are yielded, "token" [B], -1 where a row has met its end mark,
     and "state", the model's own, before these tokens.
     """
-    most = config.max_new_tokens
-    token, state = read(writer, rows, most)
+    most, unguided = config.max_new_tokens, writer.unguided(rows) if writer.guidance else []
+    token, state = read(writer, [*rows, *unguided], most)
+    token, guidance = token[: len(rows)], {"guidance": tf.fill([len(rows)], writer.guidance)} if unguided else {}
     remaining, position, ended = tf.fill([len(rows)], most), 0, most == 0 or not rows
     options, seen = sampling_options(config, seeds), {}
     if config.repetition_penalty != 1.0:
@@ -146,11 +147,12 @@ def steps(
         "options": {name: tf.TensorSpec([None], values.dtype) for name, values in options.items()},
         "position": COUNT, "num_top": COUNT, **ENDS,
         **dict.fromkeys(seen, tf.TensorSpec([None, None], tf.bool)), **memory_spec(writer, writer.memory),
+        **dict.fromkeys(guidance, tf.TensorSpec([None], tf.float32)),
     })  # fmt: skip
     new_ids, log_probs, top = ([[] for _ in rows] for _ in range(3))
     num_parts = len(state_spec(writer.model))  # the rest is what a `SlidingWalk` remembers
     fixed = {"options": options, "num_top": top_count(writer, config), **ends_of(writer, config)}
-    fixed |= writer.memory
+    fixed |= writer.memory | guidance
     while not ended:
         count = most - position if piece is None else min(piece, most - position)
         tokens, scores, (token, state, remaining, after), best = step(

@@ -1,5 +1,6 @@
 """The decoding loop: prompts in, one token a row and step out, over any model's step view."""
 
+import functools
 from collections.abc import Callable, Mapping, Sequence
 
 import keras
@@ -85,6 +86,7 @@ def decode(
     num_top: tf.Tensor | int = 0,
     begun: PromptCache | None = None,
     kept: tf.Tensor | int = 0,
+    guidance: tf.Tensor | None = None,
 ) -> tuple:
     """Up to `num_steps` new tokens a row, after `token` in `state`.
 
@@ -104,6 +106,8 @@ def decode(
         num_top: How many of the likeliest words to give at each place.
         begun: What the rows begin with, for a model of limited context that keeps it.
         kept: How many first tokens such a model never forgets, as `prefill` was told.
+        guidance: float32 [B], how far each row goes away from what it would say without its context, see `guided`.
+            The state is then of 2 B rows, the second half of them without; or of B, where no row is guided.
 
     Returns:
         Tokens int32 [B, n] (-1 after a row's end); their log-probabilities [B, n] under the model itself; where the
@@ -111,6 +115,7 @@ def decode(
         both [B, n, num_top].
     """
     step, options, state = walk_of(model, begun, kept).step, options or {}, owned(state)
+    step = step if guidance is None else functools.partial(guided_step, step, guidance)
     ends, track = end_marks(eos_id, model.vocab_size), seen is not None
     seen = seen if track else tf.zeros([tf.shape(token)[0], 0], tf.bool)
 
@@ -175,13 +180,41 @@ def advance(step, token, state, remaining, banned, ends, early, choose) -> tuple
     """
     alive = remaining > 0
     logits, state = step(tf.where(alive, token, -1)[:, None], list(state))
-    logits = tf.cast(logits[:, -1], tf.float32)  # (B, V)
-    new = choose(tf.where(ends & early, -float("inf"), logits + banned))
+    logits = tf.cast(logits, tf.float32)
+    new = choose(tf.where(ends & early, -float("inf"), logits[:, 0] + banned))  # the first of a guided step's two
+    logits = logits[:, -1]  # (B, V)
     log_p = tf.nn.log_softmax(logits)
     log_prob, ended = tf.gather(log_p, new, batch_dims=1), tf.gather(ends, new)
     new = tf.where(alive & ~ended, new, -1)
     made = new >= 0
     return new, tf.where(made, log_prob, 0.0), log_p, tf.where(made, remaining - 1, 0), state
+
+
+# === Guidance: away from what would be said without a context ===
+def guided(with_context: tf.Tensor, without: tf.Tensor, guidance: tf.Tensor) -> tf.Tensor:
+    """log p(. | c) + g (log p(. | c) - log p(.)), up to a constant (Ho & Salimans 2022; Sanchez et al. 2023).
+
+    Args:
+        with_context: Logits [B, V].
+        without: Logits [B, V].
+        guidance: g, float32 [B]. 0: the logits with the context, unchanged.
+
+    Returns:
+        float32 [B, V].
+    """
+    log_p, log_q = tf.nn.log_softmax(with_context), tf.nn.log_softmax(without)
+    g = guidance[:, None]
+    return tf.where(g == 0, with_context, log_p + g * (log_p - log_q))
+
+
+def guided_step(step: Callable, guidance: tf.Tensor, ids: tf.Tensor, state: Sequence[tf.Tensor]) -> tuple:
+    """`step` of ids [B, 1] for a state of 2 B rows, or B: [B, 2, V], guided and the model's own, and the state."""
+    batch = tf.shape(ids)[0]
+    copies = tf.shape(state[0])[0] // tf.maximum(batch, 1)
+    logits, state = step(tf.tile(ids, [copies, 1]), state)
+    logits = tf.cast(logits[:, -1], tf.float32)
+    own, without = logits[:batch], logits[tf.shape(logits)[0] - batch :]
+    return tf.stack([guided(own, without, guidance), own], 1), state
 
 
 def end_marks(eos_id: tf.Tensor | int, vocab_size: int) -> tf.Tensor:

@@ -13,6 +13,7 @@ import keras
 import tensorflow as tf
 
 from lm_keras.layers.cache import written_in_place
+from lm_keras.models.base import output_model
 from lm_keras.utils.functions import function, traced_of
 
 
@@ -96,15 +97,4 @@ def _output_of(model):
     That is so where its builder names none, and where something goes around them, as direct connections do.
     """
     view = model.step_model
-    return traced_of(view).get(view, _output_of, lambda: _output_model(view, model.views.step_hidden))
-
-
-def _output_model(view, hidden):
-    if hidden is None:
-        return None
-    try:
-        output = keras.Model(hidden, view.outputs[0], name=f"{view.name}_output")
-    except ValueError:  # what Keras raises for outputs that need other inputs
-        return None
-    output.dtype_policy = view.dtype_policy  # as in the whole, not what is set now
-    return output
+    return traced_of(view).get(view, _output_of, lambda: output_model(view, model.views.step_hidden))

@@ -47,13 +47,14 @@ class Writer:
         learned: A learned prompt before all of that and the begin mark, which `with_learned` adds, or None. Its
             `num_tokens` have the ids V, V + 1, ... in a row: no model reads these, the state is after them.
         begun: What the rows of a call begin with, a `PromptCache`.
+        guidance: How far texts go away from what `unguided` of their rows would say (`loop.guided`); 0: not at all.
         memory: What loops take that may forget: `begun` and `kept` of the prompt; nothing where nothing is kept.
     """
 
     def __init__(self, model: keras.Model, tokenizer: Tokenizer, source_tokenizer: Tokenizer | None = None):
         self.model, self.tokenizer, self.source_tokenizer = model, tokenizer, source_tokenizer
         self.prompt, self.learned, self._before = "", None, None
-        self.begun, self.memory = None, {}
+        self.begun, self.memory, self.guidance = None, {}, 0.0
         self._traced, self._caches, self._kept, self._sampled = TracedFunctions(), TracedFunctions(), {}, None
 
     def with_prompt(self, text: str) -> "Writer":
@@ -167,6 +168,10 @@ class Writer:
             return self.learned_cache()._replace(ids=tf.constant(ids, tf.int32))
         cache = read_once(self, ids[:settled], self.learned_cache() if before is None else before.cache(begin))
         return cache._replace(ids=tf.constant(ids, tf.int32))
+
+    def unguided(self, rows: Sequence[Sequence[int]]) -> list[list[int]]:
+        """The rows of ids from which `guidance` leads away: those without a context; none where there is none."""
+        return []
 
     def starting(self, rows: Sequence[Sequence[int]], begin: bool = True) -> "Writer":
         """This writer for a call with those rows of ids: what all of them begin with has been read."""

@@ -328,6 +328,21 @@ def hidden_view(model, inputs, hidden, others):
     return view
 
 
+def output_model(view: keras.Model, hidden: keras.KerasTensor | None) -> keras.Model | None:
+    """The model `hidden` -> the first output of `view`, the logits, of the same layers.
+
+    None where no vectors are named, and where the logits are not made of these alone, as with direct connections.
+    """
+    if hidden is None:
+        return None
+    try:
+        output = keras.Model(hidden, view.outputs[0], name=f"{view.name}_output")
+    except ValueError:  # what Keras raises for outputs that need other inputs
+        return None
+    output.dtype_policy = view.dtype_policy  # as in the whole, not what is set now
+    return output
+
+
 def _frozen_layers(model):
     """The names of the frozen layers of a model, and the paths of frozen sublayers of those that are not."""
     frozen = [layer.name for layer in model.layers if not layer.trainable]

@@ -18,12 +18,13 @@ from lm_keras.training.train_steps import carry_state
 from lm_keras.utils.functions import traced_of
 
 if TYPE_CHECKING:
+    from lm_keras.contexts.conditional import ConditionalLM
     from lm_keras.language_model import LanguageModel
     from lm_keras.training.distributed.workers import Workers
 
 
 def evaluate(
-    model: keras.Model | LanguageModel,
+    model: keras.Model | LanguageModel | ConditionalLM,
     dataset: tf.data.Dataset | tuple,
     loss: object = None,
     workers: Workers | None = None,
@@ -36,7 +37,8 @@ def evaluate(
 
     Args:
         model: Any `keras.Model` that gives logits or numbers: functional, `Sequential` or subclassed; or a
-            `LanguageModel` without a prompt, or a `PromptTuning` or `PrefixTuning`, after its prompt.
+            `LanguageModel` without a prompt, a `PromptTuning` or `PrefixTuning`, after its prompt, or a
+            `ConditionalLM`, each row in its context.
         dataset: A `tf.data.Dataset` of `(x, y)` or `(x, y, weights)` batches, or one `(x, y)` of arrays; x may be a
             dict.
         loss: As in `fit`; what is reported then is this loss.
@@ -54,9 +56,9 @@ def evaluate(
         InputError: For data that the model cannot read or that have no label which counts, in one line.
     """
     if not isinstance(model, keras.Model):
-        from lm_keras.language_model import LanguageModel  # which stands on this
+        from lm_keras.text_model import TextModel  # whose subclasses stand on this
 
-        if isinstance(model, LanguageModel):
+        if isinstance(model, TextModel):
             model = model.training_model
     data, dataset = dataset, as_dataset(dataset, batch_size=64)
     carried = isinstance(dataset, TextDataset) and dataset.contiguous

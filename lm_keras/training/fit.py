@@ -42,12 +42,13 @@ from lm_keras.utils.quiet import on_terminal
 from lm_keras.utils.saved_kinds import CHECKPOINT, LEARNED, RUN, TASK, WEIGHTS, kind_of
 
 if TYPE_CHECKING:
+    from lm_keras.contexts.conditional import ConditionalLM
     from lm_keras.language_model import LanguageModel
     from lm_keras.text.tokenizers.base import Tokenizer
 
 
 def fit(
-    model: keras.Model | LanguageModel,
+    model: keras.Model | LanguageModel | ConditionalLM,
     train: tf.data.Dataset | tuple,
     validation: tf.data.Dataset | tuple | None = None,
     config: TrainingConfig | None = None,
@@ -72,7 +73,8 @@ def fit(
 
     Args:
         model: Any `keras.Model`: functional, `Sequential` or subclassed; or a `LanguageModel`. Of a `PromptTuning` or
-            `PrefixTuning` the prompt alone is trained, and saved as prompt.safetensors in `config.output_dir`.
+            `PrefixTuning` the prompt alone is trained, and saved as prompt.safetensors in `config.output_dir`. Or a
+            `ConditionalLM`, on the windows of `data.context_windows`; its own `save` writes it.
         train: A `tf.data.Dataset` of `(x, y)` or `(x, y, weights)` batches, of known cardinality, or one such tuple
             of arrays; x may be a dict. The weights are Keras' `sample_weight`, of at least 0: losses and measures
             are weighted means.
@@ -148,12 +150,12 @@ def _model_and_tokenizer(
 ) -> tuple[keras.Model, Tokenizer | None]:
     """`(model, tokenizer)`, also of a LanguageModel; InputError for a tokenizer that goes with no such model."""
     if not isinstance(model, keras.Model):
-        from lm_keras.language_model import LanguageModel  # which stands on this
+        from lm_keras.text_model import TextModel  # whose subclasses stand on this
 
-        if isinstance(model, LanguageModel):
-            language_model, model = model, model.training_model
-            if model is language_model.model and tokenizer is None:
-                tokenizer = language_model.tokenizer
+        if isinstance(model, TextModel):
+            text_model, model = model, model.training_model
+            if model is text_model.model and tokenizer is None:
+                tokenizer = text_model.tokenizer
     if not isinstance(model, keras.Model):
         raise InputError(f"fit trains a keras.Model or a LanguageModel, got {type(model).__name__}")
     if tokenizer is not None and not isinstance(model, (CausalLM, Seq2SeqLM)):

@@ -14,6 +14,7 @@ from lm_keras.errors import InputError
 from lm_keras.losses import CrossEntropy, SquaredError, ignored_class, is_of_classes
 from lm_keras.models.base import BuiltModel, is_graph
 from lm_keras.models.causal_lm import CausalLM
+from lm_keras.models.conditional import ConditionalTraining
 from lm_keras.models.prompted import PromptedLM
 from lm_keras.utils.keras_internals import flatten_layers
 
@@ -56,13 +57,14 @@ def outputs_of(model: keras.Model, x_spec: object = None) -> object:
 class Limits:
     """What an input of whole numbers may hold: numbers from `low` (None: any) below `high`, `longest` to a row.
 
-    `words`: they are ids of a vocabulary.
+    `words`: they are ids of a vocabulary. `rank`: 2, ids of each text, or 1, one number a text.
     """
 
     low: int | None
     high: int
     longest: int | None = None
     words: bool = True
+    rank: int = 2
 
 
 def input_limits(model: keras.Model) -> dict[str, Limits]:
@@ -75,6 +77,9 @@ def input_limits(model: keras.Model) -> dict[str, Limits]:
         return _limits_of_builder(model)
     if isinstance(model, PromptedLM):
         return {model.inputs[0].name: Limits(None, model.vocab_size, model.longest)}
+    if isinstance(model, ConditionalTraining):
+        words = Limits(None, model.vocab_size, model.longest)
+        return {"ids": words, "context": Limits(None, model.num_contexts, words=False, rank=1)}
     if not is_graph(model):
         return {}
     inputs, found = {id(tensor): tensor.name for tensor in model.inputs}, {}
@@ -227,7 +232,7 @@ def input_rules(model: keras.Model, spec: object) -> list[Rule]:
             rules.append(Rule(name, places="masked_positions" in path))
             continue
         _check_type(name, leaf)
-        _check_rank(name, leaf)
+        _check_rank(name, leaf, known.rank)
         kind = "a vocabulary of" if known.words else "as many kinds:"
         advice = f"{{model}} has {kind} {known.high}, ids {0 if known.low is None else known.low} to {known.high - 1}"
         advice += "; give ids of the tokenizer that it was built for" if known.words else ""
@@ -253,12 +258,11 @@ def _check_type(name, spec):
         raise InputError(f"{name} holds {kind}; give whole numbers of int32, which for texts a tokenizer gives")
 
 
-def _check_rank(name, spec):
+def _check_rank(name, spec, rank):
     shape = spec.shape
-    if shape.rank not in (None, 2):
-        raise InputError(
-            f"{name} has the shape {_shape(shape)}, and ids are [rows, tokens]; batch the data with dataset.batch(n)"
-        )
+    if shape.rank not in (None, rank):
+        told = "ids are [rows, tokens]" if rank == 2 else "it takes one number a row, [rows]"
+        raise InputError(f"{name} has the shape {_shape(shape)}, and {told}; batch the data with dataset.batch(n)")
 
 
 def _shape(shape):

@@ -15,6 +15,7 @@ CLASSES = {
     "BuiltModel": "models.base",
     "CacheRows": "layers.cache",
     "CausalLM": "models.causal_lm",
+    "ConditionalModel": "models.conditional",
     "ContextWindow": "layers.positions",
     "CrossAttention": "layers.attention",
     "CrossEntropy": "losses",

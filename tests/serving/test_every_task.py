@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
-from served_requests import beginnings, completions, requests
+from served_requests import NEW_TOKENS, SAMPLE, beginnings, completions, requests, written
 from small_tasks import MAKE
 
 import lm_keras as lk
@@ -17,7 +17,8 @@ def classes(bundle, texts):
     found = bundle.classify(texts)
     scores = [list(one.scores.values()) for one in found]
     outputs = {"label": [one.label for one in found], "score": [one.score for one in found], "scores": scores}
-    return {"classify": ({"text": texts}, outputs | {"classes": [bundle.classes] * len(texts)})}
+    names = getattr(bundle, "classes", None) or bundle.contexts
+    return {"classify": ({"text": texts}, outputs | {"classes": [names] * len(texts)})}
 
 
 def tags(bundle, texts):
@@ -32,6 +33,31 @@ def answers(bundle, texts):
     return {"answer": ({"question": questions, "context": texts}, outputs | places)}
 
 
+def in_contexts(bundle, texts):
+    """A text in each context and in one that is none; guided rows beside others."""
+    names = [[*bundle.contexts, "nowhere"][i % 4] for i in range(len(texts))]
+    known = [name if name in bundle.contexts else None for name in names]
+    scores = [one._asdict() for one in bundle.score(texts, known)]
+    scored = {output: [one[output] for one in scores] for output in ("log_prob", "num_tokens", "perplexity")}
+    guidance = [(0.0, 1.5, 0.0, 0.5, 3.0)[i % 5] for i in range(len(texts))]
+    counts = {"prompt": texts, "context": names, "guidance": guidance, "max_new_tokens": [NEW_TOKENS] * len(texts)}
+    drawn = counts | {name: [value] * len(texts) for name, value in SAMPLE.items()}
+    drawn["seed"] = list(range(len(texts)))
+    made = [
+        [
+            bundle.generate(text, context=name, guidance=g, max_new_tokens=NEW_TOKENS, seed=seed, **options)[0]
+            for seed, (text, name, g) in enumerate(zip(texts, known, guidance, strict=True))
+        ]
+        for options in ({"temperature": 0}, SAMPLE)
+    ]
+    return {
+        "score": ({"text": texts, "context": names}, scored),
+        "generate": (counts, written(made[0])),
+        "sample": (drawn, written(made[1])),
+        **classes(bundle, texts),
+    }
+
+
 def its_own(bundle):
     """The examples that a text model has itself: what a task is asked that is not below."""
     served = bundle.signatures()
@@ -43,6 +69,8 @@ ASKED = {  # what says more than that
     "bert_classifier": classes,
     "prompt_classifier": classes,
     "masked_prompt_classifier": classes,
+    "conditional_token": in_contexts,
+    "conditional_vector": in_contexts,
     "tagger": tags,
     "answers": answers,
     "embedder": lambda bundle, texts: {"embed": ({"text": texts}, {"vector": bundle.embed(texts).tolist()})},
@@ -67,7 +95,7 @@ def test_an_export_answers_as_the_model_does(name, news, sentences, tmp_path):
     assert told.items() <= card.items() and card["signatures"] == list(asked)
     if name in ASKED:
         assert (
-            card["family"] in ("bert", "bert_pretrainer", "gpt2", name)
+            card["family"] in ("bert", "bert_pretrainer", "gpt2", "lstm", name)
             and card["sizes"].get("encoder", card["sizes"])["num_filters" if "cnn" in name else "hidden_dim"]
         )
 

@@ -7,7 +7,7 @@ import numpy as np
 from small_models import tiny_lm
 
 import lm_keras as lk
-from lm_keras import prompting, tasks
+from lm_keras import contexts, prompting, tasks
 
 TAGS = ["O", "B-PER", "I-PER", "B-LOC", "I-LOC"]
 MAX_LENGTH = 32
@@ -82,6 +82,19 @@ def masked_prompt_classifier(texts):
     return made.calibrate([text[:60] for text in texts[:9]])
 
 
+CONTEXTS = ["north", "south", "sea and sky"]
+
+
+def conditional(texts, family, by, **sizes):
+    """A language model told of three contexts, whose vectors are large and lie apart."""
+    tokenizer = lk.text.BPETokenizer.train(texts, vocab_size=400)
+    lm = tiny_lm(family, tokenizer, 0.4, **sizes)
+    made = contexts.ConditionalLM(lm, CONTEXTS, by, prior={"north": 2, "south": 1, "sea and sky": 1})
+    table = np.random.default_rng(5).normal(0, 1.5, made.model.table.shape)
+    made.model.table.assign(table.astype("float32"))
+    return made
+
+
 MAKE = {
     "cnn_classifier": cnn_classifier,
     "bert_classifier": lambda texts: tasks.TextClassifier(
@@ -96,6 +109,8 @@ MAKE = {
     "embedder": lambda texts: tasks.TextEmbedder(encoder(p := word_pieces(texts)), p),
     "prompt_classifier": prompt_classifier,
     "masked_prompt_classifier": masked_prompt_classifier,
+    "conditional_token": lambda texts: conditional(texts, "gpt2", "token", max_length=48),
+    "conditional_vector": lambda texts: conditional(texts, "lstm", "vector"),
     "seq2seq_lstm": lambda texts: text_to_text(lk.text.WordTokenizer.train(texts, vocab_size=300)),
     "seq2seq_transformer": lambda texts: text_to_text(lk.text.CharTokenizer.train(texts), "transformer"),
 }

@@ -1,5 +1,6 @@
 """Sets with labels: a class of each text, a relation of two entities, a tag of each word."""
 
+import json
 import re
 from collections.abc import Sequence
 from itertools import groupby
@@ -52,6 +53,13 @@ def read_relations(content: str, split: str) -> list[Relation]:
             )
         )
     return records
+
+
+def read_intents(content: str, domains: str, split: str) -> list[Labelled]:
+    """clinc150: {split: [query, intent]} and {domain: intents}; queries out of scope, of no domain, are left out."""
+    domain_of = {intent: place for place, some in enumerate(json.loads(domains).values()) for intent in some}
+    name = {"validation": "val"}.get(split, split)
+    return [Labelled(query, domain_of[intent]) for query, intent in json.loads(content)[name]]
 
 
 _DIRECTED = (
@@ -116,6 +124,25 @@ LABELLED = (
         "datasets/ChnSentiCorp_htl_all/ChnSentiCorp_htl_all.csv",
         classes=("negative", "positive"),
         **one_file("ChnSentiCorp_htl_all.csv", "1d414b9c65caf3a836abdb4efded621968502ad3338e1a9d885ae131c86083f0"),
+    ),
+    Corpus(
+        name="clinc150",
+        description="15,000 requests to an assistant in ten domains, labelled; those out of scope left out",
+        licence="CC BY 3.0",
+        source="https://github.com/clinc/oos-eval (Larson et al. 2019), data/data_small.json and data/domains.json",
+        why="its file of requests was packed anew, and no download is equal to it",
+        splits=("train", "validation", "test"),
+        read=read_intents,
+        folder="clinc150",
+        files=dict.fromkeys(("train", "validation", "test"), ("data_small.json.gz", "domains.json")),
+        sha256={
+            "data_small.json.gz": "eb54e9fcc8c55229c478b4d34e200dd9e8ba5384e6138fb03fc7df8ab70de505",
+            "domains.json": "b947b579d3b8e74b06f93b01083d8efaff2888b43a3e362533bd88a6e1211b3a",
+        },
+        classes=(
+            *("banking", "credit_cards", "kitchen_and_dining", "home", "auto_and_commute", "travel", "utility"),
+            *("work", "small_talk", "meta"),
+        ),
     ),
     Corpus(
         name="semeval2010-task8",

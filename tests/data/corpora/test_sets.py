@@ -25,6 +25,21 @@ def test_news_reviews_and_messages():
     assert labels.read_reviews(hotels, "all") == [('近,但是"蔡陆线"好', 1), ("差", 0)], "an empty review is no record"
 
 
+def test_requests_have_the_domain_of_their_intent():
+    content = {
+        "train": [["pay it", "pay_bill"]],
+        "val": [["my oil", "oil_change_how"], ["hi", "greeting"]],
+        "test": [],
+    }
+    content |= {"oos_train": [["odd", "oos"]]}
+    domains = {"banking": ["pay_bill"], "auto_and_commute": ["oil_change_how"], "small_talk": ["greeting"]}
+    found = [
+        labels.read_intents(json.dumps(content), json.dumps(domains), split) for split in ("train", "validation")
+    ]
+    assert found == [[("pay it", 0)], [("my oil", 1), ("hi", 2)]]
+    assert len(classes("clinc150")) == 10
+
+
 def test_relations_keep_the_places_of_the_entities():
     content = (
         '1\t"The <e1>author</e1> of a "keygen" uses a <e2>disassembler</e2>."\nInstrument-Agency(e2,e1)\nComment:\n\n'

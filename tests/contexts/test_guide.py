@@ -1,0 +1,27 @@
+"""The code of docs/contexts.md runs from top to bottom."""
+
+import re
+
+import pytest
+from paths import ROOT
+
+PAGE = (ROOT / "docs" / "contexts.md").read_text(encoding="utf-8")
+
+pytestmark = [
+    pytest.mark.usefixtures("warm_check"),
+    pytest.mark.filterwarnings("ignore::DeprecationWarning"),
+    pytest.mark.timeout(600),
+]
+
+
+def test_the_code_of_the_guide_runs(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    blocks = re.findall(r"^```python\n(.*?)^```$", PAGE, re.DOTALL | re.MULTILINE)
+    assert len(blocks) == 7
+    names = {}
+    exec(compile("\n".join(blocks), "docs/contexts.md", "exec"), names)
+    printed = capsys.readouterr().out
+    assert "Jensen-Shannon divergence" in printed and "perplexity a token" in printed
+    assert names["table"].diagonal_wins and (tmp_path / "contexts.png").stat().st_size > 10_000
+    assert names["found"].label == "dogs"
+    assert names["more"].contexts == ["cats", "dogs", "birds", "puppies"]
