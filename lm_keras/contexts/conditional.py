@@ -1,4 +1,4 @@
-"""`ConditionalLM`: a language model that is told the context of a text, and speaks without one too."""
+"""`ConditionalLM`: a language model that is given the context of a text, and speaks without one too."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ Prior = str | Mapping[str, float] | None
 
 @register_text_model
 class ConditionalLM(TextModel):
-    """A language model that is told the context of a text: its domain, its speaker, its register, its source.
+    """A language model that is given the context of a text: its domain, its speaker, its register, its source.
 
     A context is a vector that is learned together with the language model (CTRL, Keskar et al. 2019; document 003
     calls it context learning). The layers are those of the language model, whatever its family; training changes its
@@ -68,11 +68,11 @@ class ConditionalLM(TextModel):
 
     ```python
     texts = lk.data.texts_by_context("ag-news")
-    told = lk.contexts.ConditionalLM(lm, texts, by="vector")
-    lk.fit(told, lk.data.context_windows(texts, lm.tokenizer, length=64, batch_size=16))
-    told.generate("The", context="Sports", guidance=1.0)
-    told.classify(["Oil prices rose again."])
-    lk.export(told, "saved_models/news")
+    conditional = lk.contexts.ConditionalLM(lm, texts, by="vector")
+    lk.fit(conditional, lk.data.context_windows(texts, lm.tokenizer, length=64, batch_size=16))
+    conditional.generate("The", context="Sports", guidance=1.0)
+    conditional.classify(["Oil prices rose again."])
+    lk.export(conditional, "saved_models/news")
     ```
     """
 
@@ -124,7 +124,7 @@ class ConditionalLM(TextModel):
 
     @property
     def training_model(self) -> ConditionalTraining:
-        """The `keras.Model` {"ids" [B, T], "context" [B]} -> logits [B, T, V], which `lk.fit(told, ...)` trains.
+        """The `keras.Model` {"ids" [B, T], "context" [B]} -> logits [B, T, V], which `lk.fit` trains.
 
         Its own `compile` and `fit` do too. `lk.data.context_windows` makes its data; a context is its place in
         `contexts`, and -1 is none.
@@ -261,7 +261,7 @@ class ConditionalLM(TextModel):
 
         Args:
             texts_by_context: `{name: texts}`; a name that the model does not know is a column too.
-            given: The contexts to tell the model; None: all, and none.
+            given: The contexts to give the model; None: all, and none.
 
         Returns:
             A `ContextTable`; `print` shows it and `plot()` draws it.

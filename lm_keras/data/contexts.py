@@ -173,7 +173,7 @@ def context_windows(
         length: T, tokens of a window. The last one of a context (or text) may hold fewer, and -1 behind them, "no
             token here", as label too: every token is a target once.
         batch_size: B, windows of a batch; the last batch may have fewer.
-        contexts: The names in the order of their numbers: `told.contexts` of a `ConditionalLM`. None: those of
+        contexts: The names in the order of their numbers: `conditional.contexts` of a `ConditionalLM`. None: those of
             `texts_by_context`. Texts of other contexts are refused.
         whole_texts: Each text begins a window of its own, with the begin mark.
         shuffle: The windows in a new order every iteration, which `seed` and the number of the iteration decide.

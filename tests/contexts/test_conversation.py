@@ -232,7 +232,7 @@ def test_what_was_saved_goes_on(tokenizer, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("change", "told"),
+    ("change", "said"),
     [
         ({"format": "another"}, "no conversation, as Conversation.save writes it"),
         ({"system": 3}, "its options or its system's message"),
@@ -247,11 +247,11 @@ def test_what_was_saved_goes_on(tokenizer, tmp_path):
         ({"messages": [message(r, "a" * 2**24) for r in ("user", "assistant")] * 2}, "characters"),
     ],
 )
-def test_files_that_are_damaged(tokenizer, tmp_path, change, told):
+def test_files_that_are_damaged(tokenizer, tmp_path, change, said):
     lm, path = tiny_lm("gru", tokenizer), tmp_path / "talk.json"
     Conversation(lm).save(path)
     path.write_text(json.dumps(json.loads(path.read_text()) | change))
-    with pytest.raises(InputError, match=f"{re.escape(str(path))}.*{told}"):
+    with pytest.raises(InputError, match=f"{re.escape(str(path))}.*{said}"):
         Conversation.load(path, lm)
 
 

@@ -75,7 +75,7 @@ def test_the_ids_in_a_graph_are_those_of_encode_chat(name):
 
 
 @pytest.mark.parametrize(
-    ("template", "told"),
+    ("template", "said"),
     [
         (None, "no chat template"),
         ("{{ strftime_now('%d') }}" + CHATML, "writes the date of today"),
@@ -87,10 +87,10 @@ def test_the_ids_in_a_graph_are_those_of_encode_chat(name):
         ("{% for m in messages %}{{ m.content.split('</think>')[-1] }}|{% endfor %}", "around the contents"),
     ],
 )
-def test_templates_that_have_no_constant_pieces_are_refused_by_name(template, told):
+def test_templates_that_have_no_constant_pieces_are_refused_by_name(template, said):
     lm = tiny_lm("gru", chat_tokenizer(template))
     assert "chat" not in lm.signatures().signatures
-    with pytest.raises(InputError, match=f"there can be no signature chat: .*{told}"):
+    with pytest.raises(InputError, match=f"there can be no signature chat: .*{said}"):
         lm.signatures(chat=True)
     assert "chat" not in lm.signatures(chat=False).signatures
 
