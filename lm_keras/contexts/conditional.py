@@ -11,12 +11,12 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from lm_keras.contexts.bayes import log_posteriors, log_prior_of
+from lm_keras.contexts.bayes import counts_of, log_posteriors, log_prior_of
 from lm_keras.contexts.conditional_export import served
-from lm_keras.contexts.names import checked_names, place_of
 from lm_keras.contexts.personalization import with_context
 from lm_keras.contexts.table import ContextTable, context_table
 from lm_keras.contexts.writer import ContextWriter
+from lm_keras.data.context_names import checked_names, place_of
 from lm_keras.errors import InputError, damaged, naming
 from lm_keras.generation.config import GenerationConfig, GenerationOptions, check_taken, merged
 from lm_keras.generation.generate import Generation, generate, stop_ids, stream
@@ -91,7 +91,7 @@ class ConditionalLM(TextModel):
         check_choice("by", by, WAYS)
         names = checked_names(contexts)
         if prior is None and isinstance(contexts, Mapping):
-            prior = {name: some if isinstance(some, (int, float)) else len(some) for name, some in contexts.items()}
+            prior = counts_of(contexts)
         language_model.ids_before()  # which asks for a tokenizer
         model = ConditionalModel(language_model.training_model, len(names), by)
         shares = np.exp(log_prior_of(prior, names)).tolist()
@@ -307,7 +307,7 @@ class ConditionalLM(TextModel):
         Raises:
             InputError: For an unknown context, and for another number of them than of texts.
         """
-        if context is None or isinstance(context, str):
+        if isinstance(context, str) or not isinstance(context, Iterable):
             return [place_of(context, self.contexts)] * count
         found = [place_of(one, self.contexts) for one in context]
         if len(found) != count:

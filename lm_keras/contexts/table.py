@@ -114,10 +114,12 @@ def context_table(
     """The `ContextTable` of a function `score(texts, context)`.
 
     Raises:
-        InputError: For what is no mapping of names to texts, or a name without a text.
+        InputError: For what is no mapping of names to texts, a name without a text, or nothing in `given`.
     """
     if not isinstance(texts_by_context, Mapping) or not texts_by_context:
         raise InputError("perplexities takes {context: texts}, such as lk.data.texts_by_context gives")
+    if not given:
+        raise InputError("given is empty; give the names of contexts, or None for no context")
     names, nats, sizes = tuple(texts_by_context), [], []
     for name in names:
         texts = check_texts(texts_by_context[name])
