@@ -105,12 +105,13 @@ class ConditionalLM(TextModel):
         super().__init__(model, {"tokenizer": tokenizer}, options)
         self.tokenizer, self.contexts, self._log_prior = tokenizer, names, log_prior
         self._writer, self._training = ContextWriter(model, tokenizer), TracedFunctions()
+        self._language_model = LanguageModel(model.inner, tokenizer)  # which compares their vocabularies
 
     # === The language model, and its training ===
     @property
     def language_model(self) -> LanguageModel:
         """The language model without contexts, which shares its weights."""
-        return LanguageModel(self.model.inner, self.tokenizer)
+        return self._language_model
 
     @property
     def prior(self) -> dict[str, float]:
@@ -361,7 +362,6 @@ class ConditionalLM(TextModel):
         names = checked_names(contexts)
         if not isinstance(model, ConditionalModel) or model.by != by or model.num_contexts != len(names):
             raise InputError(f"the model does not know these {len(names)} contexts; save both again")
-        LanguageModel(model.inner, tokenizer)  # which compares their vocabularies
         made = cls.__new__(cls)
         made._begin(model, tokenizer, names, drop, prior, seed)
         return made

@@ -260,6 +260,7 @@ def test_without_contexts_it_is_the_language_model_it_was_made_of():
     conditional = voices.untrained("gpt2", "vector")
     conditional.model.table.assign(0 * conditional.model.table)
     lm = conditional.language_model
+    assert conditional.language_model is lm  # with its traced functions
     found, wanted = ([one.log_prob for one in model.score(TEXTS)] for model in (conditional, lm))
     assert found == pytest.approx(wanted)
 
