@@ -275,6 +275,8 @@ def test_what_is_refused_in_one_line():
         (lambda: make(lm, []), "there is no context"),
         (lambda: make(lm, ["a", "a"]), "two contexts 'a'"),
         (lambda: make(lm, ["a", 3]), "a context is called 3"),
+        (lambda: make(lm, ["a", "\ud800"]), "a context is called '.ud800'"),
+        (lambda: lk.export(conditional, "nowhere", num_beams=3), "has no use for num_beams; leave out num_beams"),
         (lambda: make(lm, ["a"], by="both"), "by is 'both'"),
         (lambda: make(lm, ["a"], drop=2), "drop is 2"),
         (lambda: make(lm, ["a", "b"], prior={"a": 1}), "differ in 'b'"),
