@@ -4,13 +4,14 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from small_models import CAUSAL, VOCAB, array, build, ids
+from small_models import KINDS_OF_STATE, VOCAB, array, build, ids
 
 import lm_keras as lk
 from lm_keras.models.conditional import ConditionalModel
 
 CONTEXTS = np.array([-1, 0, 2])  # of three rows
 WAYS = ("token", "vector")
+FAMILIES = [*KINDS_OF_STATE, "rnn_skip"]
 
 
 def conditional(family, by, **changes):
@@ -34,7 +35,7 @@ def expected(model, rows):
 
 
 @pytest.mark.parametrize("by", WAYS)
-@pytest.mark.parametrize("family", CAUSAL)
+@pytest.mark.parametrize("family", FAMILIES)
 def test_every_family_reads_its_context(family, by):
     model, rows = conditional(family, by), ids(3, 7)
     wanted = expected(model, rows)
@@ -54,7 +55,7 @@ def test_every_family_reads_its_context(family, by):
     np.testing.assert_allclose(stepped, wanted, **close)
 
 
-@pytest.mark.parametrize("family", CAUSAL)
+@pytest.mark.parametrize("family", FAMILIES)
 def test_a_vector_of_zeros_is_no_context_and_an_unmarked_row_has_none(family):
     model, rows = conditional(family, "vector"), ids(3, 7)
     first = array(model.table)[:1]

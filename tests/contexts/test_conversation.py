@@ -7,13 +7,12 @@ import pytest
 import tensorflow as tf
 from chats import chat_tokenizer, message
 from learned import KINDS, changed
-from small_models import tiny_lm
+from small_models import KINDS_OF_STATE, tiny_lm
 
 import lm_keras as lk
 from lm_keras import InputError
 from lm_keras.contexts import Conversation
 from lm_keras.generation import step as steps
-from lm_keras.models import BUILDERS
 from lm_keras.utils.functions import function
 
 SAID = ["some turns of a chat", "user <|im_end|> and so on", "", " 北 é\n\n", "and so on and so on"]
@@ -56,7 +55,7 @@ def history(made):
 
 
 # === The same as chat, and how much is read ===
-@pytest.mark.parametrize("family", sorted(BUILDERS))
+@pytest.mark.parametrize("family", KINDS_OF_STATE)
 def test_every_family_says_what_chat_says_and_reads_no_turn_twice(family, tokenizer, tokens_read):
     lm = tiny_lm(family, tokenizer, 0.5, max_length=400)
     talk, read = Conversation(lm, "and so on", **OPTIONS), 0

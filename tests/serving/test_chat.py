@@ -144,7 +144,7 @@ def test_the_signature_answers_as_python_does(name, chats, lm):
     assert sum(n > 0 for n in expected["num_new_tokens"]) > 10 and sum(answered) > 14
     chat = lm.signatures(max_new_tokens_limit=8).signatures["chat"]
     same(chat(*(tf.constant(values) for values in inputs.values())), expected)
-    for i in (0, 3, 13, 14, 20):  # alone
+    for i in (3, 13, 20):  # alone
         same(
             chat(*(tf.constant(values[i : i + 1]) for values in inputs.values())),
             {k: v[i : i + 1] for k, v in expected.items()},
