@@ -12,7 +12,7 @@ import numpy as np
 import tensorflow as tf
 
 from lm_keras.contexts.bayes import counts_of, log_posteriors, log_prior_of
-from lm_keras.contexts.conditional_export import served
+from lm_keras.contexts.conditional_export import MOST_GUIDANCE, served
 from lm_keras.contexts.personalization import with_context
 from lm_keras.contexts.table import ContextTable, context_table
 from lm_keras.contexts.writer import ContextWriter
@@ -171,7 +171,7 @@ class ConditionalLM(TextModel):
             prompts: A string or several.
             config: The options; None: the defaults.
             context: The name of a context, None for none, or one of these for each prompt.
-            guidance: g, of at least 0; 0 changes nothing. It goes with sampling and greedy text.
+            guidance: g, 0 to 1000; 0 changes nothing. It goes with sampling and greedy text.
             **options: In place of the config's; see `LanguageModel.generate`.
 
         Returns:
@@ -368,7 +368,7 @@ class ConditionalLM(TextModel):
 
 
 def _checked_guidance(guidance, config):
-    guidance = check_number("guidance", guidance, least=0, most=1000)
+    guidance = check_number("guidance", guidance, least=0, most=MOST_GUIDANCE)
     if guidance and (config.num_beams > 1 or config.penalty_alpha > 0):
         raise InputError("guidance goes with sampling and greedy text, not with a search; leave one of them out")
     return guidance

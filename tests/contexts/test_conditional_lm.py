@@ -53,12 +53,19 @@ def test_a_text_longer_than_the_memory_keeps_its_context(by):
         assert seen[:2] == ids[:2]
         total += log_softmax(array(conditional.model(np.array([seen], "int32")))[0, -1])[ids[n]]
     assert conditional.score(text, "dogs")[0].log_prob == pytest.approx(total, abs=1e-3)
-    long = conditional.generate(text, context="dogs", temperature=0, max_new_tokens=9)[0]
-    seen = list(ids[:-1])
+    options = {"temperature": 0, "max_new_tokens": 9, "min_new_tokens": 9, "guidance": 1.7}
+    (long,) = conditional.generate(text, context="dogs", **options)
+    seen, never = list(ids[:-1]), [tokenizer.pad_id, tokenizer.unk_id, tokenizer.eos_id]
     for token, log_prob in zip(long.token_ids, long.log_probs, strict=True):
-        row = log_softmax(array(conditional.model(np.array([known(seen, 2, window)], "int32")))[0, -1])
-        assert log_prob == pytest.approx(row[token], abs=1e-3)
+        own = known(seen, 2, window)
+        rows = np.array([own, [*context_ids(conditional, None), *own[2:]]], "int32")
+        given, free = log_softmax(array(conditional.model(rows))[:, -1])
+        guided = given + 1.7 * (given - free)
+        guided[never] = -np.inf
+        assert token == guided.argmax()
+        assert log_prob == pytest.approx(given[token], abs=1e-3)
         seen.append(token)
+    assert len(long.token_ids) == 9
 
 
 @pytest.mark.parametrize("family, by", KINDS)
