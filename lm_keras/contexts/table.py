@@ -47,8 +47,9 @@ class ContextTable:
 
     @property
     def diagonal_wins(self) -> bool:
-        """Whether the texts of each context that the model knows are likeliest in their own."""
-        return all(best == name for name, best in self.best.items() if name in self.given)
+        """Whether the texts of each context that is in `given` are likeliest in their own; False if none is."""
+        wins = [best == name for name, best in self.best.items() if name in self.given]
+        return bool(wins) and all(wins)
 
     def mean_bits_per_byte(self) -> dict[str, float]:
         """Bits a byte of all texts: in their own context ("right"), in another ("wrong": the mean), in none ("none").

@@ -178,6 +178,7 @@ def test_a_trained_model_knows_its_contexts(by):
     table = conditional.perplexities(held_out)
     assert table.diagonal_wins and table.best == {name: name for name in voices.OWN}
     assert table.given == (*voices.OWN, None)
+    assert not conditional.perplexities({"fish": ["the"]}).diagonal_wins  # there is none
     bits = table.mean_bits_per_byte()
     assert bits["right"] < bits["none"] < bits["wrong"]
     scores = conditional.score(held_out["dogs"], "cats")
