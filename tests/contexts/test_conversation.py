@@ -203,6 +203,26 @@ def test_ctrl_c_within_a_step(tokenizer, monkeypatch):
         said_next(talk)
 
 
+@pytest.mark.parametrize("family", ["llama", "lstm"])
+def test_after_a_turn_that_is_dropped_the_history_is_not_read_again(family, tokenizer, tokens_read, monkeypatch):
+    lm = tiny_lm(family, tokenizer, 0.5, max_length=300)
+    talk = Conversation(lm, "and so on " * 9, **OPTIONS)
+    talk.say("some turns")
+
+    def pressed(self, *arguments):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(type(tokenizer), "decode", pressed)
+        list(talk.stream("of a chat"))
+    first = tokenizer.encode_chat([*history(talk)[:2]], add_generation_prompt=True)
+    whole = len(tokenizer.encode_chat([*history(talk), message("user", "user")])) + 5
+    tokens_read()
+    answer = talk.say("user")
+    assert tokens_read() <= whole - len(first) + 1
+    assert answer == lm.chat(history(talk)[:-1], **OPTIONS).text
+
+
 # === What can be done with it ===
 def test_reset_system_and_messages(tokenizer):
     lm = tiny_lm("gru", tokenizer, 0.5)
