@@ -251,11 +251,11 @@ class LanguageModel(TextModel):
     ) -> Generation:
         """Replies to the messages of a chat, by the chat template of the tokenizer.
 
-        The reply ends at an end mark of the tokenizer or the mark that the template puts after an answer, which are
-        not in its text. Where the messages and `max_new_tokens` are more than the model's context, the fewest
-        oldest turns are left out (a user's message and what follows it), never the system's message or the last
-        turn. What looks like a mark of the template in a message is text. `lk.contexts.Conversation` keeps the
-        messages, and what the model has read of them.
+        The reply ends at an end mark of the tokenizer or the special token that the template puts after an answer,
+        which are not in its text; where the template writes text there, give it as `stop`. Where the messages and
+        `max_new_tokens` are more than the model's context, the fewest oldest turns are left out (a user's message
+        and what follows it), never the system's message or the last turn. What looks like a mark of the template in
+        a message is text. `lk.contexts.Conversation` keeps the messages, and what the model has read of them.
 
         A learned prompt stands before all; a prompt of text has no place in a chat.
 

@@ -53,14 +53,14 @@ def _table(runs):
     """Perplexities, the mean over the seeds; in how many of the seeds the diagonal wins."""
     given, contexts = runs[0]["given"], runs[0]["contexts"]
     print(f"\nPerplexity a token, the context by {runs[0]['method']}, mean of {len(runs)} seeds\n")
-    print("| told \\ texts of |", " | ".join(contexts), "|")
+    print("| given \\ texts of |", " | ".join(contexts), "|")
     print("|---|" + "---|" * len(contexts))
     values = [[statistics.fmean(run["perplexities"][i][j] for run in runs) for j in range(len(contexts))]
               for i in range(len(given))]  # fmt: skip
     lowest = [min(column) for column in zip(*values, strict=True)]
-    for told, row in zip(given, values, strict=True):
+    for context, row in zip(given, values, strict=True):
         cells = [f"**{x:.2f}**" if x == low else f"{x:.2f}" for x, low in zip(row, lowest, strict=True)]
-        print(f"| {told or '(none)'} |", " | ".join(cells), "|")
+        print(f"| {context or '(none)'} |", " | ".join(cells), "|")
     wins = sum(run["diagonal_wins"] for run in runs)
     print(f"\nThe diagonal is the lowest of every column in {wins} of {len(runs)} seeds.")
     for run in runs:
@@ -70,7 +70,7 @@ def _table(runs):
 
 
 def _bits(lines):
-    print("\n| bits a byte, told | the right context | a wrong one | none | training, s |\n|---|---|---|---|---|")
+    print("\n| bits a byte, given | the right context | a wrong one | none | training, s |\n|---|---|---|---|---|")
     for method in dict.fromkeys(line["method"] for line in lines):
         runs = [line for line in lines if line["method"] == method]
         cells = [_mean([run["bits"][kind] for run in runs], 3) for kind in ("right", "wrong", "none")]

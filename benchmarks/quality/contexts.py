@@ -74,23 +74,23 @@ def tokenizer_of(train, others, quick):
     return lk.text.BPETokenizer.train(texts, vocab_size=400 if quick else 2000)
 
 
-# === The language model that is told a context ===
+# === The language model that is given a context ===
 def conditional(name, by, seed, options, train, test, others):
     """Trains and measures a ConditionalLM; the facts of a line of the log."""
     tokenizer = tokenizer_of(train, others, options.quick)
     sizes = QUICK if options.quick else SIZES
     start = time.perf_counter()
     lm = lk.LanguageModel(lk.models.build_gpt2(tokenizer.vocab_size, **sizes, seed=seed), tokenizer)
-    told = lk.contexts.ConditionalLM(lm, train, by, drop=0.1, seed=seed)
+    conditional = lk.contexts.ConditionalLM(lm, train, by, drop=0.1, seed=seed)
     texts = {**train, None: others} if others else train
     windows = lk.data.context_windows(texts, tokenizer, LENGTH, BATCH, whole_texts=True, seed=seed)
     epochs = 1 if options.quick else options.epochs or CORPORA[name]["epochs"]
     config = lk.TrainingConfig(epochs=epochs, learning_rate=2e-3, seed=seed)
-    history = lk.fit(told, windows, config=config)
+    history = lk.fit(conditional, windows, config=config)
     seconds = time.perf_counter() - start
-    table = told.perplexities(test)
+    table = conditional.perplexities(test)
     texts, y = flat(test)
-    log_p = told.log_posteriors(texts)
+    log_p = conditional.log_posteriors(texts)
     return {
         "contexts": list(table.contexts),
         "given": list(table.given),
@@ -101,7 +101,7 @@ def conditional(name, by, seed, options, train, test, others):
         "classes": measures(log_p, y),
         "train_seconds": round(seconds, 1),
         "train_perplexity": round(history.history["perplexity"][-1], 2) if "perplexity" in history.history else None,
-        "parameters": int(told.model.count_params()),
+        "parameters": int(conditional.model.count_params()),
         "tokens": windows.num_tokens,
     }
 

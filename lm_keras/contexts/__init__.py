@@ -1,4 +1,4 @@
-"""Contexts: conversations, language models that are told a context, and what a model makes of its window."""
+"""Contexts: conversations, language models that are given a context, and what a model makes of its window."""
 
 from lm_keras.utils.lazy import attach
 

@@ -1,4 +1,4 @@
-"""`ConditionalLM`: a language model that is told the context of a text, and speaks without one too."""
+"""`ConditionalLM`: a language model that is given the context of a text, and speaks without one too."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from lm_keras.contexts.bayes import log_posteriors, log_prior_of
-from lm_keras.contexts.conditional_export import served
-from lm_keras.contexts.names import checked_names, place_of
+from lm_keras.contexts.bayes import counts_of, log_posteriors, log_prior_of
+from lm_keras.contexts.conditional_export import MOST_GUIDANCE, served
 from lm_keras.contexts.personalization import with_context
 from lm_keras.contexts.table import ContextTable, context_table
 from lm_keras.contexts.writer import ContextWriter
+from lm_keras.data.context_names import checked_names, place_of
 from lm_keras.errors import InputError, damaged, naming
 from lm_keras.generation.config import GenerationConfig, GenerationOptions, check_taken, merged
 from lm_keras.generation.generate import Generation, generate, stop_ids, stream
@@ -42,7 +42,7 @@ Prior = str | Mapping[str, float] | None
 
 @register_text_model
 class ConditionalLM(TextModel):
-    """A language model that is told the context of a text: its domain, its speaker, its register, its source.
+    """A language model that is given the context of a text: its domain, its speaker, its register, its source.
 
     A context is a vector that is learned together with the language model (CTRL, Keskar et al. 2019; document 003
     calls it context learning). The layers are those of the language model, whatever its family; training changes its
@@ -68,11 +68,11 @@ class ConditionalLM(TextModel):
 
     ```python
     texts = lk.data.texts_by_context("ag-news")
-    told = lk.contexts.ConditionalLM(lm, texts, by="vector")
-    lk.fit(told, lk.data.context_windows(texts, lm.tokenizer, length=64, batch_size=16))
-    told.generate("The", context="Sports", guidance=1.0)
-    told.classify(["Oil prices rose again."])
-    lk.export(told, "saved_models/news")
+    conditional = lk.contexts.ConditionalLM(lm, texts, by="vector")
+    lk.fit(conditional, lk.data.context_windows(texts, lm.tokenizer, length=64, batch_size=16))
+    conditional.generate("The", context="Sports", guidance=1.0)
+    conditional.classify(["Oil prices rose again."])
+    lk.export(conditional, "saved_models/news")
     ```
     """
 
@@ -91,7 +91,7 @@ class ConditionalLM(TextModel):
         check_choice("by", by, WAYS)
         names = checked_names(contexts)
         if prior is None and isinstance(contexts, Mapping):
-            prior = {name: some if isinstance(some, (int, float)) else len(some) for name, some in contexts.items()}
+            prior = counts_of(contexts)
         language_model.ids_before()  # which asks for a tokenizer
         model = ConditionalModel(language_model.training_model, len(names), by)
         shares = np.exp(log_prior_of(prior, names)).tolist()
@@ -105,12 +105,13 @@ class ConditionalLM(TextModel):
         super().__init__(model, {"tokenizer": tokenizer}, options)
         self.tokenizer, self.contexts, self._log_prior = tokenizer, names, log_prior
         self._writer, self._training = ContextWriter(model, tokenizer), TracedFunctions()
+        self._language_model = LanguageModel(model.inner, tokenizer)  # which compares their vocabularies
 
     # === The language model, and its training ===
     @property
     def language_model(self) -> LanguageModel:
         """The language model without contexts, which shares its weights."""
-        return LanguageModel(self.model.inner, self.tokenizer)
+        return self._language_model
 
     @property
     def prior(self) -> dict[str, float]:
@@ -124,7 +125,7 @@ class ConditionalLM(TextModel):
 
     @property
     def training_model(self) -> ConditionalTraining:
-        """The `keras.Model` {"ids" [B, T], "context" [B]} -> logits [B, T, V], which `lk.fit(told, ...)` trains.
+        """The `keras.Model` {"ids" [B, T], "context" [B]} -> logits [B, T, V], which `lk.fit` trains.
 
         Its own `compile` and `fit` do too. `lk.data.context_windows` makes its data; a context is its place in
         `contexts`, and -1 is none.
@@ -170,7 +171,7 @@ class ConditionalLM(TextModel):
             prompts: A string or several.
             config: The options; None: the defaults.
             context: The name of a context, None for none, or one of these for each prompt.
-            guidance: g, of at least 0; 0 changes nothing. It goes with sampling and greedy text.
+            guidance: g, 0 to 1000; 0 changes nothing. It goes with sampling and greedy text.
             **options: In place of the config's; see `LanguageModel.generate`.
 
         Returns:
@@ -261,7 +262,7 @@ class ConditionalLM(TextModel):
 
         Args:
             texts_by_context: `{name: texts}`; a name that the model does not know is a column too.
-            given: The contexts to tell the model; None: all, and none.
+            given: The contexts to give the model; None: all, and none.
 
         Returns:
             A `ContextTable`; `print` shows it and `plot()` draws it.
@@ -307,7 +308,7 @@ class ConditionalLM(TextModel):
         Raises:
             InputError: For an unknown context, and for another number of them than of texts.
         """
-        if context is None or isinstance(context, str):
+        if isinstance(context, str) or not isinstance(context, Iterable):
             return [place_of(context, self.contexts)] * count
         found = [place_of(one, self.contexts) for one in context]
         if len(found) != count:
@@ -361,14 +362,13 @@ class ConditionalLM(TextModel):
         names = checked_names(contexts)
         if not isinstance(model, ConditionalModel) or model.by != by or model.num_contexts != len(names):
             raise InputError(f"the model does not know these {len(names)} contexts; save both again")
-        LanguageModel(model.inner, tokenizer)  # which compares their vocabularies
         made = cls.__new__(cls)
         made._begin(model, tokenizer, names, drop, prior, seed)
         return made
 
 
 def _checked_guidance(guidance, config):
-    guidance = check_number("guidance", guidance, least=0, most=1000)
+    guidance = check_number("guidance", guidance, least=0, most=MOST_GUIDANCE)
     if guidance and (config.num_beams > 1 or config.penalty_alpha > 0):
         raise InputError("guidance goes with sampling and greedy text, not with a search; leave one of them out")
     return guidance

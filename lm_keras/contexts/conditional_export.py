@@ -27,56 +27,56 @@ GUIDANCE = (0.0, 1.0, 0.5, 2.0)  # of the examples
 MOST_GUIDANCE = 1000.0
 
 
-def served(told: ConditionalLM, limit: int) -> Served:
+def served(conditional: ConditionalLM, limit: int) -> Served:
     """The `Served` of a ConditionalLM; a row's result depends on its inputs alone.
 
     Args:
-        told: The text model, which answers in Python.
+        conditional: The text model, which answers in Python.
         limit: The most new tokens of a text.
     """
-    graph = _Graph(told, limit)
-    examples = _examples(told, limit)
+    graph = _Graph(conditional, limit)
+    examples = _examples(conditional, limit)
 
     def answer(name, inputs):
         if name == "classify":
-            found = told.classify(inputs["text"])
+            found = conditional.classify(inputs["text"])
             outputs = {"label": [c.label for c in found], "score": [c.score for c in found]}
             outputs["scores"] = [list(c.scores.values()) for c in found]
-            return {**outputs, "classes": [told.contexts] * len(found)}
-        contexts = [context if context in told.contexts else None for context in inputs["context"]]
+            return {**outputs, "classes": [conditional.contexts] * len(found)}
+        contexts = [context if context in conditional.contexts else None for context in inputs["context"]]
         if name == "score":
-            scores = [one._asdict() for one in told.score(inputs["text"], contexts)]
+            scores = [one._asdict() for one in conditional.score(inputs["text"], contexts)]
             return {output: [one[output] for one in scores] for output in ("log_prob", "num_tokens", "perplexity")}
-        return _written(told, name, {**inputs, "context": contexts})
+        return _written(conditional, name, {**inputs, "context": contexts})
 
     return Served(
         signatures=graph.signatures(),
         examples=examples,
         answer=answer,
         facts={
-            **{name: told.options[name] for name in ("contexts", "by", "drop")},
-            "prior": told.prior,
+            **{name: conditional.options[name] for name in ("contexts", "by", "drop")},
+            "prior": conditional.prior,
             "max_new_tokens_limit": limit,
         },
     )
 
 
-def _written(told, name, inputs):
+def _written(conditional, name, inputs):
     rows = []
     for row in zip(*inputs.values(), strict=True):
         options = dict(zip(inputs, row, strict=True))
         prompt = options.pop("prompt")
         if name == "generate":
             options["temperature"] = 0
-        (made,) = told.generate(prompt, **options)
+        (made,) = conditional.generate(prompt, **options)
         rows.append((made.text, len(made.token_ids), sum(made.log_probs)))
     return dict(zip(("completion", "num_new_tokens", "log_prob"), map(list, zip(*rows, strict=True)), strict=True))
 
 
-def _examples(told, limit):
+def _examples(conditional, limit):
     """A request of each signature: known contexts, and one that is none."""
-    texts = example_texts(told.tokenizer)
-    names = itertools.islice(itertools.cycle([*told.contexts[:3], "no such context"]), len(texts))
+    texts = example_texts(conditional.tokenizer)
+    names = itertools.islice(itertools.cycle([*conditional.contexts[:3], "no such context"]), len(texts))
     context = {"context": list(names)}
     written = completion_examples(texts, "prompt", limit)
     guided = {"guidance": list(GUIDANCE[: len(texts)])}
@@ -94,9 +94,9 @@ def _others(inputs):
 class _Graph:
     """The signatures as functions of tensors, over the model of a ConditionalLM."""
 
-    def __init__(self, told, limit):
-        self.model, self.tokenizer, self.limit = told.model, told.tokenizer, limit
-        self.names, self.log_prior = told.contexts, told.log_prior.astype(np.float32)
+    def __init__(self, conditional, limit):
+        self.model, self.tokenizer, self.limit = conditional.model, conditional.tokenizer, limit
+        self.names, self.log_prior = conditional.contexts, conditional.log_prior.astype(np.float32)
         # A row keeps its marks where the memory is limited, whatever they are: of these nothing has been read.
         self.memory = {} if self.model.context_length is None else {"begun": nothing(self.model), "kept": KEPT}
         self.encode = function(self.tokenizer.tf_encode, input_signature=[TEXTS])

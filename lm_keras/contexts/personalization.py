@@ -22,12 +22,12 @@ LONGEST = 128  # tokens of a row; a longer text is read in several
 
 
 def with_context(
-    told: ConditionalLM, texts: Sequence[str], steps: int = 100, learning_rate: float = 0.05
+    conditional: ConditionalLM, texts: Sequence[str], steps: int = 100, learning_rate: float = 0.05
 ) -> ConditionalModel:
     """A model of one context more, the last; see `ConditionalLM.learn_context`.
 
     Args:
-        told: The model whose layers and contexts it shares.
+        conditional: The model whose layers and contexts it shares.
         texts: Texts of the new context.
         steps: Steps of Adam, each over all texts.
         learning_rate: Its learning rate.
@@ -42,20 +42,21 @@ def with_context(
     check_positive(learning_rate=learning_rate)
     if not any(text.strip() for text in texts):
         raise InputError("there is no text to learn a context from; give at least one")
-    model = told.model
+    model = conditional.model
     made = ConditionalModel(model.inner, model.num_contexts + 1, model.by)
-    likeliest = [sum(one.log_prob for one in told.score(texts, context)) for context in (None, *told.contexts)]
+    known = (None, *conditional.contexts)
+    likeliest = [sum(one.log_prob for one in conditional.score(texts, context)) for context in known]
     table = keras.ops.convert_to_numpy(model.table)
     made.table.assign(np.concatenate([table, table[[int(np.argmax(likeliest))]]]))
-    x, y = rows_of(told, texts)
+    x, y = rows_of(conditional, texts)
     _learn(made, x, y, steps, learning_rate)
     return made
 
 
-def rows_of(told: ConditionalLM, texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+def rows_of(conditional: ConditionalLM, texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
     """Texts as rows of words and of next words, int32 [N, T], -1 behind their end."""
-    tokenizer, window = told.tokenizer, told.model.context_length
-    length = LONGEST if window is None else min(LONGEST, window - (told.model.by == "token"))
+    tokenizer, window = conditional.tokenizer, conditional.model.context_length
+    length = LONGEST if window is None else min(LONGEST, window - (conditional.model.by == "token"))
     rows = [[tokenizer.bos_id, *ids, tokenizer.eos_id] for ids in tokenizer.encode_batch(list(texts))]
     pieces = [row[at : at + length + 1] for row in rows for at in range(0, len(row) - 1, length)]
     ids = np.full((len(pieces), max(map(len, pieces))), -1, np.int32)

@@ -91,7 +91,7 @@ def context_report(
             raise InputError(f"the context {name!r:.40} has no word; give it a text, or leave it out")
     vocabulary = sorted(set().union(*counts))
     table = np.array([[count[word] for word in vocabulary] for count in counts], np.float64)  # (C, V)
-    z = log_odds(table, prior_words)
+    z = log_odds(table, prior_words) if len(vocabulary) > 1 else np.zeros_like(table)  # one word tells nothing apart
     best = np.argsort(-z, axis=1, kind="stable")[:, :num_words]
     return ContextReport(
         contexts=names,

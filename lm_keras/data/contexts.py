@@ -1,12 +1,12 @@
 """Texts labelled by context: a speaker, a domain, an act of talk, a book; and windows that never cross a context."""
 
-import difflib
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
+from lm_keras.data.context_names import checked_names, place_of
 from lm_keras.data.corpora.records import Dialogue, Labelled
 from lm_keras.data.corpora.registry import classes as classes_of
 from lm_keras.data.corpora.registry import load
@@ -133,21 +133,10 @@ def _chosen(found, contexts):
             raise InputError(f"contexts is {contexts}, and there are {len(found)}; give that or less")
         names = sorted(found, key=lambda name: -len(found[name]))[:contexts]  # stable
         return {name: found[name] for name in names}
-    names = _checked_names(contexts, found)
-    return {name: found[name] for name in names}
-
-
-def _checked_names(contexts, found):
-    if isinstance(contexts, str) or not isinstance(contexts, Iterable):
-        raise InputError(f"contexts is {contexts!r:.40}; give a list of names")
-    names = list(contexts)
-    for name in names:
-        if name not in found:
-            known = [one for one in found if one is not None]
-            near = difflib.get_close_matches(str(name), known, 1)
-            said = f"did you mean {near[0]!r}? Known" if near else "known"
-            raise InputError(f"there is no context {name!r:.60}; {said} are {', '.join(known)[:200]}")
-    return names
+    known = list(found)
+    return {
+        known[place]: found[known[place]] for place in (place_of(name, known) for name in checked_names(contexts))
+    }
 
 
 # === Windows ===
@@ -173,7 +162,7 @@ def context_windows(
         length: T, tokens of a window. The last one of a context (or text) may hold fewer, and -1 behind them, "no
             token here", as label too: every token is a target once.
         batch_size: B, windows of a batch; the last batch may have fewer.
-        contexts: The names in the order of their numbers: `told.contexts` of a `ConditionalLM`. None: those of
+        contexts: The names in the order of their numbers: `conditional.contexts` of a `ConditionalLM`. None: those of
             `texts_by_context`. Texts of other contexts are refused.
         whole_texts: Each text begins a window of its own, with the begin mark.
         shuffle: The windows in a new order every iteration, which `seed` and the number of the iteration decide.
@@ -192,13 +181,15 @@ def context_windows(
     check_sizes(length=length, batch_size=batch_size)
     if not isinstance(texts_by_context, Mapping) or not texts_by_context:
         raise InputError("context_windows takes {context: texts}, such as lk.data.texts_by_context gives")
-    names = [name for name in texts_by_context if name is not None] if contexts is None else list(contexts)
-    _checked_names([name for name in texts_by_context if name is not None], dict.fromkeys(names))
+    if contexts is None:
+        contexts = [name for name in texts_by_context if name is not None]
+    names = checked_names(contexts) if contexts or None not in texts_by_context else []  # all may be without one
     rows, places, num_bytes = [], [], 0
     for name, texts in texts_by_context.items():
+        place = place_of(name, names)
         made, size = _rows(list(_several(texts, name)), name, tokenizer, length, whole_texts)
         rows.append(made)
-        places.append(np.full(len(made), -1 if name is None else names.index(name), np.int32))
+        places.append(np.full(len(made), place, np.int32))
         num_bytes += size
     rows, places = np.concatenate(rows), np.concatenate(places)
     dataset, stream = _batches(rows, places, batch_size, shuffle, seed)

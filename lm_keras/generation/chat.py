@@ -13,7 +13,7 @@ import tensorflow as tf
 from lm_keras.errors import InputError
 from lm_keras.generation.config import GenerationConfig, check_taken
 from lm_keras.generation.generate import Generation, continued, pieces, stop_ids
-from lm_keras.generation.prompt_cache import PromptCache, common_length, first_ids
+from lm_keras.generation.prompt_cache import PromptCache, common_length, first_ids, has_parts
 from lm_keras.generation.sharing import read_once
 from lm_keras.generation.writer import Writer
 from lm_keras.text.tokenizers.base import Tokenizer
@@ -127,7 +127,7 @@ def reply_pieces(writer: Writer, row: Sequence[int], config: GenerationConfig) -
 
 # === A conversation: what has been read stays ===
 class KeptStates:
-    """What a model has read of a conversation: the state before its last reply, and the state after it.
+    """What a model has read of a conversation: the states before its last turn, before the reply, and after it.
 
     A row of ids starts where it parts from what was read. The state of an attention model is cut there; that of a
     recurrent one cannot be cut, so that a row starts from the longest kept state that has read its beginning.
@@ -149,9 +149,12 @@ class KeptStates:
             found = first_ids(writer.model, cache, agree)
             if found is not None and int(found.num_read) > int(best.num_read):
                 best = found
+        before = best
         if len(row) - 1 > int(best.num_read):
             best = read_once(writer, row[:-1], best)
-        self._kept, self._last, made.begun = [best], None, best
+        # Where this turn is dropped, the next one goes on from before it; a state that can be cut holds both.
+        self._kept = [best] if has_parts(writer.model) else [best, before]
+        self._last, made.begun = None, best
         return made
 
     def keep(self, row: Sequence[int], left: Mapping[str, Any]) -> None:

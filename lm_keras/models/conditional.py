@@ -1,4 +1,4 @@
-"""A language model that is told the context of a text: a domain, a speaker, a register, a source."""
+"""A language model that is given the context of a text: a domain, a speaker, a register, a source."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -213,13 +213,13 @@ def _step_view(inner: CausalLM, read: ReadContext, by: str, name: str) -> tuple:
     old = inner.step_model.inputs[1:]
     state = [keras.Input(part.shape[1:], dtype=part.dtype, name=f"state_{i}") for i, part in enumerate(old)]
     # By "vector" the context stands second in the state: a growing one has its length first, and memory last.
-    told = [keras.Input((), dtype="int32", name="context")] if by == "vector" else []
+    context = [keras.Input((), dtype="int32", name="context")] if by == "vector" else []
     places = None
     if by == "token" and any(isinstance(layer, PackTokens) for layer in inner.step_model.layers):
         tokens, places, _ = PackTokens(name="pack_marks")(ids)  # as the model does, whose word vectors come so
     else:
         tokens = ids
-    known, rows, told_after = _contexts_of(tokens, inner.vocab_size, read.table.shape[0] - 1, told)
+    known, rows, context_after = _contexts_of(tokens, inner.vocab_size, read.table.shape[0] - 1, context)
     vectors = read(inner.word_vectors_model(known), rows)
     outputs = body([known, vectors, *state])
     found, new = outputs[: 1 + (head is None and has_hidden)], outputs[1 + (head is None and has_hidden) :]
@@ -232,26 +232,26 @@ def _step_view(inner: CausalLM, read: ReadContext, by: str, name: str) -> tuple:
     def arranged(parts: Sequence, second: Sequence) -> list:
         return [*parts[:1], *second, *parts[1:]]
 
-    inputs = [ids, *arranged(state, told)]
-    step = LogitsModel(inputs, [logits, *arranged(new, told_after)], name=f"{name}_step")
+    inputs = [ids, *arranged(state, context)]
+    step = LogitsModel(inputs, [logits, *arranged(new, context_after)], name=f"{name}_step")
     before_output = LogitsModel(inputs, found[0], name=f"{name}_before_output")
 
     def initial_state(batch_size, length=None):
-        none = [ops.zeros((batch_size,), "int32")] if told else []
+        none = [ops.zeros((batch_size,), "int32")] if context else []
         return arranged(inner.initial_state(batch_size, length), none)
 
     views = Views(step, initial_state, context_length=inner.context_length, step_hidden=hidden)
     return step, before_output, head, views
 
 
-def _contexts_of(ids, vocab_size, num_contexts, told):
+def _contexts_of(ids, vocab_size, num_contexts, context_before):
     """Of ids with marks: those of words alone, the rows of the table to read, and the state's context after them."""
     marked = ids >= vocab_size
     given = ops.where(marked, ops.minimum(ids - vocab_size, num_contexts), -1)
-    if not told:
+    if not context_before:
         return ops.where(marked, 0, ids), given, []
     latest = ops.max(ops.pad(given, [[0, 0], [1, 0]], constant_values=-1), axis=1)  # of no column too
-    context = ops.where(latest >= 0, latest, told[0])
+    context = ops.where(latest >= 0, latest, context_before[0])
     return ops.where(marked, -1, ids), context[:, None], [context]
 
 

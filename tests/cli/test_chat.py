@@ -130,7 +130,7 @@ def test_a_terminal_has_a_prompt_and_ctrl_c_there_begins_a_new_line(lm, monkeypa
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "said"),
     [
         (["plain"], "plain: the tokenizer of this language model has no chat template"),
         (["nothing"], "nothing is not a folder"),
@@ -140,7 +140,7 @@ def test_a_terminal_has_a_prompt_and_ctrl_c_there_begins_a_new_line(lm, monkeypa
         (["run", "--num-beams", "2"], "--num-beams"),
     ],
 )
-def test_what_is_refused_costs_one_line(lm, arguments, told, capsys, monkeypatch):
+def test_what_is_refused_costs_one_line(lm, arguments, said, capsys, monkeypatch):
     plain = chat_tokenizer()
     plain.chat_template = None
     lk.LanguageModel(lm.model, plain).save("plain")
@@ -152,4 +152,4 @@ def test_what_is_refused_costs_one_line(lm, arguments, told, capsys, monkeypatch
     printed = capsys.readouterr()
     assert (code, printed.out) == (2, "")
     (line,) = printed.err.splitlines()
-    assert told in line
+    assert said in line

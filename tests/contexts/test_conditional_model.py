@@ -1,19 +1,20 @@
-"""The model that is told a context, of every family, against the step of the model without contexts on vectors."""
+"""The model that is given a context, of every family, against the step of the model without contexts on vectors."""
 
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from small_models import CAUSAL, VOCAB, array, build, ids
+from small_models import KINDS_OF_STATE, VOCAB, array, build, ids
 
 import lm_keras as lk
 from lm_keras.models.conditional import ConditionalModel
 
 CONTEXTS = np.array([-1, 0, 2])  # of three rows
 WAYS = ("token", "vector")
+FAMILIES = [*KINDS_OF_STATE, "rnn_skip"]
 
 
-def told(family, by, **changes):
+def conditional(family, by, **changes):
     """A model with contexts whose vectors are not 0."""
     model = ConditionalModel(build(family, **changes), 3, by)
     model.table.assign(np.random.default_rng(1).normal(size=model.table.shape).astype("float32"))
@@ -34,9 +35,9 @@ def expected(model, rows):
 
 
 @pytest.mark.parametrize("by", WAYS)
-@pytest.mark.parametrize("family", CAUSAL)
+@pytest.mark.parametrize("family", FAMILIES)
 def test_every_family_reads_its_context(family, by):
-    model, rows = told(family, by), ids(3, 7)
+    model, rows = conditional(family, by), ids(3, 7)
     wanted = expected(model, rows)
     assert np.abs(wanted[0] - expected(model, rows[[1, 1, 1]])[1]).max() > 1e-3  # else equality would say little
     close = {"rtol": 1e-4, "atol": 1e-5}
@@ -54,19 +55,19 @@ def test_every_family_reads_its_context(family, by):
     np.testing.assert_allclose(stepped, wanted, **close)
 
 
-@pytest.mark.parametrize("family", CAUSAL)
+@pytest.mark.parametrize("family", FAMILIES)
 def test_a_vector_of_zeros_is_no_context_and_an_unmarked_row_has_none(family):
-    model, rows = told(family, "vector"), ids(3, 7)
+    model, rows = conditional(family, "vector"), ids(3, 7)
     first = array(model.table)[:1]
     model.table.assign(np.concatenate([first * 0, array(model.table)[1:]]))
     np.testing.assert_allclose(array(model(rows)), array(model.inner(rows)), rtol=1e-4, atol=1e-5)
-    unmarked = told(family, "token")
+    unmarked = conditional(family, "token")
     np.testing.assert_allclose(array(unmarked(rows)), array(unmarked.inner(rows)), rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("by", WAYS)
 def test_it_saves_and_loads_and_keeps_what_is_frozen(by, tmp_path):
-    model, rows = told("gpt2", by), ids(3, 7)
+    model, rows = conditional("gpt2", by), ids(3, 7)
     model.inner.get_layer("block_0").trainable = False
     model.save(tmp_path / "m.keras")
     loaded = lk.models.load_model(tmp_path / "m.keras")
@@ -77,7 +78,7 @@ def test_it_saves_and_loads_and_keeps_what_is_frozen(by, tmp_path):
 
 
 def test_contexts_are_dropped_at_random_in_training_alone():
-    model = told("lstm", "vector", dropout=0.0)
+    model = conditional("lstm", "vector", dropout=0.0)
     inputs = {"ids": np.zeros([4000, 1], "int32"), "context": np.ones([4000], "int32")}
     training = model.training_model(drop=0.3, seed=5)
     with_context, without = (array(training({"ids": np.zeros([1, 1]), "context": np.array([c])}))[0] for c in (1, -1))
@@ -93,7 +94,7 @@ def test_contexts_are_dropped_at_random_in_training_alone():
 
 
 def test_plain_fit_trains_the_words_and_the_contexts():
-    model = told("gpt2", "token", dropout=0.0)
+    model = conditional("gpt2", "token", dropout=0.0)
     before = [array(weight).copy() for weight in model.weights]
     training = model.training_model(drop=0.0)
     training.compile(keras.optimizers.Adam(0.01), lk.losses.CrossEntropy(), jit_compile=False)
@@ -108,7 +109,7 @@ def test_plain_fit_trains_the_words_and_the_contexts():
 
 def test_rows_that_do_not_fit_are_refused():
     for by, room in (("token", 23), ("vector", 24)):
-        model = told("gpt2", by)
+        model = conditional("gpt2", by)
         training = model.training_model()
         assert training.longest == room
         training.compile(loss=lk.losses.CrossEntropy())

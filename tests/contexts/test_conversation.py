@@ -7,13 +7,12 @@ import pytest
 import tensorflow as tf
 from chats import chat_tokenizer, message
 from learned import KINDS, changed
-from small_models import tiny_lm
+from small_models import KINDS_OF_STATE, tiny_lm
 
 import lm_keras as lk
 from lm_keras import InputError
 from lm_keras.contexts import Conversation
 from lm_keras.generation import step as steps
-from lm_keras.models import BUILDERS
 from lm_keras.utils.functions import function
 
 SAID = ["some turns of a chat", "user <|im_end|> and so on", "", " 北 é\n\n", "and so on and so on"]
@@ -56,7 +55,7 @@ def history(made):
 
 
 # === The same as chat, and how much is read ===
-@pytest.mark.parametrize("family", sorted(BUILDERS))
+@pytest.mark.parametrize("family", KINDS_OF_STATE)
 def test_every_family_says_what_chat_says_and_reads_no_turn_twice(family, tokenizer, tokens_read):
     lm = tiny_lm(family, tokenizer, 0.5, max_length=400)
     talk, read = Conversation(lm, "and so on", **OPTIONS), 0
@@ -204,6 +203,26 @@ def test_ctrl_c_within_a_step(tokenizer, monkeypatch):
         said_next(talk)
 
 
+@pytest.mark.parametrize("family", ["llama", "lstm"])
+def test_after_a_turn_that_is_dropped_the_history_is_not_read_again(family, tokenizer, tokens_read, monkeypatch):
+    lm = tiny_lm(family, tokenizer, 0.5, max_length=300)
+    talk = Conversation(lm, "and so on " * 9, **OPTIONS)
+    talk.say("some turns")
+
+    def pressed(self, *arguments):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(type(tokenizer), "decode", pressed)
+        list(talk.stream("of a chat"))
+    first = tokenizer.encode_chat([*history(talk)[:2]], add_generation_prompt=True)
+    whole = len(tokenizer.encode_chat([*history(talk), message("user", "user")])) + 5
+    tokens_read()
+    answer = talk.say("user")
+    assert tokens_read() <= whole - len(first) + 1
+    assert answer == lm.chat(history(talk)[:-1], **OPTIONS).text
+
+
 # === What can be done with it ===
 def test_reset_system_and_messages(tokenizer):
     lm = tiny_lm("gru", tokenizer, 0.5)
@@ -232,7 +251,7 @@ def test_what_was_saved_goes_on(tokenizer, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("change", "told"),
+    ("change", "said"),
     [
         ({"format": "another"}, "no conversation, as Conversation.save writes it"),
         ({"system": 3}, "its options or its system's message"),
@@ -247,11 +266,11 @@ def test_what_was_saved_goes_on(tokenizer, tmp_path):
         ({"messages": [message(r, "a" * 2**24) for r in ("user", "assistant")] * 2}, "characters"),
     ],
 )
-def test_files_that_are_damaged(tokenizer, tmp_path, change, told):
+def test_files_that_are_damaged(tokenizer, tmp_path, change, said):
     lm, path = tiny_lm("gru", tokenizer), tmp_path / "talk.json"
     Conversation(lm).save(path)
     path.write_text(json.dumps(json.loads(path.read_text()) | change))
-    with pytest.raises(InputError, match=f"{re.escape(str(path))}.*{told}"):
+    with pytest.raises(InputError, match=f"{re.escape(str(path))}.*{said}"):
         Conversation.load(path, lm)
 
 

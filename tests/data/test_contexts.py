@@ -145,6 +145,10 @@ def test_contexts_have_the_numbers_of_the_model(tokenizer):
     for call, said in [
         (lambda: lk.data.context_windows(DATA, tokenizer, 3, 2, contexts=["north"]), "no context 'south'"),
         (lambda: lk.data.context_windows({"a": []}, tokenizer, 3, 2), "'a' has no text"),
+        (lambda: lk.data.context_windows({3: ["sun"]}, tokenizer, 3, 2), "a context is called 3"),
+        (lambda: lk.data.context_windows(DATA, tokenizer, 3, 2, contexts=3), "contexts is 3; give a list of names"),
+        (lambda: lk.data.context_windows({"a": ["sun"]}, tokenizer, 3, 2, contexts="a"), "give a list of names"),
+        (lambda: lk.data.context_windows(DATA, tokenizer, 3, 2, contexts=["a", "a"]), "two contexts 'a'"),
         (lambda: lk.data.context_windows({"a": [3]}, tokenizer, 3, 2), "must be a str"),
         (lambda: lk.data.context_windows(["a"], tokenizer, 3, 2), "takes {context: texts}"),
         (lambda: lk.data.context_windows(DATA, tokenizer, 0, 2), "length is 0"),
@@ -195,6 +199,8 @@ def test_the_report_counts_and_names():
     assert "ice" in shown and "Jensen-Shannon" in shown and f"{report.divergence[0, 1]:.3f}" in shown
     chinese = lk.data.context_report({"a": ["雪，雪"], "b": ["Don't go, go!"]})
     assert chinese.num_words == (2, 3) and chinese.distinctive["a"][0][0] == "雪"
+    with np.errstate(all="raise"):
+        assert lk.data.context_report({"a": ["go"], "b": ["go go"]}).distinctive == {"a": [], "b": []}
     split = lk.data.context_report(DATA, split=list)
     assert split.num_words == report.num_bytes
     for call, said in [

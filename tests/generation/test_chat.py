@@ -4,13 +4,12 @@ import pytest
 import tensorflow as tf
 from chats import chat_tokenizer, conversation, message
 from learned import KINDS, changed, log_probs_after
-from small_models import log_softmax, tiny_lm
+from small_models import KINDS_OF_STATE, log_softmax, tiny_lm
 
 import lm_keras as lk
 from lm_keras import InputError
 from lm_keras.generation.chat import chat_ids, reply_ends
 from lm_keras.generation.generate import words_before
-from lm_keras.models import BUILDERS
 
 GREEDY = {"max_new_tokens": 6, "temperature": 0}
 
@@ -26,7 +25,7 @@ def lm(tokenizer):
 
 
 # === The ids and the reply ===
-@pytest.mark.parametrize("family", sorted(BUILDERS))
+@pytest.mark.parametrize("family", KINDS_OF_STATE)
 def test_the_reply_is_the_text_after_the_ids_of_the_chat(family, tokenizer):
     """The ids of a chat begin with a mark that no text has: `generate` goes on from the same ids without a chat."""
     lm = tiny_lm(family, tokenizer, 0.5, max_length=200)

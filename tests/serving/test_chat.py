@@ -75,7 +75,7 @@ def test_the_ids_in_a_graph_are_those_of_encode_chat(name):
 
 
 @pytest.mark.parametrize(
-    ("template", "told"),
+    ("template", "said"),
     [
         (None, "no chat template"),
         ("{{ strftime_now('%d') }}" + CHATML, "writes the date of today"),
@@ -87,10 +87,10 @@ def test_the_ids_in_a_graph_are_those_of_encode_chat(name):
         ("{% for m in messages %}{{ m.content.split('</think>')[-1] }}|{% endfor %}", "around the contents"),
     ],
 )
-def test_templates_that_have_no_constant_pieces_are_refused_by_name(template, told):
+def test_templates_that_have_no_constant_pieces_are_refused_by_name(template, said):
     lm = tiny_lm("gru", chat_tokenizer(template))
     assert "chat" not in lm.signatures().signatures
-    with pytest.raises(InputError, match=f"there can be no signature chat: .*{told}"):
+    with pytest.raises(InputError, match=f"there can be no signature chat: .*{said}"):
         lm.signatures(chat=True)
     assert "chat" not in lm.signatures(chat=False).signatures
 
@@ -144,7 +144,7 @@ def test_the_signature_answers_as_python_does(name, chats, lm):
     assert sum(n > 0 for n in expected["num_new_tokens"]) > 10 and sum(answered) > 14
     chat = lm.signatures(max_new_tokens_limit=8).signatures["chat"]
     same(chat(*(tf.constant(values) for values in inputs.values())), expected)
-    for i in (0, 3, 13, 14, 20):  # alone
+    for i in (3, 13, 20):  # alone
         same(
             chat(*(tf.constant(values[i : i + 1]) for values in inputs.values())),
             {k: v[i : i + 1] for k, v in expected.items()},

@@ -86,7 +86,7 @@ CONTEXTS = ["north", "south", "sea and sky"]
 
 
 def conditional(texts, family, by, **sizes):
-    """A language model told of three contexts, whose vectors are large and lie apart."""
+    """A language model with three contexts, whose vectors are large and lie apart."""
     tokenizer = lk.text.BPETokenizer.train(texts, vocab_size=400)
     lm = tiny_lm(family, tokenizer, 0.4, **sizes)
     made = contexts.ConditionalLM(lm, CONTEXTS, by, prior={"north": 2, "south": 1, "sea and sky": 1})

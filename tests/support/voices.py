@@ -1,4 +1,4 @@
-"""Texts of three voices that share some words and have others of their own, and a small model told of them."""
+"""Texts of three voices that share some words and have others of their own, and small models of them."""
 
 import functools
 
@@ -37,10 +37,11 @@ def untrained(family="lstm", by="vector", seed=0, **options):
     }
     builder = getattr(lk.models, lk.models.BUILDERS[family])
     lm = lk.LanguageModel(builder(tokenizer().vocab_size, **sizes[family], seed=seed), tokenizer())
-    told = lk.contexts.ConditionalLM(lm, list(OWN), by, seed=seed, **options)
+    conditional = lk.contexts.ConditionalLM(lm, list(OWN), by, seed=seed, **options)
     rng = np.random.default_rng(seed)
-    told.model.set_weights([w + rng.normal(0, 0.4, w.shape).astype("float32") for w in told.model.get_weights()])
-    return told
+    weights = [w + rng.normal(0, 0.4, w.shape).astype("float32") for w in conditional.model.get_weights()]
+    conditional.model.set_weights(weights)
+    return conditional
 
 
 shared = functools.cache(untrained)  # for tests that change no weight
@@ -48,10 +49,10 @@ shared = functools.cache(untrained)  # for tests that change no weight
 
 @functools.cache
 def trained(by="vector", **options):
-    """A small LSTM told of the voices, after six epochs of 360 texts."""
+    """A small LSTM with the voices as contexts, after six epochs of 360 texts."""
     data = texts(120)
     model = lk.models.build_lstm_lm(tokenizer().vocab_size, embedding_dim=16, hidden_dim=24, num_layers=1, seed=0)
-    told = lk.contexts.ConditionalLM(lk.LanguageModel(model, tokenizer()), data, by, **options)
+    conditional = lk.contexts.ConditionalLM(lk.LanguageModel(model, tokenizer()), data, by, **options)
     windows = lk.data.context_windows(data, tokenizer(), length=8, batch_size=16, whole_texts=True)
-    lk.fit(told, windows, config=lk.TrainingConfig(epochs=6, learning_rate=0.02, warmup_steps=0))
-    return told
+    lk.fit(conditional, windows, config=lk.TrainingConfig(epochs=6, learning_rate=0.02, warmup_steps=0))
+    return conditional

@@ -152,7 +152,7 @@ def _check_takes(model, sizes):
         )
     known = inspect.signature(model.signatures).parameters
     if foreign := [name for name in sizes if name not in known]:
-        what = "does not chat" if foreign == ["chat"] else "writes no text"
+        what = f"has no use for {foreign[0]}" if "max_new_tokens_limit" in known else "writes no text"
         raise InputError(f"a {type(model).__name__} {what}; leave out {', '.join(foreign)}")
 
 

@@ -29,8 +29,8 @@ def joined(messages: Sequence[Mapping[str, str]]) -> str:
         text = valid(parts[1]).replace(TURN, "").replace(ROLE, "")
         turns.append((parts[0], text))
     if not in_order([role for role, _ in turns]):
-        told = ", ".join(role for role, _ in turns) or "nothing"
-        raise InputError(f"the messages are of {told:.120}; give {ORDER}")
+        roles = ", ".join(role for role, _ in turns) or "nothing"
+        raise InputError(f"the messages are of {roles:.120}; give {ORDER}")
     return TURN.join(f"{role}{ROLE}{text}" for role, text in turns)
 
 

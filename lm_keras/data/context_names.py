@@ -1,9 +1,11 @@
 """The names of contexts, and the place of each."""
 
 import difflib
+from collections import Counter
 from collections.abc import Iterable, Sequence
 
 from lm_keras.errors import InputError
+from lm_keras.text.unicode import valid
 
 
 def checked_names(contexts: Iterable[str]) -> list[str]:
@@ -12,10 +14,11 @@ def checked_names(contexts: Iterable[str]) -> list[str]:
         raise InputError(f"contexts is {contexts!r:.40}; give a list of names")
     names = list(contexts)
     for name in names:
-        if not isinstance(name, str) or not name.strip():
-            raise InputError(f"a context is called {name!r:.40}; give strings that are not empty")
-    if twice := [name for name in names if names.count(name) > 1]:
-        raise InputError(f"there are two contexts {twice[0]!r:.40}; give different names")
+        if not isinstance(name, str) or not name.strip() or valid(name) != name:
+            raise InputError(f"a context is called {name!r:.40}; give texts that are not empty")
+    name, count = Counter(names).most_common(1)[0] if names else ("", 0)
+    if count > 1:
+        raise InputError(f"there are two contexts {name!r:.40}; give different names")
     if not names:
         raise InputError("there is no context; give the name of at least one")
     return names
