@@ -3,11 +3,11 @@
     python benchmarks/quality/in_context.py code --log runs/in_context.jsonl
     LM_KERAS_DATA=... python benchmarks/quality/in_context.py pretrained MODEL --log runs/in_context.jsonl
 
-`code`: a GPT of two layers is trained on texts such as "a:q e:b a:q ...", each with a letter code of its own; nothing
+`code`: a GPT of two layers is trained on texts such as "a:q e:b a:q", each with a letter code of its own; nothing
 but the text itself says what the code is. Loss of an answer by the number of pairs before, and by whether its letter
-has been seen in the text. Control: the answers of a text in a random order, so that no code holds. `pretrained`:
-news items and their topics as examples, the topics right or of other items (shuffled); and loss by position of
-running text. Three seeds; a JSON line each. MODEL: a .gguf file, a folder or a name.
+has been seen in the text. `pretrained`: news items and their topics as examples; and loss by position of texts.
+Control of both: the answers of the examples before are shuffled among them, the one that is scored stays right (as in
+Min et al. 2022). Three seeds; a JSON line each. MODEL: a .gguf file, a folder or a name.
 """
 
 import argparse
@@ -53,13 +53,11 @@ def main():
 # === A letter code that changes from text to text ===
 
 
-def series(rng, shuffled=False):
-    """A row of (question, answer) by one code; shuffled: its answers in another order."""
+def series(rng):
+    """A row of (question, answer) by one code."""
     code = rng.permutation(list(LETTERS))
     asked = rng.integers(0, len(LETTERS), PAIRS)
     answers = [str(code[i]) for i in asked]
-    if shuffled:
-        answers = [answers[i] for i in rng.permutation(PAIRS)]
     return [(f"{LETTERS[i]}:", answer) for i, answer in zip(asked, answers, strict=True)]
 
 
@@ -83,21 +81,34 @@ def code(options, seed):
     lk.fit(model, (ids[:, :-1], ids[:, 1:]), config=config)
     lm = lk.LanguageModel(model, tokenizer)
     held_out = [series(rng) for _ in range(500)]
-    curves = {
-        "right": lk.contexts.loss_by_examples(lm, held_out, " "),
-        "shuffled": lk.contexts.loss_by_examples(lm, [series(rng, shuffled=True) for _ in range(500)], " "),
-    }
+    curve = lk.contexts.loss_by_examples(lm, held_out, " ")
     known, new = known_or_new(lm, held_out[:200])
     rows = np.array([[tokenizer.bos_id, *row] for row in tokenizer.encode_batch(map(text_of, held_out[:50]))])
     scores = lk.contexts.copying_scores(model, rows)
     return {
-        **{name: np.round(curve.nats, 3).tolist() for name, curve in curves.items()},
-        "right_accuracy": np.round(curves["right"].accuracy, 3).tolist(),
+        "right": np.round(curve.nats, 3).tolist(),
+        "right_accuracy": np.round(curve.accuracy, 3).tolist(),
+        **shuffled(lm, held_out[:200], " ", rng),
         "nats_letter_seen": known, "nats_letter_new": new, "of_a_guess": round(float(np.log(len(LETTERS))), 3),
         "copying_scores": np.round(scores, 3).tolist(),
         "copying_head": [int(i) for i in np.unravel_index(scores.argmax(), scores.shape)],
         "without_it": np.round(without_head(lm, held_out[:200], scores), 3).tolist(),
     }  # fmt: skip
+
+
+def shuffled(lm, rows, separator, rng):
+    """Loss of right answers after 0, 2, 4 ... examples whose answers are in another order."""
+    counts, nats, accuracy = range(0, len(rows[0]), 2), [], []
+    for count in counts:
+        given = []
+        for row in rows:
+            order = rng.permutation(count)
+            examples = [(question, row[i][1]) for (question, _), i in zip(row[:count], order, strict=True)]
+            given.append([*examples, row[count]])
+        curve = lk.contexts.loss_by_examples(lm, given, separator)
+        nats.append(round(float(curve.nats[-1]), 3))
+        accuracy.append(round(float(curve.accuracy[-1]), 3))
+    return {"shuffled_counts": [*counts], "shuffled": nats, "shuffled_accuracy": accuracy}
 
 
 def known_or_new(lm, rows):
@@ -137,24 +148,22 @@ def pretrained(options, seed):
     names = {"world": " World", "sports": " Sports", "business": " Business", "technology": " Technology"}
     items = lk.data.load("ag-news", "test")
     classes = list(names)
-    rows = {"right": [], "shuffled": []}
+    rows = []
     for _ in range(ITEMS):
         chosen = [items[i] for i in rng.choice(len(items), SHOTS + 1, replace=False)]
         texts = [" ".join(item.text.split()[:25]) for item in chosen]
         answers = [names[classes[item.label]] for item in chosen]
-        wrong = [answers[i] for i in rng.permutation(SHOTS + 1)]
-        for name, given in (("right", answers), ("shuffled", wrong)):
-            rows[name].append([(f"Article: {text}\nTopic:", a) for text, a in zip(texts, given, strict=True)])
-    curves = {name: lk.contexts.loss_by_examples(lm, part, "\n\n") for name, part in rows.items()}
+        rows.append([(f"Article: {text}\nTopic:", a) for text, a in zip(texts, answers, strict=True)])
+    curve = lk.contexts.loss_by_examples(lm, rows, "\n\n")
     running = lk.data.load("wiki-excerpt", "validation")
     long = [" ".join(running[i : i + 12]) for i in rng.choice(len(running) - 12, 32, replace=False)]
     by_position = lk.contexts.loss_by_position(lm, long, length=512).nats
     edges = [0, 1, 2, 4, 8, 16, 32, 64, 128, 256, 512]
     return {
-        **{name: np.round(curve.nats, 3).tolist() for name, curve in curves.items()},
-        **{f"{name}_stderr": np.round(curve.stderr, 3).tolist() for name, curve in curves.items()},
-        "right_accuracy": np.round(curves["right"].accuracy, 3).tolist(),
-        "shuffled_accuracy": np.round(curves["shuffled"].accuracy, 3).tolist(),
+        "right": np.round(curve.nats, 3).tolist(),
+        "right_stderr": np.round(curve.stderr, 3).tolist(),
+        "right_accuracy": np.round(curve.accuracy, 3).tolist(),
+        **shuffled(lm, rows, "\n\n", rng),
         "nats_at_positions": {
             f"{a}-{b - 1}": round(float(np.nanmean(by_position[a:b])), 3)
             for a, b in zip(edges, edges[1:], strict=False) if a < len(by_position)

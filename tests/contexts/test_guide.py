@@ -17,7 +17,7 @@ pytestmark = [
 def test_the_code_of_the_guide_runs(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     blocks = re.findall(r"^```python\n(.*?)^```$", PAGE, re.DOTALL | re.MULTILINE)
-    assert len(blocks) == 7
+    assert len(blocks) == 8
     names = {}
     exec(compile("\n".join(blocks), "docs/contexts.md", "exec"), names)
     printed = capsys.readouterr().out
