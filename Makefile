@@ -10,7 +10,7 @@ demo: $(INSTALLED)
 	@$(BIN)/python -m lm_keras.demo
 
 # In two runs: a process keeps what TensorFlow has made for each shape, and all tests in two took more than 24 GB.
-LATER := tests/prompting tests/tasks tests/text tests/training tests/utils
+LATER := tests/contexts tests/prompting tests/tasks tests/text tests/training tests/utils
 test: lint
 	@$(BIN)/python -m pytest --numprocesses 2 --dist loadfile $(addprefix --ignore=,$(LATER))
 	@$(BIN)/python -m pytest --numprocesses 2 --dist loadfile $(LATER)

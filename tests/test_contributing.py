@@ -175,13 +175,18 @@ FAMILY = (
     "tests/prompting/test_classifier.py",
     "tests/prompting/test_saving.py",
     "tests/prompting/test_lora.py",
+    "tests/generation/test_chat.py",
+    "tests/contexts/test_conversation.py",
+    "tests/contexts/test_conditional_model.py",
+    "tests/contexts/test_in_context.py",
     "tests/cli/test_families.py",
 )
 
 
 def test_the_page_names_the_contract_tests_of_a_family():
     assert tuple(re.findall(r"^- `(tests/\S+?)`", PAGE.partition("A family then runs")[2], re.MULTILINE)) == FAMILY
-    table = re.compile(r"^from (?:small_models|lm_keras\.models) import [^\n]*\b(?:CAUSAL|BUILDERS)\b", re.MULTILINE)
+    names = "CAUSAL|BUILDERS|KINDS_OF_STATE"
+    table = re.compile(rf"^from (?:small_models|lm_keras\.models) import [^\n]*\b(?:{names})\b", re.MULTILINE)
     tests = {path.relative_to(ROOT).as_posix(): path.read_text("utf-8") for path in ROOT.glob("tests/*/test_*.py")}
     over = {name for name, code in tests.items() if table.search(code)}
     assert over | {"tests/models/test_signatures.py"} == set(FAMILY)

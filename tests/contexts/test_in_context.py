@@ -1,22 +1,17 @@
 """Loss by what was read before, and the head that copies, against one pass over each text and plain loops."""
 
-import os
-
 import numpy as np
 import pytest
-from small_models import log_probs, tiny_lm
+from small_models import KINDS_OF_STATE, log_probs, tiny_lm
 
 import lm_keras as lk
 from lm_keras.contexts import copying_scores, loss_by_examples, loss_by_position
-from lm_keras.models import BUILDERS
 
 TOKENIZER = lk.text.BPETokenizer.train(["the cat sat on the mat: a b c d e " * 3], vocab_size=280)
 TEXTS = ["the cat sat on the mat", "a b c", "d e", "é the the the"]
-# One of each kind of state; all of them with LM_KERAS_FULL=1.
-FAMILIES = sorted(BUILDERS) if os.environ.get("LM_KERAS_FULL") else ["feedforward", "gpt2", "lstm"]
 
 
-@pytest.fixture(scope="module", params=FAMILIES)
+@pytest.fixture(scope="module", params=KINDS_OF_STATE)
 def lm(request):
     return tiny_lm(request.param, TOKENIZER, 0.5, max_length=64)
 
