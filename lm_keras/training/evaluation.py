@@ -18,13 +18,12 @@ from lm_keras.training.train_steps import carry_state
 from lm_keras.utils.functions import traced_of
 
 if TYPE_CHECKING:
-    from lm_keras.contexts.conditional import ConditionalLM
-    from lm_keras.language_model import LanguageModel
+    from lm_keras.text_model import TextModel
     from lm_keras.training.distributed.workers import Workers
 
 
 def evaluate(
-    model: keras.Model | LanguageModel | ConditionalLM,
+    model: keras.Model | TextModel,
     dataset: tf.data.Dataset | tuple,
     loss: object = None,
     workers: Workers | None = None,

@@ -42,13 +42,12 @@ from lm_keras.utils.quiet import on_terminal
 from lm_keras.utils.saved_kinds import CHECKPOINT, LEARNED, RUN, TASK, WEIGHTS, kind_of
 
 if TYPE_CHECKING:
-    from lm_keras.contexts.conditional import ConditionalLM
-    from lm_keras.language_model import LanguageModel
     from lm_keras.text.tokenizers.base import Tokenizer
+    from lm_keras.text_model import TextModel
 
 
 def fit(
-    model: keras.Model | LanguageModel | ConditionalLM,
+    model: keras.Model | TextModel,
     train: tf.data.Dataset | tuple,
     validation: tf.data.Dataset | tuple | None = None,
     config: TrainingConfig | None = None,
@@ -146,7 +145,7 @@ def _workers(strategy: str | None, train: object) -> Workers | None:
 
 
 def _model_and_tokenizer(
-    model: keras.Model | LanguageModel, tokenizer: Tokenizer | None
+    model: keras.Model | TextModel, tokenizer: Tokenizer | None
 ) -> tuple[keras.Model, Tokenizer | None]:
     """`(model, tokenizer)`, also of a LanguageModel; InputError for a tokenizer that goes with no such model."""
     if not isinstance(model, keras.Model):

@@ -1,11 +1,7 @@
 """The code of docs/contexts.md runs from top to bottom."""
 
-import re
-
 import pytest
-from paths import ROOT
-
-PAGE = (ROOT / "docs" / "contexts.md").read_text(encoding="utf-8")
+from guides import run_guide
 
 pytestmark = [
     pytest.mark.usefixtures("warm_check"),
@@ -16,10 +12,7 @@ pytestmark = [
 
 def test_the_code_of_the_guide_runs(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    blocks = re.findall(r"^```python\n(.*?)^```$", PAGE, re.DOTALL | re.MULTILINE)
-    assert len(blocks) == 8
-    names = {}
-    exec(compile("\n".join(blocks), "docs/contexts.md", "exec"), names)
+    names = run_guide("contexts.md")
     printed = capsys.readouterr().out
     assert "Jensen-Shannon divergence" in printed and "perplexity a token" in printed
     assert names["table"].diagonal_wins and (tmp_path / "contexts.png").stat().st_size > 10_000

@@ -3,9 +3,9 @@
 import bz2
 import csv
 import gzip
+import importlib
 import json
 import lzma
-import sys
 
 import numpy as np
 import pytest
@@ -220,7 +220,7 @@ def test_a_long_line_takes_linear_time(tmp_path):
 
 @pytest.mark.parametrize("name", ["a.csv.gz", "a.jsonl.gz"])
 def test_a_line_that_never_ends_is_refused(tmp_path, monkeypatch, name):
-    monkeypatch.setattr(sys.modules["lm_keras.data.labelled"], "LONGEST_FIELD", 1 << 20)
+    monkeypatch.setattr(importlib.import_module("lm_keras.data.labelled"), "LONGEST_FIELD", 1 << 20)
     path = write(tmp_path / name, gzip.compress(b"text,label\n" + b"x" * (1 << 23)))
     with pytest.raises(InputError, match="a line of more than 1,048,576 characters|not JSON"):
         read_labelled(path)

@@ -1,8 +1,8 @@
 """fit: what it returns, what it writes, when it stops, what it refuses."""
 
 import csv
+import importlib
 import math
-import sys
 
 import keras
 import numpy as np
@@ -203,7 +203,9 @@ def test_perplexity_of_a_hopeless_model_is_finite():
 @pytest.mark.parametrize("strategy", [None, "multi_worker"])
 def test_a_callback_that_stops_the_rest_of_an_epoch_stops_the_run(strategy, tmp_path, monkeypatch):
     monkeypatch.setattr(
-        sys.modules["lm_keras.training.fit"], "multi_worker", lambda: Workers(tf.distribute.get_strategy(), 0, 1)
+        importlib.import_module("lm_keras.training.fit"),
+        "multi_worker",
+        lambda: Workers(tf.distribute.get_strategy(), 0, 1),
     )
     settings = {**QUICK, "epochs": 4, "batch_size": 2, "checkpoint_steps": 2, "output_dir": tmp_path / "run"}
 

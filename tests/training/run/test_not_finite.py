@@ -1,8 +1,8 @@
 """A training stops at the first loss or weight that is not finite, and keeps what was good."""
 
+import importlib
 import math
 import shutil
-import sys
 
 import keras
 import numpy as np
@@ -82,7 +82,9 @@ def test_a_run_that_diverges_ends_in_one_line_and_leaves_a_checkpoint_to_go_on_w
 )
 def test_a_loss_that_is_not_finite_stops_at_its_step(settings, tmp_path, monkeypatch):
     monkeypatch.setattr(
-        sys.modules["lm_keras.training.fit"], "multi_worker", lambda: Workers(tf.distribute.get_strategy(), 0, 1)
+        importlib.import_module("lm_keras.training.fit"),
+        "multi_worker",
+        lambda: Workers(tf.distribute.get_strategy(), 0, 1),
     )
     strategy = settings.pop("strategy", None)
     config = lk.TrainingConfig(output_dir=tmp_path, **HUGE, **settings, logging_steps=1)
@@ -126,7 +128,9 @@ def test_a_validation_loss_that_is_not_finite_stops(tmp_path):
 @pytest.mark.parametrize(("value", "strategy"), [(math.nan, None), (math.inf, "multi_worker")])
 def test_weights_are_looked_at_before_each_checkpoint(value, strategy, tmp_path, monkeypatch):
     monkeypatch.setattr(
-        sys.modules["lm_keras.training.fit"], "multi_worker", lambda: Workers(tf.distribute.get_strategy(), 0, 1)
+        importlib.import_module("lm_keras.training.fit"),
+        "multi_worker",
+        lambda: Workers(tf.distribute.get_strategy(), 0, 1),
     )
     config = lk.TrainingConfig(output_dir=tmp_path, epochs=3, early_stopping_patience=3, logging_steps=1, **QUICK)
     with pytest.raises(InputError, match="embeddings holds values that are not finite .* of step 3 is kept"):
@@ -145,7 +149,9 @@ def test_weights_are_looked_at_before_each_checkpoint(value, strategy, tmp_path,
 def test_weights_that_a_callback_has_spoiled_are_not_saved(strategy, tmp_path, monkeypatch):
     """It comes after the look at the weights of the epoch, and before the checkpoint."""
     monkeypatch.setattr(
-        sys.modules["lm_keras.training.fit"], "multi_worker", lambda: Workers(tf.distribute.get_strategy(), 0, 1)
+        importlib.import_module("lm_keras.training.fit"),
+        "multi_worker",
+        lambda: Workers(tf.distribute.get_strategy(), 0, 1),
     )
     spoil = Spoil(1)
     spoil.on_epoch_end = lambda epoch, logs=None: Spoil.on_train_batch_end(spoil, 0)
