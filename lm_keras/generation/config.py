@@ -96,8 +96,9 @@ class GenerationConfig:
         top_p: ... from the smallest set of likeliest words that holds this probability (Holtzman et al. 2020).
         min_p: ... from words of at least `min_p` times the best word's probability (Nguyen et al. 2024).
         repetition_penalty: Above 1, the words of the prompt and of the text become less likely (Keskar et al. 2019):
-            before the temperature, positive logits are divided by it and negative ones multiplied. Of a model of
-            sequence to sequence, the words of the target alone.
+            before the temperature, positive logits are divided by it and negative ones multiplied. Special tokens
+            stay as they are: the turns of a chat would keep its reply from ending. (transformers takes them for
+            words.) Of a model of sequence to sequence, the words of the target alone.
         num_beams: Above 1: beam search of that width in place of sampling.
         length_penalty: A beam's score is log p / length ** length_penalty, the end mark counted in both.
         penalty_alpha: Above 0: contrastive search (Su et al. 2022) among the `top_k` likeliest words.

@@ -57,7 +57,7 @@ def first_ids(model: keras.Model, cache: PromptCache, count: int) -> PromptCache
         return cache._replace(ids=cache.ids[:read])
     if not has_parts(model) or count < (int(cache.learned[0]) if cache.learned else 0):
         return None
-    filled, *parts = cache.state
+    parts = cache.state[1:]
     parts = [tf.pad(part[:, :, :count], [[0, 0], [0, 0], [0, 1], [0, 0]]) for part in parts]
     return PromptCache(cache.ids[:count], [tf.fill([1], count), *parts], tf.constant(count), cache.learned)
 
