@@ -7,8 +7,8 @@
 own; nothing but the text itself says what the code is. A text for training uses 1 to 12 of the letters: of texts that
 all use 12, no model learned anything in 3,000 steps. Loss of an answer by the number of pairs before, and by whether
 its letter has been seen in the text. `pretrained`: news items and their topics as examples; and loss by position of
-texts. Control of both: the answers of the examples before are shuffled among them, the one that is scored stays right (as in
-Min et al. 2022). Three seeds; a JSON line each. MODEL: a .gguf file, a folder or a name.
+texts. Control of both: the answers of the examples before are shuffled among them, the one that is scored stays right
+(as in Min et al. 2022). Three seeds; a JSON line each. MODEL: a .gguf file, a folder or a name.
 """
 
 import argparse

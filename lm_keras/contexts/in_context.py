@@ -142,8 +142,8 @@ def copying_scores(model: CausalLM, ids: np.ndarray, after: int = 1) -> np.ndarr
     Args:
         model: A model with attention: `build_gpt2`, `build_llama`.
         ids: int32 [B, T], -1 where there is no token.
-        after: How far after the earlier place is looked at. 1: at the token that followed. A small model may keep what
-            followed one place later, 2, where the layer below has written it.
+        after: How far after the earlier place is looked at. 1: at the token that followed. 2: one place later, where
+            the layer below may have written what followed.
 
     Returns:
         float64 [L, H], 0 to 1, of each layer and head; `np.unravel_index(scores.argmax(), scores.shape)` is the head
