@@ -83,19 +83,16 @@ def code(options, seed):
     curve = lk.contexts.loss_by_examples(lm, held_out, "")
     known, new = known_or_new(lm, held_out[:200])
     rows = np.array([[tokenizer.bos_id, *row] for row in tokenizer.encode_batch(map(text_of, held_out[:50]))])
-    scores = {after: lk.contexts.copying_scores(model, rows, after) for after in (1, 2)}
-    after = max(scores, key=lambda after: scores[after].max())
-    copying = scores[after] > 0.5 * scores[after].max()
+    scores = lk.contexts.copying_scores(model, rows)
+    copying = scores == scores.max()
     return {
         "right": np.round(curve.nats, 3).tolist(),
         "right_accuracy": np.round(curve.accuracy, 3).tolist(),
         **shuffled(lm, held_out[:200], "", rng),
         "nats_letter_seen": known, "nats_letter_new": new, "of_a_guess": round(float(np.log(len(LETTERS))), 3),
-        "copying_scores": {after: np.round(some, 3).tolist() for after, some in scores.items()},
-        "copies_from": after, "copying_heads": np.argwhere(copying).tolist(),
+        "copying_scores": np.round(scores, 3).tolist(), "copying_head": np.argwhere(copying)[0].tolist(),
         "last_8": round(float(curve.nats[-8:].mean()), 3),
-        "last_8_without_them": round(without(lm, held_out[:200], copying), 3),
-        "last_8_without_the_others": round(without(lm, held_out[:200], ~copying), 3),
+        "last_8_without_it": round(without(lm, held_out[:200], copying), 3),
     }  # fmt: skip
 
 

@@ -133,7 +133,7 @@ def _curve(losses, right):
     return LossCurve(np.nanmean(losses, axis=0), deviation, np.nanmean(right, axis=0), count)
 
 
-def copying_scores(model: CausalLM, ids: np.ndarray, after: int = 1) -> np.ndarray:
+def copying_scores(model: CausalLM, ids: np.ndarray) -> np.ndarray:
     """How much each head looks at the token after an earlier place of the token at hand (Olsson et al. 2022).
 
     A head that does ("induction head") can copy what followed last time. The score is the attention to all places
@@ -142,8 +142,6 @@ def copying_scores(model: CausalLM, ids: np.ndarray, after: int = 1) -> np.ndarr
     Args:
         model: A model with attention: `build_gpt2`, `build_llama`.
         ids: int32 [B, T], -1 where there is no token.
-        after: How far after the earlier place is looked at. 1: at the token that followed. 2: one place later, where
-            the layer below may have written what followed.
 
     Returns:
         float64 [L, H], 0 to 1, of each layer and head; `np.unravel_index(scores.argmax(), scores.shape)` is the head
@@ -155,26 +153,21 @@ def copying_scores(model: CausalLM, ids: np.ndarray, after: int = 1) -> np.ndarr
     ids = np.asarray(ids)
     if ids.ndim != 2:
         raise InputError(f"ids have the shape {ids.shape}; give [B, T]")
-    looked_at = places_after(ids, after)
-    again = looked_at.any(-1)
+    after = places_after(ids)
+    again = after.any(-1)
     if not again.any():
         raise InputError("no token of ids comes a second time with a token between; give a text that repeats itself")
     weights = [np.asarray(layer, "float64") for layer in model.attention_weights(ids)]  # [B, H, T, T] each
-    return np.stack([(layer * looked_at[:, None]).sum(-1).transpose(1, 0, 2)[:, again].mean(1) for layer in weights])
+    return np.stack([(layer * after[:, None]).sum(-1).transpose(1, 0, 2)[:, again].mean(1) for layer in weights])
 
 
-def places_after(ids: np.ndarray, after: int = 1) -> np.ndarray:
-    """Where a head that copies looks: bool [B, T, T], place t at s <= t if the token `after` before s is that at t.
+def places_after(ids: np.ndarray) -> np.ndarray:
+    """Where a head that copies looks: bool [B, T, T], place t looks at s if the token before s is that at t, s <= t.
 
     Args:
         ids: int [B, T], -1 where there is no token.
-        after: At least 1.
-
-    Raises:
-        InputError: `after` is no whole number of at least 1.
     """
-    ids, after = np.asarray(ids), check_whole("after", after)
-    before = np.full_like(ids, -1)
-    before[:, after:] = ids[:, :-after]
+    ids = np.asarray(ids)
+    before = np.concatenate([np.full_like(ids[:, :1], -1), ids[:, :-1]], 1)
     same = (ids[:, :, None] == before[:, None, :]) & (ids >= 0)[:, :, None] & (ids >= 0)[:, None, :]
     return same & np.tri(ids.shape[1], dtype=bool)
