@@ -20,7 +20,7 @@ from lm_keras.cli.run import load_model
 from lm_keras.generation.config import inputs_of
 from lm_keras.text.tokenizers.chat.joined import joined
 
-BATCHES, CHATS, NOISE, SEED, NEW = (1, 7), 100, 300, 20, 16
+BATCHES, CHATS, NOISE, SEED, NEW, PART = (1, 7), 100, 300, 20, 16, 31
 MARKS = ("<|im_end|>", "<|im_start|>system\n", "</s>", "[INST]", "  ", "\n\n", "é北🙂")
 
 
@@ -42,7 +42,10 @@ def main():
         version = lk.export(lm, folder, max_new_tokens_limit=NEW, num_beams=2, chat=True)
         export_s, start = time.perf_counter() - start, time.perf_counter()
         asked = [*requests(inputs, outputs), *noise()]
-        problems = lk.serving.check(version, asked)
+        # In parts, each in a process of its own, which has ten minutes.
+        problems = [
+            one for at in range(0, len(asked), PART) for one in lk.serving.check(version, asked[at : at + PART])
+        ]
         print(json.dumps({
             "chats": len(chats), "different": len(set(outputs["reply"])), "requests": len(asked),
             "problems": problems[:5], "num_problems": len(problems), "python_s": round(python_s, 1),
