@@ -16,7 +16,6 @@ from lm_keras.prompting.classifier_export import served
 from lm_keras.prompting.classifier_files import load_classifier, save_classifier
 from lm_keras.prompting.demonstrations import Demonstration, Demonstrations, FixedDemonstrations, examples_of, rows_of
 from lm_keras.prompting.examples import SELECTIONS, select_examples
-from lm_keras.prompting.intervals import standard_error
 from lm_keras.prompting.label_scores import labels_of, tokenizer_of
 from lm_keras.prompting.nearest import NearestDemonstrations
 from lm_keras.prompting.row_encoders import RowEncoders
@@ -25,6 +24,7 @@ from lm_keras.prompting.verbalizer import Verbalizer
 from lm_keras.serving.client.results import Classification
 from lm_keras.serving.export.signatures import Served
 from lm_keras.tasks.embedding import TextEmbedder
+from lm_keras.tasks.intervals import standard_error
 from lm_keras.text.tokenizers.base import Tokenizer
 from lm_keras.text_model import TextModel, register_text_model
 from lm_keras.training.objectives import class_report

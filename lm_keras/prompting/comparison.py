@@ -9,10 +9,10 @@ from lm_keras.errors import InputError
 from lm_keras.language_model import LanguageModel
 from lm_keras.prompting.classifier import PromptClassifier
 from lm_keras.prompting.examples import SELECTIONS
-from lm_keras.prompting.intervals import wilson
 from lm_keras.prompting.template import Template
 from lm_keras.prompting.verbalizer import Verbalizer
 from lm_keras.tasks.embedding import TextEmbedder
+from lm_keras.tasks.intervals import wilson
 from lm_keras.utils.checks import check_choice, check_number, check_seed, check_sizes
 
 if TYPE_CHECKING:

@@ -30,7 +30,7 @@ from lm_keras.generation.prefix_tree import score_rows
 from lm_keras.generation.writer import Writer
 from lm_keras.language_model import LanguageModel
 from lm_keras.prompting.harness_items import CHOICE, LAST_WORD, PAIR, read_task, with_examples
-from lm_keras.prompting.intervals import standard_error
+from lm_keras.tasks.intervals import standard_error
 
 SEED = 1234  # with which lm-evaluation-harness draws examples
 
