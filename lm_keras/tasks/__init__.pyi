@@ -3,6 +3,8 @@ from ..text_model import save as save
 from .classification import Classification as Classification
 from .classification import TextClassifier as TextClassifier
 from .embedding import TextEmbedder as TextEmbedder
+from .explain import explain as explain
+from .explanation import Explanation as Explanation
 from .intervals import Interval as Interval
 from .intervals import bootstrap_interval as bootstrap_interval
 from .intervals import wilson as wilson

@@ -1,8 +1,10 @@
 """Which class a text is of."""
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from lm_keras.serving.client.results import Classification
@@ -12,6 +14,9 @@ from lm_keras.text.tokenizers.base import Tokenizer
 from lm_keras.text_model import TextModel, register_text_model
 from lm_keras.utils.checks import check_texts
 from lm_keras.utils.functions import function
+
+if TYPE_CHECKING:
+    from lm_keras.tasks.explanation import Explanation
 
 
 @register_text_model
@@ -53,6 +58,19 @@ class TextClassifier(TextModel):
             return [Classification(self.classes[i], row[i], self._named(row)) for i, row in best]
 
         return in_batches(self.tokenizer.encode_batch(check_texts(texts)), run)
+
+    def probabilities(self, texts: str | Sequence[str]) -> np.ndarray:
+        """Returns the probability of each class for each text: float32 [N, C], in the order of `classes`."""
+        rows = [list(found.scores.values()) for found in self.classify(texts)]
+        return np.array(rows, np.float32).reshape(-1, len(self.classes))
+
+    def explain(
+        self, text: str | tuple[str, str], method: str = "leave_one_out", target: str | int | None = None
+    ) -> "Explanation":
+        """Says how much each word speaks for a class: see `lk.tasks.explain`."""
+        from lm_keras.tasks.explain import explain
+
+        return explain(self, text, method, target)
 
     def _named(self, row):
         return dict(zip(self.classes, row, strict=True))
