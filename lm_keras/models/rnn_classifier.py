@@ -1,4 +1,4 @@
-"""Recurrent text classifier: an LSTM or a GRU reads the text, in both directions, and the best answer of each unit."""
+"""Recurrent text classifier: an LSTM or a GRU reads a text, in both directions, and the best answer of each unit."""
 
 from typing import Literal
 
