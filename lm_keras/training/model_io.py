@@ -314,7 +314,7 @@ def _rule_of_several(name, out, spec):
     shape = spec.shape
     if shape.rank is not None and (shape.rank != 2 or shape[-1] not in (None, out.shape[-1])):
         raise InputError(
-            f"{name} has the shape {_shape(shape)} and the logits have {_shape(out.shape)}; give 0 or 1 for each class"
+            f"{name} has the shape {_shape(shape)}, and logits {_shape(out.shape)} take as many; give 0 or 1 a class"
         )
     return Rule(name, low=0, high=2, advice="several classes a text are 0 or 1 for each", weight_axes=1)
 

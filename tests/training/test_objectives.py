@@ -319,7 +319,7 @@ def test_several_classes_a_text_against_numpy(texts):
     np.testing.assert_allclose(loss(y, z, weights), np.average(weighted, weights=weights), 1e-5)
     assert lk.evaluate(texts, (z, y, weights), loss)["loss"] == pytest.approx(expected["loss"], rel=1e-5)
     assert keras.losses.deserialize(keras.losses.serialize(loss)).positive_weight == [1, 5, 0.5]
-    with pytest.raises(lk.InputError, match="give 0 or 1 for each class"):
+    with pytest.raises(lk.InputError, match="give 0 or 1 a class"):
         lk.evaluate(texts, (z, y[:, :2]), task="multi_label")
 
 
