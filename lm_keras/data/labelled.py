@@ -100,22 +100,13 @@ def read_labelled(
     ```
     """
     path, columns = as_path(path), (text, label) if pair is None else (text, label, pair)
-    check_encoding(encoding)
-    check_file(path)
     classes = _checked_classes(classes)
     if len(set(columns)) < len(columns) or not (_are(columns, str) or _are(columns, int)):
         what = "text and label are names of two columns" if pair is None else "text, label and pair are three columns"
         raise InputError(f"{what}, or places from 0 on, got {', '.join(map(repr, columns[:-1]))} and {columns[-1]!r}")
     if separator is not None and (not isinstance(separator, str) or not separator.strip()):
         raise InputError(f'separator is {separator!r}; give what stands between two labels of a text, such as ";"')
-    suffix = Path(plain_name(path)).suffix
-    is_table = delimiter is not None or suffix in DELIMITERS
-    if is_table:
-        rows = _table(path, columns, encoding, DELIMITERS.get(suffix) if delimiter is None else delimiter, quotes)
-    elif suffix in (*JSON_LINES, ".json"):
-        rows = _objects(path, columns, encoding, suffix)
-    else:
-        raise InputError(f'{path}: neither .csv, .tsv, .jsonl nor .json; give its delimiter=, such as "," or "\\t"')
+    rows, is_table = _rows(path, columns, encoding, delimiter, quotes)
     places, texts, labels = [], [], []
     for place, value, name, *second in rows:
         for part in (value, *second):
@@ -143,6 +134,48 @@ def read_labelled(
     elif classes:
         raise InputError(f"{path}: its labels are numbers, such as {labels[0]}; leave classes out")
     return LabelledTexts(texts, _numbers(path, places, numbers), ())
+
+
+def read_columns(path: str | Path, columns: Sequence[str | int], *, encoding: str = "utf-8") -> list[list[str]]:
+    """Reads texts without labels from the columns of a file, as `read_labelled` reads them.
+
+    Args:
+        path: A .csv, .tsv, .jsonl or .json file, plain or compressed.
+        columns: Names of the columns; or their places from 0 on.
+        encoding: Name of a Python text encoding.
+
+    Returns:
+        A list of str for each row, one a column.
+
+    Raises:
+        InputError: As `read_labelled`.
+    """
+    path, found = as_path(path), []
+    for place, *texts in _rows(path, tuple(columns), encoding, None, True)[0]:
+        for text in texts:
+            if not isinstance(text, str):
+                raise InputError(f"{path}, {place}: the text is {_shown(text)}, no string")
+        found.append(texts)
+    return found
+
+
+def is_table_name(path: str | Path) -> bool:
+    """Returns whether a file is one of columns by its name, which `read_labelled` reads."""
+    return Path(plain_name(as_path(path))).suffix in (*DELIMITERS, *JSON_LINES, ".json")
+
+
+def _rows(path, columns, encoding, delimiter, quotes):
+    """`((where it stands, value of each column), ...)`, and whether the file is a table, whose values are strings."""
+    check_encoding(encoding)
+    check_file(path)
+    suffix = Path(plain_name(path)).suffix
+    if delimiter is not None or suffix in DELIMITERS:
+        return _table(
+            path, columns, encoding, DELIMITERS.get(suffix) if delimiter is None else delimiter, quotes
+        ), True
+    if suffix in (*JSON_LINES, ".json"):
+        return _objects(path, columns, encoding, suffix), False
+    raise InputError(f'{path}: neither .csv, .tsv, .jsonl nor .json; give its delimiter=, such as "," or "\\t"')
 
 
 def _checked_classes(classes):
@@ -227,7 +260,7 @@ def _places(path, row, columns, delimiter):
 
 def _objects(path, columns, encoding, suffix):
     if not isinstance(columns[0], str):
-        raise InputError(f"{path}: in JSON text and label are names, got {columns[0]!r} and {columns[1]!r}")
+        raise InputError(f"{path}: in JSON text and label are names, got {' and '.join(map(repr, columns))}")
     if suffix == ".json":
         objects = _parsed(path, "".join(decoded_blocks(path, encoding)), "")
         if not isinstance(objects, list):

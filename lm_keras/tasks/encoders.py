@@ -139,8 +139,13 @@ def _pretrained(encoder, tokenizer, max_length, seed, options):
     pooling = {"pooling": "mean"} if text_length is not None else {}
     most = min(filter(None, (text_length, _context(model), LONGEST["pretrained"])))
 
+    head = {**pooling, **options}
+    for layer in model.layers:
+        if layer.name == "pooler" and head.get("pooling"):  # which then has no part in the answers
+            layer.trainable = False
+
     def build(num_classes):
-        return models.sequence_classifier(model, num_classes, **{**pooling, **options}, seed=seed)
+        return models.sequence_classifier(model, num_classes, **head, seed=seed)
 
     return Encoder("pretrained", tokenizer, most if max_length is None else max_length, build)
 
