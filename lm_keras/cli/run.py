@@ -76,7 +76,7 @@ def evaluate_task(options):
     language_model = load_model(options.run)
     from lm_keras.prompting import evaluate_task
 
-    result = dataclasses.asdict(evaluate_task(language_model, options.task, **given))
+    result = dataclasses.asdict(evaluate_task(language_model, options.task, **given)) | {"right": None}
     _print({name: value for name, value in result.items() if value is not None}, options.json)
 
 

@@ -4,6 +4,14 @@ from .classification import Classification as Classification
 from .classification import MultiLabelClassification as MultiLabelClassification
 from .classification import TextClassifier as TextClassifier
 from .embedding import TextEmbedder as TextEmbedder
+from .intervals import Interval as Interval
+from .intervals import bootstrap_interval as bootstrap_interval
+from .intervals import wilson as wilson
+from .metrics import ClassificationReport as ClassificationReport
+from .metrics import ClassMetrics as ClassMetrics
+from .metrics import classification_report as classification_report
+from .paired_tests import PairedTest as PairedTest
+from .paired_tests import paired_test as paired_test
 from .qa import Answer as Answer
 from .qa import QuestionAnswerer as QuestionAnswerer
 from .tagging import Span as Span
