@@ -1,6 +1,7 @@
 from ..text_model import load as load
 from ..text_model import save as save
 from .classification import Classification as Classification
+from .classification import MultiLabelClassification as MultiLabelClassification
 from .classification import TextClassifier as TextClassifier
 from .embedding import TextEmbedder as TextEmbedder
 from .explain import explain as explain
