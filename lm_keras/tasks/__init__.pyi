@@ -12,6 +12,9 @@ from .intervals import wilson as wilson
 from .metrics import ClassificationReport as ClassificationReport
 from .metrics import ClassMetrics as ClassMetrics
 from .metrics import classification_report as classification_report
+from .mistakes import Mistake as Mistake
+from .mistakes import mistakes_page as mistakes_page
+from .mistakes import surest_mistakes as surest_mistakes
 from .paired_tests import PairedTest as PairedTest
 from .paired_tests import paired_test as paired_test
 from .qa import Answer as Answer

@@ -8,7 +8,7 @@ import keras
 import numpy as np
 import pytest
 from keras import layers, ops
-from small_tasks import encoder, lively, word_pieces
+from small_tasks import encoder, lively, pair_classifier, word_pieces
 
 import lm_keras as lk
 from lm_keras.tasks import TextClassifier, explain
@@ -146,6 +146,32 @@ def test_gradient_x_input_is_a_slope(model_of, name):
             assert score == pytest.approx(sum(slopes), abs=5e-3, rel=0.02)
             checked += 1
     assert checked >= 3 and np.abs(found.scores).max() > 0.05
+
+
+def pair_of_words(texts):
+    """A classifier of pairs of ids, with the end mark between both."""
+    single = recurrent(texts)
+    return TextClassifier(single.model, single.tokenizer, single.classes, pairs=True)
+
+
+@pytest.mark.parametrize("make", [pair_classifier, pair_of_words])
+def test_words_of_both_texts_of_a_pair(news, make):
+    made, pair = make(news), ("On Monday the president said", "no war is cheap")
+    found = made.explain(pair, "gradient_x_input", target=1)
+    assert found.names == ("first", "second") and found.places.tolist() == [0] * 5 + [1] * 4
+    encode = made.tokenizer.encode
+    every = encode(pair[0]) + encode(pair[1])
+    slopes = {
+        word: sum(by_differences(made, pair, token, 1) for token in encode(word))
+        for word in ("president", "war", "cheap")
+        if all(every.count(token) == 1 for token in encode(word))
+    }
+    assert slopes
+    for word, slope in slopes.items():
+        assert found.scores[found.words.index(word)] == pytest.approx(slope, abs=5e-3, rel=0.02)
+    left = explain(made, pair, target=1)
+    table = made.probabilities([pair, (pair[0], "no is cheap")])
+    assert left.scores[6] == pytest.approx(log_odds(table[0], 1) - log_odds(table[1], 1), abs=1e-4)
 
 
 def test_words_behind_the_cut_say_nothing(news):
