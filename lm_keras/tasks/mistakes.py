@@ -177,11 +177,10 @@ def _drawn(text):
 def _article(number, mistake, body):
     sure = f"{mistake.probability:.1%}"
     about = "" if mistake.answer == mistake.target else f" (about {_escaped(mistake.target)})"
-    return (
-        f"<article>{number}. text {mistake.place + 1}: "
-        f'<b class="wrong">{_escaped(mistake.answer)}</b> {sure}{about}, labelled <b class="right">{_escaped(mistake.label)}</b> {mistake.label_probability:.1%}'
-        f"<div>{body}</div></article>"
-    )
+    answer = f'<b class="wrong">{_escaped(mistake.answer)}</b> {sure}{about}'
+    label = f'<b class="right">{_escaped(mistake.label)}</b> {mistake.label_probability:.1%}'
+    place = f"{number}. text {mistake.place + 1}"
+    return f"<article>{place}: {answer}, labelled {label}<div>{body}</div></article>"
 
 
 def _confusions(mistakes):
