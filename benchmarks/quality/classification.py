@@ -24,8 +24,8 @@ from _classification_log import Results, report
 import lm_keras as lk  # which imports TensorFlow and Keras at first use
 from lm_keras.utils.quiet import load_tensorflow
 
-STRENGTHS = (0.3, 1.0, 3.0, 10.0, 30.0)  # C of logistic regression, chosen on the development part
-SMOOTHINGS = (0.03, 0.1, 0.3, 1.0)  # alpha of naive Bayes
+STRENGTHS = (0.3, 1.0, 3.0, 10.0, 30.0, 100.0)  # C of logistic regression, chosen on the development part
+SMOOTHINGS = (0.01, 0.03, 0.1, 0.3, 1.0)  # alpha of naive Bayes
 
 
 def main():
