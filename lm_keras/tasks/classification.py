@@ -105,8 +105,8 @@ class TextClassifier(TextModel):
                 BERT-type checkpoint or of a saved `TextEmbedder`, or a `keras.Model` of tokens -> vectors are trained
                 on, with their own tokenizer.
             classes: The names of the classes in their order; None: the names that occur, sorted.
-            validation: `(texts, labels)` or `LabelledTexts` to stop by; a share of the texts, drawn by `seed`; None, a
-                tenth of them.
+            validation: `(texts, labels)` or `LabelledTexts` to stop by; or a share of the texts, drawn by `seed` (a
+                tenth, if None).
             multi_label: Whether a text may have several classes, or none.
             class_weight: "balanced": each class weighs as much as the others, however many texts it has. Or
                 `{class: weight}`, 1 for other classes. With `multi_label` what a yes of the class weighs; balanced:
