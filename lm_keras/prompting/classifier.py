@@ -24,6 +24,8 @@ from lm_keras.prompting.verbalizer import Verbalizer
 from lm_keras.serving.client.results import Classification
 from lm_keras.serving.export.signatures import Served
 from lm_keras.tasks.embedding import TextEmbedder
+from lm_keras.tasks.explain import explain
+from lm_keras.tasks.explanation import Explanation
 from lm_keras.tasks.intervals import standard_error
 from lm_keras.tasks.metrics import classification_report
 from lm_keras.text.tokenizers.base import Tokenizer
@@ -214,6 +216,10 @@ class PromptClassifier(TextModel):
             "macro_f1": report.macro_f1,
             "examples": len(rows),
         }
+
+    def explain(self, text: str | Mapping[str, str], target: str | int | None = None) -> Explanation:
+        """Says how much each word speaks for a class, by leave-one-out: see `lk.tasks.explain`."""
+        return explain(self, text, target=target)
 
     def labels(self, y: Sequence[int | str], count: int) -> np.ndarray:
         """Returns classes, by name or by place, as int32 places [count].

@@ -4,12 +4,17 @@ from .classification import Classification as Classification
 from .classification import MultiLabelClassification as MultiLabelClassification
 from .classification import TextClassifier as TextClassifier
 from .embedding import TextEmbedder as TextEmbedder
+from .explain import explain as explain
+from .explanation import Explanation as Explanation
 from .intervals import Interval as Interval
 from .intervals import bootstrap_interval as bootstrap_interval
 from .intervals import wilson as wilson
 from .metrics import ClassificationReport as ClassificationReport
 from .metrics import ClassMetrics as ClassMetrics
 from .metrics import classification_report as classification_report
+from .mistakes import Mistake as Mistake
+from .mistakes import mistakes_page as mistakes_page
+from .mistakes import surest_mistakes as surest_mistakes
 from .paired_tests import PairedTest as PairedTest
 from .paired_tests import paired_test as paired_test
 from .qa import Answer as Answer

@@ -23,6 +23,7 @@ from lm_keras.utils.checks import check_choice, check_texts
 from lm_keras.utils.functions import function
 
 if TYPE_CHECKING:
+    from lm_keras.tasks.explanation import Explanation
     from lm_keras.tasks.metrics import ClassificationReport
     from lm_keras.training.config import TrainingConfig
 
@@ -217,6 +218,14 @@ class TextClassifier(TextModel):
 
         texts, y = self.labelled(texts, labels)
         return classification_report(y, self.probabilities(texts), self.classes, level=level, seed=seed)
+
+    def explain(
+        self, text: str | tuple[str, str], method: str = "leave_one_out", target: str | int | None = None
+    ) -> Explanation:
+        """Says how much each word speaks for a class: see `lk.tasks.explain`."""
+        from lm_keras.tasks.explain import explain
+
+        return explain(self, text, method, target)
 
     def labelled(
         self, texts: Iterable[str | tuple[str, str]] | LabelledTexts, labels: Iterable[Any] | None = None

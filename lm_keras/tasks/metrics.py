@@ -14,6 +14,7 @@ from sklearn import metrics as scores
 
 from lm_keras.errors import InputError
 from lm_keras.tasks.class_counts import bootstrap
+from lm_keras.tasks.confusion_plots import confusion_figure, decisions_figure, short_name
 from lm_keras.tasks.intervals import RESAMPLES, Interval, wilson
 from lm_keras.tasks.intervals import bootstrap_interval as bootstrap_interval
 from lm_keras.tasks.paired_tests import PairedTest as PairedTest
@@ -161,7 +162,7 @@ class ClassificationReport:
             shown = sorted(shown, key=lambda each: each.f1)[:MOST_SHOWN]
             head += f"; the {MOST_SHOWN} of the lowest F1"
         rows = [("", "precision", "recall", "F1", "texts")]
-        rows += [(_short(each.name), *map(_percent, each[1:4]), f"{each.support:,}") for each in shown]
+        rows += [(short_name(each.name), *map(_percent, each[1:4]), f"{each.support:,}") for each in shown]
         macro = (self.macro_precision, self.macro_recall, self.macro_f1)
         rows += [("mean of the classes", *map(_percent, macro), "")]
         widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
@@ -187,15 +188,13 @@ class ClassificationReport:
     def plot_confusion(self) -> "Figure":
         """Draws the confusion matrix: a row is a label, its cells are the shares of its texts by answer.
 
+        Where a text may have several classes there is no one matrix: then it draws for each class how many of its
+        texts were found and were missed, and how many others were taken for it.
+
         Returns:
             A matplotlib `Figure`.
-
-        Raises:
-            InputError: A text may have several classes.
         """
-        if self.multi_label:
-            raise InputError("a text may have several classes, so there is no one matrix; see confusion [C, 2, 2]")
-        return confusion_figure(self.confusion, self.classes)
+        return (decisions_figure if self.multi_label else confusion_figure)(self.confusion, self.classes)
 
 
 def classification_report(
@@ -233,14 +232,14 @@ def classification_report(
     """
     check_number("level", level, above=0, below=1)
     seed, classes = check_seed(seed), _checked_classes(classes)
-    labels, multi_label = _table("y", y, classes)
+    labels, multi_label = class_table("y", y, classes)
     found = np.asarray(answers_or_probabilities)
     log_loss = None
     if found.ndim == 2 and found.dtype.kind == "f":
-        _check_probabilities(found, labels.shape, multi_label)
+        check_probabilities(found, labels.shape, multi_label)
         log_loss = _log_loss(labels, found, multi_label)
         found = found >= 0.5 if multi_label else found.argmax(1)
-    answers, several = _table("answers", found, classes)
+    answers, several = class_table("answers", found, classes)
     if several != multi_label or len(answers) != len(labels):
         raise InputError(
             f"y has the shape {list(np.shape(y))} and the answers {list(found.shape)}; give one answer for each text"
@@ -257,8 +256,17 @@ def _checked_classes(classes):
     return names
 
 
-def _table(name, given, classes):
-    """Classes of texts as bool [N, C], and whether a text may have several."""
+def class_table(name: str, given: ArrayLike, classes: Sequence[str]) -> tuple[np.ndarray, bool]:
+    """Returns classes of texts as bool [N, C], and whether a text may have several.
+
+    Args:
+        name: Of what is given, for messages.
+        given: Names or places [N], or 0 and 1 for each class [N, C].
+        classes: The names of the classes.
+
+    Raises:
+        InputError: For anything else.
+    """
     given = np.asarray(given)
     if not given.size or given.ndim not in (1, 2):
         raise InputError(f"{name} has the shape {list(given.shape)}; give a class for each of at least one text")
@@ -281,7 +289,8 @@ def _table(name, given, classes):
     return np.eye(len(classes), dtype=bool)[given], False
 
 
-def _check_probabilities(found, shape, multi_label):
+def check_probabilities(found: np.ndarray, shape: tuple[int, int], multi_label: bool) -> None:
+    """Raises InputError unless these are probabilities [N, C], which sum to 1 where a text has one class."""
     if found.shape != shape:
         raise InputError(f"the probabilities have the shape {list(found.shape)}; give [N, C], here {list(shape)}")
     if not ((found >= -1e-6) & (found <= 1 + 1e-3)).all():
@@ -297,42 +306,10 @@ def _log_loss(labels, found, multi_label):
     return float(nats.mean() if multi_label else nats[labels].mean())
 
 
-# === Table and figure ===
+# === Table ===
 def _percent(share):
     return f"{100 * share:.1f}"
 
 
 def _ends(interval):
     return f"{_percent(interval.low)} to {_percent(interval.high)}"
-
-
-def _short(name, most=40):
-    name = name.replace("\n", " ")
-    return name if len(name) <= most else f"{name[: most - 3]}..."
-
-
-def confusion_figure(confusion: np.ndarray, classes: Sequence[str]) -> "Figure":
-    """Draws a confusion matrix [C, C] with the names of the classes; a cell's color is its share of the row."""
-    from matplotlib.figure import Figure
-
-    count = len(classes)
-    side = min(2.5 + 0.55 * count, 14)
-    figure = Figure(figsize=(side + 1, side), layout="constrained")
-    axes = figure.add_subplot()
-    shares = confusion / np.maximum(confusion.sum(1, keepdims=True), 1)
-    picture = axes.imshow(shares, vmin=0, vmax=1, cmap="Blues")
-    figure.colorbar(picture, ax=axes, label="share of the texts of the row", shrink=0.8)
-    size = max(2, min(10, round(420 / count / 2)))
-    names = [_short(name, 24) for name in classes]
-    axes.set_xticks(range(count), names, rotation=90 if count > 6 else 45, ha="right" if count <= 6 else "center")
-    axes.set_yticks(range(count), names)
-    for label in (*axes.get_xticklabels(), *axes.get_yticklabels()):
-        label.set_fontsize(size)
-        label.set_parse_math(False)
-    axes.set(xlabel="answer", ylabel="label")
-    if count <= 20:
-        for row, column in np.argwhere(confusion > 0):
-            color = "white" if shares[row, column] > 0.6 else "black"
-            number = f"{confusion[row, column]:,}"
-            axes.text(column, row, number, ha="center", va="center", color=color, fontsize=size)
-    return figure

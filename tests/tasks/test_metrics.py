@@ -63,8 +63,9 @@ def test_several_classes_a_text():
     assert [each.f1 for each in report.per_class] == pytest.approx(scores.f1_score(y, found, average=None))
     assert [each.support for each in report.per_class] == y.sum(0).tolist()
     assert report.confusion.shape == (4, 2, 2) and report.confusion[2, 1, 1] == (y & found)[:, 2].sum()
-    with pytest.raises(lk.InputError, match="several classes"):
-        report.plot_confusion()
+    axes = report.plot_confusion().axes[0]
+    drawn = [[bar.get_width() for bar in bars] for bars in axes.containers]
+    assert drawn == [part.sum(0).tolist() for part in (y & found, y & (1 - found), (1 - y) & found)]
 
 
 def test_probabilities():
