@@ -110,7 +110,7 @@ def _parts(texts, y, classes, validation, multi_label, pairs, seed):
 
 
 def _config(config, found: Encoder, settings, num_texts, seed):
-    """The settings of the run: the config's or the encoder's, those that were given, and more updates of few texts."""
+    """The settings of the run: the config's or the encoder's, and those that were given."""
     if config is not None:
         return dataclasses.replace(config, **settings)
     chosen = dict(SETTINGS[found.kind])
