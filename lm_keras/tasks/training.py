@@ -24,7 +24,8 @@ if TYPE_CHECKING:
     from lm_keras.tasks.classification import TextClassifier
     from lm_keras.text.tokenizers.base import Tokenizer
 
-UPDATES = 200  # at least, where neither epochs nor a config is given: of few texts there are more epochs
+# Of few texts an epoch has at least about so many updates, of smaller batches, and the training so many in all.
+AN_EPOCH, IN_ALL = 10, 200
 
 
 def train_classifier(
@@ -109,11 +110,11 @@ def _parts(texts, y, classes, validation, multi_label, pairs, seed):
 
 
 def _config(config, found: Encoder, settings, num_texts, seed):
-    """The settings of the run: the config's or the encoder's, those that were given, and more epochs of few texts."""
+    """The settings of the run: the config's or the encoder's, and those that were given."""
     if config is not None:
         return dataclasses.replace(config, **settings)
-    chosen = {**SETTINGS[found.kind], **settings}
-    if "epochs" not in settings:
-        steps = -(-num_texts // chosen["batch_size"])
-        chosen["epochs"] = max(chosen["epochs"], -(-UPDATES // steps))
-    return TrainingConfig(**chosen, seed=seed)
+    chosen = dict(SETTINGS[found.kind])
+    chosen["batch_size"] = settings.get("batch_size", max(4, min(chosen["batch_size"], num_texts // AN_EPOCH)))
+    steps = -(-num_texts // chosen["batch_size"])
+    chosen["epochs"] = max(chosen["epochs"], -(-IN_ALL // steps))
+    return TrainingConfig(**{**chosen, **settings}, seed=seed)

@@ -71,6 +71,27 @@ def test_leave_one_out_is_direct_calls(task, name):
     assert np.abs(found.scores).max() > 0.01
 
 
+def test_several_classes_have_log_odds_of_their_own(task):
+    made, text = task("labels_classifier"), TEXT[:30]
+    table = np.float64(made.probabilities([text, *(without(text, *span) for span in word_places(text))]))
+    logits = np.log(table) - np.log1p(-table)
+    for place, name in enumerate(made.classes):
+        found = made.explain(text, target=name)
+        np.testing.assert_allclose(found.scores, logits[0, place] - logits[1:, place], atol=2e-3)
+    found, ids = made.explain(text, "gradient_x_input", target=1), made.tokenizer.encode(text)
+    known = [i for i, token in enumerate(ids) if ids.count(token) == 1]
+    assert len(ids) == len(found.words) and len(known) > 1
+    for i in known:
+        assert found.scores[i] == pytest.approx(by_differences(made, text, ids[i], 1), abs=5e-3, rel=0.03)
+
+
+def test_leave_one_out_of_a_recurrent_model(model_of):
+    made = model_of("rnn")
+    table = made.probabilities([TEXT, *(without(TEXT, *span) for span in word_places(TEXT))])
+    expected = [log_odds(table[0], 0) - log_odds(row, 0) for row in table[1:]]
+    np.testing.assert_allclose(explain(made, TEXT, target="a").scores, expected, atol=1e-4)
+
+
 def test_what_is_left_of_a_text():
     text = "One two, three"
     assert [without(text, *span) for span in word_places(text)] == [
@@ -125,7 +146,8 @@ def by_differences(made, text, token, place, step=2e-3):
             values = values.copy()
             values[token] *= factor
             table.assign(values)
-        found.append(log_odds(made.probabilities([text])[0], place))
+        row = made.probabilities([text])[0]
+        found.append(log_odds([row[place], 1 - row[place]], 0) if made.multi_label else log_odds(row, place))
     for table, values in zip(tables, before, strict=True):
         table.assign(values)
     return (found[0] - found[1]) / (2 * step)
