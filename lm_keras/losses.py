@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+from collections.abc import Sequence
 
 import keras
 import tensorflow as tf
@@ -13,7 +14,7 @@ from lm_keras.errors import InputError
 from lm_keras.layers.fused_loss import factors_of, linear_cross_entropy
 from lm_keras.utils.keras_internals import mask_of, with_mask
 
-__all__ = ["CrossEntropy", "SquaredError"]
+__all__ = ["CrossEntropy", "MultiLabelCrossEntropy", "SquaredError"]
 
 REDUCTIONS = ("mean_with_sample_weight", "sum", "none", None)
 
@@ -67,6 +68,47 @@ class CrossEntropy(keras.losses.SparseCategoricalCrossentropy):
         if config.get("reduction") in ("sum_over_batch_size", "mean"):  # as older versions saved it
             config = {**config, "reduction": "mean_with_sample_weight"}
         return cls(**config)
+
+
+@keras.saving.register_keras_serializable("lm_keras")
+class MultiLabelCrossEntropy(keras.losses.Loss):
+    """Cross-entropy of texts that may have several classes: logits [B, C], y [B, C] of 0 and 1, in nats.
+
+    Each class is a question of its own, yes or no, whose probability is a sigmoid; a row's loss is the mean over the
+    classes.
+
+    Args:
+        positive_weight: What a yes of each class weighs, [C]; None: 1, as a no does.
+        reduction: "mean_with_sample_weight", "sum", or "none" for the nats of each row.
+        name: The name of the loss.
+        dtype: What is computed in; None: Keras' default.
+
+    Raises:
+        InputError: For labels of another shape than the logits.
+    """
+
+    def __init__(
+        self,
+        positive_weight: Sequence[float] | None = None,
+        reduction: str | None = "mean_with_sample_weight",
+        name: str = "multi_label_cross_entropy",
+        dtype: str | None = None,
+    ):
+        super().__init__(name=name, reduction=reduction, dtype=dtype)
+        self.positive_weight = None if positive_weight is None else [float(weight) for weight in positive_weight]
+
+    def call(self, y: object, logits: object) -> object:
+        if _rank(y) is not None and (_rank(y) != len(logits.shape) or y.shape[-1] not in (None, logits.shape[-1])):
+            raise InputError(
+                f"the labels are {tuple(y.shape)} and the logits {tuple(logits.shape)}; give 0 or 1 for each class"
+            )
+        y, logits = ops.cast(y, "float32"), ops.cast(logits, "float32")
+        weight = 1.0 if self.positive_weight is None else ops.convert_to_tensor(self.positive_weight, "float32")
+        nats = weight * y * ops.softplus(-logits) + (1 - y) * ops.softplus(logits)
+        return ops.mean(nats, axis=-1)
+
+    def get_config(self) -> dict:
+        return {**super().get_config(), "positive_weight": self.positive_weight}
 
 
 @keras.saving.register_keras_serializable("lm_keras")

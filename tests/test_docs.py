@@ -88,7 +88,7 @@ def test_commands_of_a_page_are_there(page, capsys):
         if "--import" in line:  # a module of a recipe, which test_contributing.py runs
             continue
         words = line.split("#")[0].split()
-        command = words[: 2 if words[0] in ("data", "models") else 1]
+        command = words[: 2 if words[0] in ("data", "models", "train-task") else 1]
         family = re.findall(r"--model \w+", line)  # its options are in its help
         with pytest.raises(SystemExit) as ended:
             main([*command, *" ".join(family).split(), "--help"])

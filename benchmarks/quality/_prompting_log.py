@@ -6,8 +6,6 @@ import sys
 import time
 from pathlib import Path
 
-import numpy as np
-
 sys.path.append(str(Path(__file__).parents[1]))
 
 from _common import memory_bytes  # noqa: E402
@@ -27,14 +25,13 @@ class Results:
         return key({**self.facts, "variant": variant, "seed": seed}) in self.done
 
     def add(self, seed, found, y, *, variant="", labels=0, seconds=None, **more):
-        from lm_keras.training.objectives import class_report
+        from lm_keras.tasks import classification_report
 
-        confusion = np.zeros([1 + max(*found, *y)] * 2)
-        np.add.at(confusion, (y, found), 1)
-        measures = class_report({"nats": 0.0, "confusion": confusion, "count": len(y)})
+        measures = classification_report(y, found, [str(place) for place in range(1 + max(*found, *y))])
         seconds = time.perf_counter() - self.start if seconds is None else seconds
         line = {**self.facts, "variant": variant, "seed": seed, "labels": labels}
-        line |= {measure: float(measures[measure]) for measure in MEASURES}
+        line |= {measure: getattr(measures, measure) for measure in MEASURES}
+        line |= {f"{measure}_interval": list(measures.intervals[measure]) for measure in MEASURES}
         line |= {"seconds": round(seconds, 1), "peak_mb": memory_bytes() >> 20, **more}
         with self.path.open("a") as file:
             file.write(json.dumps(line) + "\n")

@@ -10,7 +10,6 @@ from lm_keras.analysis.documents import DocumentVectors, train_doc2vec, unit_row
 from lm_keras.analysis.terms import term_lists, vocabulary
 from lm_keras.errors import InputError
 from lm_keras.utils.checks import check_seed, check_sizes
-from lm_keras.utils.optional import analysis
 
 METHODS, FEATURES = ("kmeans", "agglomerative"), ("lsa", "tfidf", "doc2vec")
 DIRECTIONS = 50  # with 100, two sources of text were told apart at some seeds only
@@ -75,7 +74,6 @@ def cluster_documents(
     check_sizes(2, num_clusters=num_clusters)
     check_sizes(num_words=num_words, min_count=min_count)
     check_seed(seed)
-    analysis("sklearn", "clustering")
     weights = names = None
     if isinstance(documents, np.ndarray) and documents.ndim == 2:
         vectors = _directions(documents)

@@ -9,7 +9,7 @@ import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from lm_keras.cli import chat, data, models, run, serve, train, vectors
+from lm_keras.cli import chat, data, models, run, serve, tasks, train, vectors
 from lm_keras.cli.family import builder_of, check_family, check_unknown, with_single_values
 from lm_keras.cli.options import Parser
 from lm_keras.errors import InputError, WorkerLostError
@@ -26,7 +26,7 @@ def parser(builder: Callable | None = None, start: str | None = None) -> Parser:
     top = Parser(prog="lm-keras", description="Train, evaluate, use and export language models.")
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND", parser_class=Parser)
     train.add_commands(commands, builder, start)
-    for module in (run, chat, serve, data, models, vectors):
+    for module in (tasks, run, chat, serve, data, models, vectors):
         module.add_commands(commands)
     return top
 

@@ -4,6 +4,7 @@ import dataclasses
 import json
 import types
 
+from lm_keras.cli import tasks
 from lm_keras.cli.options import Commands, add_import, number
 from lm_keras.cli.train import default_unit, evaluation_windows, load_texts, read_run
 from lm_keras.errors import InputError
@@ -20,11 +21,13 @@ MODELS = "run folder, pretrained folder or name (lm-keras models list), or .gguf
 
 def add_commands(commands: Commands) -> None:
     """Adds `evaluate`, `score` and `generate` to the commands of `lm-keras`."""
-    evaluating = commands.add_parser("evaluate", help="perplexity of a model on text, or its accuracy on a task")
+    said = "perplexity of a model on text, its accuracy on a task, or the report of a classifier"
+    evaluating = commands.add_parser("evaluate", help=said)
     evaluating.set_defaults(call=evaluate)
-    evaluating.add_argument("run", help=MODELS)
+    evaluating.add_argument("run", help=f"{MODELS}; of a classifier: {tasks.RUNS}")
     what = evaluating.add_mutually_exclusive_group(required=True)
-    what.add_argument("--data", metavar="PATH|NAME", help="text file (.gz, .bz2, .xz), folder or known set")
+    files = "text file (.gz, .bz2, .xz), folder or known set; of a classifier: CSV, TSV, JSON lines or known set"
+    what.add_argument("--data", metavar="PATH|NAME", help=files)
     what.add_argument(
         "--task", metavar="T", help="piqa, lambada, blimp, or a file of JSON lines, as lm-evaluation-harness counts"
     )
@@ -33,6 +36,10 @@ def add_commands(commands: Commands) -> None:
     evaluating.add_argument(
         "--encoding", default="utf-8", metavar="E", help="of the file, e.g. utf-16, latin-1, gb18030"
     )
+    columns = evaluating.add_argument_group("of a classifier", "columns of --data (default: as in the training)")
+    tasks.add_columns(columns, dict.fromkeys(tasks.COLUMNS))
+    pages = f"new folder for {tasks.REPORT}, {tasks.PICTURE} and {tasks.MISTAKES}, the surest mistakes"
+    columns.add_argument("--report", metavar="FOLDER", help=pages)
     scoring = commands.add_parser("score", help="log-probability of one text")
     scoring.set_defaults(call=score)
     scoring.add_argument("run", help=MODELS)
@@ -69,11 +76,20 @@ def evaluate_task(options):
     language_model = load_model(options.run)
     from lm_keras.prompting import evaluate_task
 
-    result = dataclasses.asdict(evaluate_task(language_model, options.task, **given))
+    result = dataclasses.asdict(evaluate_task(language_model, options.task, **given)) | {"right": None}
     _print({name: value for name, value in result.items() if value is not None}, options.json)
 
 
 def evaluate(options):
+    of_classifier = [name for name in (*tasks.COLUMNS, "report") if getattr(options, name) is not None]
+    if kind_of(resolved(options.run)) == "task" and options.task is None:
+        for name in TASK_OPTIONS:
+            if getattr(options, name) is not None:
+                raise InputError(f"--{name} is about --task; leave it out with --data")
+        tasks.evaluate(options)
+        return
+    if of_classifier:
+        raise InputError(f"--{of_classifier[0]} is for a classifier, and {options.run} is none; leave it out")
     if options.task is not None:
         if options.split is not None or options.encoding != "utf-8":
             raise InputError("--split and --encoding are about --data; leave them out with --task")

@@ -27,6 +27,8 @@ from lm_keras.models import load_model
 from lm_keras.models.conditional import WAYS, ConditionalModel, ConditionalTraining
 from lm_keras.serving.client.results import Classification
 from lm_keras.serving.export.signatures import Served
+from lm_keras.tasks.explain import explain
+from lm_keras.tasks.explanation import Explanation
 from lm_keras.text.tokenizers.base import Tokenizer, load_tokenizer
 from lm_keras.text_model import BAD_CONTENT, MODEL, TextModel, register_text_model
 from lm_keras.utils.checks import check_choice, check_number, check_seed, check_texts
@@ -254,6 +256,19 @@ class ConditionalLM(TextModel):
             best, scores = int(row.argmax()), np.exp(row).tolist()
             found.append(Classification(self.contexts[best], scores[best], dict(zip(self.contexts, scores))))  # noqa: B905
         return found
+
+    @property
+    def classes(self) -> list[str]:
+        """The contexts, as those that `classify` tells apart."""
+        return self.contexts
+
+    def probabilities(self, texts: str | Iterable[str]) -> np.ndarray:
+        """Returns the probability of each context for each text, as `classify`: float64 [N, C]."""
+        return np.exp(self.log_posteriors(texts))
+
+    def explain(self, text: str, target: str | int | None = None) -> Explanation:
+        """Says how much each word speaks for a context, by leave-one-out: see `lk.tasks.explain`."""
+        return explain(self, text, target=target)
 
     def perplexities(
         self, texts_by_context: Mapping[str, Sequence[str]], *, given: Sequence[Context] | None = None

@@ -23,8 +23,8 @@ from .corpora.registry import load as load
 from .corpora.registry import locate as locate
 from .corpora.registry import splits as splits
 from .labelled import LabelledTexts as LabelledTexts
-from .labelled import labelled as labelled
 from .labelled import read_labelled as read_labelled
+from .labelled_batches import labelled as labelled
 from .masked_lm import masked_lm as masked_lm
 from .mixing import mix as mix
 from .quality.content_filter import ContentFilter as ContentFilter

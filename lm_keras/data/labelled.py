@@ -2,22 +2,17 @@
 
 import csv
 import json
-import os
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
-from itertools import chain
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 from lm_keras.data.text_files import as_path, check_encoding, check_file, decoded_blocks, plain_name
-from lm_keras.data.windows import shuffled_batches
 from lm_keras.errors import InputError
 from lm_keras.text import unicode
-from lm_keras.text.tokenizers.base import Tokenizer
-from lm_keras.utils.checks import check_sizes
 
 DELIMITERS = {".csv": ",", ".tsv": "\t", ".tab": "\t"}
 JSON_LINES = (".jsonl", ".ndjson")
@@ -31,13 +26,14 @@ class LabelledTexts(NamedTuple):
     """Texts with their labels, as `texts, labels, classes = read_labelled(...)`.
 
     Attributes:
-        texts: A list of str.
+        texts: A list of str; of pairs (str, str), where two columns were read.
         labels: NumPy array, one number a text. int32: where the file has names, the place of each in `classes`; where
-            it has whole numbers, those. float32, for a regression: where it has other numbers.
+            it has whole numbers, those. float32, for a regression: where it has other numbers. int32 [N, C] of 0 and
+            1, where a text may have several classes.
         classes: Tuple of the names, () where the file has numbers.
     """
 
-    texts: list[str]
+    texts: list[str] | list[tuple[str, str]]
     labels: np.ndarray
     classes: tuple[str, ...]
 
@@ -45,6 +41,8 @@ class LabelledTexts(NamedTuple):
         """Returns the number of texts of each class by its name (or number); nothing for a regression."""
         if self.labels.dtype.kind == "f":
             return Counter()
+        if self.labels.ndim == 2:
+            return Counter(dict(zip(self.classes, self.labels.sum(0).tolist(), strict=True)))
         names = self.classes or [str(label) for label in self.labels.tolist()]
         places = self.labels.tolist() if self.classes else range(len(names))
         return Counter(names[place] for place in places)
@@ -55,6 +53,8 @@ def read_labelled(
     text: str | int = "text",
     label: str | int = "label",
     *,
+    pair: str | int | None = None,
+    separator: str | None = None,
     classes: Sequence[str] | None = None,
     encoding: str = "utf-8",
     delimiter: str | None = None,
@@ -75,6 +75,9 @@ def read_labelled(
         text: Name of the column (or key) with the texts. A whole number, for a file without a line of names: the
             place of the column, from 0 on.
         label: The same for the labels.
+        pair: The same for the second text of each row, where a row has two: `texts` are pairs then.
+        separator: What stands between the names of a row's classes, such as ";", where it may have several: `labels`
+            are 0 and 1 then, [N, C]. An empty field is a text of no class. In JSON the names may be a list, too.
         classes: List or tuple of all names, in the order of their numbers. For a test set: `classes` of the training
             set, which is () where its labels are numbers: then these must be numbers, too.
         encoding: Name of a Python text encoding, as in `read_texts`.
@@ -96,30 +99,27 @@ def read_labelled(
     batches = lk.data.labelled(train, tokenizer=tokenizer, batch_size=32)
     ```
     """
-    path, columns = as_path(path), (text, label)
-    check_encoding(encoding)
-    check_file(path)
+    path, columns = as_path(path), (text, label) if pair is None else (text, label, pair)
     classes = _checked_classes(classes)
-    if text == label or not (_are(columns, str) or _are(columns, int)):
-        raise InputError(f"text and label are names of two columns, or places from 0 on, got {text!r} and {label!r}")
-    suffix = Path(plain_name(path)).suffix
-    is_table = delimiter is not None or suffix in DELIMITERS
-    if is_table:
-        rows = _table(path, columns, encoding, DELIMITERS.get(suffix) if delimiter is None else delimiter, quotes)
-    elif suffix in (*JSON_LINES, ".json"):
-        rows = _objects(path, columns, encoding, suffix)
-    else:
-        raise InputError(f'{path}: neither .csv, .tsv, .jsonl nor .json; give its delimiter=, such as "," or "\\t"')
+    if len(set(columns)) < len(columns) or not (_are(columns, str) or _are(columns, int)):
+        what = "text and label are names of two columns" if pair is None else "text, label and pair are three columns"
+        raise InputError(f"{what}, or places from 0 on, got {', '.join(map(repr, columns[:-1]))} and {columns[-1]!r}")
+    if separator is not None and (not isinstance(separator, str) or not separator.strip()):
+        raise InputError(f'separator is {separator!r}; give what stands between two labels of a text, such as ";"')
+    rows, is_table = _rows(path, columns, encoding, delimiter, quotes)
     places, texts, labels = [], [], []
-    for place, value, name in rows:
-        if not isinstance(value, str):
-            raise InputError(f"{path}, {place}: the text is {_shown(value)}, no string")
-        name = _label(name)
+    for place, value, name, *second in rows:
+        for part in (value, *second):
+            if not isinstance(part, str):
+                raise InputError(f"{path}, {place}: the text is {_shown(part)}, no string")
+        name = _label(name) if separator is None else _several(path, place, name, separator)
         if name is None or name == "":
             raise InputError(f"{path}, {place}: the label is empty; give every text a label, or leave the row out")
-        places.append(place), texts.append(value), labels.append(name)
+        places.append(place), texts.append((value, *second) if second else value), labels.append(name)
     if not texts:
         raise InputError(f"{path}: it holds no rows; give a file with texts and labels")
+    if separator is not None:
+        return LabelledTexts(texts, *_indicators(path, places, labels, classes))
     _check_labels(path, places, labels)
     numbers = labels
     if isinstance(labels[0], str):
@@ -134,6 +134,48 @@ def read_labelled(
     elif classes:
         raise InputError(f"{path}: its labels are numbers, such as {labels[0]}; leave classes out")
     return LabelledTexts(texts, _numbers(path, places, numbers), ())
+
+
+def read_columns(path: str | Path, columns: Sequence[str | int], *, encoding: str = "utf-8") -> list[list[str]]:
+    """Reads texts without labels from the columns of a file, as `read_labelled` reads them.
+
+    Args:
+        path: A .csv, .tsv, .jsonl or .json file, plain or compressed.
+        columns: Names of the columns; or their places from 0 on.
+        encoding: Name of a Python text encoding.
+
+    Returns:
+        A list of str for each row, one a column.
+
+    Raises:
+        InputError: As `read_labelled`.
+    """
+    path, found = as_path(path), []
+    for place, *texts in _rows(path, tuple(columns), encoding, None, True)[0]:
+        for text in texts:
+            if not isinstance(text, str):
+                raise InputError(f"{path}, {place}: the text is {_shown(text)}, no string")
+        found.append(texts)
+    return found
+
+
+def is_table_name(path: str | Path) -> bool:
+    """Returns whether a file is one of columns by its name, which `read_labelled` reads."""
+    return Path(plain_name(as_path(path))).suffix in (*DELIMITERS, *JSON_LINES, ".json")
+
+
+def _rows(path, columns, encoding, delimiter, quotes):
+    """`((where it stands, value of each column), ...)`, and whether the file is a table, whose values are strings."""
+    check_encoding(encoding)
+    check_file(path)
+    suffix = Path(plain_name(path)).suffix
+    if delimiter is not None or suffix in DELIMITERS:
+        return _table(
+            path, columns, encoding, DELIMITERS.get(suffix) if delimiter is None else delimiter, quotes
+        ), True
+    if suffix in (*JSON_LINES, ".json"):
+        return _objects(path, columns, encoding, suffix), False
+    raise InputError(f'{path}: neither .csv, .tsv, .jsonl nor .json; give its delimiter=, such as "," or "\\t"')
 
 
 def _checked_classes(classes):
@@ -155,6 +197,14 @@ def _label(value):
     if isinstance(value, str):
         return value.strip()
     return str(value).lower() if isinstance(value, bool) else value
+
+
+def _several(path, place, value, separator):
+    """The names of a row's classes, each once."""
+    names = value.split(separator) if isinstance(value, str) else [] if value is None else value
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise InputError(f"{path}, {place}: the label is {_shown(value)}; give the names of its classes")
+    return list(dict.fromkeys(name.strip() for name in names if name.strip()))
 
 
 def _shown(value):
@@ -182,7 +232,7 @@ def _table(path, columns, encoding, delimiter, quotes):
                 if len(row) != width:
                     hint = "" if quotes else "; quotes=False: a field cannot hold the delimiter"
                     raise InputError(f"{path}, line {line}: {len(row)} fields, but the first line has {width}{hint}")
-                yield f"line {line}", row[found[0]], row[found[1]]
+                yield f"line {line}", *(row[at] for at in found)
             line = reader.line_num + 1
     except csv.Error as error:
         hint = "; if quotes are characters like any other in this file, give quotes=False" if quotes else ""
@@ -210,7 +260,7 @@ def _places(path, row, columns, delimiter):
 
 def _objects(path, columns, encoding, suffix):
     if not isinstance(columns[0], str):
-        raise InputError(f"{path}: in JSON text and label are names, got {columns[0]!r} and {columns[1]!r}")
+        raise InputError(f"{path}: in JSON text and label are names, got {' and '.join(map(repr, columns))}")
     if suffix == ".json":
         objects = _parsed(path, "".join(decoded_blocks(path, encoding)), "")
         if not isinstance(objects, list):
@@ -289,6 +339,17 @@ def _ids(path, places, names, classes):
     return np.asarray([ids[name] for name in names], "int32"), classes
 
 
+def _indicators(path, places, rows, classes):
+    """Rows of names as int32 [N, C] of 0 and 1, and the classes."""
+    flat = [(place, name) for place, row in zip(places, rows, strict=True) for name in row]
+    if not flat and not classes:
+        raise InputError(f"{path}: no row has a label; give texts with the names of their classes")
+    columns, classes = _ids(path, *(zip(*flat, strict=True) if flat else ((), ())), classes)
+    labels = np.zeros((len(rows), len(classes)), "int32")
+    labels[np.repeat(np.arange(len(rows)), [len(row) for row in rows]), columns] = 1
+    return labels, classes
+
+
 def _check_labels(path, places, labels):
     """Raises InputError unless all labels are names, or all are numbers."""
     for place, label in zip(places, labels, strict=True):
@@ -297,130 +358,3 @@ def _check_labels(path, places, labels):
                 f"{path}, {place}: the label is {_shown(label)}; give names alone, or numbers alone (as the first: "
                 f"{_shown(labels[0])})"
             )
-
-
-# === Batches (x, y) ===
-
-if TYPE_CHECKING:
-    from lm_keras.data.text_dataset import TextDataset
-
-
-def labelled(
-    texts: Iterable[str | tuple[str, str]] | LabelledTexts,
-    labels: Iterable[float] | None = None,
-    tokenizer: Tokenizer | None = None,
-    batch_size: int = 32,
-    max_length: int | None = None,
-    shuffle: bool = True,
-    seed: int = 0,
-) -> "TextDataset":
-    """Returns a `TextDataset` of `x, y`: token ids int32 [B, T] filled up with `tokenizer.pad_id`, and labels [B].
-
-    T is the longest of the batch; with `max_length` every batch is that wide and longer texts are cut. Whole
-    numbers are classes, int32; others are values for a regression, float32.
-    A tokenizer for encoders (one that `encodes_pairs`: WordPiece) gives x as {"token_ids", "segment_ids",
-    "padding_mask"}, int32 [B, T] each, with its marks; there a text may be a pair (first, second).
-
-    Args:
-        texts: Strings (or pairs), or what `read_labelled` returns, which has its labels with it:
-            `labelled(train, tokenizer=tokenizer)`.
-        labels: A number for each text.
-        tokenizer: A tokenizer with a padding token.
-        batch_size: Texts of a batch.
-        max_length: Ids of a text.
-        shuffle: A new order every iteration, which `seed` and the number of the iteration decide.
-        seed: Of that order.
-
-    Raises:
-        InputError: For no text, labels of another number, or sizes below 1.
-    """
-    import tensorflow as tf
-
-    from lm_keras.data.text_dataset import TextDataset
-
-    if isinstance(texts, LabelledTexts):
-        if labels is not None:
-            raise InputError("these texts have labels already; give labelled(texts, tokenizer=..., batch_size=...)")
-        texts, labels = texts.texts, texts.labels
-    if isinstance(texts, (str, bytes, os.PathLike)):  # whose characters would be taken for texts
-        raise InputError("texts are a list of strings, got one; of a file read them by lk.data.read_labelled(path)")
-    if labels is None or tokenizer is None:
-        raise InputError(f"labelled needs {'labels' if labels is None else 'a tokenizer'}; give one for the texts")
-    check_sizes(batch_size=batch_size, max_length=1 if max_length is None else max_length)
-    texts, labels = list(texts), _labels(labels)
-    if not texts or len(texts) != len(labels):
-        raise InputError(
-            f"got {len(texts)} texts and {len(labels)} labels; give one label for each, and at least one"
-        )
-    inputs, fill = _inputs(texts, tokenizer, max_length)
-    with tf.device("CPU"):
-        inputs, labels = {name: _ragged(rows) for name, rows in inputs.items()}, tf.constant(labels)
-
-    def batch(items):
-        x = {name: _dense(tf.gather(rows, items), fill[name], max_length) for name, rows in inputs.items()}
-        return x.get("ids", x), tf.gather(labels, items)
-
-    if shuffle:
-        order, stream = shuffled_batches(len(texts), int(batch_size), seed)
-        batches = lambda step: stream(step).map(batch).prefetch(2)  # noqa: E731
-    else:
-        order, batches = tf.data.Dataset.range(len(texts)).batch(int(batch_size)), None
-    return TextDataset(order.map(batch).prefetch(2), batch_size=int(batch_size), stream=batches)
-
-
-def _labels(labels):
-    labels = labels if isinstance(labels, np.ndarray) else list(labels)
-    try:
-        array = np.asarray(labels)
-    except ValueError:  # rows of different lengths
-        array = np.zeros((0, 0))
-    if array.ndim != 1 or array.dtype.kind not in "iufb":
-        example = next(iter(labels), None)
-        raise InputError(
-            f"labels must be one number a text, got {example!r}; give the place of each in a list of names"
-        )
-    wrong = ~np.isfinite(array) if array.dtype.kind == "f" else (array < 0) | (array >= 2**31)
-    if wrong.any():
-        raise InputError(
-            f"labels are classes, whole numbers from 0 on, or finite floats for a regression, got {array[wrong][0]}"
-        )
-    return array.astype("float32" if array.dtype.kind == "f" else "int32")
-
-
-def _inputs(texts, tokenizer, max_length):
-    """The rows of ids by the name of the input, and what each input is filled up with."""
-    pairs = tokenizer.encodes_pairs
-    for text in texts:
-        parts = text if pairs and isinstance(text, (tuple, list)) and len(text) == 2 else (text,)
-        if not all(isinstance(part, str) for part in parts):
-            wanted = "a str, or a pair of them" if pairs else "a str"
-            raise InputError(f"every text must be {wanted}, got {type(text).__name__}: {str(text)[:40]!r}")
-    if tokenizer.pad_id is None:
-        raise InputError(
-            f"this {type(tokenizer).__name__} has no padding token, which texts of different lengths need; "
-            "give a WordPieceTokenizer, a WordTokenizer or a CharTokenizer"
-        )
-    if not pairs:
-        return {"ids": [ids[:max_length] for ids in tokenizer.encode_batch(texts)]}, {"ids": tokenizer.pad_id}
-    both = [(text,) if isinstance(text, str) else text for text in texts]
-    ids, segments = zip(*(tokenizer.encode_pair(*parts, max_length=max_length) for parts in both), strict=True)
-    inputs = {"token_ids": ids, "segment_ids": segments, "padding_mask": [[1] * len(row) for row in ids]}
-    return inputs, {"token_ids": tokenizer.pad_id, "segment_ids": 0, "padding_mask": 0}
-
-
-def _ragged(rows):
-    import tensorflow as tf
-
-    lengths = np.fromiter(map(len, rows), np.int64, len(rows))
-    ids = np.fromiter(chain.from_iterable(rows), np.int32, lengths.sum())
-    return tf.RaggedTensor.from_row_lengths(ids, lengths)
-
-
-def _dense(ragged, fill, width):
-    """[B, (n)] -> [B, width], or as wide as the longest row; at least one column, also when all texts are empty."""
-    import tensorflow as tf
-
-    dense = ragged.to_tensor(fill, shape=(None, width))
-    if width is None:
-        dense = tf.pad(dense, [[0, 0], [0, tf.cast(tf.shape(dense)[1] == 0, tf.int32)]], constant_values=fill)
-    return dense

@@ -9,7 +9,6 @@ import numpy as np
 from lm_keras.embeddings.evaluation.similarity import check_known
 from lm_keras.errors import InputError
 from lm_keras.utils.checks import check_choice, check_seed
-from lm_keras.utils.optional import analysis
 
 if TYPE_CHECKING:
     from gensim.models import KeyedVectors
@@ -176,7 +175,7 @@ def _pca(matrix):
 
 
 def _tsne(matrix, perplexity, seed):
-    TSNE = analysis("sklearn.manifold", "method='tsne'").TSNE  # noqa: N806
+    from sklearn.manifold import TSNE
     from threadpoolctl import threadpool_limits  # which scikit-learn needs itself
 
     perplexity = min(30, len(matrix) / 3) if perplexity is None else perplexity

@@ -24,6 +24,7 @@ from .pretrained.checkpoints import load_pretrained as load_pretrained
 from .pretrained.checkpoints import save_pretrained as save_pretrained
 from .rnn import build_gru_lm as build_gru_lm
 from .rnn import build_rnn_lm as build_rnn_lm
+from .rnn_classifier import build_rnn_classifier as build_rnn_classifier
 from .seq2seq import Seq2SeqLM as Seq2SeqLM
 from .seq2seq_lstm import build_seq2seq_lstm as build_seq2seq_lstm
 from .seq2seq_transformer import build_seq2seq_transformer as build_seq2seq_transformer

@@ -1,4 +1,5 @@
 from ..models.learned import LearnedPrompt as LearnedPrompt
+from ..tasks.intervals import wilson as wilson
 from .classifier import PromptClassifier as PromptClassifier
 from .comparison import PromptComparison as PromptComparison
 from .comparison import PromptResult as PromptResult
@@ -8,7 +9,6 @@ from .examples import NearestExamples as NearestExamples
 from .examples import select_examples as select_examples
 from .harness import TaskResult as TaskResult
 from .harness import evaluate_task as evaluate_task
-from .intervals import wilson as wilson
 from .lora import lora as lora
 from .self_training import SelfTraining as SelfTraining
 from .self_training import SelfTrainingRound as SelfTrainingRound

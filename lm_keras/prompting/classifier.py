@@ -16,7 +16,6 @@ from lm_keras.prompting.classifier_export import served
 from lm_keras.prompting.classifier_files import load_classifier, save_classifier
 from lm_keras.prompting.demonstrations import Demonstration, Demonstrations, FixedDemonstrations, examples_of, rows_of
 from lm_keras.prompting.examples import SELECTIONS, select_examples
-from lm_keras.prompting.intervals import standard_error
 from lm_keras.prompting.label_scores import labels_of, tokenizer_of
 from lm_keras.prompting.nearest import NearestDemonstrations
 from lm_keras.prompting.row_encoders import RowEncoders
@@ -25,9 +24,12 @@ from lm_keras.prompting.verbalizer import Verbalizer
 from lm_keras.serving.client.results import Classification
 from lm_keras.serving.export.signatures import Served
 from lm_keras.tasks.embedding import TextEmbedder
+from lm_keras.tasks.explain import explain
+from lm_keras.tasks.explanation import Explanation
+from lm_keras.tasks.intervals import standard_error
+from lm_keras.tasks.metrics import classification_report
 from lm_keras.text.tokenizers.base import Tokenizer
 from lm_keras.text_model import TextModel, register_text_model
-from lm_keras.training.objectives import class_report
 from lm_keras.utils.checks import check_choice, check_sizes
 
 
@@ -195,7 +197,8 @@ class PromptClassifier(TextModel):
 
         Returns:
             A dict: "loss", mean nats of the right class; "accuracy"; "standard_error" of it, that of a mean of N
-            independent answers; "macro_f1", the mean over the classes that occur; "examples", N.
+            independent answers; "macro_f1", the mean over the classes that occur; "examples", N. For intervals and
+            the measures of each class give `lk.tasks.classification_report` the `probabilities`.
 
         Raises:
             InputError: For no text, or labels that are none.
@@ -205,13 +208,18 @@ class PromptClassifier(TextModel):
         if not rows:
             raise InputError("there is no text to evaluate; give some with their classes")
         found = self.probabilities(rows)
-        answers, confusion = found.argmax(1), np.zeros([len(self.classes)] * 2)
-        np.add.at(confusion, (labels, answers), 1)
-        nats = -np.log(np.maximum(found[np.arange(len(rows)), labels], np.finfo("float32").tiny))
-        report = class_report({"nats": nats.sum(dtype="float64"), "confusion": confusion, "count": len(rows)})
-        report["standard_error"] = standard_error(answers == labels)
-        names = ("loss", "accuracy", "standard_error", "macro_f1")
-        return {name: float(report[name]) for name in names} | {"examples": len(rows)}
+        report = classification_report(labels, found, self.classes)
+        return {
+            "loss": report.log_loss,
+            "accuracy": report.accuracy,
+            "standard_error": standard_error(found.argmax(1) == labels),
+            "macro_f1": report.macro_f1,
+            "examples": len(rows),
+        }
+
+    def explain(self, text: str | Mapping[str, str], target: str | int | None = None) -> Explanation:
+        """Says how much each word speaks for a class, by leave-one-out: see `lk.tasks.explain`."""
+        return explain(self, text, target=target)
 
     def labels(self, y: Sequence[int | str], count: int) -> np.ndarray:
         """Returns classes, by name or by place, as int32 places [count].

@@ -5,14 +5,17 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
+import numpy as np
+
 from lm_keras.errors import InputError
 from lm_keras.language_model import LanguageModel
 from lm_keras.prompting.classifier import PromptClassifier
 from lm_keras.prompting.examples import SELECTIONS
-from lm_keras.prompting.intervals import wilson
 from lm_keras.prompting.template import Template
 from lm_keras.prompting.verbalizer import Verbalizer
 from lm_keras.tasks.embedding import TextEmbedder
+from lm_keras.tasks.intervals import wilson
+from lm_keras.tasks.paired_tests import PairedTest, paired_test
 from lm_keras.utils.checks import check_choice, check_number, check_seed, check_sizes
 
 if TYPE_CHECKING:
@@ -76,10 +79,18 @@ class PromptComparison:
         results: A `PromptResult` for each prompt, number of examples and draw, in this order.
         num_texts: The texts that each was measured on.
         level: Of the intervals.
+        right: bool [N] for each of the results, whether the class of a text was found; None where it is not known.
     """
 
-    def __init__(self, results: Sequence[PromptResult], num_texts: int, level: float):
+    def __init__(
+        self,
+        results: Sequence[PromptResult],
+        num_texts: int,
+        level: float,
+        right: Sequence[np.ndarray] | None = None,
+    ):
         self.results, self.num_texts, self.level = list(results), num_texts, level
+        self.right = None if right is None else list(right)
 
     @property
     def summaries(self) -> list[PromptSummary]:
@@ -101,6 +112,39 @@ class PromptComparison:
         Its accuracy here is too good: it was chosen on these texts. Measure it on others.
         """
         return max(self.summaries, key=lambda row: (row.mean, -row.k))
+
+    def paired_test(
+        self, first: str | tuple[str, int], second: str | tuple[str, int], *, seed: int = 0
+    ) -> PairedTest:
+        """Compares two prompts on the same texts, which tells more than whether their intervals overlap.
+
+        Args:
+            first: The name of a prompt; with its number of examples, (name, k), where there are several.
+            second: Another one.
+            seed: Of the resamples.
+
+        Returns:
+            A `PairedTest` of the accuracies: McNemar's exact test of two draws, approximate randomization of the
+            means over several.
+
+        Raises:
+            InputError: There is no such prompt, or it is not known which texts were right.
+        """
+        means = [self._shares_right(each) for each in (first, second)]
+        return paired_test(*means, level=self.level, seed=seed)
+
+    def _shares_right(self, chosen):
+        """Of each text the share of the draws in which its class was found, [N]."""
+        if self.right is None:
+            raise InputError("it is not known which texts were right; compare what compare_prompts returns")
+        keys = [(row.name, row.k) for row in self.results]
+        fits = dict.fromkeys(key for key in keys if chosen in (key, key[0]))
+        if len(fits) != 1:
+            known = ", ".join(f"({_short(name)!r}, {k})" for name, k in dict.fromkeys(keys))
+            raise InputError(
+                f"{chosen!r:.60} is {'none' if not fits else 'several'} of the prompts; give one of {known}"
+            )
+        return np.mean([right for key, right in zip(keys, self.right, strict=True) if key in fits], axis=0)
 
     def __str__(self) -> str:
         rows = [("prompt", "examples", "draws", "accuracy", "worst", "best", f"{self.level:.0%} interval")]
@@ -205,6 +249,7 @@ def compare_prompts(
     )
     print(found)
     found.plot().savefig("prompts.png")
+    print(found.paired_test(("{text} All in all, it was", 0), ("{text} All in all, it was", 4)))
     ```
     """
     check_number("level", level, above=0, below=1)
@@ -217,15 +262,17 @@ def compare_prompts(
         raise InputError(f"k is {k} and there are no examples to choose from; give examples=(texts, y)")
     parts = {"calibration": calibration, "normalize": normalize}
     classifiers = {name: _classifier(prompt, lm, verbalizer, parts) for name, prompt in _named(prompts).items()}
-    results = []
+    results, right = [], []
     for name, classifier in classifiers.items():
         for size in sizes:
             drawn = [None] if not size or (select == "nearest" and order != "random") else range(seed, seed + draws)
             for draw in drawn:
                 choice = {"select": select, "order": order, "seed": draw or 0, "embedder": embedder}
                 shown = classifier.with_examples(examples, size, **choice) if size else classifier
-                results.append(PromptResult(name, size, draw, *_measured(shown, texts, y, level)))
-    return PromptComparison(results, len(texts), level)
+                measured, found = _measured(shown, texts, y, level)
+                results.append(PromptResult(name, size, draw, *measured))
+                right.append(found)
+    return PromptComparison(results, len(texts), level, right)
 
 
 def _measured(classifier, texts, y, level):
@@ -235,7 +282,8 @@ def _measured(classifier, texts, y, level):
             texts
         )  # theirs stays as it is
     right = classifier.probabilities(texts).argmax(1) == classifier.labels(y, len(texts))
-    return float(right.mean()), *wilson(int(right.sum()), len(texts), level), time.perf_counter() - start
+    ends = wilson(int(right.sum()), len(texts), level)
+    return (float(right.mean()), *ends, time.perf_counter() - start), right
 
 
 def _named(prompts):

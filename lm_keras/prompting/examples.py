@@ -8,7 +8,6 @@ import numpy as np
 from lm_keras.errors import InputError
 from lm_keras.tasks.embedding import TextEmbedder
 from lm_keras.utils.checks import check_choice, check_seed, check_sizes, check_texts
-from lm_keras.utils.optional import analysis
 
 SELECTIONS = ("random", "balanced", "nearest")
 ORDERS = ("random", "given", "nearest last")
@@ -92,10 +91,10 @@ class NearestExamples:
     Args:
         texts: The labelled texts, N of them.
         embedder: A `TextEmbedder`, such as one of all-MiniLM-L6-v2; or a function of texts that returns float [N, D];
-            None: TF-IDF of words and pairs of words by scikit-learn, learned from `texts` (the extra `analysis`).
+            None: TF-IDF of words and pairs of words by scikit-learn, learned from `texts`.
 
     Raises:
-        InputError: For no text, and where scikit-learn is missing.
+        InputError: For no text.
     """
 
     def __init__(self, texts: Sequence[str], embedder: TextEmbedder | Callable | None = None):
@@ -146,8 +145,9 @@ def _unit(vectors, count):
 
 def _tfidf(texts):
     """A function of texts -> sparse rows of length 1, whose words and their rarity are those of `texts`."""
-    library = analysis("sklearn.feature_extraction.text", "choosing the nearest examples by TF-IDF")
-    vectorizer = library.TfidfVectorizer(token_pattern=_WORD, ngram_range=(1, 2), sublinear_tf=True)
+    from sklearn.feature_extraction.text import TfidfVectorizer
+
+    vectorizer = TfidfVectorizer(token_pattern=_WORD, ngram_range=(1, 2), sublinear_tf=True)
     try:
         vectorizer.fit(texts)
     except ValueError:  # no word at all

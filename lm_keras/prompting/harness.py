@@ -30,7 +30,7 @@ from lm_keras.generation.prefix_tree import score_rows
 from lm_keras.generation.writer import Writer
 from lm_keras.language_model import LanguageModel
 from lm_keras.prompting.harness_items import CHOICE, LAST_WORD, PAIR, read_task, with_examples
-from lm_keras.prompting.intervals import standard_error
+from lm_keras.tasks.intervals import standard_error
 
 SEED = 1234  # with which lm-evaluation-harness draws examples
 
@@ -54,6 +54,8 @@ class TaskResult:
         seed: With which these were drawn.
         cut: Texts that were longer than the model's memory.
         seconds: Time of the evaluation, without reading the model.
+        right: float [count], 1 where `acc` counts an item as right; two models on the same items are compared by
+            `lk.tasks.paired_test(first.right, second.right)`.
     """
 
     task: str
@@ -74,6 +76,7 @@ class TaskResult:
     seed: int | None = None
     cut: int = 0
     seconds: float = 0.0
+    right: np.ndarray | None = dataclasses.field(default=None, repr=False, compare=False)
 
 
 def evaluate_task(
@@ -233,13 +236,14 @@ def _multiple_choice(items, scores):
     made = {}
     for name, found in right.items():
         made |= {name: float(np.mean(found)), f"{name}_stderr": standard_error(found)}
-    return made
+    return made | {"right": np.array(right["acc"])}
 
 
 def _minimal_pairs(items, scores):
-    of_set = {}
+    of_set, right = {}, []
     for item, (good, _), (bad, _) in zip(items, scores[::2], scores[1::2], strict=True):
-        of_set.setdefault(item.set, []).append(float(good >= bad))
+        right.append(float(good >= bad))
+        of_set.setdefault(item.set, []).append(right[-1])
     accuracies = {name: float(np.mean(found)) for name, found in of_set.items()}
     sizes = np.array([len(found) for found in of_set.values()])
     errors = np.array([standard_error(found) for found in of_set.values()])
@@ -247,6 +251,7 @@ def _minimal_pairs(items, scores):
         "acc": float(np.mean(list(accuracies.values()))),
         "acc_stderr": pooled_error(errors, sizes) if len(sizes) > 1 else float(errors[0]),
         "sets": accuracies if len(accuracies) > 1 else None,
+        "right": np.array(right),
     }
 
 
@@ -259,6 +264,7 @@ def _last_words(items, scores):
         "acc_stderr": standard_error(right),
         "perplexity": perplexity,
         "perplexity_stderr": perplexity * standard_error(log_probs),
+        "right": np.array(right),
     }
 
 

@@ -11,11 +11,13 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from lm_keras.data.labelled_batches import pair_mark
 from lm_keras.errors import InputError
 from lm_keras.layers.positions import Positions
 from lm_keras.models.base import BuiltModel
 from lm_keras.serving.export.signatures import one_column
 from lm_keras.text.tokenizers.base import Tokenizer
+from lm_keras.text.tokenizers.pairs import tf_cut_pair
 from lm_keras.text.word_offsets import tf_word_places, word_places
 from lm_keras.utils.checks import check_whole
 from lm_keras.utils.keras_internals import flatten_layers
@@ -28,10 +30,12 @@ BERT = {"token_ids", "segment_ids", "padding_mask"}
 class ModelInputs:
     """`inputs(ids)` or `inputs(first, second)`, ragged int32 [B, (n)] without marks -> the inputs of `model`.
 
-    A model of BERT's three inputs gets [CLS] first [SEP] second [SEP]; another one the ids, filled up with the
-    tokenizer's padding: to the longest row, or to `max_length` if that is given, as `data.labelled` does. A single
-    text is cut where it is too long. `max_length` None: the model's own, or no limit. InputError when model and
-    tokenizer do not fit, when padding changes what the model says, or when it gives probabilities, not logits.
+    A model of BERT's three inputs gets [CLS] first [SEP] second [SEP]; another one the ids, of two texts
+    first <eos> second, filled up with the tokenizer's padding: to the longest row, or to `max_length` if that is
+    given, as `data.labelled` does (this library's classifiers, which mask it, are not filled up further). A single
+    text is cut where it is too long; two texts are with `pair`. `max_length` None: the model's own, or no limit.
+    InputError when model and tokenizer do not fit, when padding changes what the model says, or when it gives
+    probabilities, not logits.
     """
 
     def __init__(self, model: keras.Model, tokenizer: Tokenizer, max_length: int | None):
@@ -52,13 +56,17 @@ class ModelInputs:
             max_length = check_whole("max_length", max_length, 8 if self.bert else 1, most)
         if static is not None and max_length not in (None, static):
             raise InputError(f"max_length is {max_length}, and {model.name} reads exactly {static} tokens")
-        self.fixed = None if self.bert else static or max_length
+        self.fixed = static if self.bert or _masks_padding(model) else static or max_length
         self.max_length = static or max_length or most
         _check_answers(model, self)
 
     def room(self, parts: int = 1) -> int:
         """How many tokens of text fit beside the marks; a very large number where there is no limit."""
-        return 2**30 if self.max_length is None else self.max_length - (parts + 1 if self.bert else 0)
+        return 2**30 if self.max_length is None else self.max_length - (parts + 1 if self.bert else parts - 1)
+
+    def pair(self, first: tf.RaggedTensor, second: tf.RaggedTensor) -> tf.Tensor | dict[str, tf.Tensor]:
+        """The inputs of two texts, cut as `Tokenizer.encode_pair` cuts: the longer one first."""
+        return self(*(tf_cut_pair(first, second, self.room(2)) if self.max_length else (first, second)))
 
     def __call__(
         self, first: tf.RaggedTensor, second: tf.RaggedTensor | None = None
@@ -66,6 +74,8 @@ class ModelInputs:
         pad, size = self.tokenizer.pad_id, first.nrows()
         if second is None:
             first = first[:, : self.room()]
+        elif not self.bert:
+            first = tf.concat([first, tf.fill([size, 1], pair_mark(self.tokenizer)), second], axis=1)
         if not self.bert:
             return one_column(first.to_tensor(pad, shape=(None, self.fixed)), pad)
         cls, sep = (tf.fill([size, 1], mark) for mark in (self.tokenizer.cls_id, self.tokenizer.sep_id))
@@ -81,6 +91,12 @@ class ModelInputs:
         }
 
 
+def _masks_padding(model):
+    """Whether a model is one of this library's classifiers of ids, which mask id 0 wherever it is."""
+    recipe = getattr(model, "recipe", None)
+    return recipe is not None and recipe.builder in ("build_cnn_classifier", "build_rnn_classifier")
+
+
 def checked_limits(model, tokenizer):
     """The most tokens the model reads, or None; InputError when its words are not the tokenizer's."""
     known = [part.recipe.arguments for part in (model, *model.layers) if isinstance(part, BuiltModel)]
@@ -90,6 +106,11 @@ def checked_limits(model, tokenizer):
                 f"{model.name} knows {size} tokens and the tokenizer has {tokenizer.vocab_size}; "
                 "give the tokenizer it was trained with"
             )
+    return most_tokens(model)
+
+
+def most_tokens(model: keras.Model) -> int | None:
+    """The most tokens that a model reads, or None."""
     limits = [layer.max_length for layer in flatten_layers(model) if isinstance(layer, Positions)]
     return min(limits, default=None)
 

@@ -27,7 +27,7 @@ def evaluate(
     dataset: tf.data.Dataset | tuple,
     loss: object = None,
     workers: Workers | None = None,
-    task: Literal["language_model", "classification", "regression"] | None = None,
+    task: Literal["language_model", "classification", "multi_label", "regression"] | None = None,
 ) -> dict[str, float]:
     """Measures a model's outputs over some data, where every token, every text weighs the same.
 
@@ -42,13 +42,15 @@ def evaluate(
             dict.
         loss: As in `fit`; what is reported then is this loss.
         workers: `training.multi_worker()`: each takes a part of the batches, and all get the result.
-        task: As in `fit`: "language_model", "classification" or "regression", where the outputs do not tell.
+        task: As in `fit`: "language_model", "classification", "multi_label" or "regression", where the outputs do not
+            tell.
 
     Returns:
         A dict. Language models: "loss", mean nats a token, "perplexity", e^loss, "accuracy", "tokens" and, when the
         dataset knows its text (`lm_windows`), "bits_per_byte" of the original UTF-8 text. Classifiers of texts or
         tokens: "loss", "accuracy", "f1" (of class 1 of two, else macro), "macro_f1" (the mean over the classes that
-        occur), "examples"; tokens whose label is negative do not count. Regression: "loss" (mean squared error),
+        occur), "examples"; tokens whose label is negative do not count. Several classes a text: "loss",
+        "f1" (over all labels), "macro_f1", "exact_match", "examples". Regression: "loss" (mean squared error),
         "mae", "r2". `answer_span`: "loss", "exact_match", "start_accuracy", "end_accuracy".
 
     Raises:

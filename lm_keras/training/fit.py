@@ -56,7 +56,7 @@ def fit(
     strategy: Literal["multi_worker"] | None = None,
     tokenizer: Tokenizer | None = None,
     class_weight: dict[int, float] | None = None,
-    task: Literal["language_model", "classification", "regression"] | None = None,
+    task: Literal["language_model", "classification", "multi_label", "regression"] | None = None,
 ) -> keras.callbacks.History:
     """Trains a model that gives logits or numbers, so that a run which is killed can go on.
 
@@ -89,10 +89,11 @@ def fit(
             becomes a run of the command line: `LanguageModel.load` and `lm-keras generate` read it. A run that is
             resumed knows its own.
         class_weight: `{class: weight}` for the labels of `train`, those of tokens too; 1 for other classes.
-        task: "language_model", "classification" (of texts or tokens) or "regression", in place of `loss`: what the
-            model is for, where its outputs do not tell. [B, T, C] are next words where the model is one of this
-            library's language models, where the data are windows of `lm_windows`, or where an embedding of the model
-            has C rows (its vocabulary); else they are classes of tokens, with accuracy and F1.
+        task: "language_model", "classification" (of texts or tokens), "multi_label" (y [B, C] of 0 and 1: a text has
+            several classes) or "regression", in place of `loss`: what the model is for, where its outputs do not
+            tell. [B, T, C] are next words where the model is one of this library's language models, where the data
+            are windows of `lm_windows`, or where an embedding of the model has C rows (its vocabulary); else they are
+            classes of tokens, with accuracy and F1.
 
     Returns:
         The Keras `History` of all epochs, those before a resume included.

@@ -11,7 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 from lm_keras.errors import InputError
-from lm_keras.losses import CrossEntropy, SquaredError, ignored_class, is_of_classes
+from lm_keras.losses import CrossEntropy, MultiLabelCrossEntropy, SquaredError, ignored_class, is_of_classes
 from lm_keras.models.base import BuiltModel, is_graph
 from lm_keras.models.causal_lm import CausalLM
 from lm_keras.models.conditional import ConditionalTraining
@@ -287,6 +287,8 @@ def _label_rule(name, loss, outputs, spec, key=None):
     out = outputs.get(key) if isinstance(outputs, dict) else outputs
     if out is None:
         return Rule(name)
+    if isinstance(loss, MultiLabelCrossEntropy):
+        return _rule_of_several(name, out, spec)
     ours = isinstance(loss, CrossEntropy)
     if not is_of_classes(loss) or isinstance(loss, functools.partial):
         squared = isinstance(loss, SquaredError) or loss == "mean_squared_error"
@@ -304,6 +306,17 @@ def _label_rule(name, loss, outputs, spec, key=None):
     rule = Rule(name, True, low, high, None, advice, ours, per_token, places, key, tuple(out.shape), wanted)
     check_label_shape(rule, tuple(spec.shape) if spec.shape.rank is not None else None)
     return rule
+
+
+def _rule_of_several(name, out, spec):
+    """The rule of labels [B, C] of 0 and 1."""
+    _check_type(name, spec)
+    shape = spec.shape
+    if shape.rank is not None and (shape.rank != 2 or shape[-1] not in (None, out.shape[-1])):
+        raise InputError(
+            f"{name} has the shape {_shape(shape)}, and logits {_shape(out.shape)} take as many; give 0 or 1 a class"
+        )
+    return Rule(name, low=0, high=2, advice="several classes a text are 0 or 1 for each", weight_axes=1)
 
 
 def weights_of(rules: list[Rule], weights: object) -> list:

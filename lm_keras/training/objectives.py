@@ -10,7 +10,14 @@ import tensorflow as tf
 from keras import ops
 
 from lm_keras.errors import InputError
-from lm_keras.losses import CrossEntropy, SquaredError, aligned, check_takes_logits, expects_probabilities
+from lm_keras.losses import (
+    CrossEntropy,
+    MultiLabelCrossEntropy,
+    SquaredError,
+    aligned,
+    check_takes_logits,
+    expects_probabilities,
+)
 from lm_keras.models.base import check_loss
 from lm_keras.models.causal_lm import CausalLM
 from lm_keras.models.seq2seq import Seq2SeqLM
@@ -20,7 +27,7 @@ from lm_keras.utils.checks import check_choice
 from lm_keras.utils.keras_internals import mask_of, with_mask
 
 MANY = 10_000  # classes of tokens; a table of answers by labels takes 800 MB, and more of them are words
-TASKS = ("language_model", "classification", "regression")
+TASKS = ("language_model", "classification", "multi_label", "regression")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,7 +61,8 @@ def objective(
 
     By the outputs, where neither `loss` nor `task` is given:
 
-    - {"start", "end"}: answer spans. [B] or [B, 1]: regression. [B, C]: classes of texts.
+    - {"start", "end"}: answer spans. [B] or [B, 1]: regression. [B, C]: classes of texts, one a text ("multi_label",
+      or its loss, for several).
     - [B, T, C]: next words where the model is a `CausalLM` or a `Seq2SeqLM`, where the data are `windows` of
       `lm_windows`, or where C is the size of the vocabulary that the model reads (`predicts_its_words`) or above
       10,000; classes of tokens in all other cases.
@@ -62,7 +70,8 @@ def objective(
     Args:
         model: Any `keras.Model`.
         loss: What `compile` takes as a loss, or None.
-        task: "language_model", "classification" (of texts or tokens), "regression", or None.
+        task: "language_model", "classification" (of texts or tokens), "multi_label" (several classes a text),
+            "regression", or None.
         x_spec: The `tf.TensorSpec`s of a batch of inputs, for models that are no graph of layers.
         windows: Whether the data are windows of text, whose labels are the next words.
 
@@ -93,6 +102,8 @@ def _without_history(output: keras.KerasTensor) -> keras.KerasTensor:
 
 def _objective(model, loss, task, outputs, windows):
     squared = loss in ("mse", "mean_squared_error")
+    if isinstance(loss, MultiLabelCrossEntropy) or task == "multi_label":
+        return _multi_label(model, loss or MultiLabelCrossEntropy(), outputs)
     if loss is not None and not squared:
         return Objective(loss, *_loss_sums(loss, outputs), ("loss",))
     if isinstance(outputs, dict) and set(outputs) == {"start", "end"}:
@@ -115,6 +126,15 @@ def _objective(model, loss, task, outputs, windows):
         )
     measures, metrics = ("loss", "accuracy", "f1", "macro_f1"), ("accuracy",) if rank == 2 else ()
     return Objective(CrossEntropy(), _class_sums, class_report, measures, metrics, task="classification")
+
+
+def _multi_label(model, loss, outputs):
+    if not isinstance(outputs, keras.KerasTensor) or len(outputs.shape) != 2 or outputs.shape[-1] in (None, 1):
+        raise InputError(
+            f"{model.name} has no output of logits [B, C], one a class, which several labels a text need"
+        )
+    measures = ("loss", "f1", "macro_f1", "exact_match")
+    return Objective(loss, _label_sums, _label_report, measures, task="multi_label")
 
 
 def _check_probabilities(model, loss, x_spec):
@@ -201,6 +221,37 @@ def class_report(sums: dict) -> dict[str, float]:
         "accuracy": hits.sum() / weight,
         "f1": f1[1] if len(f1) == 2 else macro,
         "macro_f1": macro,
+        "examples": int(sums["count"]),
+    }
+
+
+# === Several classes a text: logits [B, C]; y [B, C] of 0 and 1 ===
+
+
+def _label_sums(y, logits, weights=None):
+    """Without the weights of classes that a loss may have."""
+    y, logits = tf.cast(y, tf.float64), tf.cast(logits, tf.float64)
+    w = tf.ones_like(logits[:, 0])
+    if weights is not None:
+        w *= tf.cast(aligned(weights, w), tf.float64)
+    yes = tf.cast(logits >= 0, tf.float64)  # a probability of at least a half
+    nats = tf.reduce_mean(y * tf.nn.softplus(-logits) + (1 - y) * tf.nn.softplus(logits), -1)
+    counts = {"hits": y * yes, "labels": y, "answers": yes}
+    sums = {name: tf.reduce_sum(w[:, None] * part, 0) for name, part in counts.items()}  # [C] each
+    exact = tf.cast(tf.reduce_all(tf.equal(y, yes), -1), tf.float64)
+    scalars = {"nats": nats, "exact": exact, "weight": tf.ones_like(w)}
+    sums |= {name: tf.reduce_sum(w * part) for name, part in scalars.items()}
+    return {**sums, "count": tf.math.count_nonzero(w)}
+
+
+def _label_report(sums):
+    hits, occurring = sums["hits"], sums["labels"] + sums["answers"]
+    f1 = 2 * hits / np.where(occurring > 0, occurring, 1)
+    return {
+        "loss": sums["nats"] / sums["weight"],
+        "f1": 2 * hits.sum() / max(occurring.sum(), 1e-300),
+        "macro_f1": f1[occurring > 0].mean() if (occurring > 0).any() else 0.0,
+        "exact_match": sums["exact"] / sums["weight"],
         "examples": int(sums["count"]),
     }
 

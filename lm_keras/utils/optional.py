@@ -1,4 +1,4 @@
-"""The libraries of the extra `analysis`, which only clusters, pictures and the quality of text need."""
+"""The libraries of the extra `analysis`, which only the quality of text needs."""
 
 import importlib
 
@@ -10,5 +10,5 @@ def analysis(module, purpose):
     try:
         return importlib.import_module(module)
     except ImportError as missing:
-        library = module.split(".")[0].replace("sklearn", "scikit-learn")
+        library = module.split(".")[0]
         raise InputError(f"{purpose} needs {library}: run pip install lm_keras[analysis]") from missing

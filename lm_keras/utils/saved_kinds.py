@@ -37,7 +37,8 @@ TELLS = {
     "pretrained": "is a Hugging Face checkpoint; lk.models.load_pretrained reads it",
     "adapter": "is an adapter without its model; merge both with PEFT, and give what that saves",
     "gguf": "is a GGUF file; lk.models.load_pretrained reads it",
-    "task": "is a saved text model of lm_keras.tasks; lk.tasks.load reads it, `lm-keras export` exports it",
+    "task": "is a saved text model of lm_keras.tasks; lk.tasks.load reads it, `lm-keras export` exports it, and "
+    "`lm-keras predict` and `evaluate` use a classifier",
     "export": (
         "is an export for TF Serving; `lm-keras check` proves it and `lm-keras query` asks the server; for all else "
         "give the folder that it was exported from"

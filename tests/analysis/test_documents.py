@@ -1,5 +1,3 @@
-import sys
-
 import numpy as np
 import pytest
 
@@ -10,7 +8,6 @@ from lm_keras.embeddings.plots import project
 from lm_keras.errors import InputError
 from lm_keras.utils.atomic_files import write_tensors
 
-pytest.importorskip("sklearn")
 SMALL = {"embedding_dim": 24, "epochs": 60, "min_count": 2, "seed": 3}
 
 
@@ -240,6 +237,3 @@ def test_cluster_input_that_does_not_fit(two_sources, monkeypatch):
             cluster(*arguments)
     with pytest.raises(InputError, match="seed is -1"):
         cluster(news, 2, seed=-1)
-    monkeypatch.setitem(sys.modules, "sklearn", None)
-    with pytest.raises(InputError, match=r"pip install lm_keras\[analysis\]"):
-        cluster(news, 2)

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 import lm_keras as lk
 from lm_keras.data import labelled
 from lm_keras.errors import InputError
+from lm_keras.text.tokenizers.pairs import cut_pair, tf_cut_pair
 
 TEXTS = ["the cat sat", "a dog", "", "the dog sat on the cat", "a cat on a mat on a dog", "mat"]
 LABELS = [0, 1, 2, 3, 4, 5]  # one a text, so that a pair that is torn apart shows
@@ -127,7 +128,7 @@ def test_pairs_of_texts_equal_the_graph_of_the_tokenizer(pieces):
         (["a"], [2**32], 2, "got 4294967296"),
         (["a", "b"], [0.5, float("nan")], 2, "finite floats .* got nan"),
         (["a", 3], [0, 1], 2, "int: '3'"),
-        ([("a", "b"), ("c", "d")], [0, 1], 2, "must be a str, got tuple"),
+        ([("a", "b", "c"), ("c", "d")], [0, 1], 2, "must be a str, or a pair of them, got tuple"),
         (["a"], [0], 0, "batch_size"),
         (["a"], [0], True, "batch_size"),
     ],
@@ -170,3 +171,52 @@ def test_a_max_length_without_room_is_an_input_error(tokenizer, pieces):
         labelled(TEXTS, LABELS, pieces, 2, max_length=1)
     with pytest.raises(InputError, match="pair of them"):
         labelled([("a", "b", "c")], [0], pieces, 2)
+
+
+# === Pairs, several classes, batches of like length ===
+def test_a_pair_without_segments_has_the_end_mark_between_its_texts(tokenizer):
+    both = [("the cat sat", "a dog"), ("a", "the dog sat on the cat"), ("", "")]
+    parts = [tuple(map(tokenizer.encode, pair)) for pair in both]
+    (x, _), *_ = batches(labelled(both, [0, 1, 2], tokenizer, 3, shuffle=False))
+    assert unpadded(x, [0, 1, 2], tokenizer) == {i: [*a, tokenizer.eos_id, *b] for i, (a, b) in enumerate(parts)}
+    (x, _), *_ = batches(labelled(both, [0, 1, 2], tokenizer, 3, max_length=5, shuffle=False))
+    # Of four ids the shorter text keeps up to two.
+    cut = [[*parts[0][0][:2], tokenizer.eos_id, *parts[0][1]], [*parts[1][0], tokenizer.eos_id, *parts[1][1][:3]]]
+    assert unpadded(x[:2], [0, 1], tokenizer) == dict(enumerate(cut))
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.lists(st.tuples(st.integers(0, 6), st.integers(0, 6)), min_size=1, max_size=4), st.integers(0, 13))
+def test_pairs_are_cut_alike_in_the_graph(lengths, room):
+    first, second = ([list(range(1, 1 + both[side])) for both in lengths] for side in (0, 1))
+    found = tf_cut_pair(*(tf.ragged.constant(rows, tf.int32, ragged_rank=1) for rows in (first, second)), room)
+    expected = [cut_pair(a, b, room) for a, b in zip(first, second, strict=True)]
+    assert list(zip(*(part.to_list() for part in found), strict=True)) == expected
+
+
+def test_rows_of_0_and_1_are_several_classes(tokenizer):
+    rows = [[0, 1, 1], [0, 0, 0], [1, 0, 0]]
+    ((_, y),) = batches(labelled(TEXTS[:3], rows, tokenizer, 3, shuffle=False))
+    assert y.dtype == "float32" and y.tolist() == rows
+    with pytest.raises(InputError, match="a row of 0 and 1"):
+        labelled(TEXTS[:2], [[0, 2], [1, 0]], tokenizer)
+
+
+@pytest.mark.parametrize("shuffle", [False, True])
+def test_by_length_texts_of_like_length_are_together(tokenizer, shuffle):
+    texts = ["cat " * (1 + 7 * i % 60) for i in range(60)]
+    dataset = labelled(texts, range(60), tokenizer, 8, max_length=40, shuffle=shuffle, by_length=True)
+    epochs = [batches(dataset) for _ in range(2)]
+    for found in epochs:
+        assert sorted(int(i) for _, y in found for i in y) == list(range(60))
+        assert len(found) == int(dataset.cardinality()) == 8
+        for x, y in found:
+            assert unpadded(x, y, tokenizer) == {int(i): tokenizer.encode(texts[i])[:40] for i in y}
+            assert x.shape[1] == min(40, max(1 + 7 * int(i) % 60 for i in y))
+            assert np.ptp([min(40, 1 + 7 * int(i) % 60) for i in y]) <= 8  # sorted, 60 lengths in 8 batches
+    order = [[y.tolist() for _, y in found] for found in epochs]
+    assert (order[0] == order[1]) != shuffle
+    if shuffle:
+        fresh = labelled(texts, range(60), tokenizer, 8, max_length=40, by_length=True)
+        stream = [y.numpy().tolist() for _, y in itertools.islice(fresh.stream(3), 13)]
+        assert stream == (order[0] + order[1])[3:]

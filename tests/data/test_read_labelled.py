@@ -251,3 +251,31 @@ def test_other_readers_name_it(tmp_path):
     for read in (lk.data.read_texts, lk.data.split_texts):
         with pytest.raises(InputError, match="table of records.*lk.data.read_labelled"):
             read(path)
+
+
+# === Pairs of texts, several classes a row ===
+def test_two_columns_are_pairs(tmp_path):
+    (tmp_path / "a.csv").write_text("premise,claim,label\nIt rains,It is wet,yes\nIt rains,The sun shines,no\n")
+    (tmp_path / "a.jsonl").write_text('{"premise": "It rains", "claim": "It is wet", "label": "yes"}\n')
+    found = lk.data.read_labelled(tmp_path / "a.csv", "premise", "label", pair="claim")
+    assert found.texts == [("It rains", "It is wet"), ("It rains", "The sun shines")]
+    assert found.labels.tolist() == [1, 0] and found.classes == ("no", "yes")
+    assert lk.data.read_labelled(tmp_path / "a.jsonl", "premise", pair="claim").texts == found.texts[:1]
+    with pytest.raises(lk.InputError, match="no column 'hypothesis'"):
+        lk.data.read_labelled(tmp_path / "a.csv", "premise", pair="hypothesis")
+    with pytest.raises(lk.InputError, match="three columns"):
+        lk.data.read_labelled(tmp_path / "a.csv", "premise", pair="premise")
+
+
+def test_rows_with_several_classes(tmp_path):
+    (tmp_path / "a.csv").write_text('text,label\na,war; sport\nb,\nc,"sport;sport"\n')
+    (tmp_path / "a.jsonl").write_text('{"text": "a", "label": ["war", "sport"]}\n{"text": "b", "label": []}\n')
+    found = lk.data.read_labelled(tmp_path / "a.csv", separator=";")
+    assert found.classes == ("sport", "war") and found.labels.tolist() == [[1, 1], [0, 0], [1, 0]]
+    assert found.counts() == {"sport": 2, "war": 1}
+    again = lk.data.read_labelled(tmp_path / "a.jsonl", separator=";", classes=("war", "sport", "art"))
+    assert again.labels.tolist() == [[1, 1, 0], [0, 0, 0]]
+    with pytest.raises(lk.InputError, match="line 2: the label 'war' is none of the classes"):
+        lk.data.read_labelled(tmp_path / "a.csv", separator=";", classes=("sport",))
+    with pytest.raises(lk.InputError, match="separator is ' '"):
+        lk.data.read_labelled(tmp_path / "a.csv", separator=" ")

@@ -1,7 +1,5 @@
 """Pictures of words: what is drawn where, and that the labels can be read."""
 
-import sys
-
 import numpy as np
 import pytest
 from gensim.test.utils import datapath
@@ -111,6 +109,3 @@ def test_bad_input(vectors, monkeypatch):
         project([[1.0], [2.0], [3.0], [4.0]], "tsne")
     with pytest.raises(InputError, match="all 5 vectors are the same"):  # scikit-learn's would end the process
         project(np.ones((5, 3)), "tsne")
-    monkeypatch.setitem(sys.modules, "sklearn.manifold", None)
-    with pytest.raises(InputError, match=r"needs scikit-learn: run pip install lm_keras\[analysis\]"):
-        plot(vectors, ["man", "people", "one", "two"], "tsne")

@@ -75,6 +75,27 @@ def test_the_table_says_all():
     assert " ".join(lines[3].split()) == "b 0 1 25.0 25.0 25.0 20.3 to 30.3"
 
 
+def test_prompts_are_compared_text_by_text(lm, found):
+    own = {name: prompting.PromptClassifier(lm, TEMPLATES[name], WORDS).probabilities(TEXTS) for name in TEMPLATES}
+    right = [own[name].argmax(1) == Y for name in TEMPLATES]
+    test = found.paired_test(("label", 0), ("so", 0))
+    assert test == lk.tasks.paired_test(*right) and test.method == "McNemar"
+    drawn = prompting.PromptComparison(
+        [result("a", 2, 0.5, 0), result("a", 2, 0.75, 1), result("b", 0, 0.25)],
+        4,
+        0.95,
+        np.array([[1, 0, 1, 0], [1, 1, 1, 0], [0, 0, 1, 0]], bool),
+    )
+    assert drawn.paired_test("a", "b") == lk.tasks.paired_test([1, 0.5, 1, 0], [0, 0, 1, 0])
+    assert drawn.paired_test("a", "b").method == "approximate randomization"
+    with pytest.raises(lk.InputError, match=r"'so' is several of the prompts; give one of \('label', 0\)"):
+        found.paired_test(("label", 0), "so")
+    with pytest.raises(lk.InputError, match=r"'other' is none of the prompts"):
+        found.paired_test("other", ("so", 0))
+    with pytest.raises(lk.InputError, match="not known which texts"):
+        prompting.PromptComparison(found.results, 16, 0.95).paired_test(("label", 0), ("so", 0))
+
+
 def test_the_nearest_and_none_are_drawn_once(lm):
     options = {"lm": lm, "verbalizer": WORDS, "examples": POOL, "k": (0, 2), "select": "nearest"}
     found = compare_prompts([TEMPLATES["label"]], (TEXTS, Y), **options)

@@ -149,14 +149,6 @@ def test_orders():
     ]
 
 
-def test_without_scikit_learn_it_is_said(monkeypatch):
-    import sys
-
-    monkeypatch.setitem(sys.modules, "sklearn.feature_extraction.text", None)
-    with pytest.raises(lk.InputError, match=r"nearest examples by TF-IDF needs scikit-learn: run pip install"):
-        NearestExamples(TEXTS)
-
-
 @pytest.mark.parametrize(
     ("does", "says"),
     [

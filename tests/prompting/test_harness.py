@@ -70,6 +70,7 @@ def test_multiple_choice(lm, tmp_path):
         errors = right.std(1, ddof=1) / math.sqrt(len(CHOICES))
         assert (made.acc_stderr, made.acc_norm_stderr, made.acc_bytes_stderr) == pytest.approx(errors)
         assert (made.kind, made.count, made.perplexity) == ("multiple choice", 5, None)
+        np.testing.assert_array_equal(made.right, right[0])
         assert made.begin == ("all" if begin else "2 of 11")
 
 
@@ -82,6 +83,7 @@ def test_minimal_pairs(lm, tmp_path, begin):
     mark = begin is None
     right = [float(total(lm, "", " " + good, mark) >= total(lm, "", " " + bad, mark)) for good, bad in pairs]
     sets = {"x": np.mean(right[::2]), "y": np.mean(right[1::2])}
+    np.testing.assert_array_equal(made.right, right)
     assert made.sets == pytest.approx(sets) and made.acc == pytest.approx(np.mean([*sets.values()]))
     assert (made.begin, made.begin_mark) == ("all" if mark else "none", TOKENIZER.tokens[TOKENIZER.bos_id])
 
@@ -94,7 +96,8 @@ def test_last_words(lm, tmp_path):
         before, _, word = text.rpartition(" ")
         found.append(token_log_probs(lm, before, " " + word, False))
     sums = np.array([sum(log_prob for log_prob, _ in row) for row in found])
-    assert made.acc == np.mean([all(best for _, best in row) for row in found])
+    right = [all(best for _, best in row) for row in found]
+    assert made.acc == np.mean(right) and made.right.tolist() == right
     assert made.perplexity == pytest.approx(math.exp(-sums.mean()), rel=1e-4)
     assert made.perplexity_stderr == pytest.approx(made.perplexity * sums.std(ddof=1) / 2, rel=1e-4)
     assert made.begin == "none"

@@ -21,6 +21,18 @@ def classes(bundle, texts):
     return {"classify": ({"text": texts}, outputs | {"classes": [names] * len(texts)})}
 
 
+def labels(bundle, texts):
+    """Several classes a text: `labels` is a JSON list of all that it has."""
+    ((inputs, outputs),) = classes(bundle, texts).values()
+    found = [json.dumps(one.labels, ensure_ascii=False) for one in bundle.classify(texts)]
+    return {"classify": (inputs, outputs | {"labels": found})}
+
+
+def of_pairs(bundle, texts):
+    ((_, outputs),) = classes(bundle, list(zip(texts, texts[::-1], strict=True))).values()
+    return {"classify": ({"text": texts, "text_pair": texts[::-1]}, outputs)}
+
+
 def tags(bundle, texts):
     return {"tag": ({"text": texts}, {"spans": [as_json(found) for found in bundle.tag(texts)]})}
 
@@ -67,6 +79,8 @@ def its_own(bundle):
 ASKED = {  # what says more than that
     "cnn_classifier": classes,
     "bert_classifier": classes,
+    "labels_classifier": labels,
+    "pair_classifier": of_pairs,
     "prompt_classifier": classes,
     "masked_prompt_classifier": classes,
     "conditional_token": in_contexts,
@@ -95,7 +109,7 @@ def test_an_export_answers_as_the_model_does(name, news, sentences, tmp_path):
     assert told.items() <= card.items() and card["signatures"] == list(asked)
     if name in ASKED:
         assert (
-            card["family"] in ("bert", "bert_pretrainer", "gpt2", "lstm", name)
+            card["family"] in ("bert", "bert_pretrainer", "gpt2", "lstm", "rnn_classifier", name)
             and card["sizes"].get("encoder", card["sizes"])["num_filters" if "cnn" in name else "hidden_dim"]
         )
 

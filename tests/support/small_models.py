@@ -110,6 +110,13 @@ OTHERS = {
         lambda batch, length: [(batch, CLASSES)],
         pad=0,
     ),
+    "rnn_classifier": Other(
+        "build_rnn_classifier",
+        {"vocab_size": VOCAB, "num_classes": CLASSES, "embedding_dim": 6, "hidden_dim": 5, "num_layers": 2},
+        functools.partial(text_examples, vocab_size=VOCAB, num_classes=CLASSES),
+        lambda batch, length: [(batch, CLASSES)],
+        pad=0,
+    ),
     "seq2seq_lstm": Other("build_seq2seq_lstm", {**PAIR, "embedding_dim": 6}, **PAIRS),
     "seq2seq_transformer": Other("build_seq2seq_transformer", {**PAIR, "num_heads": 2}, **PAIRS),
 }

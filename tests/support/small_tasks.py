@@ -62,6 +62,19 @@ def cnn_classifier(texts):
     return tasks.TextClassifier(cnn(tokenizer.vocab_size, 4), tokenizer, ["sport", "war", "weather", "wealth"])
 
 
+def labels_classifier(texts):
+    """Several classes a text, by a recurrent model."""
+    tokenizer = lk.text.WordTokenizer.train(texts, vocab_size=300)
+    sizes = {"embedding_dim": 8, "hidden_dim": 5, "cell": "gru", "seed": 0}
+    model = lively(lk.models.build_rnn_classifier(tokenizer.vocab_size, num_classes=4, **sizes), 3.0)
+    return tasks.TextClassifier(model, tokenizer, ["sport", 'the "war"', "天气", "wealth"], multi_label=True)
+
+
+def pair_classifier(texts):
+    model = lively(lk.models.sequence_classifier(encoder(pieces := word_pieces(texts)), 3))
+    return tasks.TextClassifier(model, pieces, ["a", "b", "c"], pairs=True)
+
+
 PROMPTED = {"up": [" risen", " more"], "down": [" fallen", " less than"], "same": " in"}
 
 
@@ -100,6 +113,8 @@ MAKE = {
     "bert_classifier": lambda texts: tasks.TextClassifier(
         lively(lk.models.sequence_classifier(encoder(p := word_pieces(texts)), 3)), p, ["a", "b", "c"]
     ),
+    "labels_classifier": labels_classifier,
+    "pair_classifier": pair_classifier,
     "tagger": lambda texts: tasks.TextTagger(
         lively(lk.models.token_classifier(encoder(p := word_pieces(texts)), len(TAGS))), p, TAGS
     ),

@@ -270,7 +270,7 @@ def test_a_tagger_on_bert_with_as_many_classes_as_segments():
 
 def test_a_task_that_is_none(texts):
     for options, says in (
-        ({"task": "tagging"}, "task is 'tagging'; it must be one of language_model, classification, regression"),
+        ({"task": "tagging"}, "task is 'tagging'; it must be one of language_model, classification, "),
         ({"task": "classification", "loss": "mse"}, "not both"),
     ):
         for run in (lk.evaluate, lk.fit):
@@ -295,3 +295,39 @@ def _spans():
 
 def _tensors(y):
     return {name: tf.constant(values, tf.int32) for name, values in y.items()}
+
+
+# === Several classes a text ===
+def test_several_classes_a_text_against_numpy(texts):
+    y, z = np.random.default_rng(3).integers(0, 2, (9, C)), scores(9, C)
+    weights = np.array([1, 2, 0, 1, 1, 0.5, 3, 1, 1], "float32")
+    p = 1 / (1 + np.exp(-z.astype("float64")))
+    nats = -(y * np.log(p) + (1 - y) * np.log(1 - p))
+    found = lk.evaluate(texts, (z, y.astype("float32"), weights), task="multi_label")
+    w, yes = weights[:, None], p >= 0.5
+    hits, both = (w * (y * yes)).sum(0), (w * (y + yes)).sum(0)
+    expected = {
+        "loss": np.average(nats.mean(1), weights=weights),
+        "f1": 2 * hits.sum() / both.sum(),
+        "macro_f1": (2 * hits / both).mean(),
+        "exact_match": np.average((y == yes).all(1), weights=weights),
+        "examples": 8,
+    }
+    assert found == pytest.approx(expected, rel=1e-5)
+    loss = lk.losses.MultiLabelCrossEntropy([1, 5, 0.5])
+    weighted = (np.array([1, 5, 0.5]) * y * nats + (1 - y) * nats).mean(1)
+    np.testing.assert_allclose(loss(y, z, weights), np.average(weighted, weights=weights), 1e-5)
+    assert lk.evaluate(texts, (z, y, weights), loss)["loss"] == pytest.approx(expected["loss"], rel=1e-5)
+    assert keras.losses.deserialize(keras.losses.serialize(loss)).positive_weight == [1, 5, 0.5]
+    with pytest.raises(lk.InputError, match="give 0 or 1 a class"):
+        lk.evaluate(texts, (z, y[:, :2]), task="multi_label")
+
+
+def test_fit_learns_several_classes_a_text():
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(64, 4)).astype("float32")
+    y = (x[:, :3] > 0).astype("int32")
+    model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3)])
+    config = lk.TrainingConfig(epochs=30, learning_rate=0.1, warmup_steps=0)
+    history = lk.fit(model, (x, y), (x, y), config, task="multi_label").history
+    assert history["val_loss"][-1] < 0.3 * history["val_loss"][0] and history["val_f1"][-1] > 0.95

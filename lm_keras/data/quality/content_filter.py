@@ -17,7 +17,6 @@ from lm_keras.data.text_files import read_texts
 from lm_keras.errors import InputError, naming
 from lm_keras.utils.atomic_files import write_tensors
 from lm_keras.utils.checks import check_number, check_text
-from lm_keras.utils.optional import analysis
 from lm_keras.utils.saved_kinds import CONTENT_FILTER, read_kind
 
 
@@ -170,15 +169,15 @@ def _labels(labels):
 
 
 def _fit(texts, labels, max_features):
-    purpose = "training a content filter"
-    vectorizer = analysis("sklearn.feature_extraction.text", purpose).TfidfVectorizer
-    regression = analysis("sklearn.linear_model", purpose).LogisticRegression
-    vectorizer = vectorizer(analyzer=features, sublinear_tf=True, min_df=2, max_features=max_features)
+    from sklearn.feature_extraction.text import TfidfVectorizer
+    from sklearn.linear_model import LogisticRegression
+
+    vectorizer = TfidfVectorizer(analyzer=features, sublinear_tf=True, min_df=2, max_features=max_features)
     try:
         vectors = vectorizer.fit_transform(texts)
     except ValueError as error:  # no feature is left
         raise InputError("no word comes in two of the texts; give more texts") from error
-    fitted = regression(C=WEAK_PENALTY, max_iter=1000).fit(vectors, labels)
+    fitted = LogisticRegression(C=WEAK_PENALTY, max_iter=1000).fit(vectors, labels)
     return ContentClassifier(
         vectorizer.get_feature_names_out().tolist(), vectorizer.idf_, fitted.coef_[0], fitted.intercept_[0]
     )

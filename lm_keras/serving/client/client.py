@@ -20,6 +20,7 @@ from lm_keras.serving.client.results import (
     Beams,
     Classification,
     Completion,
+    MultiLabelClassification,
     ServingError,
     Span,
     Tensor,
@@ -28,6 +29,7 @@ from lm_keras.serving.client.results import (
     check_declared,
     checked_rows,
     kind_of,
+    names_in,
     one_line,
     redacted,
     retried,
@@ -214,15 +216,23 @@ class Client:
         chats = [joined(part) for part in ([messages] if one else messages)]
         return self._completions("chat", Completion, chats, config, options)
 
-    def classify(self, texts: str | Sequence[str]) -> list[Classification]:
-        """A Classification a text."""
-        made = self._made("classify", text=texts)
+    def classify(self, texts: str | Sequence[str], pairs: str | Sequence[str] | None = None) -> list[Classification]:
+        """A Classification a text; a MultiLabelClassification where the model has several classes a text.
+
+        Args:
+            texts: A string or several.
+            pairs: The second text of each, for a model that reads pairs.
+        """
+        made = self._made("classify", text=texts, **({} if pairs is None else {"text_pair": pairs}))
         named = []
         for classes, scores in zip(made["classes"], made["scores"], strict=True):
             if len(classes) != len(scores):
                 told = f"classify of {self._model} gave {len(classes)} classes and {len(scores)} scores"
                 raise ServingError("UNKNOWN", told)
             named.append(dict(zip(classes, scores, strict=True)))
+        if "labels" in made:
+            labels = [names_in(text, f"classify of {self._model}") for text in made["labels"]]
+            return list(map(MultiLabelClassification, made["label"], made["score"], named, labels))
         return list(map(Classification, made["label"], made["score"], named))
 
     def tag(self, texts: str | Sequence[str]) -> list[list[Span]]:

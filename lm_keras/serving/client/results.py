@@ -73,6 +73,15 @@ class Classification(NamedTuple):
     scores: dict[str, float]
 
 
+class MultiLabelClassification(NamedTuple):
+    """A Classification of a text that may have several classes: `labels` are the names of all that it has."""
+
+    label: str
+    score: float
+    scores: dict[str, float]
+    labels: list[str]
+
+
 class Span(NamedTuple):
     """`text[start:end]` of that label, in characters; the score is the mean probability of its words' tags."""
 
@@ -226,6 +235,17 @@ def _checked(value, kind, dtype, raw, shape, left):
             raise ValueError(reprlib.repr(value))
         return rounded
     return valid(value) if isinstance(value, str) else value  # a half character, which JSON can hold, is U+FFFD
+
+
+def names_in(text: str, where: str) -> list[str]:
+    """The names that an output `labels` of `classify` holds as JSON."""
+    try:
+        found = json.loads(text)
+        if not isinstance(found, list) or not all(isinstance(name, str) for name in found):
+            raise TypeError
+        return found
+    except (ValueError, TypeError, RecursionError):
+        raise ServingError("UNKNOWN", f"{where} gave {reprlib.repr(text)}, which is no list of names") from None
 
 
 def spans_in(text: str, where: str) -> list[Span]:

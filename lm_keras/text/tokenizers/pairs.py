@@ -22,19 +22,48 @@ def encode_pair(
     a, b = tokenizer.encode(first), None if second is None else tokenizer.encode(second)
     if max_length is not None:
         room = _room(max_length, second is not None, "max_length")
-        half = room // 2
-        if b is None:
-            a = a[:room]
-        elif len(a) <= len(b):
-            a = a[:half]
-            b = b[: room - len(a)]
-        else:
-            b = b[:half]
-            a = a[: room - len(b)]
+        a, b = (a[:room], None) if b is None else cut_pair(a, b, room)
     ids, segments = [tokenizer.cls_id, *a, tokenizer.sep_id], [0] * (len(a) + 2)
     if b is None:
         return ids, segments
     return [*ids, *b, tokenizer.sep_id], segments + [1] * (len(b) + 1)
+
+
+def cut_pair(first: list[int], second: list[int], room: int) -> tuple[list[int], list[int]]:
+    """Returns the ids of two texts, "longest first" cut to `room` ids together."""
+    half = room // 2
+    if len(first) <= len(second):
+        first = first[:half]
+        return first, second[: room - len(first)]
+    second = second[:half]
+    return first[: room - len(second)], second
+
+
+def tf_cut_pair(
+    first: "tf.RaggedTensor", second: "tf.RaggedTensor", room: int
+) -> "tuple[tf.RaggedTensor, tf.RaggedTensor]":
+    """`cut_pair` of ragged int32 [B, (n)]."""
+    import tensorflow as tf
+
+    a, b = (tf.cast(ids.row_lengths(), tf.int32) for ids in (first, second))
+    half_a, half_b = tf.minimum(a, room // 2), tf.minimum(b, room // 2)
+    kept_a = tf.where(a <= b, half_a, tf.minimum(a, room - half_b))
+    kept_b = tf.where(a <= b, tf.minimum(b, room - half_a), half_b)
+
+    def cut(ids, lengths):
+        place = tf.range(tf.size(ids.flat_values)) - tf.gather(
+            tf.cast(ids.row_starts(), tf.int32), ids.value_rowids()
+        )
+        return tf.ragged.boolean_mask(ids, ids.with_flat_values(place < tf.gather(lengths, ids.value_rowids())))
+
+    return cut(first, kept_a), cut(second, kept_b)
+
+
+def joined(first: list[int], second: list[int], mark: int, max_length: int | None = None) -> list[int]:
+    """Returns `first mark second`, the input of a model without segments, cut as `encode_pair` cuts."""
+    if max_length is not None:
+        first, second = cut_pair(first, second, check_whole("max_length (with a mark)", max_length, 1) - 1)
+    return [*first, mark, *second]
 
 
 def tf_encode_pair(

@@ -1,0 +1,295 @@
+"""`lm-keras train-task`, `predict`, and `evaluate` of a classifier: labelled texts to a run, and what it answers."""
+
+import contextlib
+import json
+import math
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from lm_keras.cli.options import Commands, add_import, number
+from lm_keras.errors import InputError
+from lm_keras.models.pretrained.named import resolved
+from lm_keras.utils.atomic_files import claimed, path_of, read_json, write_json, writing
+from lm_keras.utils.quiet import load_tensorflow, tell
+from lm_keras.utils.saved_kinds import RESULT, RUN, kind_of, refusal
+
+REPORT, PICTURE, MISTAKES, HISTORY = "report.json", "confusion.png", "mistakes.html", "history.json"
+COLUMNS = {"text": "text", "label": "label", "pair": None, "separator": ";"}  # of a run that does not say
+KEPT = ("data", "valid", "encoding", "encoder", "multi_label", "class_weight", "max_length", "seed", *COLUMNS)
+TRAINING = ("epochs", "batch_size", "learning_rate", "max_length", "seed")
+RUNS = "run folder of train-task, or folder of lm_keras.tasks.save"
+
+
+def add_commands(commands: Commands) -> None:
+    """Adds `train-task` and `predict` to the commands of `lm-keras`."""
+    actions = commands.add_parser("train-task", help="train a model of labelled texts").add_subparsers(
+        dest="action", required=True
+    )
+    _add_classify(actions)
+    predicting = commands.add_parser("predict", help="classes of texts, by a trained classifier")
+    predicting.set_defaults(call=predict)
+    predicting.add_argument("run", help=RUNS)
+    what = predicting.add_mutually_exclusive_group(required=True)
+    what.add_argument("--text", action="append", help="a text (may be repeated)")
+    files = "CSV, TSV, JSON lines (.gz, .bz2, .xz), or another file, each line a text"
+    what.add_argument("--data", metavar="FILE", help=files)
+    predicting.add_argument("--pair", action="append", metavar="TEXT", help="the second text of each --text")
+    predicting.add_argument("--text-column", metavar="COL", help="of --data (default: as in the training)")
+    predicting.add_argument("--pair-column", metavar="COL", help="the same for the second text")
+    predicting.add_argument("--encoding", default="utf-8", metavar="E", help="of the file")
+    predicting.add_argument("--json", action="store_true", help="print a JSON object for each text")
+    add_import(predicting)
+
+
+def _add_classify(actions):
+    command = actions.add_parser("classify", help="a class, or several, of each text or pair of texts")
+    command.set_defaults(call=train)
+    add = command.add_argument
+    files = "CSV, TSV, JSON lines (.gz, .bz2, .xz), or known set with labels"
+    add("--data", required=True, metavar="FILE|NAME", help=files)
+    add("--valid", metavar="FILE", help="texts to stop by (default: those of the set, or a tenth of --data)")
+    encoders = "cnn, lstm, bilstm, gru, bigru, bert; or a pretrained one: its folder or name, e.g. all-minilm-l6-v2"
+    add("--encoder", default="cnn", metavar="NAME|FOLDER", help=encoders)
+    add("--out", required=True, metavar="FOLDER", help="run folder to make")
+    columns = command.add_argument_group("columns", "names; or places from 0 on, in a CSV or TSV without names")
+    add_columns(columns, COLUMNS)
+    columns.add_argument("--encoding", default="utf-8", metavar="E", help="of the files, e.g. utf-16, gb18030")
+    run = command.add_argument_group("training")
+    run.add_argument("--multi-label", action="store_true", help="a text may have several classes, or none")
+    run.add_argument("--class-weight", choices=("balanced",), help="each class weighs as much as the others")
+    run.add_argument("--epochs", type=number(int, 1), metavar="N", help="at most (default: the encoder's)")
+    run.add_argument("--batch-size", type=number(int, 1), metavar="N", help="default: the encoder's")
+    run.add_argument("--learning-rate", type=number(float, 1e-12), metavar="X", help="default: the encoder's")
+    run.add_argument("--max-length", type=number(int, 1), metavar="N", help="tokens of a text")
+    run.add_argument("--seed", type=number(int, 0, 2**32 - 1), default=0, metavar="N")
+    add_import(command)
+
+
+def add_columns(group, defaults):
+    """The flags of the columns of a file with labels."""
+    group.add_argument("--text", default=defaults["text"], metavar="COL", help="the texts")
+    group.add_argument("--label", default=defaults["label"], metavar="COL", help="the classes")
+    group.add_argument("--pair", default=defaults["pair"], metavar="COL", help="the second texts, of pairs")
+    several = "between the classes of a text, where it may have several"
+    group.add_argument("--separator", default=defaults["separator"], metavar="S", help=several)
+
+
+# === train-task classify ===
+
+
+def train(options):
+    folder = path_of(options.out)
+    with new_folder(folder, "--out") as made:
+        train_part, valid, classes = _data(options)
+        load_tensorflow()
+        from lm_keras import tasks
+
+        given = {name: getattr(options, name) for name in TRAINING if getattr(options, name) is not None}
+        classifier = tasks.TextClassifier.train(
+            train_part,
+            encoder=options.encoder,
+            classes=classes,
+            validation=valid,
+            multi_label=options.multi_label,
+            class_weight=options.class_weight,
+            **given,
+        )
+        report = classifier.evaluate(valid)
+        classifier.save(made)
+        settings = {name: getattr(options, name) for name in KEPT}
+        write_json(made / RUN, {"task": "classify"} | {k: v for k, v in settings.items() if v is not None})
+        write_json(made / HISTORY, plain(classifier.history))
+        numbers = {name: value for name, value in report.as_dict().items() if isinstance(value, (int, float))}
+        write_json(made / RESULT, {"validation": plain(numbers)})
+    tell(
+        f"{folder}: validation accuracy {report.accuracy:.1%}, macro F1 {report.macro_f1:.1%} "
+        f"over {report.num_texts:,} texts"
+    )
+
+
+def _data(options):
+    """The LabelledTexts to train on and those to stop by, and the names of all classes."""
+    from lm_keras import data
+    from lm_keras.tasks.labels import classes_of
+
+    columns = {name: getattr(options, name) for name in COLUMNS}
+    arguments = {"encoding": options.encoding, "multi_label": options.multi_label, **columns}
+    texts = labelled_texts(options.data, ("train",), **arguments)
+    classes = classes_of(texts.labels, options.multi_label, None, texts.classes or None)
+    if options.valid:
+        valid = labelled_texts(options.valid, ("validation", "test"), classes=texts.classes, **arguments)
+    elif not Path(options.data).exists() and "validation" in data.splits(options.data):
+        valid = labelled_texts(options.data, ("validation",), **arguments)
+    else:
+        texts, valid = data.split_texts(texts, validation=0.1, seed=options.seed)
+    return texts, valid, classes
+
+
+def labelled_texts(
+    source, splits, *, text="text", label="label", pair=None, separator=";", encoding="utf-8", multi_label=False,
+    classes=None, split=None,
+):  # fmt: skip
+    """The `LabelledTexts` of a file, or of a part of a known set: `split`, or the first of `splits` that it has."""
+    import numpy as np
+
+    from lm_keras import data
+    from lm_keras.data.labelled import is_table_name
+
+    if not source:
+        raise InputError("--data is empty; give a file with texts and labels, or a known set")
+    if not Path(source).exists() and source in data.available():
+        known = data.splits(source)
+        records = data.load(source, split or next((name for name in splits if name in known), known[0]))
+        if not isinstance(records[0], data.Labelled) or multi_label or pair:
+            what = "texts with a class each" if isinstance(records[0], data.Labelled) else "other records"
+            raise InputError(f"{source} holds {what}; train-task takes a set of them, or a file with these columns")
+        labels = np.array([record.label for record in records], "int32")
+        return data.LabelledTexts([record.text for record in records], labels, data.classes(source))
+    if not Path(source).exists() and not is_table_name(source):
+        raise InputError(f"{source!r} is neither a file nor a known set; known: {', '.join(data.available())}")
+    if split:
+        raise InputError(f"--split {split} is for known sets, and {source} is none; leave it out")
+    text, label, *pair = places([text, label] if pair is None else [text, label, pair])
+    more = {"pair": pair[0] if pair else None, "separator": separator if multi_label else None}
+    return data.read_labelled(source, text, label, classes=classes, encoding=encoding, **more)
+
+
+def places(columns):
+    """Names of columns; or numbers, where all of them are such."""
+    return [int(name) for name in columns] if all(name.isdecimal() for name in columns) else columns
+
+
+@contextlib.contextmanager
+def new_folder(folder: Path, flag: str) -> Iterator[Path]:
+    """Yields a folder to write to, which takes the place of `folder` when the block ends well.
+
+    Raises InputError where `folder` holds anything, which stays as it is.
+    """
+    with claimed(folder), writing(folder):
+        if any(folder.iterdir()):
+            raise InputError(f"{flag} {folder} is not empty; give a new folder")
+        folder = folder.absolute()
+        start = f".{folder.name}-"
+        for left in folder.parent.glob(f"{start}*.tmp"):  # of a process that was killed
+            shutil.rmtree(left, ignore_errors=True)
+        with tempfile.TemporaryDirectory(prefix=start, suffix=".tmp", dir=folder.parent) as place:
+            made = Path(place) / folder.name
+            made.mkdir()
+            yield made
+            made.replace(folder)
+
+
+# === predict ===
+
+
+def predict(options):
+    classifier, settings = classifier_of(options.run, "predict")
+    rows = _rows(options, classifier, settings)
+    from lm_keras.serving.client.results import escaped
+
+    for row, found in zip(rows, classifier.classify(rows), strict=True):
+        texts = row if isinstance(row, tuple) else (row,)
+        if options.json:
+            named = dict(zip(("text", "text_pair"), texts, strict=False))
+            print(json.dumps(named | plain(found._asdict()), ensure_ascii=False))
+        else:
+            labels = getattr(found, "labels", None)
+            shown = found.label if labels is None else ", ".join(labels) or "-"
+            parts = [shown, f"{found.score:.4f}", *(" ".join(part.split()) for part in texts)]
+            print("\t".join(map(escaped, parts)))
+
+
+def _rows(options, classifier, settings):
+    """The texts, or pairs, that are to be classified."""
+    pairs = getattr(classifier, "pairs", False)
+    if options.data is None:
+        given = [name for name in ("text_column", "pair_column") if getattr(options, name) is not None]
+        if given:
+            raise InputError(f"--{given[0].replace('_', '-')} is about --data; leave it out with --text")
+        if not pairs and options.pair:
+            raise InputError(f"{options.run} reads single texts; leave --pair out")
+        if pairs and len(options.pair or ()) != len(options.text):
+            raise InputError(f"{options.run} reads pairs of texts; give a --pair for each --text")
+        return list(zip(options.text, options.pair, strict=True)) if pairs else options.text
+    if options.pair:
+        raise InputError("--pair is the second of --text; with --data give --pair-column")
+    from lm_keras import data
+    from lm_keras.data.labelled import is_table_name, read_columns
+
+    if not is_table_name(options.data):
+        if pairs:
+            raise InputError(f"{options.run} reads pairs of texts; give a .csv, .tsv or .jsonl file with both")
+        return list(data.read_texts(options.data, encoding=options.encoding))
+    columns = [options.text_column or settings.get("text", COLUMNS["text"])]
+    columns += [options.pair_column or settings.get("pair") or "pair"] if pairs else []
+    found = read_columns(options.data, places(columns), encoding=options.encoding)
+    return [tuple(row) if pairs else row[0] for row in found]
+
+
+def classifier_of(run, command):
+    """A classifier, and the settings that its run was trained with; InputError for anything else."""
+    path = resolved(run)
+    if (kind := kind_of(path)) != "task":
+        raise refusal(path, kind, f"{command} takes a run of `lm-keras train-task`, or a saved classifier")
+    load_tensorflow()
+    from lm_keras import tasks
+
+    model = tasks.load(path)
+    if not hasattr(model, "classify"):
+        raise InputError(f"{command} takes a classifier, and {path} is a saved {type(model).__name__}")
+    settings = read_json(path / RUN) if (path / RUN).exists() else {}
+    return model, settings if isinstance(settings, dict) else {}
+
+
+# === evaluate, of a classifier ===
+
+
+def evaluate(options):
+    """`lm-keras evaluate RUN --data FILE|NAME` where the run is a classifier."""
+    if options.report is not None:
+        with new_folder(path_of(options.report), "--report") as made:
+            classifier, texts, y, report = _evaluated(options)
+            _write_report(classifier, texts, y, report, made)
+    else:
+        _, _, _, report = _evaluated(options)
+    print(json.dumps(plain(report.as_dict())) if options.json else report)
+
+
+def _evaluated(options):
+    classifier, settings = classifier_of(options.run, "evaluate")
+    from lm_keras import tasks
+
+    if not isinstance(classifier, tasks.TextClassifier):
+        raise InputError(f"evaluate takes a TextClassifier, and {options.run} is a saved {type(classifier).__name__}")
+    columns = {name: getattr(options, name) or settings.get(name, default) for name, default in COLUMNS.items()}
+    if classifier.pairs and columns["pair"] is None:
+        raise InputError(f"{options.run} reads pairs of texts; give --pair, the column of the second ones")
+    if not classifier.pairs:
+        columns["pair"] = None
+    named = {"encoding": options.encoding, "split": options.split, "multi_label": classifier.multi_label}
+    found = labelled_texts(options.data, ("test", "validation", "all"), **columns, **named)
+    texts, y = classifier.labelled(found)
+    return classifier, texts, y, classifier.evaluate(found)
+
+
+def _write_report(classifier, texts, y, report, folder):
+    """report.json, the picture of the confusion, and the page of the surest mistakes."""
+    import matplotlib as mpl
+
+    from lm_keras.tasks.mistakes import mistakes_page
+
+    write_json(folder / REPORT, plain(report.as_dict()))
+    with mpl.rc_context({"backend": "Agg"}):
+        report.plot_confusion().savefig(folder / PICTURE, dpi=120, bbox_inches="tight")
+    mistakes_page(classifier, texts, y, folder / MISTAKES)
+
+
+def plain(value):
+    """A value for JSON, which has no NaN."""
+    if isinstance(value, dict):
+        return {key: plain(each) for key, each in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [plain(each) for each in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -1,0 +1,158 @@
+"""`lm-keras train-task classify`, `predict`, and `evaluate`, `export` of what it trained."""
+
+import json
+
+import numpy as np
+import pytest
+
+import lm_keras as lk
+from lm_keras.cli import tasks as commands
+from lm_keras.cli.parser import main
+
+TOPICS = {"sport": "ball goal team match", "war": "army bomb soldier tank"}
+QUICK = ["--epochs", "4", "--batch-size", "8", "--learning-rate", "0.01"]
+
+
+def rows(count=60):
+    rng = np.random.default_rng(0)
+    names = [["sport", "war"][i % 2] for i in range(count)]
+    return [(" ".join([*rng.choice(TOPICS[name].split(), 3), "the"]), name) for name in names]
+
+
+def run(*arguments):
+    try:
+        return main(list(map(str, arguments)))
+    except SystemExit as error:
+        return error.code
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("tasks")
+    lines = [f"{text},{name}" for text, name in rows()]
+    (folder / "train.csv").write_text("\n".join(["review,topic", *lines]))
+    (folder / "test.csv").write_text("\n".join(["review,topic", *lines[:20]]))
+    (folder / "several.jsonl").write_text(
+        "\n".join(json.dumps({"text": text, "label": [name] * (i % 5 > 0)}) for i, (text, name) in enumerate(rows()))
+    )
+    both = [(a, x, *rows(66)[i + (3 if i % 3 else 2)]) for i, (a, x) in enumerate(rows())]
+    pairs = [f"{a}\t{b}\t{'same' if x == y else 'other'}" for a, x, b, y in both]
+    (folder / "pairs.tsv").write_text("\n".join(["first\tsecond\tlabel", *pairs]))
+    (folder / "notes.txt").write_text("ball goal team\narmy bomb tank\n")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        yield folder
+
+
+@pytest.fixture(scope="module")
+def trained(folder):
+    columns = ["--text", "review", "--label", "topic"]
+    assert run("train-task", "classify", "--data", "train.csv", *columns, "--out", "runs/topics", *QUICK) == 0
+    return folder / "runs" / "topics"
+
+
+def test_a_run_holds_the_classifier_and_what_it_was_trained_with(trained):
+    assert {path.name for path in trained.iterdir()} == {
+        "task.json", "model.keras", "tokenizer", "run.json", "result.json", "history.json",
+    }  # fmt: skip
+    settings = json.loads((trained / "run.json").read_text())
+    assert settings.items() >= {"task": "classify", "data": "train.csv", "text": "review", "encoder": "cnn"}.items()
+    assert json.loads((trained / "result.json").read_text())["validation"]["accuracy"] == 1
+    assert len(json.loads((trained / "history.json").read_text())["val_loss"]) == 4
+    assert lk.tasks.load(trained).classify("goal match")[0].label == "sport"
+    assert [path.name for path in trained.parent.iterdir()] == ["topics"]  # no folder of the way there
+
+
+def test_predict_prints_class_probability_and_text(trained, capsys):
+    found = lk.tasks.load(trained).classify(["ball goal team", "army bomb tank"])
+    expected = [
+        f"{c.label}\t{c.score:.4f}\t{t}" for c, t in zip(found, ["ball goal team", "army bomb tank"], strict=True)
+    ]
+    assert run("predict", trained, "--text", "ball goal team", "--text", "army bomb tank") == 0
+    assert capsys.readouterr().out.splitlines() == expected
+    assert run("predict", trained, "--data", "notes.txt") == 0
+    assert capsys.readouterr().out.splitlines() == expected
+    assert run("predict", trained, "--data", "test.csv", "--json") == 0
+    printed = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [one["text"] for one in printed] == [text for text, _ in rows()[:20]]
+    assert [one["label"] for one in printed] == [name for _, name in rows()[:20]]
+    assert printed[0].keys() == {"text", "label", "score", "scores"}
+
+
+def test_evaluate_prints_the_report_and_writes_it(trained, capsys):
+    assert run("evaluate", trained, "--data", "test.csv", "--report", "report") == 0
+    out = capsys.readouterr().out
+    assert "sport" in out and "precision" in out.lower()
+    assert {path.name for path in (trained.parent.parent / "report").iterdir()} == {
+        "report.json", "confusion.png", "mistakes.html",
+    }  # fmt: skip
+    assert run("evaluate", trained, "--data", "test.csv", "--json") == 0
+    assert json.loads(capsys.readouterr().out)["accuracy"] == 1
+
+
+def test_a_run_is_exported_with_a_card_that_names_its_data(trained, capsys):
+    assert run("export", trained, "saved_models/topics") == 0
+    card = json.loads((trained.parents[1] / "saved_models/topics/1/assets.extra/model_card.json").read_text())
+    assert card["training_data"]["data"] == "train.csv" and card["classes"] == ["sport", "war"]
+
+
+def test_several_classes_and_pairs(folder, capsys):
+    made = ["--out", "runs/several", "--multi-label", *QUICK, "--encoder", "gru"]
+    assert run("train-task", "classify", "--data", "several.jsonl", *made) == 0
+    capsys.readouterr()
+    assert run("predict", "runs/several", "--text", "ball goal", "--json") == 0
+    assert json.loads(capsys.readouterr().out).keys() == {"text", "label", "score", "scores", "labels"}
+    columns = ["--text", "first", "--pair", "second"]
+    assert run("train-task", "classify", "--data", "pairs.tsv", *columns, "--out", "runs/pairs", *QUICK) == 0
+    capsys.readouterr()
+    assert run("predict", "runs/pairs", "--text", "a ball", "--pair", "the army") == 0
+    assert capsys.readouterr().out.endswith("\ta ball\tthe army\n")
+    assert run("predict", "runs/pairs", "--data", "pairs.tsv") == 0
+    assert len(capsys.readouterr().out.splitlines()) == 60
+
+
+MISTAKES = {
+    "train-task classify --data train.csv --out runs/topics": "runs/topics is not empty; give a new folder",
+    "train-task classify --data train.csv --out new": "no column 'text'",
+    "train-task classify --data nothing.csv --out new": "nothing.csv",
+    "train-task classify --data nothing --out new": "neither a file nor a known set",
+    "train-task classify --data wiki-excerpt --out new": "wiki-excerpt holds other records",
+    "train-task classify --data train.csv --text review --label topic --encoder x --out new": "encoder is 'x'",
+    "train-task classify --data train.csv --text review --label review --out new": "text and label are names of two",
+    "train-task classify --data train.csv --out new --epochs 0": "--epochs",
+    "train-task": "the following arguments are required",
+    "predict runs/topics": "one of the arguments --text --data is required",
+    "predict runs/topics --text a --pair b": "reads single texts",
+    "predict runs/topics --data test.csv --text-column x": "no column 'x'",
+    "predict runs --text a": "predict takes a run of `lm-keras train-task`",
+    "predict nowhere --text a": "nowhere",
+    "evaluate runs/topics --data test.csv --label x": "no column 'x'",
+    "evaluate runs/topics --data test.csv --report runs": "--report runs is not empty",
+    "evaluate runs/topics --data test.csv --shots 3": "--shots is about --task",
+    "evaluate nowhere --data test.csv --label x": "--label is for a classifier",
+}
+
+
+@pytest.mark.parametrize("arguments, said", MISTAKES.items())
+def test_mistakes_cost_one_line_and_no_folder(trained, capsys, arguments, said):
+    before = sorted(trained.parent.parent.rglob("*"))
+    assert run(*arguments.split()) == 2
+    printed = capsys.readouterr()
+    assert said in printed.err and printed.err.count("\n") == 1 and not printed.out
+    assert sorted(trained.parent.parent.rglob("*")) == before
+
+
+def test_a_training_that_ends_early_leaves_nothing(folder, monkeypatch):
+    monkeypatch.setattr(commands, "write_json", lambda *_: 1 / 0)
+    arguments = ["--text", "review", "--label", "topic", *QUICK]
+    with pytest.raises(ZeroDivisionError):
+        run("train-task", "classify", "--data", "train.csv", *arguments, "--out", "runs/none")
+    assert not (folder / "runs" / "none").exists() and not list((folder / "runs").glob(".none*"))
+    left = folder / "runs" / ".later-x.tmp"  # of a process that was killed
+    left.mkdir()
+    monkeypatch.undo()
+    monkeypatch.chdir(folder)
+    with commands.new_folder(folder / "runs" / "later", "--out") as made:
+        (made / "file").write_text("x")
+        assert not left.exists() and not (folder / "runs" / "later" / "file").exists()
+    assert (folder / "runs" / "later" / "file").read_text() == "x"

@@ -1,0 +1,196 @@
+"""`TextClassifier.train`: labelled texts to a classifier, with every encoder, kind of label, and of text."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from paths import ROOT
+
+import lm_keras as lk
+from lm_keras import tasks
+from lm_keras.tasks.encoders import is_chinese, trained_tokenizer
+from lm_keras.tasks.labels import class_weights, classes_of, places_of
+
+TextClassifier = tasks.TextClassifier
+WORDS = {"sport": "ball goal team match", "war": "army bomb soldier tank", "food": "bread soup cheese apple"}
+SMALL = {"embedding_dim": 16, "kernel_sizes": (1, 2), "num_filters": 12, "dropout": 0.2}
+
+
+def sentences(names, count, seed=0):
+    """Texts of a few words of their topic among others, and the topic of each."""
+    rng = np.random.default_rng(seed)
+    labels = [names[i % len(names)] for i in range(count)]
+    return [
+        " ".join(rng.permutation([*rng.choice(WORDS[y].split(), 3), *["the", "of", "a"]])) for y in labels
+    ], labels
+
+
+@pytest.fixture(scope="module")
+def trained():
+    texts, labels = sentences(list(WORDS), 150)
+    return TextClassifier.train(texts, labels, epochs=5, learning_rate=0.01, batch_size=16, seed=1, **SMALL)
+
+
+# === What is trained ===
+def test_it_learns_and_tells_names(trained):
+    texts, labels = sentences(list(WORDS), 30, seed=5)
+    assert trained.classes == ["food", "sport", "war"] and type(trained.tokenizer).__name__ == "WordTokenizer"
+    assert [one.label for one in trained.classify(texts)] == labels
+    assert set(trained.history) >= {"loss", "val_loss", "val_accuracy"} and trained.history["val_accuracy"][-1] == 1
+    p = trained.probabilities(texts)
+    assert p.dtype == "float32" and p.shape == (30, 3)
+    np.testing.assert_allclose(p.sum(1), 1, rtol=1e-5)
+    assert trained.probabilities([]).shape == (0, 3)
+
+
+def test_what_was_trained_is_saved_whole(trained, tmp_path):
+    trained.save(tmp_path / "x")
+    texts = sentences(list(WORDS), 5)[0]
+    np.testing.assert_allclose(TextClassifier.load(tmp_path / "x").probabilities(texts), trained.probabilities(texts))
+
+
+def test_the_seed_decides_everything():
+    texts, labels = sentences(["war", "food"], 24)
+    config = lk.TrainingConfig(epochs=1, batch_size=8)
+    one, two, other = (
+        TextClassifier.train(texts, labels, config=config, seed=seed, **SMALL).probabilities(texts)
+        for seed in (3, 3, 4)
+    )
+    np.testing.assert_array_equal(one, two)
+    assert np.abs(one - other).max() > 1e-4
+
+
+OPTIONS = {
+    "cnn": SMALL,
+    "bilstm": {"embedding_dim": 6, "hidden_dim": 4},
+    "gru": {"embedding_dim": 6, "hidden_dim": 4, "pooling": "last"},
+    "bert": {"hidden_dim": 8, "num_heads": 1, "num_layers": 1, "initializer_range": 0.5},
+}
+
+
+@pytest.mark.parametrize("encoder, pairs", [("cnn", True), ("bilstm", False), ("gru", True), ("bert", True)])
+def test_what_is_classified_is_what_was_trained_on(encoder, pairs):
+    """The batches of the training and the answers go through one way of making inputs, long texts too."""
+    texts, labels = sentences(["war", "food"], 12)
+    texts += ["the army " * 9, "", "bread"]
+    labels += ["war", "food", "food"]
+    rows = list(zip(texts, texts[::-1], strict=True)) if pairs else texts
+    made = TextClassifier.train(
+        rows, labels, encoder=encoder, epochs=1, batch_size=8, max_length=12, validation=0.2, **OPTIONS[encoder]
+    )
+    assert made.pairs == pairs and made.tokenizer.encodes_pairs == (encoder == "bert")
+    ((x, _),) = lk.data.labelled(rows, [0] * 15, made.tokenizer, 15, 12, shuffle=False)
+    np.testing.assert_allclose(made.probabilities(rows), tf.nn.softmax(made.model(x)), atol=1e-5)
+    alone = np.concatenate([made.probabilities([row]) for row in rows])
+    np.testing.assert_allclose(made.probabilities(rows), alone, atol=1e-5)
+    if pairs:
+        assert np.abs(made.probabilities([row[::-1] for row in rows]) - made.probabilities(rows)).max() > 1e-5
+        assert made.classify(rows[0])[0] == made.classify(rows[:1])[0]
+
+
+def test_a_pretrained_encoder_is_trained_on_with_its_tokenizer(tmp_path, task):
+    embedder = task("embedder")
+    embedder.save(tmp_path / "embedder")
+    texts, labels = sentences(["war", "food"], 20)
+    before = [w.numpy().copy() for w in embedder.model.trainable_weights]
+    made = TextClassifier.train(texts, labels, encoder=str(tmp_path / "embedder"), epochs=1, max_length=16)
+    assert made.tokenizer.tokens == embedder.tokenizer.tokens and made.options["max_length"] == 16
+    inner = made.model.get_layer(embedder.model.name)
+    assert any(np.abs(w.numpy() - old).max() > 0 for w, old in zip(inner.trainable_weights, before, strict=True))
+
+
+# === Several classes, weights ===
+def test_several_classes_a_text():
+    texts, labels = sentences(list(WORDS), 120)
+    both = [(f"{a} {b}", sorted({x, y})) for a, b, x, y in zip(texts, texts[1:], labels, labels[1:], strict=False)]
+    both += [("the of a", [])] * 12 + [(a, [x]) for a, x in zip(texts, labels, strict=True)]
+    rng = np.random.default_rng(0)
+    rows, y = zip(*(both[i] for i in rng.permutation(len(both))), strict=True)
+    options = {"epochs": 6, "learning_rate": 0.01, "batch_size": 16, **SMALL}
+    made = TextClassifier.train(rows, y, multi_label=True, **options)
+    found = made.classify(["ball goal match army bomb tank", "the of", "bread soup"])
+    assert [one.labels for one in found] == [["sport", "war"], [], ["food"]]
+    assert found[2].label == "food" and list(found[0].scores) == ["food", "sport", "war"]
+    assert {"val_f1", "val_exact_match"} <= set(made.history)
+
+
+def test_weights_of_classes_change_what_is_learnt():
+    texts = ["the of a"] * 60  # nothing tells the classes apart: what is learnt is how much each weighs
+    labels = ["rare" if i % 6 == 0 else "often" for i in range(60)]
+    options = {"epochs": 8, "learning_rate": 0.03, "batch_size": 60, "validation": (texts[:2], labels[:2]), **SMALL}
+    config = lk.TrainingConfig()
+    plain, balanced = (
+        TextClassifier.train(texts, labels, class_weight=weight, config=config, **options).probabilities("the of a")[
+            0, 1
+        ]
+        for weight in (None, "balanced")
+    )
+    assert abs(plain - 1 / 6) < 0.08 and abs(balanced - 1 / 2) < 0.08
+
+
+def test_class_weights_by_hand():
+    y, names = np.array([0, 0, 0, 1, 2, 2]), ["a", "b", "c"]
+    np.testing.assert_allclose(class_weights("balanced", y, names, False), [6 / 9, 2, 1])
+    rows = np.array([[1, 0, 0], [1, 1, 0], [1, 0, 0], [0, 0, 0]])
+    np.testing.assert_allclose(class_weights("balanced", rows, names, True), [1 / 3, 3, 1])
+    assert class_weights({"c": 5}, y, names, False).tolist() == [1, 1, 5]
+    assert class_weights(None, y, names, False) is None
+
+
+# === Labels ===
+def test_labels_by_name_and_by_number():
+    assert classes_of(["b", "a", "b"], False, None, None) == ["a", "b"]
+    assert classes_of([10, 2, 1], False, None, None) == ["1", "2", "10"]
+    assert places_of([10, 2, 1], ["1", "2", "10"], False).tolist() == [2, 1, 0]
+    assert places_of([1, 0], ["no", "yes"], False).tolist() == [1, 0]
+    # Of LabelledTexts the numbers are places in its own names, whatever the order of the classifier's.
+    assert places_of([1, 0], ["yes", "no"], False, named=("no", "yes")).tolist() == [0, 1]
+    assert places_of([["a"], [], ["b", "a"]], ["a", "b"], True).tolist() == [[1, 0], [0, 0], [1, 1]]
+    assert places_of(np.array([[0, 1]]), ["yes", "no"], True, named=("no", "yes")).tolist() == [[1, 0]]
+
+
+def test_tokenizers_by_the_language():
+    assert is_chinese(["房间很大，服务也好。"]) and not is_chinese(["a room 房"])
+    assert type(trained_tokenizer(["房间很大", "服务也好 OK"])).__name__ == "CharTokenizer"
+    assert type(trained_tokenizer(["A room"], pieces=True)).__name__ == "WordPieceTokenizer"
+    words = trained_tokenizer(["A room"])
+    assert words.encode("a ROOM") == words.encode("A room") and words.unk_id not in words.encode("a room")
+    rare = trained_tokenizer(["A room"] * 1000 + ["once"])
+    assert rare.encode("once") == [rare.unk_id]
+
+
+TEXTS, LABELS = ["a b", "b c", "c d", "d"], ["x", "y", "x", "y"]
+
+
+@pytest.mark.parametrize(
+    "arguments, said",
+    [
+        ((TEXTS, LABELS[:2]), "4 texts and 2 labels"),
+        ((TEXTS, None), "labels is None"),
+        (("a b", LABELS), "texts is 'a b'"),
+        ((TEXTS, ["x"] * 4), "all labels are 'x'"),
+        ((TEXTS, [0.5, 1, 2, 3]), "a label is 0.5"),
+        (([*TEXTS[:3], ("a", "b")], LABELS), "text 3 is"),
+        (([("a", "b"), *TEXTS[1:]], LABELS), "text 1 is 'b c'; give pairs"),
+        ((TEXTS, LABELS, {"classes": ["x", "z"]}), "label 1 is 'y', which is none of the classes 'x', 'z'"),
+        ((TEXTS, LABELS, {"multi_label": True}), "a list of names, got 'x'"),
+        ((TEXTS, np.eye(4), {"multi_label": True}), "give classes="),
+        ((TEXTS, LABELS, {"encoder": "resnet"}), "encoder is 'resnet', neither a folder nor one of cnn, lstm"),
+        ((TEXTS, LABELS, {"num_filter": 3}), "build_cnn_classifier has no option num_filter; it has .*num_filters"),
+        ((TEXTS, LABELS, {"class_weight": {"z": 1}}), "'z', which is none of the classes"),
+        ((TEXTS, LABELS, {"class_weight": "even"}), 'give "balanced"'),
+        ((TEXTS, LABELS, {"validation": TEXTS}), "validation is"),
+        ((TEXTS, LABELS, {"validation": 1.5}), "validation is 1.5"),
+        ((TEXTS, LABELS, {"validation": ([("a", "b")], ["x"])}), "pairs and those of validation are not|the other"),
+        ((["", " ", "", ""], LABELS), "no word at all"),
+    ],
+)
+def test_mistakes_are_one_line(arguments, said):
+    *given, options = arguments if isinstance(arguments[-1], dict) else (*arguments, {})
+    with pytest.raises(lk.InputError, match=said) as error:
+        TextClassifier.train(*given, **options)
+    assert "\n" not in str(error.value)
+
+
+def test_a_language_model_is_no_encoder(tmp_path):
+    with pytest.raises(lk.InputError, match="no encoder; lk.prompting.PromptClassifier"):
+        TextClassifier.train(TEXTS, LABELS, encoder=str(ROOT / "tests" / "golden" / "gpt2"))
