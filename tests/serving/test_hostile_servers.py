@@ -401,6 +401,28 @@ def test_classes_without_scores_are_no_answer():
         refused(lambda: Client(server.url, "m").classify("x"), "2 classes and 1 scores")
 
 
+@pytest.mark.parametrize(
+    "labels, names",
+    [('["a", "\\u00e4"]', ["a", "ä"]), ("[]", []), ("x", None), ("3", None), ("[1]", None), ('{"a": 1}', None)],
+)
+def test_several_classes_are_a_list_of_names(labels, names):
+    told, answer = KINDS["classify"]
+    told, answer = told | {"labels": tensor(TEXT, -1)}, answer | {"labels": [labels]}
+    with answering(serving(http({"outputs": answer}), told)) as server:
+        client = Client(server.url, "m")
+        if names is None:
+            refused(lambda: client.classify("x"), "which is no list of names")
+        else:
+            expected = results.MultiLabelClassification("a", 0.5, {"a": 0.5, "b": 0.5}, names)
+            assert client.classify("x") == [expected]
+
+
+def test_a_pair_is_asked_for_with_both_texts():
+    told, answer = KINDS["classify"]
+    with answering(serving(http({"outputs": answer}), told)) as server, pytest.raises(InputError, match="takes text"):
+        Client(server.url, "m").classify("x", "y")
+
+
 ODD = st.sampled_from(
     [
         *(None, True, False, 0, -1, 1.5, 2**31, 2**63, 10**400, -(10**400), float("nan"), float("inf")),
