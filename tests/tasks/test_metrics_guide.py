@@ -2,7 +2,7 @@
 
 from guides import run_guide
 
-PAGE = "_metrics_part.md"
+PAGE = "measures.md"
 
 
 def test_the_code_runs(tmp_path, monkeypatch, capsys):
