@@ -163,7 +163,11 @@ def vader(options, data, seed):
 
 # === Trained encoders: a name, and the arguments of `TextClassifier.train` ===
 
-ENCODERS = {}
+ENCODERS = {
+    "cnn": {"encoder": "cnn"},
+    "bilstm": {"encoder": "bilstm"},
+    "minilm tuned": {},  # the encoder that --embedder names, with all its weights
+}
 
 
 def trained(arguments):
@@ -177,7 +181,7 @@ def trained(arguments):
             classes=data.classes,
             validation=(data.dev.texts, data.dev.y),
             seed=seed,
-            **arguments,
+            **{"encoder": options.embedder, **arguments},
         )
         train_seconds = clock.lap()
         found = classifier.probabilities(tested(options, data))
@@ -194,7 +198,8 @@ METHODS = {"bayes": bayes, "tfidf": tfidf, "minilm frozen": minilm_frozen, "vade
 METHODS |= {name: trained(arguments) for name, arguments in ENCODERS.items()}
 SEEDED = tuple(ENCODERS)  # those that begin from random weights
 # The sets of the methods that are not for all: MiniLM and VADER are English, VADER tells sentiment.
-ONLY = {"minilm frozen": ("ag-news", "mr", "clinc150", "sms-spam"), "vader": ("mr",)}
+ENGLISH = ("ag-news", "mr", "clinc150", "sms-spam")
+ONLY = {"minilm frozen": ENGLISH, "minilm tuned": ENGLISH, "vader": ("mr",)}
 
 
 if __name__ == "__main__":
