@@ -19,7 +19,7 @@ import numpy as np
 import lm_keras as lk  # which imports TensorFlow and Keras at first use
 
 SPEAKERS, FIVE, MOST = 12, 5, 60
-STEPS, RATE = (10, 30, 100), 0.05
+SPREADS = (1.0, 3.0, 10.0)
 
 
 def trained(name, train, others, seed):
@@ -63,10 +63,10 @@ def measured(model, name, texts, seed):
     table = model.perplexities({name: rest})
     perplexity = dict(zip(table.given, table.perplexities[:, 0].round(2).tolist(), strict=True))
     found |= {"none": perplexity[None], "nearest": best, "in_nearest": perplexity[best]}
-    for steps in STEPS:
-        more = model.learn_context("new", five, steps=steps, learning_rate=RATE)
+    for spread in SPREADS:
+        more = model.learn_context("new", five, spread=spread)
         row = more.perplexities({name: rest})
-        found[f"learned_{steps}"] = round(float(row.perplexities[row.given.index("new"), 0]), 2)
+        found[f"learned_{spread:g}"] = round(float(row.perplexities[row.given.index("new"), 0]), 2)
     return {**found, "seconds": round(time.perf_counter() - started, 1)}
 
 

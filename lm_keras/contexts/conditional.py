@@ -288,19 +288,17 @@ class ConditionalLM(TextModel):
         given = [*self.contexts, None] if given is None else list(given)
         return context_table(lambda texts, context: self.score(texts, context), texts_by_context, given)
 
-    def learn_context(
-        self, name: str, texts: str | Iterable[str], *, steps: int = 100, learning_rate: float = 0.05
-    ) -> ConditionalLM:
+    def learn_context(self, name: str, texts: str | Iterable[str], *, spread: float = 3.0) -> ConditionalLM:
         """Learns one more context from a few texts, such as a person from five: personalization.
 
-        Its vector alone is learned, the language model and the other contexts stay as they are. It starts from the
-        vector under which the texts are the likeliest.
+        Its vector alone is learned, the language model and the other contexts stay as they are. It is the likeliest
+        one under a normal prior around the known vectors (maximum a posteriori): few texts do not carry it far.
 
         Args:
             name: Of the context.
-            texts: A string or several, at most some dozens: all of them are read at each step.
-            steps: Steps of Adam.
-            learning_rate: Its learning rate.
+            texts: A string or several, at most some dozens: all of them are read at once.
+            spread: How far from the mean of the known vectors it may be expected, in their own standard deviation.
+                Less: more like them; more: as the texts alone would have it.
 
         Returns:
             A `ConditionalLM` that knows the context too and shares the language model's weights. Its prior is this
@@ -310,7 +308,7 @@ class ConditionalLM(TextModel):
             InputError: The name is known, or there is no text.
         """
         names, texts = checked_names([*self.contexts, name]), check_texts(texts)
-        model = with_context(self, texts, steps, learning_rate)
+        model = with_context(self, texts, spread)
         count, shares = len(self.contexts), self.options["prior"]
         shares = [share * count / (count + 1) for share in shares] + [1 / (count + 1)]
         made = type(self).__new__(type(self))

@@ -213,7 +213,7 @@ def test_a_context_is_learned_from_five_texts_and_nothing_else_moves(by):
     conditional = voices.trained(by)
     before = [array(weight).copy() for weight in conditional.model.weights]
     puppies = [text.replace("woof", "bark") for text in voices.texts(5, seed=7)["dogs"]]
-    more = conditional.learn_context("puppies", puppies, steps=60)
+    more = conditional.learn_context("puppies", puppies, spread=5.0)
     for weight, old in zip(conditional.model.weights, before, strict=True):
         np.testing.assert_array_equal(array(weight), old)
     np.testing.assert_array_equal(array(more.model.table)[:-1], array(conditional.model.table))
@@ -227,6 +227,27 @@ def test_a_context_is_learned_from_five_texts_and_nothing_else_moves(by):
         more.learn_context("puppies", puppies)
     with pytest.raises(lk.InputError, match="no text to learn"):
         conditional.learn_context("nobody", [" "])
+
+
+def test_the_vector_of_few_texts_is_the_likeliest_under_the_prior_of_the_known_ones():
+    conditional = voices.trained("vector")
+    texts = [text.replace("woof", "bark") for text in voices.texts(3, seed=7)["dogs"]]
+    more = conditional.learn_context("new", texts, spread=2.0)
+    known, found = array(conditional.model.table), array(more.model.table)[-1]
+    variance = 4 * known.var(0, ddof=1).mean()
+
+    def cost(vector):
+        more.model.table.assign(np.concatenate([known, vector[None]]))
+        nats = -sum(one.log_prob for one in more.score(texts, "new"))
+        return nats + ((vector - known.mean(0)) ** 2).sum() / (2 * variance)
+
+    lowest, rng = cost(found), np.random.default_rng(0)
+    for size in (0.03, 0.3):
+        for _ in range(8):
+            away = rng.normal(size=found.shape)
+            assert cost(found + size * away.astype("float32") / np.linalg.norm(away)) > lowest
+    narrow, wide = (array(conditional.learn_context("new", texts, spread=s).model.table)[-1] for s in (0.1, 20.0))
+    assert np.linalg.norm(narrow - known.mean(0)) < np.linalg.norm(found - known.mean(0)) < np.linalg.norm(wide)
 
 
 def test_a_run_that_is_resumed_ends_with_the_same_weights(tmp_path):
