@@ -213,7 +213,7 @@ def test_a_context_is_learned_from_five_texts_and_nothing_else_moves(by):
     conditional = voices.trained(by)
     before = [array(weight).copy() for weight in conditional.model.weights]
     puppies = [text.replace("woof", "bark") for text in voices.texts(5, seed=7)["dogs"]]
-    more = conditional.learn_context("puppies", puppies, spread=5.0)
+    more = conditional.learn_context("puppies", puppies, spread=10.0)
     for weight, old in zip(conditional.model.weights, before, strict=True):
         np.testing.assert_array_equal(array(weight), old)
     np.testing.assert_array_equal(array(more.model.table)[:-1], array(conditional.model.table))
