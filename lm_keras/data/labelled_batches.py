@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from lm_keras.data.text_dataset import TextDataset
 
 POOL = 50  # batches whose texts are put in the order of their lengths
+WIDTHS = (
+    8  # of which a width is a multiple then: a model is prepared anew for each width, which takes time and memory
+)
 
 
 def labelled(
@@ -50,8 +53,8 @@ def labelled(
         max_length: Ids of a text.
         shuffle: A new order every iteration, which `seed` and the number of the iteration decide.
         seed: Of that order.
-        by_length: Texts of like length stand in a batch together, which is as wide as its longest text also with
-            `max_length`: less padding, so less time, for a model that masks it.
+        by_length: Texts of like length stand in a batch together. It is as wide as its longest text, up to the next
+            multiple of 8, also with `max_length`: less padding, so less time, for a model that masks it.
 
     Raises:
         InputError: For no text, labels of another number, or sizes below 1.
@@ -81,6 +84,8 @@ def labelled(
 
     def batch(items):
         x = {name: _dense(tf.gather(rows, items), fill[name], width) for name, rows in inputs.items()}
+        if by_length:
+            x = {name: _widened(rows, fill[name], max_length) for name, rows in x.items()}
         return x.get("ids", x), tf.gather(labels, items)
 
     if shuffle:
@@ -197,6 +202,16 @@ def _ragged(rows):
     lengths = np.fromiter(map(len, rows), np.int64, len(rows))
     ids = np.fromiter(chain.from_iterable(rows), np.int32, lengths.sum())
     return tf.RaggedTensor.from_row_lengths(ids, lengths)
+
+
+def _widened(dense, fill, most):
+    """Filled up to a multiple of `WIDTHS` columns, or to `most`."""
+    import tensorflow as tf
+
+    size = tf.shape(dense)[1]
+    wide = -(-size // WIDTHS) * WIDTHS
+    wide = wide if most is None else tf.minimum(wide, most)
+    return tf.pad(dense, [[0, 0], [0, tf.maximum(wide - size, 0)]], constant_values=fill)
 
 
 def _dense(ragged, fill, width):
