@@ -288,7 +288,7 @@ class ConditionalLM(TextModel):
         given = [*self.contexts, None] if given is None else list(given)
         return context_table(lambda texts, context: self.score(texts, context), texts_by_context, given)
 
-    def learn_context(self, name: str, texts: str | Iterable[str], *, spread: float = 3.0) -> ConditionalLM:
+    def learn_context(self, name: str, texts: str | Iterable[str], *, spread: float = 1.0) -> ConditionalLM:
         """Learns one more context from a few texts, such as a person from five: personalization.
 
         Its vector alone is learned, the language model and the other contexts stay as they are. It is the likeliest

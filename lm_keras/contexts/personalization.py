@@ -28,7 +28,7 @@ LONGEST = 128  # tokens of a row; a longer text is read in several
 MOST_ROUNDS = 60  # of L-BFGS
 
 
-def with_context(conditional: ConditionalLM, texts: Sequence[str], spread: float = 3.0) -> ConditionalModel:
+def with_context(conditional: ConditionalLM, texts: Sequence[str], spread: float = 1.0) -> ConditionalModel:
     """A model of one context more, the last; see `ConditionalLM.learn_context`.
 
     Args:
