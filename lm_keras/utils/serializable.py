@@ -32,6 +32,7 @@ CLASSES = {
     "Logits": "layers.fused_loss",
     "LogitsModel": "models.base",
     "MemoryHeads": "layers.attention",
+    "MultiLabelCrossEntropy": "losses",
     "PackTokens": "layers.padding",
     "Positions": "layers.positions",
     "Remember": "layers.padding",
