@@ -196,7 +196,7 @@ def trained(arguments):
 
 METHODS = {"bayes": bayes, "tfidf": tfidf, "minilm frozen": minilm_frozen, "vader": vader}
 METHODS |= {name: trained(arguments) for name, arguments in ENCODERS.items()}
-SEEDED = tuple(ENCODERS)  # those that begin from random weights
+SEEDED = tuple(ENCODERS)  # those whose training is drawn: weights, dropout, order of the texts
 # The sets of the methods that are not for all: MiniLM and VADER are English, VADER tells sentiment.
 ENGLISH = ("ag-news", "mr", "clinc150", "sms-spam")
 ONLY = {"minilm frozen": ENGLISH, "minilm tuned": ENGLISH, "vader": ("mr",)}
