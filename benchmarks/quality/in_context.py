@@ -5,10 +5,10 @@
 
 `code`: a GPT of two layers with rotary positions is trained on texts such as "aQeBaQ", each with a letter code of its
 own; nothing but the text itself says what the code is. A text for training uses 1 to 12 of the letters: from texts
-that all use 12 a GPT-2 learned nothing in 3,000 steps. Loss of an answer by the number of pairs before, and by whether
-its letter has been seen in the text. `pretrained`: news items and their topics as examples; and loss by position of
-texts. Control of both: the answers of the examples before are shuffled among them, the one that is scored stays right
-(as in Min et al. 2022). Three seeds; a JSON line each. MODEL: a .gguf file, a folder or a name.
+that all use 12 a GPT-2 learned nothing in 3,000 steps. Loss of an answer by the number of pairs before, and by
+whether its letter has been seen in the text. `pretrained`: news items and their topics as examples; and loss by
+position of texts. Control of both: the answers of the examples before are shuffled among them, the one that is scored
+stays right (as in Min et al. 2022). Three seeds; a JSON line each. MODEL: a .gguf file, a folder or a name.
 """
 
 import argparse
