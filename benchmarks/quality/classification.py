@@ -1,4 +1,4 @@
-"""Classifiers side by side: news, film and hotel reviews, intents, spam, pairs of sentences; published figures beside.
+"""Classifiers side by side: news, film and hotel reviews, intents, spam and pairs, beside published figures.
 
     export LM_KERAS_DATA=...   # a folder with ag-news, mr, chnsenticorp-hotel, clinc150, sms-spam, snli-dev
     python benchmarks/quality/classification.py --embedder all-minilm-l6-v2 --log runs/classification.jsonl
