@@ -61,7 +61,7 @@ def tf_word_places(strings: "tf.Tensor") -> "tuple[tf.RaggedTensor, tf.RaggedTen
 
 
 def _words(codes, begins, no_space):
-    """The words of code points, ragged [B, (n)], and their places: where each begins, and what is in one, [N] each."""
+    """The words of code points, ragged [B, (n)], and their places; [N]: where one begins, and what is in one."""
     import tensorflow as tf
 
     row, flat = tf.cast(codes.value_rowids(), tf.int32), codes.flat_values
