@@ -25,7 +25,7 @@ class TokenPooling(layers.Layer):
         self.pooling, self.supports_masking = pooling, True
 
     def call(self, x, valid=None, mask=None):
-        mask = _tokens(valid, mask)
+        mask = tokens(valid, mask)
         if self.pooling == "first":
             if mask is None:
                 return x[:, 0]
@@ -58,7 +58,7 @@ class HidePadding(layers.Layer):
         self.supports_masking = True
 
     def call(self, logits, valid=None, mask=None):
-        mask, logits = _tokens(valid, mask), ops.cast(logits, "float32")
+        mask, logits = tokens(valid, mask), ops.cast(logits, "float32")
         return logits if mask is None else ops.where(mask[..., None], logits, -1e9)
 
     def compute_mask(self, logits, previous_mask=None):
@@ -68,7 +68,8 @@ class HidePadding(layers.Layer):
         return keras.KerasTensor(logits.shape, "float32")
 
 
-def _tokens(valid, mask):
+def tokens(valid, mask):
+    """bool [B, T], where the columns are tokens; None: all are."""
     return ops.cast(valid, "int32") > 0 if valid is not None else mask
 
 

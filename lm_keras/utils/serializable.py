@@ -13,6 +13,8 @@ CLASSES = {
     "BertBlock": "models.bert",
     "Bias": "models.bert",
     "BuiltModel": "models.base",
+    "CRF": "layers.crf",
+    "CRFLoss": "losses",
     "CacheRows": "layers.cache",
     "CausalLM": "models.causal_lm",
     "ConditionalModel": "models.conditional",
