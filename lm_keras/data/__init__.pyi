@@ -10,6 +10,7 @@ from .corpora.records import MinimalPair as MinimalPair
 from .corpora.records import MultipleChoice as MultipleChoice
 from .corpora.records import QuestionAnswer as QuestionAnswer
 from .corpora.records import ReferenceAnswer as ReferenceAnswer
+from .corpora.records import RelatedText as RelatedText
 from .corpora.records import Relation as Relation
 from .corpora.records import Summary as Summary
 from .corpora.records import TaggedSentence as TaggedSentence
@@ -36,6 +37,9 @@ from .quality.personal_data import scrub as scrub
 from .quality.report.report import write_report as write_report
 from .quality.statistics import language as language
 from .quality.statistics import statistics as statistics
+from .relations import read_related as read_related
+from .relations import read_relations as read_relations
+from .relations import relation_of_marks as relation_of_marks
 from .sentence_pairs import sentence_pairs as sentence_pairs
 from .splitting import split_texts as split_texts
 from .tagged import TaggedText as TaggedText

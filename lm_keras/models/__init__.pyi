@@ -16,6 +16,7 @@ from .feedforward import build_feedforward_lm as build_feedforward_lm
 from .gpt2 import build_gpt2 as build_gpt2
 from .heads import answer_span as answer_span
 from .heads import regressor as regressor
+from .heads import relation_classifier as relation_classifier
 from .heads import sentence_embeddings as sentence_embeddings
 from .heads import sequence_classifier as sequence_classifier
 from .heads import token_classifier as token_classifier
@@ -23,6 +24,8 @@ from .llama import build_llama as build_llama
 from .lstm import build_lstm_lm as build_lstm_lm
 from .pretrained.checkpoints import load_pretrained as load_pretrained
 from .pretrained.checkpoints import save_pretrained as save_pretrained
+from .relation_cnn import build_relation_cnn as build_relation_cnn
+from .relation_rnn import build_relation_rnn as build_relation_rnn
 from .rnn import build_gru_lm as build_gru_lm
 from .rnn import build_rnn_lm as build_rnn_lm
 from .rnn_classifier import build_rnn_classifier as build_rnn_classifier

@@ -92,6 +92,46 @@ def token_classifier(
     return LogitsModel(parts.inputs, parts.dense(num_classes, "token_logits")(parts.drop(parts.sequence)), name=name)
 
 
+def relation_classifier(
+    encoder: keras.Model,
+    num_classes: int,
+    *,
+    dropout: float = 0.1,
+    seed: int | None = None,
+    name: str = "relation_classifier",
+) -> LogitsModel:
+    """A class for two spans of a text (R-BERT, Wu & He 2019).
+
+    The mean vector of each span, and of all tokens, each through a tanh layer (the spans share one), stand side by
+    side under a dense layer. Labels are int [B].
+
+    Args:
+        encoder: A functional `keras.Model` of tokens, as `build_bert` gives; it is trained in place.
+        num_classes: Number of classes C, at least 2.
+        dropout: Share of the vectors' numbers that are dropped in training.
+        seed: Seed of the starting weights and of dropout.
+        name: Name of the model.
+
+    Returns:
+        A `keras.Model` over the encoder's inputs, by name, and {"first", "second"}, int32 [B, T] with 1 at the tokens
+        of that span -> logits [B, C].
+
+    Raises:
+        InputError: For what is no such encoder, and for impossible options.
+    """
+    check_whole("num_classes", num_classes, 2, MAX_INT32)
+    parts = _Encoded(encoder, dropout, seed)
+    spans = {key: keras.Input((None,), dtype="int32", name=key) for key in ("first", "second")}
+    inputs = {x.name: x for x in keras.tree.flatten(parts.inputs)}
+    inputs = (parts.inputs if isinstance(parts.inputs, dict) else inputs) | spans
+    width = parts.sequence.shape[-1]
+    of_text, of_span = (parts.dense(width, key, "tanh") for key in ("text", "span"))
+    vectors = [TokenPooling("mean", name=f"{key}_mean")(parts.sequence, valid=spans[key]) for key in spans]
+    vectors = [of_text(parts.drop(parts.pooled("mean"))), *(of_span(parts.drop(vector)) for vector in vectors)]
+    logits = parts.dense(num_classes, "logits")(parts.drop(keras.ops.concatenate(vectors, axis=-1)))
+    return LogitsModel(inputs, logits, name=name)
+
+
 def answer_span(
     encoder: keras.Model,
     *,
@@ -181,9 +221,9 @@ class _Encoded:
         self._seeds = itertools.count(seed) if seed is not None else itertools.repeat(None)
         self.drop = layers.Dropout(dropout, seed=next(self._seeds), name="head_dropout")
 
-    def dense(self, size, name):
+    def dense(self, size, name, activation=None):
         start = keras.initializers.TruncatedNormal(0.0, 0.02, seed=next(self._seeds))  # as BERT's own layers
-        return Dense(size, kernel_initializer=start, name=name)
+        return Dense(size, activation=activation, kernel_initializer=start, name=name)
 
     def pooled(self, pooling):
         """One vector a text, [B, D]."""

@@ -19,6 +19,9 @@ from .paired_tests import PairedTest as PairedTest
 from .paired_tests import paired_test as paired_test
 from .qa import Answer as Answer
 from .qa import QuestionAnswerer as QuestionAnswerer
+from .relation_metrics import RelationReport as RelationReport
+from .relation_metrics import relation_report as relation_report
+from .relations import RelationExtractor as RelationExtractor
 from .tagging import Span as Span
 from .tagging import TextTagger as TextTagger
 from .tagging_metrics import TaggingReport as TaggingReport

@@ -102,7 +102,19 @@ class Bootstrap(NamedTuple):
 def bootstrap(labels: np.ndarray, answers: np.ndarray, resamples: int, seed: int) -> Bootstrap:
     """Draws the rows of bool `labels` [N, C] and `answers` [N, C] anew, with replacement."""
     kinds, (numbers,) = grouped(labels, answers)
-    total, sums, rng = len(labels), kinds @ numbers, np.random.default_rng(seed)
+    return bootstrap_of(kinds, numbers, resamples, seed)
+
+
+def bootstrap_of(kinds: np.ndarray, numbers: np.ndarray, resamples: int, seed: int) -> Bootstrap:
+    """Draws texts anew, with replacement.
+
+    Args:
+        kinds: How often each of U kinds of texts is there, [U].
+        numbers: What a text of each kind counts, float64 [U, 3 C + 1], sums of which `counted` reads.
+        resamples: How often all texts are drawn.
+        seed: Of the draws.
+    """
+    total, sums, rng = int(kinds.sum()), kinds @ numbers, np.random.default_rng(seed)
     drawn = np.concatenate([weights @ numbers for weights in draws(kinds, resamples, rng)])
     left_out = counted(sums - numbers, max(total - 1, 1))
     return Bootstrap(kinds, counted(sums, total), counted(drawn, total), left_out)

@@ -186,8 +186,8 @@ def _word_model(texts, word_vectors, crf, max_length, seed, options):
     """A model of words, and of characters where the text is not Chinese, and its vocabulary."""
     from lm_keras import models
 
-    vectors = None if word_vectors is None else _vectors(word_vectors)
-    tokenizer, trained = _vocabulary(texts, vectors)
+    vectors = None if word_vectors is None else vectors_of(word_vectors)
+    tokenizer, trained = word_vocabulary(texts, vectors)
     characters = None if is_chinese(texts) else _characters(texts)
     arguments = {"crf": crf, **options}
     if characters is not None:
@@ -208,7 +208,8 @@ def _word_model(texts, word_vectors, crf, max_length, seed, options):
     return _Parts("bilstm", tokenizer, characters, LONGEST if max_length is None else max_length, build)
 
 
-def _vectors(given) -> KeyedVectors:
+def vectors_of(given: str | Path | KeyedVectors) -> KeyedVectors:
+    """The word vectors of a name, a file or a folder, or those that are given."""
     from gensim.models import KeyedVectors
 
     from lm_keras import embeddings
@@ -223,7 +224,7 @@ def _vectors(given) -> KeyedVectors:
     return embeddings.load_glove(path)
 
 
-def _vocabulary(texts: Sequence[str], vectors: KeyedVectors | None) -> tuple[WordTokenizer, int]:
+def word_vocabulary(texts: Sequence[str], vectors: KeyedVectors | None) -> tuple[WordTokenizer, int]:
     """A tokenizer of the words of texts and, after those, of all that have a vector; and how many the first are.
 
     From 1,000 texts on a word without a vector must occur twice: else no training text would hold <unk>.

@@ -20,12 +20,44 @@ class Labelled(NamedTuple):
 
 
 class Relation(NamedTuple):
-    """Two entities of a text, each by its `(start, end)` in characters; `label` is the place in `classes`."""
+    """Two entities of a text, each by its `(start, end)` in characters, and their relation.
+
+    `label` is its name, or its place in `classes`; None where it is not known.
+    """
 
     text: str
     first: tuple[int, int]
     second: tuple[int, int]
-    label: int
+    label: int | str | None = None
+
+    def texts(self) -> list[str]:
+        """The text."""
+        return [self.text]
+
+    def marked(self) -> str:
+        """The text with its entities in marks: `The <e1>author</e1> uses a <e2>disassembler</e2>.`"""
+        marks = [(*self.first, "e1"), (*self.second, "e2")]
+        ends = [(end, 0, -start, f"</{mark}>") for start, end, mark in marks]
+        starts = [(start, 1, -end, f"<{mark}>") for start, end, mark in marks]
+        parts, before = [], 0
+        for at, _, _, mark in sorted(ends + starts):
+            parts += [self.text[before:at], mark]
+            before = at
+        return "".join([*parts, self.text[before:]])
+
+
+class RelatedText(NamedTuple):
+    """A text, its entities and the relations between them.
+
+    Attributes:
+        text: The text.
+        spans: `(start, end, label)` of each entity, in characters.
+        relations: `(first, second, label)` of each relation: the places of two entities in `spans`, and its name.
+    """
+
+    text: str
+    spans: tuple[tuple[int, int, str], ...]
+    relations: tuple[tuple[int, int, str], ...] = ()
 
     def texts(self) -> list[str]:
         """The text."""

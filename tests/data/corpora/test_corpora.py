@@ -55,7 +55,7 @@ def test_the_table():
     assert lk.data.available() == [
         *("wiki-excerpt", "lee-news", "ptb", "tinyshakespeare", "hongloumeng", "shuihu", "tang-poems"),
         *("mr", "sms-spam", "ag-news", "chnsenticorp-hotel", "clinc150", "semeval2010-task8"),
-        *("conll2003", "msra-ner", "squad2-cs224n-dev", "xquad", "cmu-qa", "babi"),
+        *("conll2003", "msra-ner", "conll04", "squad2-cs224n-dev", "xquad", "cmu-qa", "babi"),
         *("dailydialog", "cornell-pairs", "chatterbot-corpus", "dialogsum", "lcsts-part3"),
         *("multi30k", "hyporadise-nbest", "piqa", "lambada", "blimp", "wordsim353", "simlex999", "word-analogies"),
         *("glove-6b-50d", "gpt2-bpe"),

@@ -1,0 +1,181 @@
+"""`RelationExtractor.train`: from texts with two entities to a trained extractor."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from lm_keras.data.corpora.records import Relation
+from lm_keras.data.labelled_batches import WIDTHS, batches_by_length
+from lm_keras.data.splitting import split_texts
+from lm_keras.data.text_dataset import TextDataset
+from lm_keras.errors import InputError
+from lm_keras.tasks.encoders import check_options, loaded_encoder
+from lm_keras.tasks.labels import classes_of, places_of
+from lm_keras.tasks.relations import relations_of, rows_at
+from lm_keras.tasks.tagging_training import vectors_of, word_vocabulary
+from lm_keras.text.tokenizers.base import Tokenizer
+from lm_keras.training.config import TrainingConfig
+from lm_keras.training.fit import fit
+from lm_keras.utils.checks import check_number
+
+if TYPE_CHECKING:
+    from lm_keras.tasks.relations import RelationExtractor
+
+# The settings of `TrainingConfig`; epochs are the most, as the loss of the validation records ends the training.
+SETTINGS: dict[str, dict[str, Any]] = {
+    "cnn": {"epochs": 20, "batch_size": 32, "learning_rate": 1e-3, "early_stopping_patience": 3},
+    "bilstm": {"epochs": 20, "batch_size": 32, "learning_rate": 2e-3, "early_stopping_patience": 3},
+    "pretrained": {"epochs": 5, "batch_size": 16, "learning_rate": 1e-4, "early_stopping_patience": 2},
+}
+SETTINGS["pretrained"]["schedule"] = "linear"
+BUILDERS = {"cnn": "build_relation_cnn", "bilstm": "build_relation_rnn"}  # those that start from random weights
+AN_EPOCH, IN_ALL = 10, 300  # updates of few records: at least about so many an epoch, and in all
+
+
+class _Parts(NamedTuple):
+    """What an extractor is made of: a key of `SETTINGS`, its tokenizer, and what builds the model of C classes."""
+
+    kind: str
+    tokenizer: Tokenizer
+    build: Callable[[int], keras.Model]
+
+
+def train_extractor(
+    kind: type[RelationExtractor],
+    records: Iterable[Relation],
+    *,
+    encoder: str | keras.Model,
+    classes: Sequence[str] | None,
+    word_vectors: object,
+    validation: object,
+    config: TrainingConfig | None,
+    settings: dict[str, Any],
+    max_length: int | None,
+    seed: int,
+    options: dict[str, Any],
+) -> RelationExtractor:
+    """Returns a trained extractor of the class `kind`; the arguments are those of `RelationExtractor.train`."""
+    records = _checked(records, "records")
+    classes = classes_of([record.label for record in records], False, classes, None)
+    train, held_out = _parts(records, validation, seed)
+    y, other = (places_of([record.label for record in part], classes, False) for part in (train, held_out))
+    if (y == y[0]).all():
+        raise InputError(f"all records to train on are {classes[y[0]]!r}; give records of two relations or more")
+    if isinstance(encoder, str) and encoder in BUILDERS:
+        found = _word_model(encoder, train, word_vectors, seed, dict(options))
+    else:
+        if word_vectors is not None:
+            raise InputError('word_vectors are where "cnn" and "bilstm" start from; leave them out with an encoder')
+        found = _pretrained(encoder, seed, dict(options))
+    keras.utils.set_random_seed(seed)
+    extractor = kind(found.build(len(classes)), found.tokenizer, classes, max_length=max_length)
+    config = _config(config, found.kind, settings, len(train), seed)
+    batches = _batches(extractor, train, y, config.batch_size, True, seed)
+    others = _batches(extractor, held_out, other, 64, False, seed)
+    extractor.history = fit(extractor.model, batches, others, config, task="classification").history
+    return extractor
+
+
+# === The records ===
+
+
+def _checked(records, name):
+    if isinstance(records, (str, bytes)):
+        raise InputError(f"{name} is one string; of a file read them by lk.data.read_relations")
+    rows = relations_of(records)
+    for i, row in enumerate(rows):
+        if row.label is None:
+            raise InputError(f"record {i} of {name} has no label; give lk.data.Relation(text, first, second, label)")
+    if not rows:
+        raise InputError(f"there is no record in {name}; give at least one")
+    return rows
+
+
+def _parts(records, validation, seed):
+    """The records to train on, and those to stop by."""
+    if validation is not None and not isinstance(validation, (int, float)):
+        return records, _checked(validation, "validation")
+    share = 0.1 if validation is None else check_number("validation", validation, above=0, below=1)
+    texts = list(dict.fromkeys(record.text for record in records))
+    if len(texts) < 2:
+        raise InputError("all records are of one text; give those of two texts or more, or validation=")
+    _, others = map(set, split_texts(texts, share, seed))
+    train, held_out = ([row for row in records if (row.text in others) == side] for side in (False, True))
+    return train, held_out
+
+
+def _batches(extractor, records, y, batch_size, shuffle, seed):
+    """A `TextDataset` of (x, y); records of like length stand in a batch together."""
+    with tf.device("CPU"):
+        rows, labels = extractor.rows(records), tf.constant(y, tf.int32)
+    lengths = rows.ids.row_lengths().numpy()
+
+    def batch(items):
+        return extractor.inputs.dense(rows_at(rows, items), WIDTHS), tf.gather(labels, items)
+
+    if shuffle:
+        order, stream = batches_by_length(lengths, int(batch_size), seed)
+        batches = lambda step: stream(step).map(batch).prefetch(2)  # noqa: E731
+    else:
+        order, batches = tf.data.Dataset.from_tensor_slices(np.argsort(lengths, kind="stable")), None
+        order = order.batch(int(batch_size))
+    return TextDataset(order.map(batch).prefetch(2), batch_size=int(batch_size), stream=batches)
+
+
+def _config(config, kind, settings, num_records, seed):
+    """The settings of the run: the config's or the encoder's, and those that were given."""
+    if config is not None:
+        return dataclasses.replace(config, **settings)
+    chosen = dict(SETTINGS[kind])
+    chosen["batch_size"] = settings.get("batch_size", max(4, min(chosen["batch_size"], num_records // AN_EPOCH)))
+    steps = -(-num_records // chosen["batch_size"])
+    chosen["epochs"] = max(chosen["epochs"], -(-IN_ALL // steps))
+    return TrainingConfig(**{**chosen, **settings}, seed=seed)
+
+
+# === What reads the text ===
+
+
+def _word_model(encoder, records, word_vectors, seed, options):
+    from lm_keras import models
+
+    builder = getattr(models, BUILDERS[encoder])
+    vectors = None if word_vectors is None else vectors_of(word_vectors)
+    tokenizer, trained = word_vocabulary(list(dict.fromkeys(record.text for record in records)), vectors)
+    if vectors is not None and "embedding_matrix" not in options:
+        from lm_keras.embeddings import embedding_matrix
+
+        matrix, _ = embedding_matrix(tokenizer, vectors, seed=seed)
+        own = {"embedding_matrix": matrix, "train_embeddings": False, "trained_words": trained}
+        options = {**own, **options}
+        if options["train_embeddings"]:
+            options["trained_words"] = 0
+    check_options(builder, options)
+
+    def build(num_classes):
+        return builder(tokenizer.vocab_size, num_classes=num_classes, **options, seed=seed)
+
+    return _Parts(encoder, tokenizer, build)
+
+
+def _pretrained(encoder, seed, options):
+    from lm_keras import models
+
+    model, tokenizer, *_ = loaded_encoder(encoder, options.get("dropout"))
+    if tokenizer is None:
+        raise InputError(f"{model.name} has no tokenizer; give an encoder with one")
+    check_options(models.relation_classifier, options)
+    for layer in model.layers:
+        if layer.name == "pooler":  # which has no part in the answers
+            layer.trainable = False
+
+    def build(num_classes):
+        return models.relation_classifier(model, num_classes, **options, seed=seed)
+
+    return _Parts("pretrained", tokenizer, build)
