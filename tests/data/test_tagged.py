@@ -53,7 +53,9 @@ def test_conll_columns(tmp_path):
     first, second = lk.data.read_conll(tmp_path / "a.gz")
     assert first.words == ("U.N.", "official") and first.tags == ("I-ORG", "O") and second.words == ("Ekeus",)
     assert as_tagged_text(first, "").spans == [(0, 4, "ORG")]
-    (tmp_path / "b.tsv").write_text("#doc 1\n0\tSen. A\tB-Peop\tx\n1\t,\tO\tx\n#doc 2\n0\tb\tO\tx\n", encoding="utf-8")
+    (tmp_path / "b.tsv").write_text(
+        "#doc 1\n0\tSen. A\tB-Peop\tx\n1\t,\tO\tx\n#doc 2\n0\tb\tO\tx\n", encoding="utf-8"
+    )
     found = lk.data.read_conll(tmp_path / "b.tsv", word=1, tag=2, separator="\t", comment="#doc")
     assert [sentence.words for sentence in found] == [("Sen. A", ","), ("b",)]
     characters = as_tagged_text(lk.data.TaggedSentence(tuple("在北京"), ("O", "B-LOC", "I-LOC")), "")
