@@ -172,7 +172,7 @@ def relation_of_marks(text: str) -> Relation:
     missing = [mark for name in _ENTITIES for mark in (f"<{name}>", f"</{name}>") if mark not in places]
     if missing:
         raise InputError(
-            f"{text!r:.80} lacks {missing[0]}; mark both entities, as in A <e1>ridge</e1> rises from the <e2>surge</e2>."
+            f"{text!r:.80} lacks {missing[0]}; mark both entities: A <e1>ridge</e1> rises from a <e2>surge</e2>."
         )
     entities = [(places[f"<{name}>"], places[f"</{name}>"]) for name in _ENTITIES]
     return checked_relation(Relation(plain + text[before:], *entities), f"{text!r:.60}")

@@ -6,6 +6,10 @@ from .classification import TextClassifier as TextClassifier
 from .embedding import TextEmbedder as TextEmbedder
 from .explain import explain as explain
 from .explanation import Explanation as Explanation
+from .extraction import Extraction as Extraction
+from .extraction import FoundRelation as FoundRelation
+from .extraction import InformationExtractor as InformationExtractor
+from .extraction_metrics import ExtractionReport as ExtractionReport
 from .intervals import Interval as Interval
 from .intervals import bootstrap_interval as bootstrap_interval
 from .intervals import wilson as wilson

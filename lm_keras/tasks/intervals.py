@@ -128,6 +128,26 @@ def bootstrap_interval(
     return interval_of(value, found, None if method == "percentile" or rows < 2 else left_out, counts, level)
 
 
+def ratio_interval(parts: ArrayLike, wholes: ArrayLike, level: float = 0.95, seed: int = 0) -> Interval:
+    """Returns the bootstrap interval (BCa) of sum(parts) / sum(wholes); 0 where there is nothing.
+
+    Args:
+        parts: What each row (text) counts, [N]: such as spans that are right.
+        wholes: What it counts them out of, [N].
+        level: Of the interval.
+        seed: Of the draws.
+    """
+    kinds, counts = np.unique(np.stack([parts, wholes], 1), axis=0, return_counts=True)
+
+    def ratio(weights):
+        part, whole = weights @ kinds[:, 0], weights @ kinds[:, 1]
+        return part / np.where(whole > 0, whole, 1)
+
+    resampled = np.concatenate([ratio(weights) for weights in draws(counts, RESAMPLES, np.random.default_rng(seed))])
+    left_out = ratio(counts - np.eye(len(kinds)))
+    return interval_of(float(ratio(counts)), resampled, left_out, counts, level)
+
+
 def draws(counts: np.ndarray, resamples: int, rng: np.random.Generator) -> Iterator[np.ndarray]:
     """Yields how often each kind of row is drawn: float64 [some of the resamples, U] until all are there.
 

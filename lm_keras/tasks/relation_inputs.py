@@ -30,6 +30,7 @@ from lm_keras.utils.checks import check_whole
 
 SPANS = ("first", "second")
 MARKS = ("$", "#")  # of the first and of the second span, before and after it (R-BERT, Wu & He 2019)
+_TEXT = 2**32  # more than any place in a text
 LONGEST = 256  # words, or tokens, of a text that are read: those around both spans
 
 
@@ -111,8 +112,8 @@ class WordRelationInputs(_RelationInputs):
         distance = recipe.arguments.get("max_distance") if recipe is not None else None
         if distance is None:
             raise InputError(
-                f"{model.name} does not say the largest distance it knows; give a model whose builder has max_distance, "
-                "such as build_relation_cnn"
+                f"{model.name} does not say the largest distance it knows; give a model whose builder has "
+                "max_distance, such as build_relation_cnn"
             )
         self.max_distance = distance
         self.checked(model)
@@ -233,40 +234,54 @@ def relation_inputs(
 # === Spans: from characters to words ===
 
 
-def word_spans(places: Sequence[Sequence[tuple[int, int]]], spans: Sequence[Sequence[tuple[int, int]]]) -> np.ndarray:
+def word_spans(
+    places: Sequence[Sequence[tuple[int, int]]], spans: Sequence[Sequence[tuple[int, int]]], text: Sequence[int]
+) -> np.ndarray:
     """The words that spans touch: of each the first one, and the one after its last.
 
     Args:
         places: `(start, end)` of the words of each text.
-        spans: `(start, end)` of each span of each text, in characters; as many in each.
+        spans: `(start, end)` of S spans, in characters, in each of M rows.
+        text: Which text a row is of, [M].
 
     Returns:
-        int32 [B, 2 S].
+        int32 [M, 2 S]: the words' places in their text.
     """
+    edges = [np.array(row, np.int64).reshape(-1, 2).T for row in places]
     found = []
-    for row, some in zip(places, spans, strict=True):
-        starts, ends = np.array(row, np.int64).reshape(-1, 2).T
-        edges = [(int((ends <= start).sum()), int((starts < end).sum())) for start, end in some]
-        found.append([at for first, last in edges for at in (first, max(first, last))])
-    return np.array(found, np.int32).reshape(len(found), -1)
+    for some, at in zip(spans, text, strict=True):
+        starts, ends = edges[at]
+        for start, end in some:
+            first = int(np.searchsorted(ends, start, side="right"))
+            found.append((first, max(first, int(np.searchsorted(starts, end, side="left")))))
+    return np.array(found, np.int32).reshape(len(spans), -1)
 
 
-def tf_word_spans(splits: tf.Tensor, starts: tf.Tensor, ends: tf.Tensor, spans: tf.Tensor) -> tf.Tensor:
+def tf_word_spans(
+    splits: tf.Tensor, starts: tf.Tensor, ends: tf.Tensor, spans: tf.Tensor, text: tf.Tensor | None = None
+) -> tf.Tensor:
     """`word_spans` in the graph.
 
     Args:
         splits: Where the words of each text begin and end, [B + 1].
         starts: Of the words, in characters, int32 [W].
         ends: Their ends, int32 [W].
-        spans: The start and end of each span, in characters, int32 [B, 2 S]; of any place.
+        spans: The start and end of each span, in characters, int32 [M, 2 S]; of any place.
+        text: Which text a row is of, int32 [M]; None: row i is of text i.
     """
     row = tf.RaggedTensor.from_row_splits(starts, splits, validate=False).value_rowids()
-    size = tf.shape(spans)[0]
-    given = tf.gather(spans, row)  # (W, 2 S)
-    before = tf.math.unsorted_segment_sum(tf.cast(ends[:, None] <= given[:, ::2], tf.int32), row, size)
-    until = tf.math.unsorted_segment_sum(tf.cast(starts[:, None] < given[:, 1::2], tf.int32), row, size)
-    both = tf.stack([before, tf.maximum(before, until)], axis=-1)  # (B, S, 2)
-    return tf.reshape(both, tf.shape(spans))
+    text = tf.range(tf.shape(spans)[0]) if text is None else text
+
+    def search(edges, wanted, side):
+        """Where each wanted place stands among the edges of its text; a text's are one part of a sorted list."""
+        keys = row * _TEXT + tf.cast(edges, tf.int64)
+        values = tf.cast(text, tf.int64)[:, None] * _TEXT + tf.cast(tf.maximum(wanted, 0), tf.int64)
+        at = tf.searchsorted(keys, tf.reshape(values, [-1]), side=side)
+        return tf.reshape(at, tf.shape(wanted)) - tf.gather(tf.cast(splits, tf.int32), text)[:, None]
+
+    first = search(ends, spans[:, ::2], "right")
+    last = tf.maximum(first, search(starts, spans[:, 1::2], "left"))
+    return tf.reshape(tf.stack([first, last], axis=-1), tf.shape(spans))
 
 
 def _one_each(ids):

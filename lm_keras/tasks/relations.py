@@ -180,9 +180,11 @@ class RelationExtractor(TextModel):
 
     def rows(self, records: Sequence[Relation]) -> Rows:
         """Returns what the model reads of checked records, before they are filled up."""
-        words, places = self.inputs.words_of([record.text for record in records])
-        spans = word_spans(places, [(record.first, record.second) for record in records])
-        return self.inputs.rows(words, tf.constant(spans))
+        texts = {text: i for i, text in enumerate(dict.fromkeys(record.text for record in records))}
+        words, places = self.inputs.words_of(list(texts))
+        text = [texts[record.text] for record in records]
+        spans = word_spans(places, [(record.first, record.second) for record in records], text)
+        return self.inputs.rows(words, tf.constant(spans), tf.constant(text, tf.int32))
 
     def evaluate(self, records: Iterable[Relation], *, level: float = 0.95, seed: int = 0) -> RelationReport:
         """Measures the extractor by the rule of SemEval-2010 task 8, with intervals.

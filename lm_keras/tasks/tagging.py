@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import keras
 import numpy as np
@@ -243,14 +243,18 @@ class TextTagger(TextModel):
         return tf.where(has, tags, -1), scores
 
     # === Export ===
+    def tf_tag(self, texts: tf.Tensor) -> FoundSpans:
+        """The spans of strings [B] of valid UTF-8, in the graph."""
+        words, starts, ends = self.inputs.tf_words_of(texts)
+        tags, scores = self._tags(words)
+        return tf_spans(self.classes, words.splits, starts, ends, tags, scores)
+
     def signatures(self) -> Served:
         """What `export` writes: `tag`, text -> spans, the JSON text of a list of Spans."""
 
         def tag(text):
             text = utf8(text)
-            words, starts, ends = self.inputs.tf_words_of(text)
-            tags, scores = self._tags(words)
-            return {"spans": tf_spans(text, self.classes, words.splits, starts, ends, tags, scores)}
+            return {"spans": tf_json(text, self.tf_tag(text))}
 
         def answer(name, inputs):
             return {"spans": [as_json(found) for found in self.tag(inputs["text"])]}
@@ -288,27 +292,45 @@ def spans(text: str, places: Sequence[tuple[int, int]], tags: Sequence[str], sco
 
 
 def as_json(found: Sequence[Span]) -> str:
-    """The JSON text of a list of Spans; that of `tf_spans` has the same content but for the rounding of scores."""
+    """The JSON text of a list of Spans; that of `tf_json` has the same content but for the rounding of scores."""
     return json.dumps([span._asdict() for span in found], ensure_ascii=False)
 
 
+class FoundSpans(NamedTuple):
+    """Spans in the graph, those of a text one after the other: [S] each.
+
+    Attributes:
+        text: Which text a span is of, int64.
+        start: Its first character, int32.
+        end: The one after its last, int32.
+        label: The place of its label in `labels`, int32.
+        score: float32.
+        labels: The names of all labels.
+    """
+
+    text: tf.Tensor
+    start: tf.Tensor
+    end: tf.Tensor
+    label: tf.Tensor
+    score: tf.Tensor
+    labels: list[str]
+
+
+def labels_of(classes: Sequence[str]) -> list[str]:
+    """The labels of tags, sorted."""
+    return sorted({label for _, label in map(parts, classes) if label is not None})
+
+
 def tf_spans(
-    texts: tf.Tensor,
     classes: Sequence[str],
     word_splits: tf.Tensor,
     starts: tf.Tensor,
     ends: tf.Tensor,
     tags: tf.Tensor,
     scores: tf.Tensor,
-) -> tf.Tensor:
-    """`spans` in the graph, as JSON: strings [B], each a list of objects with the fields of a Span.
-
-    texts: valid UTF-8 [B]. All else is of the words, [W]: `tags` int32 are places in `classes`, -1: none.
-    A score has four decimals: what float32 sums differ by from batch to batch is mostly smaller. Not always, for
-    any rounding can tie, so only the rest of the string is the same to the character in every batch.
-    """
-    told = [parts(name) for name in classes]
-    labels = sorted({label for _, label in told if label is not None})
+) -> FoundSpans:
+    """`spans` in the graph. All is of the words, [W]: `tags` int32 are places in `classes`, -1: none."""
+    told, labels = [parts(name) for name in classes], labels_of(classes)
     label_of = tf.constant([-1 if label is None else labels.index(label) for _, label in told] + [-1])
     begin_of = tf.constant([prefix in tuple(STARTS) for prefix, _ in told] + [False])
     end_of = tf.constant([prefix in tuple(ENDS) for prefix, _ in told] + [True])
@@ -324,22 +346,35 @@ def tf_spans(
     which = tf.gather(tf.cumsum(tf.cast(begins, tf.int32)) - 1, inside)
     first = tf.where(begins)[:, 0]
     count = tf.size(first)
-    start, row = tf.gather(starts, first), tf.gather(row, first)
     end = tf.math.unsorted_segment_max(tf.gather(ends, inside), which, count)
     score = tf.math.unsorted_segment_mean(tf.gather(scores, inside), which, count)
-    name = tf.gather(
-        tf.constant([*(json.dumps(label, ensure_ascii=False) for label in labels), ""]), tf.gather(label, first)
-    )
+    row, start, label = (tf.gather(part, first) for part in (row, starts, label))
+    return FoundSpans(row, start, end, label, score, labels)
+
+
+def tf_json(texts: tf.Tensor, found: FoundSpans) -> tf.Tensor:
+    """The spans of texts, strings [B] of valid UTF-8, as JSON: [B], each a list of objects with the fields of a Span.
+
+    A score has four decimals: what float32 sums differ by from batch to batch is mostly smaller. Not always, for
+    any rounding can tie, so only the rest of the string is the same to the character in every batch.
+    """
+    names = tf.constant([*(json.dumps(label, ensure_ascii=False) for label in found.labels), ""])
     # Characters are picked one by one: a copy of its whole text for each span would take memory by the square.
     chars = _escaped_characters(texts)
-    offset = tf.gather(tf.cast(chars.row_splits, tf.int32), row)
-    places = tf.ragged.range(offset + start, offset + end)
+    offset = tf.gather(tf.cast(chars.row_splits, tf.int32), found.text)
+    places = tf.ragged.range(offset + found.start, offset + found.end)
     text = tf.strings.reduce_join(places.with_flat_values(tf.gather(chars.flat_values, places.flat_values)), axis=-1)
     objects = tf.strings.join(
-        ['{"start": ', tf.strings.as_string(start), ', "end": ', tf.strings.as_string(end), ', "label": ', name,
-         ', "score": ', tf.strings.as_string(score, precision=4), ', "text": "', text, '"}']
+        ['{"start": ', tf.strings.as_string(found.start), ', "end": ', tf.strings.as_string(found.end),
+         ', "label": ', tf.gather(names, found.label), ', "score": ', tf.strings.as_string(found.score, precision=4),
+         ', "text": "', text, '"}']
     )  # fmt: skip
-    lists = tf.RaggedTensor.from_value_rowids(objects, row, nrows=tf.size(texts, tf.int64), validate=False)
+    return tf_json_lists(objects, found.text, tf.size(texts, tf.int64))
+
+
+def tf_json_lists(objects: tf.Tensor, text: tf.Tensor, size: tf.Tensor) -> tf.Tensor:
+    """JSON objects [S], each of a text [S], those of a text one after the other, as a list for each of them [B]."""
+    lists = tf.RaggedTensor.from_value_rowids(objects, text, nrows=size, validate=False)
     return tf.strings.join(["[", tf.strings.reduce_join(lists, axis=-1, separator=", "), "]"])
 
 

@@ -15,7 +15,7 @@ from lm_keras.data.corpora.records import TaggedSentence
 from lm_keras.data.tagged import TaggedText, as_tagged_text, tag_spans, word_places_of, word_tags
 from lm_keras.errors import InputError
 from lm_keras.tasks.confusion_plots import short_name
-from lm_keras.tasks.intervals import RESAMPLES, Interval, draws, interval_of, wilson
+from lm_keras.tasks.intervals import Interval, ratio_interval, wilson
 from lm_keras.tasks.metrics import ClassMetrics
 from lm_keras.utils.checks import check_number, check_seed
 
@@ -83,16 +83,7 @@ class TaggingReport:
 
     def _ratio(self, parts, wholes):
         """The interval of sum(parts) / sum(wholes) over sentences, [N] each; 0 where there is nothing."""
-        kinds, counts = np.unique(np.stack([parts, wholes], 1), axis=0, return_counts=True)
-
-        def ratio(weights):
-            part, whole = weights @ kinds[:, 0], weights @ kinds[:, 1]
-            return part / np.where(whole > 0, whole, 1)
-
-        rng = np.random.default_rng(self._seed)
-        resampled = np.concatenate([ratio(weights) for weights in draws(counts, RESAMPLES, rng)])
-        left_out = ratio(counts - np.eye(len(kinds)))
-        return interval_of(float(ratio(counts)), resampled, left_out, counts, self.level)
+        return ratio_interval(parts, wholes, self.level, self._seed)
 
     def as_dict(self) -> dict[str, Any]:
         """Returns all measures and intervals as numbers, lists and dicts, which JSON can hold."""

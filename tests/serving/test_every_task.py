@@ -1,6 +1,7 @@
 """What a server answers equals what the text model of each task answers, in every batch; no bytes break it."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,8 @@ from served_requests import NEW_TOKENS, SAMPLE, beginnings, completions, request
 from small_tasks import MAKE
 
 import lm_keras as lk
+from lm_keras.tasks.extraction import relations_as_json
+from lm_keras.tasks.relations import PLACES
 from lm_keras.tasks.tagging import as_json
 
 pytestmark = pytest.mark.usefixtures("warm_check")
@@ -35,6 +38,28 @@ def of_pairs(bundle, texts):
 
 def tags(bundle, texts):
     return {"tag": ({"text": texts}, {"spans": [as_json(found) for found in bundle.tag(texts)]})}
+
+
+def of_spans(bundle, texts):
+    """Of each text that has two words or more, the relation of its first word and of one further on."""
+    records = []
+    for i, text in enumerate(texts):
+        words = [found.span() for found in re.finditer(r"[^\W_]+", text)]
+        if len(words) > 1:
+            both = (words[0], words[1 + i % min(len(words) - 1, 30)])
+            records.append(lk.data.Relation(text, *(both if i % 2 else both[::-1])))
+    ((_, outputs),) = classes(bundle, records).values()
+    columns = zip(*((row.text, *row.first, *row.second) for row in records), strict=True)
+    return {"relation": (dict(zip(("text", *PLACES), map(list, columns), strict=True)), outputs)}
+
+
+def extracted(bundle, texts):
+    found = bundle.extract(texts)
+    entities, relations = (
+        [as_json(one.entities) for one in found],
+        [relations_as_json(one.relations) for one in found],
+    )
+    return {"extract": ({"text": texts}, {"entities": entities, "relations": relations})}
 
 
 def answers(bundle, texts):
@@ -87,6 +112,9 @@ ASKED = {  # what says more than that
     "conditional_vector": in_contexts,
     "tagger": tags,
     "word_tagger": tags,
+    "relation_cnn": of_spans,
+    "marked_relations": of_spans,
+    "extraction": extracted,
     "answers": answers,
     "embedder": lambda bundle, texts: {"embed": ({"text": texts}, {"vector": bundle.embed(texts).tolist()})},
     "seq2seq_lstm": lambda bundle, texts: completions(bundle, "source", texts, 4),
@@ -110,7 +138,8 @@ def test_an_export_answers_as_the_model_does(name, news, sentences, tmp_path):
     assert told.items() <= card.items() and card["signatures"] == list(asked)
     if name in ASKED:
         assert (
-            card["family"] in ("bert", "bert_pretrainer", "bilstm_tagger", "gpt2", "lstm", "rnn_classifier", name)
+            card["family"]
+            in ("bert", "bert_pretrainer", "bilstm_tagger", "gpt2", "lstm", "relation_cnn", "rnn_classifier", name)
             and card["sizes"].get("encoder", card["sizes"])["num_filters" if "cnn" in name else "hidden_dim"]
         )
 

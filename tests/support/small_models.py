@@ -71,6 +71,14 @@ def tagged_examples(batch, length, seed=0, *, vocab_size, num_classes, num_chara
     return {"words": words, "characters": characters}, (words % num_classes).astype("int32")
 
 
+def relation_examples(batch, length, seed=0, *, vocab_size, num_classes, max_distance):
+    """Words, and their distances to a word at the beginning and to one at the end."""
+    words, labels = text_examples(batch, length, seed, vocab_size=vocab_size, num_classes=num_classes)
+    places = np.arange(length)[None] - np.array([[0], [length - 1]])
+    first, second = np.clip(places, -max_distance, max_distance).astype("int32") + max_distance + 1
+    return {"words": words, "first": np.tile(first, (batch, 1)), "second": np.tile(second, (batch, 1))}, labels
+
+
 def pair_examples(batch, length, seed=0, *, vocab_size):
     """The source is two words longer than the target."""
     rng = np.random.default_rng(seed)
@@ -96,6 +104,12 @@ class Other:
 
 
 SPELLED = {"vocab_size": VOCAB, "num_classes": CLASSES, "num_characters": 7, "word_length": 4}
+RELATED = {"vocab_size": VOCAB, "num_classes": CLASSES, "max_distance": 3}
+RELATIONS = {
+    "examples": functools.partial(relation_examples, **RELATED),
+    "shapes": lambda batch, length: [(batch, CLASSES)],
+    "pad": 0,
+}
 PAIR = {"source_vocab_size": VOCAB, "num_layers": 1, "hidden_dim": WIDTH}
 PAIRS = {
     "examples": functools.partial(pair_examples, vocab_size=VOCAB),
@@ -125,6 +139,14 @@ OTHERS = {
         functools.partial(text_examples, vocab_size=VOCAB, num_classes=CLASSES),
         lambda batch, length: [(batch, CLASSES)],
         pad=0,
+    ),
+    "relation_cnn": Other(
+        "build_relation_cnn",
+        {**RELATED, "embedding_dim": 6, "position_dim": 3, "kernel_sizes": (2, 3), "num_filters": 5, "hidden_dim": 7},
+        **RELATIONS,
+    ),
+    "relation_rnn": Other(
+        "build_relation_rnn", {**RELATED, "embedding_dim": 6, "position_dim": 3, "hidden_dim": 5}, **RELATIONS
     ),
     "rnn_classifier": Other(
         "build_rnn_classifier",

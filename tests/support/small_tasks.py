@@ -97,19 +97,58 @@ def masked_prompt_classifier(texts):
     return made.calibrate([text[:60] for text in texts[:9]])
 
 
-def word_tagger(texts):
-    """Tags as a chain, by words and characters; some words and characters are not known."""
+def single_words(texts):
+    """A tokenizer of the words that are most frequent, each by itself."""
     counts = Counter(text[a:b].lower() for text in texts for a, b in joined_word_places(text))
     tokens = ["<pad>", "<unk>", "<eos>", *(word for word, _ in counts.most_common(300))]
-    tokenizer = lk.text.WordTokenizer(tokens, language=None, lowercase=True)
+    return lk.text.WordTokenizer(tokens, language=None, lowercase=True)
+
+
+def random_weights(model, scale=0.7):
+    rng = np.random.default_rng(0)
+    model.set_weights([rng.normal(0, scale, w.shape).astype("float32") for w in model.get_weights()])
+    return model
+
+
+RELATIONS = ["Kill", "Live_In(e1,e2)", "Live_In(e2,e1)", "none"]
+
+
+def relations(texts, kind="cnn"):
+    tokenizer = single_words(texts)
+    sizes = {"embedding_dim": 8, "position_dim": 4, "max_distance": 6, "hidden_dim": 6, "seed": 0}
+    builder = getattr(lk.models, f"build_relation_{kind}")
+    model = builder(tokenizer.vocab_size, num_classes=len(RELATIONS), **sizes)
+    return tasks.RelationExtractor(random_weights(model), tokenizer, RELATIONS, max_length=24)
+
+
+def marked_relations(texts):
+    """By marks around the spans, in word pieces."""
+    model = lk.models.relation_classifier(encoder(pieces := word_pieces(texts)), len(RELATIONS))
+    rng = np.random.default_rng(0)
+    for name in ("text", "span", "logits"):
+        layer = model.get_layer(name)
+        layer.set_weights([rng.normal(0, 0.7, w.shape).astype("float32") for w in layer.get_weights()])
+    return tasks.RelationExtractor(model, pieces, RELATIONS)
+
+
+def extraction(texts):
+    kinds = {
+        "Kill": [["PER", "PER"]],
+        "Live_In(e1,e2)": [["PER", "LOC"], ["LOC", "LOC"]],
+        "Live_In(e2,e1)": [["LOC", "PER"]],
+    }
+    return tasks.InformationExtractor.of(word_tagger(texts), relations(texts, "rnn"), neighbors=3, kinds=kinds)
+
+
+def word_tagger(texts):
+    """Tags as a chain, by words and characters; some words and characters are not known."""
+    tokenizer = single_words(texts)
     characters = "etaoinshrdlucmfwygpbvkETAOINSH.,'-0123"
     sizes = {"embedding_dim": 8, "hidden_dim": 6, "character_dim": 4, "character_filters": 5, "word_length": 8}
     model = lk.models.build_bilstm_tagger(
         tokenizer.vocab_size, num_classes=len(TAGS), num_characters=len(characters) + 2, **sizes, seed=0
     )
-    rng = np.random.default_rng(0)
-    model.set_weights([rng.normal(0, 0.7, w.shape).astype("float32") for w in model.get_weights()])
-    return tasks.TextTagger(model, tokenizer, TAGS, characters=characters, max_length=24)
+    return tasks.TextTagger(random_weights(model), tokenizer, TAGS, characters=characters, max_length=24)
 
 
 CONTEXTS = ["north", "south", "sea and sky"]
@@ -136,6 +175,9 @@ MAKE = {
         lively(lk.models.token_classifier(encoder(p := word_pieces(texts)), len(TAGS))), p, TAGS
     ),
     "word_tagger": word_tagger,
+    "relation_cnn": relations,
+    "marked_relations": marked_relations,
+    "extraction": extraction,
     "answers": lambda texts: tasks.QuestionAnswerer(
         lively(lk.models.answer_span(encoder(p := word_pieces(texts)))), p, max_answer_tokens=6
     ),

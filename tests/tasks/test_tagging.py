@@ -9,13 +9,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import lm_keras as lk
-from lm_keras.tasks.tagging import as_json, spans, tf_escaped, tf_spans
+from lm_keras.tasks.tagging import as_json, spans, tf_escaped, tf_json, tf_spans
 from lm_keras.text.word_offsets import tf_word_places, word_places
 
 TAGS = ["O", "B-PER", "I-PER", "B-LOC", "I-LOC", "S-LOC", "E-PER", "MISC", 'I-"odd\\']
 in_graph = tf.function(tf_word_places, input_signature=[tf.TensorSpec([None], tf.string)])
 spans_in_graph = tf.function(
-    lambda texts, splits, starts, ends, tags, scores: tf_spans(texts, TAGS, splits, starts, ends, tags, scores),
+    lambda texts, *words: tf_json(texts, tf_spans(TAGS, *words)),
     input_signature=[
         tf.TensorSpec([None], dtype) for dtype in (tf.string, tf.int64, tf.int32, tf.int32, tf.int32, tf.float32)
     ],

@@ -92,6 +92,22 @@ class Span(NamedTuple):
     text: str
 
 
+class FoundRelation(NamedTuple):
+    """The relation of two entities of a text, each by its place among them, and its probability."""
+
+    first: int
+    second: int
+    label: str
+    score: float
+
+
+class Extraction(NamedTuple):
+    """The entities of a text, and the relations between them."""
+
+    entities: list[Span]
+    relations: list[FoundRelation]
+
+
 class Answer(NamedTuple):
     """`context[start:end]`, in characters, and its probability, that of its first token times that of its last."""
 
