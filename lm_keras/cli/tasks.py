@@ -1,6 +1,6 @@
 """`lm-keras train-task`, `predict`, and `evaluate` of a classifier: labelled texts to a run, and what it answers.
 
-What is about taggers stands in `cli.tagging`.
+What is about taggers stands in `cli.tagging`, about relations in `cli.relations`.
 """
 
 import contextlib
@@ -11,7 +11,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from lm_keras.cli import tagging
+from lm_keras.cli import relations, tagging
 from lm_keras.cli.options import Commands, add_import, number
 from lm_keras.errors import InputError
 from lm_keras.models.pretrained.named import resolved
@@ -33,7 +33,10 @@ def add_commands(commands: Commands) -> None:
     )
     _add_classify(actions)
     tagging.add_tag(actions)
-    predicting = commands.add_parser("predict", help="classes of texts, or spans in them, by a trained model")
+    relations.add_relations(actions)
+    predicting = commands.add_parser(
+        "predict", help="classes of texts, spans in them, or relations, by a trained model"
+    )
     predicting.set_defaults(call=predict)
     predicting.add_argument("run", help=RUNS)
     what = predicting.add_mutually_exclusive_group(required=True)
@@ -191,10 +194,13 @@ def new_folder(folder: Path, flag: str) -> Iterator[Path]:
 
 def predict(options):
     classifier, settings = model_of(options.run, "predict")
-    rows = _rows(options, classifier, settings)
     from lm_keras import tasks
     from lm_keras.serving.client.results import escaped
 
+    if isinstance(classifier, (tasks.RelationExtractor, tasks.InformationExtractor)):
+        relations.predict(classifier, options)
+        return
+    rows = _rows(options, classifier, settings)
     if isinstance(classifier, tasks.TextTagger):
         tagging.predict(classifier, rows, options.json)
         return
@@ -247,7 +253,7 @@ def model_of(run, command):
     from lm_keras import tasks
 
     model = tasks.load(path)
-    if not hasattr(model, "classify") and not isinstance(model, tasks.TextTagger):
+    if not hasattr(model, "classify") and not isinstance(model, (tasks.TextTagger, tasks.InformationExtractor)):
         raise InputError(f"{command} takes a classifier or a tagger, and {path} is a saved {type(model).__name__}")
     settings = read_json(path / RUN) if (path / RUN).exists() else {}
     return model, settings if isinstance(settings, dict) else {}
@@ -257,10 +263,15 @@ def model_of(run, command):
 
 
 def evaluate(options):
-    """`lm-keras evaluate RUN --data FILE|NAME` where the run is a classifier, or a tagger."""
+    """`lm-keras evaluate RUN --data FILE|NAME` where the run is a classifier, a tagger, or one of relations."""
     model, settings = model_of(options.run, "evaluate")
     from lm_keras import tasks
 
+    if isinstance(model, (tasks.RelationExtractor, tasks.InformationExtractor)):
+        if given := [name for name in (*COLUMNS, *tagging.COLUMNS) if getattr(options, name) is not None]:
+            raise InputError(f"--{given[0]} is for a classifier or tagger, and {options.run} is none; leave it out")
+        relations.evaluate(options, model)
+        return
     tags = isinstance(model, tasks.TextTagger)
     other, kind = (COLUMNS, "classifier") if tags else (tagging.COLUMNS, "tagger")
     if given := [name for name in other if getattr(options, name) is not None]:

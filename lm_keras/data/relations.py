@@ -15,7 +15,7 @@ _MARKS = re.compile("<(/?)(e[12])>")
 _ENTITIES = {"e1": "first", "e2": "second"}
 
 
-def read_relations(path: str | Path, *, encoding: str = "utf-8") -> list[Relation]:
+def read_relations(path: str | Path, *, encoding: str = "utf-8", labels: bool = True) -> list[Relation]:
     """Reads texts with two entities from JSON lines (or a .json list of objects), plain or compressed.
 
     An object is {"text": ..., "first": [start, end], "second": [start, end], "label": ...}; the places count
@@ -24,9 +24,10 @@ def read_relations(path: str | Path, *, encoding: str = "utf-8") -> list[Relatio
     Args:
         path: The file.
         encoding: Name of a Python text encoding, as in `read_texts`.
+        labels: Whether an object has a label; False: it is not looked at.
 
     Returns:
-        A list of `Relation`, whose `label` is the name of the relation.
+        A list of `Relation`, whose `label` is the name of the relation, or None without labels.
 
     Raises:
         InputError: For what is no such object, and for an entity that is not within its text; with the number of
@@ -39,11 +40,11 @@ def read_relations(path: str | Path, *, encoding: str = "utf-8") -> list[Relatio
     extractor = lk.tasks.RelationExtractor.train(relations)
     ```
     """
-    found = []
-    for place, text, first, second, label in _objects(path, ("text", "first", "second", "label"), encoding):
-        if not isinstance(label, str) or not label.strip():
-            raise InputError(f"{place}: the label is {label!r:.60}; give the name of the relation")
-        found.append(checked_relation(Relation(text, first, second, label.strip()), place))
+    found, columns = [], ("text", "first", "second", "label")[: 4 if labels else 3]
+    for place, text, first, second, *label in _objects(path, columns, encoding):
+        if labels and (not isinstance(label[0], str) or not label[0].strip()):
+            raise InputError(f"{place}: the label is {label[0]!r:.60}; give the name of the relation")
+        found.append(checked_relation(Relation(text, first, second, *(name.strip() for name in label)), place))
     if not found:
         raise InputError(f"{path}: it holds no text; give a file with texts and two entities each")
     return found
@@ -74,6 +75,24 @@ def read_related(path: str | Path, *, encoding: str = "utf-8") -> list[RelatedTe
     if not found:
         raise InputError(f"{path}: it holds no text; give a file with texts, spans and relations")
     return found
+
+
+def holds_related(path: str | Path, *, encoding: str = "utf-8") -> bool:
+    """Returns whether a file is one of `read_related`, by its first object: it has no "first" entity.
+
+    Args:
+        path: The file.
+        encoding: Name of a Python text encoding.
+
+    Raises:
+        InputError: For what is no file of JSON objects.
+    """
+    try:
+        next(_objects(path, ("text", "first"), encoding), None)
+    except InputError:
+        next(_objects(path, ("text", "relations"), encoding), None)
+        return True
+    return False
 
 
 def _objects(path, columns, encoding) -> Iterator[tuple]:

@@ -10,6 +10,7 @@ from .extraction import Extraction as Extraction
 from .extraction import FoundRelation as FoundRelation
 from .extraction import InformationExtractor as InformationExtractor
 from .extraction_metrics import ExtractionReport as ExtractionReport
+from .extraction_metrics import extraction_report as extraction_report
 from .intervals import Interval as Interval
 from .intervals import bootstrap_interval as bootstrap_interval
 from .intervals import wilson as wilson

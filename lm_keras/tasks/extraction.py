@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from lm_keras.tasks.extraction_metrics import ExtractionReport
 
 NEIGHBORS = 8
+MAX_TEXT_BYTES = 2**14  # each pair of entities has the words around it read
 
 
 @register_text_model
@@ -252,6 +253,7 @@ class InformationExtractor(TextModel):
             examples={"extract": {"text": texts}},
             answer=answer,
             facts={"tags": self.tagger.classes, "classes": self.relations.classes, "neighbors": self.neighbors},
+            max_text_bytes=MAX_TEXT_BYTES,
         )
 
     def _tf_relations(self, texts, entities):

@@ -46,9 +46,8 @@ def test_words_of_spans_in_python_and_in_the_graph(texts, data):
     for at in rows:
         ends = [sorted(data.draw(st.tuples(*[st.integers(0, len(texts[at]))] * 2))) for _ in range(2)]
         spans.append([(start, max(end, start + 1)) for start, end in ends])
-    expected = np.array(
-        [[at for span in pair for at in touched(texts[row], *span)] for row, pair in zip(rows, spans)]
-    )  # noqa: B905
+    pairs = zip(rows, spans, strict=True)
+    expected = np.array([[at for span in pair for at in touched(texts[row], *span)] for row, pair in pairs])
     found = word_spans([joined_word_places(text) for text in texts], spans, rows)
     np.testing.assert_array_equal(found, expected.reshape(-1, 4) if rows else found)
     words, starts, ends = tf_joined_word_places(tf.constant(texts))
@@ -232,9 +231,10 @@ def test_refusals(by_words, by_marks, news):
         (lambda: by_words.classify([("a", 1)]), "record 0 is a tuple"),
         (lambda: by_words.evaluate([first]), "which is none of the classes"),
         (lambda: tasks.RelationExtractor(by_words.model, by_words.tokenizer, ["a"]), "4 classes apart"),
+        (lambda: train(RECORDS, max_length=3, epochs=1), "max_length is 3"),
         (lambda: tasks.RelationExtractor(by_words.model, by_marks.tokenizer, RELATIONS), "give a WordTokenizer"),
         (lambda: tasks.RelationExtractor(by_marks.model, by_words.tokenizer, RELATIONS), "give a WordPieceTokenizer"),
-        (lambda: tasks.RelationExtractor(by_words.model, by_words.tokenizer, RELATIONS, max_length=3), "max_length is 3"),
+        (lambda: by_words.with_model(by_marks.model), "give a WordPieceTokenizer"),
         (
             lambda: tasks.RelationExtractor(
                 lk.models.build_cnn_classifier(9, num_classes=4), single_words(news[:1]), RELATIONS

@@ -1,0 +1,245 @@
+"""`lm-keras train-task relations`, and `predict` and `evaluate` of what it trains: relations of entities."""
+
+import json
+from pathlib import Path
+
+from lm_keras.cli.options import add_import, number
+from lm_keras.errors import InputError
+from lm_keras.utils.atomic_files import path_of, write_json
+from lm_keras.utils.quiet import load_tensorflow, tell
+from lm_keras.utils.saved_kinds import RESULT, RUN
+
+KEPT = ("data", "valid", "encoding", "encoder", "tagger_encoder", "word_vectors", "max_length", "neighbors", "seed")
+SETTINGS = ("epochs", "batch_size", "learning_rate", "max_length")
+OF_TEXTS = ("tagger_encoder", "neighbors")  # flags of texts with entities and relations
+SCRATCH = ("cnn", "bilstm")  # encoders that start from random weights
+
+
+def add_relations(actions) -> None:
+    """Adds `train-task relations`."""
+    command = actions.add_parser("relations", help="the relation of two entities; entities and relations of texts")
+    command.set_defaults(call=train)
+    add = command.add_argument
+    files = (
+        'JSON lines (.gz, .bz2, .xz) of texts with two entities, {"text", "first": [start, end], "second", "label"}, '
+        'or with all of theirs, {"text", "spans", "relations"}; or known set (semeval2010-task8, conll04)'
+    )
+    add("--data", required=True, metavar="FILE|NAME", help=files)
+    add("--valid", metavar="FILE", help="texts to stop by (default: those of the set, or a tenth of --data)")
+    encoders = "cnn, bilstm; or a pretrained one: its folder or name, e.g. all-minilm-l6-v2"
+    add("--encoder", default="cnn", metavar="NAME|FOLDER", help=encoders)
+    of_texts = "of texts with entities: what the tagger reads with (default: bilstm)"
+    add("--tagger-encoder", metavar="NAME|FOLDER", help=of_texts)
+    vectors = (
+        "of cnn and bilstm: what words start from, a file of GloVe's format, or glove-6b-50d-400k, which is fetched"
+    )
+    add("--word-vectors", metavar="FILE|NAME", help=vectors)
+    add("--out", required=True, metavar="FOLDER", help="run folder to make")
+    add("--encoding", default="utf-8", metavar="E", help="of the files, e.g. utf-16, gb18030")
+    run = command.add_argument_group("training")
+    run.add_argument("--epochs", type=number(int, 1), metavar="N", help="at most (default: the encoder's)")
+    run.add_argument("--batch-size", type=number(int, 1), metavar="N", help="default: the encoder's")
+    run.add_argument("--learning-rate", type=number(float, 1e-12), metavar="X", help="default: the encoder's")
+    run.add_argument(
+        "--max-length", type=number(int, 16), metavar="N", help="words around both entities (default: 256)"
+    )
+    near = "of texts with entities: how many entities after it an entity is paired with (default: 8)"
+    run.add_argument("--neighbors", type=number(int, 1, 1000), metavar="N", help=near)
+    run.add_argument("--seed", type=number(int, 0, 2**32 - 1), default=0, metavar="N")
+    add_import(command)
+
+
+# === train-task relations ===
+
+
+def train(options):
+    from lm_keras.cli.tasks import HISTORY, new_folder, plain
+
+    folder = path_of(options.out)
+    with new_folder(folder, "--out") as made:
+        records, valid, classes = _data(options)
+        load_tensorflow()
+        from lm_keras import data
+
+        joint = isinstance(records[0], data.RelatedText)
+        if given := [name for name in OF_TEXTS if getattr(options, name) is not None and not joint]:
+            flag = given[0].replace("_", "-")
+            raise InputError(f"--{flag} is for texts with entities and relations, and {options.data} has two each")
+        model = _train_both(options, records, valid) if joint else _train(options, records, valid, classes)
+        report = model.evaluate(valid)
+        model.save(made)
+        settings = {name: getattr(options, name) for name in KEPT}
+        write_json(made / RUN, {"task": "relations"} | {k: v for k, v in settings.items() if v is not None})
+        parts = {"tagger": model.tagger.history, "relations": model.relations.history} if joint else model.history
+        write_json(made / HISTORY, plain(parts))
+        numbers = {name: value for name, value in report.as_dict().items() if isinstance(value, (int, float))}
+        write_json(made / RESULT, {"validation": plain(numbers)})
+    said = (
+        f"F1 of entities {report.entity_f1:.1%}, of relations {report.relation_f1:.1%}"
+        if joint
+        else f"macro F1 {report.macro_f1:.1%}"
+    )
+    tell(f"{folder}: validation {said} over {report.num_texts:,} texts")
+
+
+def _train(options, records, valid, classes):
+    from lm_keras import tasks
+
+    return tasks.RelationExtractor.train(
+        records, validation=valid, classes=classes, seed=options.seed, **_reading(options, options.encoder, SETTINGS)
+    )
+
+
+def _train_both(options, records, valid):
+    from lm_keras import tasks
+
+    told = {"neighbors": options.neighbors} if options.neighbors is not None else {}
+    tagger = _reading(options, options.tagger_encoder or "bilstm", SETTINGS[:3])
+    relations = _reading(options, options.encoder, SETTINGS)
+    return tasks.InformationExtractor.train(
+        records, validation=valid, tagger=tagger, relations=relations, seed=options.seed, **told
+    )
+
+
+def _reading(options, encoder, settings):
+    """The arguments of one training."""
+    given = {name: getattr(options, name) for name in settings if getattr(options, name) is not None}
+    if encoder in SCRATCH and options.word_vectors is not None:
+        given["word_vectors"] = options.word_vectors
+    return {"encoder": encoder, **given}
+
+
+def _data(options):
+    """The records to train on and those to stop by, and the names of the classes, where a set has them."""
+    from lm_keras import data
+
+    records = relation_records(options.data, ("train",), encoding=options.encoding)
+    classes = _classes(options.data, records)
+    if options.valid:
+        valid = relation_records(options.valid, ("validation", "test"), encoding=options.encoding)
+        if type(valid[0]) is not type(records[0]):
+            raise InputError(f"{options.valid} holds other records than {options.data}; give both of one kind")
+        return records, valid, classes
+    if not Path(options.data).exists() and "validation" in data.splits(options.data):
+        return records, relation_records(options.data, ("validation",)), classes
+    texts = list(dict.fromkeys(record.text for record in records))
+    if len(texts) < 2:
+        raise InputError(f"{options.data} holds one text; give more, or those to stop by with --valid")
+    _, others = map(set, data.split_texts(texts, validation=0.1, seed=options.seed))
+    parts = ([record for record in records if (record.text in others) == side] for side in (False, True))
+    return *parts, classes
+
+
+def _classes(source, records):
+    """The names of the classes of a known set whose labels are places in them."""
+    from lm_keras import data
+
+    return data.classes(source) if isinstance(records[0][-1], int) else None
+
+
+def relation_records(source, splits, *, encoding="utf-8", split=None):
+    """The records of a file, or of a part of a known set: `split`, or the first of `splits` that it has."""
+    from lm_keras import data
+    from lm_keras.data.relations import holds_related
+
+    if not source:
+        raise InputError("--data is empty; give a file of texts with entities and relations, or a known set")
+    if not Path(source).exists() and source in data.available():
+        known = data.splits(source)
+        records = data.load(source, split or next((name for name in splits if name in known), known[0]))
+        if not isinstance(records[0], (data.Relation, data.RelatedText)):
+            raise InputError(f"{source} holds other records; give semeval2010-task8, conll04 or a file")
+        return records
+    if not Path(source).exists() and "." not in Path(source).name:
+        raise InputError(f"{source!r} is neither a file nor a known set; known: {', '.join(data.available())}")
+    if split:
+        raise InputError(f"--split {split} is for known sets, and {source} is none; leave it out")
+    reader = data.read_related if holds_related(source, encoding=encoding) else data.read_relations
+    return reader(source, encoding=encoding)
+
+
+# === predict and evaluate ===
+
+
+def predict(model, options) -> None:
+    """Prints the relation of each text with two entities in marks; or the entities and relations of each text."""
+    from lm_keras import tasks
+
+    if options.pair or options.text_column or options.pair_column:
+        raise InputError(f"{options.run} reads texts without columns; leave --pair and the columns out")
+    if isinstance(model, tasks.InformationExtractor):
+        _print_extracted(model, _lines(options), options.json)
+    else:
+        _print_relations(model, options)
+
+
+def _lines(options):
+    from lm_keras import data
+    from lm_keras.data.labelled import is_table_name, read_columns
+
+    if options.data is None:
+        return options.text
+    if is_table_name(options.data):
+        return [text for (text,) in read_columns(options.data, ["text"], encoding=options.encoding)]
+    return list(data.read_texts(options.data, encoding=options.encoding))
+
+
+def _print_relations(model, options):
+    from lm_keras import data
+    from lm_keras.data.labelled import is_table_name
+    from lm_keras.serving.client.results import escaped
+    from lm_keras.tasks.relations import relations_of
+
+    if options.data is not None and is_table_name(options.data):
+        records = data.read_relations(options.data, encoding=options.encoding, labels=False)
+    else:
+        records = relations_of(_lines(options))
+    for record, found in zip(records, model.classify(records), strict=True):
+        if options.json:
+            row = {"text": record.text, "first": record.first, "second": record.second, **found._asdict()}
+            print(json.dumps(row, ensure_ascii=False))
+        else:
+            print("\t".join(map(escaped, (found.label, f"{found.score:.4f}", " ".join(record.marked().split())))))
+
+
+def _print_extracted(model, texts, as_json):
+    from lm_keras.data import TaggedText
+    from lm_keras.serving.client.results import escaped
+
+    for text, found in zip(texts, model.extract(texts), strict=True):
+        if as_json:
+            entities, relations = ([row._asdict() for row in part] for part in found)
+            print(json.dumps({"text": text, "entities": entities, "relations": relations}, ensure_ascii=False))
+            continue
+        marked = TaggedText(text, [(span.start, span.end, span.label) for span in found.entities]).marked()
+        print(escaped(" ".join(marked.split())))
+        for first, second, label, score in found.relations:
+            names = (" ".join(found.entities[at].text.split()) for at in (first, second))
+            print("\t".join(map(escaped, ("", label, f"{score:.4f}", *names))))
+
+
+def evaluate(options, model):
+    """`lm-keras evaluate RUN --data FILE|NAME` where the run has relations."""
+    from lm_keras import data, tasks
+    from lm_keras.cli.tasks import REPORT, new_folder, plain
+
+    def measured():
+        records = relation_records(
+            options.data, ("test", "validation", "all"), encoding=options.encoding, split=options.split
+        )
+        both = isinstance(model, tasks.InformationExtractor)
+        if isinstance(records[0], data.RelatedText) != both:
+            wanted = "texts with entities and relations" if both else "texts with two entities each"
+            raise InputError(f"{options.run} is measured on {wanted}, and {options.data} has others")
+        if isinstance(records[0][-1], int):  # places in the classes of a known set
+            names = data.classes(options.data)
+            records = [record._replace(label=names[record.label]) for record in records]
+        return model.evaluate(records)
+
+    if options.report is not None:
+        with new_folder(path_of(options.report), "--report") as made:
+            report = measured()
+            write_json(made / REPORT, plain(report.as_dict()))
+    else:
+        report = measured()
+    print(json.dumps(plain(report.as_dict())) if options.json else report)

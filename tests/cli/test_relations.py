@@ -1,0 +1,85 @@
+"""`lm-keras train-task relations`, `predict` and `evaluate`: relations of two entities, and of texts."""
+
+import json
+
+import pytest
+
+import lm_keras as lk
+from lm_keras.cli.parser import main
+
+PAIRS = [("flood", "rain"), ("fire", "heat"), ("noise", "wind"), ("crash", "ice")]
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    rows = []
+    for one, two in PAIRS:
+        for text, label in (
+            ("<e1>{}</e1> is due to <e2>{}</e2>", "C(e2,e1)"),
+            ("<e1>{}</e1> and <e2>{}</e2>", "Other"),
+        ):
+            rows.append(lk.data.relation_of_marks(text.format(one, two))._replace(label=label)._asdict())
+    (tmp_path / "x.jsonl").write_text("\n".join(map(json.dumps, rows * 3)), encoding="utf-8")
+    return tmp_path
+
+
+def run(capsys, *words):
+    assert main([*map(str, words)]) in (0, None)
+    return capsys.readouterr().out
+
+
+def refused(capsys, *words):
+    try:
+        code = main([*map(str, words)])
+    except SystemExit as stopped:
+        code = stopped.code
+    assert code == 2
+    return capsys.readouterr().err
+
+
+def test_relations_of_two_entities(folder, capsys):
+    words = ("--data", "x.jsonl", "--valid", "x.jsonl", "--epochs", 25, "--batch-size", 4, "--learning-rate", 0.02)
+    run(capsys, "train-task", "relations", *words, "--out", "run")
+    result = json.loads((folder / "run" / "result.json").read_text())["validation"]
+    assert result["macro_f1"] == 1 and json.loads((folder / "run" / "run.json").read_text())["task"] == "relations"
+    marked = "<e1>flood</e1> is due to <e2>ice</e2>"
+    label, score, text = run(capsys, "predict", "run", "--text", marked).strip().split("\t")
+    assert (label, text) == ("C(e2,e1)", marked) and 0.5 < float(score) <= 1
+    lines = run(capsys, "predict", "run", "--data", "x.jsonl", "--json").splitlines()
+    assert (
+        len(lines) == 24 and json.loads(lines[0])["label"] == "C(e2,e1)" and json.loads(lines[0])["first"] == [0, 5]
+    )
+    assert "macro F1 100.0 %" in run(capsys, "evaluate", "run", "--data", "x.jsonl", "--report", "report")
+    assert json.loads((folder / "report" / "report.json").read_text())["macro_f1"] == 1
+    assert "lacks <e1>" in refused(capsys, "predict", "run", "--text", "flood is due to ice")
+    assert "leave it out" in refused(capsys, "evaluate", "run", "--data", "x.jsonl", "--word", 0)
+    assert "reads texts without columns" in refused(capsys, "predict", "run", "--text", marked, "--pair", "x")
+
+
+def test_entities_and_relations_of_texts(folder, capsys):
+    rows = []
+    for name, town in [("Ann", "Rome"), ("Bob", "Oslo"), ("Eve", "Bonn"), ("Kim", "Lima")]:
+        for text, relations in ((f"{name} lives in {town} .", [{"first": 0, "second": 1, "label": "Live"}]),
+                                (f"{name} called from {town} .", [])):  # fmt: skip
+            spans = [{"start": text.index(part), "end": text.index(part) + len(part), "label": label}
+                     for part, label in ((name, "P"), (town, "L"))]  # fmt: skip
+            rows.append({"text": text, "spans": spans, "relations": relations})
+    (folder / "y.jsonl").write_text("\n".join(map(json.dumps, rows * 2)), encoding="utf-8")
+    words = ("--valid", "y.jsonl", "--epochs", 15, "--batch-size", 4, "--learning-rate", 0.02, "--neighbors", 2)
+    run(capsys, "train-task", "relations", "--data", "y.jsonl", *words, "--out", "run")
+    out = run(capsys, "predict", "run", "--text", "Eve lives in Oslo .").splitlines()
+    assert out[0] == "[P Eve] lives in [L Oslo] ."
+    assert [cell for i, cell in enumerate(out[1].split("\t")) if i != 2] == ["", "Live", "Eve", "Oslo"]
+    found = json.loads(run(capsys, "predict", "run", "--text", "Eve lives in Oslo .", "--json"))
+    assert [row["text"] for row in found["entities"]] == ["Eve", "Oslo"] and found["relations"][0]["label"] == "Live"
+    assert json.loads(run(capsys, "evaluate", "run", "--data", "y.jsonl", "--json"))["relation_f1"] > 0.9
+    assert "is measured on texts with entities" in refused(capsys, "evaluate", "run", "--data", "x.jsonl")
+    mixed = ("train-task", "relations", "--data", "x.jsonl", "--valid", "y.jsonl", "--out", "new")
+    assert "other records" in refused(capsys, *mixed)
+    alone = ("train-task", "relations", "--data", "x.jsonl", "--neighbors", 3, "--out", "new")
+    assert "--neighbors is for texts with entities and relations" in refused(capsys, *alone)
+    assert "neither a file nor a known set" in refused(
+        capsys, "train-task", "relations", "--data", "n", "--out", "new"
+    )
+    assert not (folder / "new" / "run.json").exists()
