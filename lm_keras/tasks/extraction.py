@@ -197,14 +197,20 @@ class InformationExtractor(TextModel):
         Args:
             texts: Strings.
             entities: The Spans of each text, in their order; their scores are not looked at.
+
+        Raises:
+            InputError: For a label that is none of the tagger's, and a Span that is not within its text.
         """
+        place = {label: i for i, label in enumerate(self.labels)}
+        if unknown := next((one.label for row in entities for one in row if one.label not in place), None):
+            raise InputError(f"an entity is a {unknown!r:.40}, and the labels are {', '.join(self.labels):.200}")
         pairs = [(at, *pair) for at, found in enumerate(entities) for pair in pairs_of(len(found), self.neighbors)]
         records = [
             Relation(texts[at], entities[at][first][:2], entities[at][second][:2]) for at, first, second in pairs
         ]
         found: list[Extraction] = [Extraction(list(row), []) for row in entities]
         for (at, first, second), p in zip(pairs, self.relations.probabilities(records), strict=True):
-            kinds = (self.labels.index(entities[at][i].label) for i in (first, second))
+            kinds = (place[entities[at][i].label] for i in (first, second))
             best = int(np.where(self._allowed[tuple(kinds)], p, -1.0).argmax())
             if best != self._none:
                 label = self.relations.classes[best]

@@ -241,11 +241,11 @@ def word_spans(
 
     Args:
         places: `(start, end)` of the words of each text.
-        spans: `(start, end)` of S spans, in characters, in each of M rows.
+        spans: `(start, end)` of both spans, in characters, in each of M rows.
         text: Which text a row is of, [M].
 
     Returns:
-        int32 [M, 2 S]: the words' places in their text.
+        int32 [M, 4]: the words' places in their text.
     """
     edges = [np.array(row, np.int64).reshape(-1, 2).T for row in places]
     found = []
@@ -254,7 +254,7 @@ def word_spans(
         for start, end in some:
             first = int(np.searchsorted(ends, start, side="right"))
             found.append((first, max(first, int(np.searchsorted(starts, end, side="left")))))
-    return np.array(found, np.int32).reshape(len(spans), -1)
+    return np.array(found, np.int32).reshape(-1, 4)
 
 
 def tf_word_spans(

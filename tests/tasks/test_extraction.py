@@ -154,6 +154,7 @@ def test_refusals(extractor, news):
         (lambda: train([text, text]), "the texts have no relation"),
         (lambda: train([("a", 1)]), "record 0 of texts is a tuple"),
         (lambda: extractor.evaluate([]), "0 texts"),
+        (lambda: extractor.between(["a b"], [[Span(0, 1, "x", 1.0, "a")]]), "an entity is a 'x'"),
     ]:
         with pytest.raises(InputError, match=message):
             call()
