@@ -23,11 +23,8 @@ def folder(tmp_path_factory):
     names = [(who, where) for who in ("Bo", "Cy", "Al") for where in ("Rome", "Oslo", "Bonn")]
     rows = [f"{who}\tx\tB-PER\nin\tx\tO\n{where}\tx\tB-LOC\n.\tx\tO\n" for who, where in names]
     (folder / "train.conll").write_text("\n".join(rows * 4), encoding="utf-8")
-    spans = [{"start": 0, "end": 2, "label": "PER"}, {"start": 6, "end": 10, "label": "LOC"}]
-    lines = [{"text": f"{who} in {where}.", "spans": spans} for who, where in names]
-    (folder / "test.jsonl").write_text("\n".join(map(json.dumps, lines)), encoding="utf-8")
-    (folder / "wrong.jsonl").write_text(json.dumps({**lines[0], "spans": spans[:1]}), encoding="utf-8")
-    (folder / "notes.txt").write_text("Al in Oslo.\nthe\n", encoding="utf-8")
+    (folder / "test.conll").write_text("Bo\tx\tB-PER\nin\tx\tO\nRome\tx\tO\n.\tx\tO\n\n" + rows[4], encoding="utf-8")
+    (folder / "notes.txt").write_text("Al in Oslo.\nin .\n", encoding="utf-8")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         yield folder
@@ -51,25 +48,22 @@ def test_a_run_holds_the_tagger_and_what_it_was_trained_with(trained):
 
 
 def test_predict_prints_spans_that_a_person_can_read(trained, capsys):
-    assert run("predict", trained, "--text", "Bo in Rome.", "--text", "in  a\tb") == 0
-    assert capsys.readouterr().out.splitlines() == ["[PER Bo] in [LOC Rome].", "in a b"]
+    assert run("predict", trained, "--text", "Bo in Rome.", "--text", "in  .\t.") == 0
+    assert capsys.readouterr().out.splitlines() == ["[PER Bo] in [LOC Rome].", "in . ."]
     assert run("predict", trained, "--data", "notes.txt", "--json") == 0
     first, second = (json.loads(line) for line in capsys.readouterr().out.splitlines())
     assert [(span["start"], span["end"], span["label"]) for span in first["spans"]] == [(0, 2, "PER"), (6, 10, "LOC")]
-    assert first["text"] == "Al in Oslo." and second == {"text": "the", "spans": []}
-    assert run("predict", trained, "--data", "test.jsonl") == 0
-    assert capsys.readouterr().out.splitlines()[0] == "[PER Bo] in [LOC Rome]."
+    assert first["text"] == "Al in Oslo." and second == {"text": "in .", "spans": []}
 
 
 def test_evaluate_prints_a_report_and_writes_the_mistakes(trained, capsys):
-    assert run("evaluate", trained, "--data", "train.conll") == 0  # columns as in the training
-    assert "F1 100.0 %" in capsys.readouterr().out
-    assert run("evaluate", trained, "--data", "wrong.jsonl", "--report", "reports/x", "--json") == 0
+    """The columns are those of the training."""
+    assert run("evaluate", trained, "--data", "test.conll", "--report", "reports/x", "--json") == 0
     printed = json.loads(capsys.readouterr().out)
-    assert printed["f1"] == pytest.approx(2 / 3) and printed["labels"].keys() == {"LOC", "PER"}
+    assert printed["f1"] == pytest.approx(6 / 7) and printed["labels"].keys() == {"LOC", "PER"}
     folder = trained.parents[1] / "reports" / "x"
     assert json.loads((folder / "report.json").read_text()) == printed
-    said = "right: [PER Bo] in Rome.\nfound: [PER Bo] in [LOC Rome].\n\n"
+    said = "right: [PER Bo] in Rome .\nfound: [PER Bo] in [LOC Rome] .\n\n"
     assert (folder / "mistakes.txt").read_text() == said
 
 
@@ -82,9 +76,9 @@ MISTAKES = {
     "train-task tag --data train.conll --encoder x --out new": "encoder is 'x'",
     "train-task tag --data train.conll --word-vectors no.txt --out new": "no.txt",
     "predict runs/names --text a --pair b": "reads single texts",
-    "evaluate runs/names --data test.jsonl --label x": "--label is for a classifier",
-    "evaluate runs/names --data test.jsonl --split test": "--split test is for known sets",
-    "evaluate nowhere --data test.jsonl --word 0": "--word is for a",
+    "evaluate runs/names --data test.conll --label x": "--label is for a classifier",
+    "evaluate runs/names --data test.conll --split test": "--split test is for known sets",
+    "evaluate nowhere --data test.conll --word 0": "--word is for a",
 }
 
 
