@@ -124,7 +124,7 @@ def of_terms(options, data, vectorizer, models):
     train_seconds = clock.lap()
     found = model.predict_proba(vectorizer.transform(joined(tested(options, data))))
     told = {"train_seconds": train_seconds, "answer_seconds": clock.lap(), "chosen": option}
-    return found, told | {"features": vectors.shape[1]}
+    return found, told | {"parameters": vectors.shape[1] * len(data.classes)}
 
 
 def bayes(options, data, seed):
@@ -224,6 +224,7 @@ def _trained(options, texts, data, **arguments):
     found = classifier.probabilities(tested(options, data))
     told = {"train_seconds": train_seconds, "answer_seconds": clock.lap()}
     return found, told | {
+        "train": len(texts.texts),
         "parameters": classifier.model.count_params(),
         "epochs": len(classifier.history["loss"]),
     }
