@@ -100,6 +100,7 @@ def mistakes_page(
     classes: Sequence[str] | None = None,
     count: int = 20,
     explain_by: str | None = "gradient_x_input",
+    probabilities: ArrayLike | None = None,
 ) -> list[Mistake]:
     """Writes the surest mistakes to an HTML page: text, label, answer and probability, each word in color.
 
@@ -115,6 +116,7 @@ def mistakes_page(
         explain_by: "gradient_x_input": the words are colored by how much they speak for the answer, if the classifier
             is a TextClassifier that has gradients; "leave_one_out": of any classifier, which reads each text as often
             as it has words; None: no colors.
+        probabilities: Those that the classifier gives for the texts, [N, C], where they are known already.
 
     Returns:
         The mistakes on the page.
@@ -127,7 +129,11 @@ def mistakes_page(
     texts = [texts] if isinstance(texts, str) else list(texts)
     known = not isinstance(classifier, (np.ndarray, list, tuple))
     classes = list(classifier.classes if known else classes or ())
-    table = np.asarray(classifier.probabilities(texts) if known else classifier)
+    if probabilities is None:
+        probabilities = classifier.probabilities(texts) if known else classifier
+    elif not known:
+        raise InputError("probabilities are given twice; give a classifier with its probabilities, or these alone")
+    table = np.asarray(probabilities)
     if len(table) != len(texts):
         raise InputError(
             f"there are {len(texts)} texts and probabilities of {len(table)}; give one row for each text"
