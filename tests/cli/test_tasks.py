@@ -113,7 +113,7 @@ def test_a_report_reads_each_text_once(trained, tmp_path, monkeypatch):
     wrong = CountingClassifier.read.pop("the ball of the team")
     assert len(CountingClassifier.read) == len(lines) and set(CountingClassifier.read.values()) == {1}
     assert wrong == 2  # and once more to be explained
-    assert "1 surest of 1 mistakes" in (tmp_path / "report" / "mistakes.html").read_text()
+    assert f"1 surest of 1 mistake on {len(lines) + 1} texts" in (tmp_path / "report" / "mistakes.html").read_text()
 
 
 def test_a_run_is_exported_with_a_card_that_names_its_data(trained, capsys):

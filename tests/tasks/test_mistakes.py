@@ -112,9 +112,18 @@ def test_pairs_and_several_classes(task, news, tmp_path, name):
     assert ("second: another one" in page.text) == made.pairs
 
 
+def test_names_from_right_to_left_and_empty_texts(tmp_path):
+    texts = ["הסרט היה נהדר", "", ("one", "הסרט היה נהדר.")]
+    mistakes_page([[0.9, 0.1]] * 3, texts, [1, 1, 1], tmp_path / "page.html", classes=["תקין", "spam"])
+    content = (tmp_path / "page.html").read_text(encoding="utf-8")
+    assert '<b class="wrong"><bdi>תקין</bdi></b> 90.0%' in content
+    assert content.count("(empty)") == 1
+    assert "<bdi>הסרט היה נהדר.</bdi>" in content  # beside its name, "second:"
+
+
 def test_without_a_mistake(tmp_path):
     assert mistakes_page([[1.0, 0.0]], ["a"], [0], tmp_path / "none.html", classes=["x", "y"]) == []
-    assert "No mistakes." in Page(tmp_path / "none.html").text
+    assert "No mistakes on 1 text" in Page(tmp_path / "none.html").text
 
 
 @pytest.mark.parametrize(
