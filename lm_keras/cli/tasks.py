@@ -250,14 +250,15 @@ def evaluate(options):
     """`lm-keras evaluate RUN --data FILE|NAME` where the run is a classifier."""
     if options.report is not None:
         with new_folder(path_of(options.report), "--report") as made:
-            classifier, texts, y, report = _evaluated(options)
-            _write_report(classifier, texts, y, report, made)
+            report, *answered = _evaluated(options)
+            _write_report(report, *answered, made)
     else:
-        _, _, _, report = _evaluated(options)
+        report, *_ = _evaluated(options)
     print(json.dumps(plain(report.as_dict())) if options.json else report)
 
 
 def _evaluated(options):
+    """The report; and the classifier, the texts, their labels and probabilities."""
     classifier, settings = classifier_of(options.run, "evaluate")
     from lm_keras import tasks
 
@@ -271,10 +272,12 @@ def _evaluated(options):
     named = {"encoding": options.encoding, "split": options.split, "multi_label": classifier.multi_label}
     found = labelled_texts(options.data, ("test", "validation", "all"), **columns, **named)
     texts, y = classifier.labelled(found)
-    return classifier, texts, y, classifier.evaluate(found)
+    probabilities = classifier.probabilities(texts)
+    report = tasks.classification_report(y, probabilities, classifier.classes)
+    return report, classifier, texts, y, probabilities
 
 
-def _write_report(classifier, texts, y, report, folder):
+def _write_report(report, classifier, texts, y, probabilities, folder):
     """report.json, the picture of the confusion, and the page of the surest mistakes."""
     import matplotlib as mpl
 
@@ -283,7 +286,7 @@ def _write_report(classifier, texts, y, report, folder):
     write_json(folder / REPORT, plain(report.as_dict()))
     with mpl.rc_context({"backend": "Agg"}):
         report.plot_confusion().savefig(folder / PICTURE, dpi=120, bbox_inches="tight")
-    mistakes_page(classifier, texts, y, folder / MISTAKES)
+    mistakes_page(classifier, texts, y, folder / MISTAKES, probabilities=probabilities)
 
 
 def plain(value):

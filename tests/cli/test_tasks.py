@@ -1,11 +1,13 @@
 """`lm-keras train-task classify`, `predict`, and `evaluate`, `export` of what it trained."""
 
 import json
+from collections import Counter
 
 import numpy as np
 import pytest
 
 import lm_keras as lk
+from lm_keras import text_model
 from lm_keras.cli import tasks as commands
 from lm_keras.cli.parser import main
 
@@ -88,6 +90,30 @@ def test_evaluate_prints_the_report_and_writes_it(trained, capsys):
     }  # fmt: skip
     assert run("evaluate", trained, "--data", "test.csv", "--json") == 0
     assert json.loads(capsys.readouterr().out)["accuracy"] == 1
+
+
+class CountingClassifier(lk.tasks.TextClassifier):
+    """A TextClassifier that counts how often each text has gone through the model."""
+
+    read = Counter()
+
+    def probabilities(self, texts):
+        self.read.update([texts] if isinstance(texts, str) else texts)
+        return super().probabilities(texts)
+
+
+def test_a_report_reads_each_text_once(trained, tmp_path, monkeypatch):
+    monkeypatch.setitem(text_model._REGISTERED, "CountingClassifier", CountingClassifier)  # for this test alone
+    made = lk.tasks.load(trained)
+    CountingClassifier(made.model, made.tokenizer, made.classes, max_length=512).save(tmp_path / "run")
+    lines = [f"the {text},{name}" for text, name in dict.fromkeys(rows())]
+    (tmp_path / "test.csv").write_text("\n".join(["text,label", *lines, "the ball of the team,war"]))
+    CountingClassifier.read.clear()
+    assert run("evaluate", tmp_path / "run", "--data", tmp_path / "test.csv", "--report", tmp_path / "report") == 0
+    wrong = CountingClassifier.read.pop("the ball of the team")
+    assert len(CountingClassifier.read) == len(lines) and set(CountingClassifier.read.values()) == {1}
+    assert wrong == 2  # and once more to be explained
+    assert f"1 surest of 1 mistake on {len(lines) + 1} texts" in (tmp_path / "report" / "mistakes.html").read_text()
 
 
 def test_a_run_is_exported_with_a_card_that_names_its_data(trained, capsys):
