@@ -92,12 +92,12 @@ class ClassificationReport:
         self.accuracy = float(scores.accuracy_score(y, found))
         places = list(range(len(classes)))
         by_class = scores.precision_recall_fscore_support(y, found, labels=places, average=None, zero_division=0)
-        columns = [part.tolist() for part in by_class]
+        columns = [*(part.tolist() for part in by_class[:3]), by_class[3].astype(int).tolist()]
         self.per_class = [ClassMetrics(*row) for row in zip(self.classes, *columns, strict=True)]
-        occurring = np.flatnonzero((labels | answers).any(0))
-        precision, recall, f1 = (np.array(part)[occurring] for part in columns[:3])
+        occurring = (labels | answers).any(0)
+        count = max(int(occurring.sum()), 1)  # texts without any class have measures of 0
         self.macro_precision, self.macro_recall, self.macro_f1 = (
-            float(part.mean()) for part in (precision, recall, f1)
+            float(part[occurring].sum() / count) for part in by_class[:3]
         )
         average = {"labels": places, "zero_division": 0}
         self.micro_f1 = float(scores.f1_score(y, found, average="micro", **average))
@@ -233,7 +233,7 @@ def classification_report(
     check_number("level", level, above=0, below=1)
     seed, classes = check_seed(seed), _checked_classes(classes)
     labels, multi_label = class_table("y", y, classes)
-    found = np.asarray(answers_or_probabilities)
+    found = _array(answers_or_probabilities)
     log_loss = None
     if found.ndim == 2 and found.dtype.kind == "f":
         check_probabilities(found, labels.shape, multi_label)
@@ -256,6 +256,23 @@ def _checked_classes(classes):
     return names
 
 
+def _array(given):
+    """An array of what is given; of names or lists as they are: NumPy's strings have no NUL at their end."""
+    rows = None if hasattr(given, "dtype") else list(given)
+    if rows and any(isinstance(one, str) for one in rows):
+        return _objects(rows)
+    try:
+        return np.asarray(given if rows is None else rows)
+    except ValueError:  # rows of different lengths
+        return _objects(rows)
+
+
+def _objects(rows):
+    made = np.empty(len(rows), object)
+    made[:] = rows
+    return made
+
+
 def class_table(name: str, given: ArrayLike, classes: Sequence[str]) -> tuple[np.ndarray, bool]:
     """Returns classes of texts as bool [N, C], and whether a text may have several.
 
@@ -267,9 +284,14 @@ def class_table(name: str, given: ArrayLike, classes: Sequence[str]) -> tuple[np
     Raises:
         InputError: For anything else.
     """
-    given = np.asarray(given)
+    given = _array(given)
     if not given.size or given.ndim not in (1, 2):
         raise InputError(f"{name} has the shape {list(given.shape)}; give a class for each of at least one text")
+    if given.ndim == 1 and isinstance(given[0], (list, tuple)):
+        raise InputError(
+            f"{name} has {given[0]!r:.40}, which is none of the classes; for several classes a text give 0 or 1 for "
+            f"each of the {len(classes)} classes, [N, C]"
+        )
     if given.ndim == 2:
         if given.shape[1] != len(classes) or not np.isin(given, (0, 1)).all():
             raise InputError(
@@ -278,10 +300,11 @@ def class_table(name: str, given: ArrayLike, classes: Sequence[str]) -> tuple[np
             )
         return given.astype(bool), True
     if given.dtype.kind in "UO":
-        places = {known: place for place, known in enumerate(classes)}
-        if unknown := next((one for one in given.tolist() if one not in places), None):
-            raise InputError(f"{name} has {unknown!r:.40}, which is none of the classes {', '.join(classes):.200}")
-        given = np.array([places[one] for one in given.tolist()])
+        places, rows = {known: place for place, known in enumerate(classes)}, given.tolist()
+        for one in rows:
+            if not isinstance(one, str) or one not in places:
+                raise InputError(f"{name} has {one!r:.40}, which is none of the classes {', '.join(classes):.200}")
+        given = np.array([places[one] for one in rows])
     if given.dtype.kind == "b":
         given = given.astype(int)
     if given.dtype.kind not in "iu" or given.min() < 0 or given.max() >= len(classes):
