@@ -199,6 +199,6 @@ def _check_options(builder, options):
         if name not in known or name in ("num_classes", "vocab_size", "seed", "name", "encoder"):
             takes = [each for each in known if each not in ("num_classes", "vocab_size", "seed", "name", "encoder")]
             raise InputError(
-                f"{builder.__name__} has no option {name}; it has {', '.join(takes)}, and the training has the settings "
-                "of TrainingConfig"
+                f"{builder.__name__} has no option {name}; it has {', '.join(takes)}, and the training has those of "
+                "TrainingConfig"
             )
