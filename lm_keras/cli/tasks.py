@@ -284,8 +284,8 @@ def evaluate(options):
     """`lm-keras evaluate RUN --data FILE|NAME` where the run is a classifier."""
     if options.report is not None:
         with new_folder(path_of(options.report), "--report") as made:
-            classifier, texts, y, report = _evaluated(options)
-            _write_report(classifier, texts, y, report, made)
+            classifier, texts, labels, report = _evaluated(options)
+            _write_report(classifier, texts, labels, report, made)
     else:
         _, _, _, report = _evaluated(options)
     print(json.dumps(plain(report.as_dict())) if options.json else report)
@@ -313,10 +313,11 @@ def _evaluated(options):
         named["classes"] = classifier.classes
     found = labelled_texts(options.data, ("test", "validation", "all"), **columns, **named)
     texts, y = classifier.labelled(found)
-    return classifier, texts, y, classifier.evaluate(found)
+    labels = y if classifier.multi_label else [classifier.classes[place] for place in y]
+    return classifier, texts, labels, classifier.evaluate(texts, labels)
 
 
-def _write_report(classifier, texts, y, report, folder):
+def _write_report(classifier, texts, labels, report, folder):
     """report.json, the picture of the confusion, and the page of the surest mistakes."""
     import matplotlib as mpl
 
@@ -325,7 +326,7 @@ def _write_report(classifier, texts, y, report, folder):
     write_json(folder / REPORT, plain(report.as_dict()))
     with mpl.rc_context({"backend": "Agg"}):
         report.plot_confusion().savefig(folder / PICTURE, dpi=120, bbox_inches="tight")
-    mistakes_page(classifier, texts, y, folder / MISTAKES)
+    mistakes_page(classifier, texts, labels, folder / MISTAKES)
 
 
 def plain(value):

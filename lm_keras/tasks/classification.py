@@ -221,6 +221,7 @@ class TextClassifier(TextModel):
         from lm_keras.tasks.metrics import classification_report
 
         texts, y = self.labelled(texts, labels)
+        y = y if self.multi_label else [self.classes[place] for place in y]
         return classification_report(y, self.probabilities(texts), self.classes, level=level, seed=seed)
 
     def explain(

@@ -164,14 +164,19 @@ def name_of(label: Any, named: Sequence[str] | None) -> str:
     return named[label]
 
 
+def is_whole(name: str) -> bool:
+    """Returns whether a class is called by a whole number."""
+    return _WHOLE.fullmatch(name) is not None
+
+
 def ambiguous(classes: Sequence[str]) -> bool:
     """Returns whether some names are whole numbers and others are none: a number may be a name, or a place."""
-    return len({_WHOLE.fullmatch(name) is None for name in classes}) > 1
+    return len(set(map(is_whole, classes))) > 1
 
 
 def _numbered(classes):
     """What whole numbers are places in: the classes; None where these are numbers; () where only some of them are."""
-    return () if ambiguous(classes) else None if _WHOLE.fullmatch(classes[0]) else classes
+    return () if ambiguous(classes) else None if is_whole(classes[0]) else classes
 
 
 def _place(places, row, label, named):

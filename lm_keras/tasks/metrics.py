@@ -17,6 +17,7 @@ from lm_keras.tasks.class_counts import bootstrap
 from lm_keras.tasks.confusion_plots import confusion_figure, decisions_figure, short_name
 from lm_keras.tasks.intervals import RESAMPLES, Interval, wilson
 from lm_keras.tasks.intervals import bootstrap_interval as bootstrap_interval
+from lm_keras.tasks.labels import is_whole, shown
 from lm_keras.tasks.paired_tests import PairedTest as PairedTest
 from lm_keras.tasks.paired_tests import paired_test as paired_test
 from lm_keras.utils.checks import check_number, check_seed
@@ -208,8 +209,8 @@ def classification_report(
     """Measures the answers of a classifier.
 
     Args:
-        y: The class of each text [N], by its name or its place in `classes`. Where a text may have several: 0 or 1
-            for each text and class, [N, C].
+        y: The class of each text [N], by its name; or by its place in `classes`, unless these are other numbers.
+            Where a text may have several: 0 or 1 for each text and class, [N, C].
         answers_or_probabilities: The answers, in the same form; or the probabilities, floats [N, C], of which the
             highest is the answer, or with several classes a text each of at least 0.5.
         classes: The names of the C classes.
@@ -225,7 +226,8 @@ def classification_report(
     Example:
 
     ```python
-    report = lk.tasks.classification_report(test.labels, classifier.probabilities(test.texts), test.classes)
+    y = [test.classes[place] for place in test.labels]  # names: the classifier may have another order
+    report = lk.tasks.classification_report(y, classifier.probabilities(test.texts), classifier.classes)
     print(report)
     report.plot_confusion().savefig("confusion.png")
     ```
@@ -238,8 +240,10 @@ def classification_report(
     if found.ndim == 2 and found.dtype.kind == "f":
         check_probabilities(found, labels.shape, multi_label)
         log_loss = _log_loss(labels, found, multi_label)
-        found = found >= 0.5 if multi_label else found.argmax(1)
-    answers, several = class_table("answers", found, classes)
+        answers = found >= 0.5 if multi_label else np.eye(len(classes), dtype=bool)[found.argmax(1)]
+        several = multi_label
+    else:
+        answers, several = class_table("answers", found, classes)
     if several != multi_label or len(answers) != len(labels):
         raise InputError(
             f"y has the shape {list(np.shape(y))} and the answers {list(found.shape)}; give one answer for each text"
@@ -254,6 +258,11 @@ def _checked_classes(classes):
     if not names or len(set(names)) < len(names) or not all(isinstance(name, str) for name in names):
         raise InputError(f"classes is {classes!r:.60}; give a list with a different string for each class")
     return names
+
+
+def _numbers_elsewhere(classes):
+    """Whether a class is called by a whole number that is not its place."""
+    return any(is_whole(name) and name != str(place) for place, name in enumerate(classes))
 
 
 def _array(given):
@@ -304,11 +313,15 @@ def class_table(name: str, given: ArrayLike, classes: Sequence[str]) -> tuple[np
         for one in rows:
             if not isinstance(one, str) or one not in places:
                 raise InputError(f"{name} has {one!r:.40}, which is none of the classes {', '.join(classes):.200}")
-        given = np.array([places[one] for one in rows])
+        return np.eye(len(classes), dtype=bool)[[places[one] for one in rows]], False
     if given.dtype.kind == "b":
         given = given.astype(int)
     if given.dtype.kind not in "iu" or given.min() < 0 or given.max() >= len(classes):
         raise InputError(f"{name} are names of classes, or places from 0 to {len(classes) - 1}, got {given[:3]}")
+    if _numbers_elsewhere(classes):  # a 1 may be the class "1" or the class at place 1
+        raise InputError(
+            f"{name} are numbers, and classes are called by numbers, {shown(classes)}; give names, '1' for 1"
+        )
     return np.eye(len(classes), dtype=bool)[given], False
 
 

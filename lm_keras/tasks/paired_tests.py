@@ -78,8 +78,8 @@ def paired_test(
     Example:
 
     ```python
-    first, second = (classifier.probabilities(test.texts).argmax(1) for classifier in (cnn, lstm))
-    print(lk.tasks.paired_test(first, second, test.labels))
+    first, second = ([found.label for found in classifier.classify(test.texts)] for classifier in (cnn, lstm))
+    print(lk.tasks.paired_test(first, second, [test.classes[place] for place in test.labels]))
     ```
     """
     check_number("level", level, above=0, below=1)

@@ -80,6 +80,11 @@ def test_the_number_of_texts_is_whole_where_no_answer_is_right():
     assert [repr(each.support) for each in report.per_class] == ["2", "0"]
 
 
+def test_classes_that_are_called_by_their_places():
+    assert classification_report([0, 1], [0, 1], ["0", "1"]).accuracy == 1
+    assert classification_report(["1", "2"], ["1", "3"], ["1", "2", "3"]).confusion.tolist()[1] == [0, 0, 1]
+
+
 def test_names_that_differ_in_their_end_alone():
     """NumPy's strings have no NUL at their end."""
     report = classification_report(["a\0", "a", "a"], ["a\0", "a\0", "a"], ["a", "a\0"])
@@ -226,6 +231,10 @@ def test_the_picture_of_the_confusion(tmp_path):
         (([[0, 1]], [1], ["a", "b"]), "one answer for each text"),
         (([[0, 2]], [[0, 1]], ["a", "b"]), "give 0 or 1"),
         (([0], [0], ["a", "a"]), "different string"),
+        (
+            ([1, 2], [0, 1], ["1", "2", "3"]),
+            "y are numbers, and classes are called by numbers, '1', '2', '3'; give names",
+        ),
         (([0], [0], "ab"), "different string"),
         ((["", "war"], ["war", "war"], CLASSES), "'', which is none of the classes"),
         ((["war", None], ["war", "war"], CLASSES), "None, which is none of the classes"),

@@ -195,6 +195,18 @@ def test_a_number_that_may_be_a_name_or_a_place_is_refused():
     assert places_of([1, 0], ["1", "2", "other"], False, named=("1", "other")).tolist() == [2, 0]
 
 
+def test_stars_are_names_everywhere(tmp_path):
+    """Classes 1, 2, 3: a label 2 is the class "2" in the training, the report and the page of mistakes."""
+    texts, names = sentences(list(WORDS), 45)
+    stars = [1 + ["food", "sport", "war"].index(name) for name in names]
+    made = TextClassifier.train(texts, stars, epochs=4, learning_rate=0.02, batch_size=8, **SMALL)
+    some = [i for i, star in enumerate(stars) if star < 3]  # places from 0 to 2, as well
+    report = made.evaluate([texts[i] for i in some], [stars[i] for i in some])
+    assert report.accuracy == 1 and [each.support for each in report.per_class] == [15, 15, 0]
+    page = tmp_path / "page.html"
+    assert tasks.mistakes_page(made, [texts[i] for i in some], [stars[i] for i in some], page) == []
+
+
 def test_names_of_numpy_are_strings():
     found = classes_of(np.array(["b", "a"]), False, None, None)
     assert found == ["a", "b"] and {type(name) for name in found} == {str}
