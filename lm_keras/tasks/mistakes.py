@@ -108,7 +108,7 @@ def mistakes_page(
     Args:
         classifier: A `TextClassifier`, `PromptClassifier` or `ConditionalLM`; or probabilities [N, C].
         texts: The texts, as the classifier reads them.
-        labels: Their classes, by name or by place; 0 or 1 for each [N, C] where a text may have several.
+        labels: Their classes, as the classifier's `evaluate` takes them, or `classification_report`.
         path: Of the page, such as "mistakes.html"; it is whole or not there.
         classes: The names of the classes, with probabilities.
         count: How many mistakes.
@@ -137,6 +137,9 @@ def mistakes_page(
         raise InputError(
             f"there are {len(texts)} texts and probabilities of {len(table)}; give one row for each text"
         )
+    if isinstance(classifier, TextClassifier):
+        _, y = classifier.labelled(texts, labels)
+        labels = y if classifier.multi_label else [classes[place] for place in y]
     every = surest_mistakes(table, labels, classes, None)
     shown, explanations = every[:count], []
     if known and explain_by and (explain_by == "leave_one_out" or isinstance(classifier, TextClassifier)):
