@@ -84,13 +84,12 @@ def lines(log):
 def report(options):
     """A table a set: the mean over seeds or folds, the interval of the texts, each method beside the best."""
     for name in options.sets:
-        some = [line for line in lines(options.log) if (line["set"], line["dev"]) == (name, options.dev)]
-        if not some:
+        methods = _rows_by_method(options, name)
+        if not methods:
             continue
-        methods = {method: [line for line in some if line["method"] == method] for method in options.methods}
-        methods = {method: rows for method, rows in methods.items() if rows}
-        figure = main_figure(some[0])
-        print(f"\n{name}, {some[0]['texts']:,} {'development' if options.dev else 'test'} texts a run")
+        first = next(iter(methods.values()))[0]
+        figure = main_figure(first)
+        print(f"\n{name}, {first['texts']:,} {'development' if options.dev else 'test'} texts a run")
         head = f"method | runs | {figure} % | interval | macro F1 % | p beside the best | training s | answers s | MB"
         print(f"| {head} |\n|{'---|' * 9}")
         means = {method: statistics.fmean(row[figure] for row in rows) for method, rows in methods.items()}
@@ -137,3 +136,57 @@ def _right(log, row):
     with np.load(answers_of(log, row)) as kept:
         found, y = kept["found"], kept["y"]
     return (found if found.ndim == 1 else found.argmax(1)) == y
+
+
+# === A picture: what a method's accuracy costs ===
+
+MARKS = {
+    "bayes": "o",
+    "tfidf": "s",
+    "vader": "v",
+    "cnn": "^",
+    "bilstm": "D",
+    "minilm frozen": "P",
+    "minilm tuned": "*",
+}
+
+
+def draw(options):
+    """A panel a set: the figure in percent against seconds of training, a mark a method, its interval as a line."""
+    import matplotlib.pyplot as plt
+
+    sets = [name for name in options.sets if any(line["set"] == name for line in lines(options.log))]
+    figure, axes = plt.subplots(2, -(-len(sets) // 2), figsize=(12, 7), squeeze=False, layout="constrained")
+    for panel, name in zip(axes.flat, sets, strict=False):
+        for place, (method, rows) in enumerate(_rows_by_method(options, name).items()):
+            key = main_figure(rows[0])
+            mean, ends = statistics.fmean(row[key] for row in rows), interval(options.log, name, rows, key)
+            seconds = statistics.median(row["train_seconds"] + row["answer_seconds"] for row in rows)
+            panel.errorbar(
+                max(seconds, 0.1),
+                100 * mean,
+                yerr=[[100 * (mean - ends[0])], [100 * (ends[1] - mean)]],
+                marker=MARKS[method],
+                color=f"C{list(MARKS).index(method)}",
+                label=method,
+                markersize=9,
+                capsize=3,
+                linestyle="none",
+                zorder=place,
+            )
+        panel.set(xscale="log", title=name, xlabel="seconds of training and answering", ylabel=f"{key}, %")
+        panel.grid(alpha=0.3)
+    for panel in axes.flat[len(sets) :]:
+        panel.axis("off")
+    entries = {
+        label: mark for panel in axes.flat for mark, label in zip(*panel.get_legend_handles_labels(), strict=False)
+    }
+    figure.legend(entries.values(), entries.keys(), loc="outside lower center", ncols=len(entries))
+    figure.savefig(options.plot, dpi=110)
+    plt.close(figure)
+
+
+def _rows_by_method(options, name):
+    some = [line for line in lines(options.log) if (line["set"], line["dev"]) == (name, options.dev)]
+    methods = {method: [line for line in some if line["method"] == method] for method in options.methods}
+    return {method: rows for method, rows in methods.items() if rows}

@@ -3,7 +3,7 @@
     export LM_KERAS_DATA=...   # a folder with ag-news, mr, chnsenticorp-hotel, clinc150, sms-spam, snli-dev
     python benchmarks/quality/classification.py --embedder all-minilm-l6-v2 --log runs/classification.jsonl
     python benchmarks/quality/classification.py --sets mr --methods bayes tfidf --dev
-    python benchmarks/quality/classification.py --report --log runs/classification.jsonl
+    python benchmarks/quality/classification.py --report --log runs/classification.jsonl --plot classification.png
 
 Options are chosen on the development part (`--dev` measures there, too); the test part is used once. Each method of
 each set runs in a process of its own, whose peak of memory is noted; each result is a line of the log as soon as it
@@ -19,7 +19,7 @@ from pathlib import Path
 
 import numpy as np
 from _classification_data import FOLDS, SETS, parts
-from _classification_log import Results, report
+from _classification_log import Results, draw, report
 
 import lm_keras as lk  # which imports TensorFlow and Keras at first use
 from lm_keras.utils.quiet import load_tensorflow
@@ -39,10 +39,13 @@ def main():
     parser.add_argument("--folds", type=int, default=FOLDS, help="of the film reviews, the first so many")
     parser.add_argument("--dev", action="store_true", help="measures on the development parts")
     parser.add_argument("--report", action="store_true", help="prints the tables of the log")
+    parser.add_argument("--plot", type=Path, help="with --report: a picture of accuracy against time")
     parser.add_argument("--one", nargs=2, help=argparse.SUPPRESS)  # a set and a method, in this process
     options = parser.parse_args()
     if options.report:
         report(options)
+        if options.plot:
+            draw(options)
     elif options.one:
         run(options, *options.one)
     else:
@@ -121,7 +124,7 @@ def of_terms(options, data, vectorizer, models):
     train_seconds = clock.lap()
     found = model.predict_proba(vectorizer.transform(joined(tested(options, data))))
     told = {"train_seconds": train_seconds, "answer_seconds": clock.lap(), "chosen": option}
-    return found, told | {"features": vectors.shape[1]}
+    return found, told | {"parameters": vectors.shape[1] * len(data.classes)}
 
 
 def bayes(options, data, seed):
@@ -221,6 +224,7 @@ def _trained(options, texts, data, **arguments):
     found = classifier.probabilities(tested(options, data))
     told = {"train_seconds": train_seconds, "answer_seconds": clock.lap()}
     return found, told | {
+        "train": len(texts.texts),
         "parameters": classifier.model.count_params(),
         "epochs": len(classifier.history["loss"]),
     }

@@ -84,9 +84,8 @@ def evaluate_task(options):
 
 
 def evaluate(options):
-    of_classifier = [
-        name for name in (*tasks.COLUMNS, "report", *tagging.COLUMNS) if getattr(options, name) is not None
-    ]
+    of_tasks = (*tasks.COLUMNS, *tasks.TABLE, "report", *tagging.COLUMNS)
+    of_classifier = [name for name in of_tasks if getattr(options, name) is not None]
     if kind_of(resolved(options.run)) == "task" and options.task is None:
         for name in TASK_OPTIONS:
             if getattr(options, name) is not None:
@@ -94,7 +93,8 @@ def evaluate(options):
         tasks.evaluate(options)
         return
     if of_classifier:
-        raise InputError(f"--{of_classifier[0]} is for a classifier, and {options.run} is none; leave it out")
+        flag = of_classifier[0].replace("quotes", "no-quotes")
+        raise InputError(f"--{flag} is for a classifier, and {options.run} is none; leave it out")
     if options.task is not None:
         if options.split is not None or options.encoding != "utf-8":
             raise InputError("--split and --encoding are about --data; leave them out with --task")

@@ -21,7 +21,8 @@ from lm_keras.utils.saved_kinds import RESULT, RUN, kind_of, refusal
 
 REPORT, PICTURE, MISTAKES, HISTORY = "report.json", "confusion.png", "mistakes.html", "history.json"
 COLUMNS = {"text": "text", "label": "label", "pair": None, "separator": ";"}  # of a run that does not say
-KEPT = ("data", "valid", "encoding", "encoder", "multi_label", "class_weight", "max_length", "seed", *COLUMNS)
+TABLE = {"delimiter": None, "quotes": True}  # of a CSV or TSV
+KEPT = ("data", "valid", "encoding", "encoder", "multi_label", "class_weight", "max_length", "seed", *COLUMNS, *TABLE)
 TRAINING = ("epochs", "batch_size", "learning_rate", "max_length", "seed")
 RUNS = "run folder of train-task, or folder of lm_keras.tasks.save"
 
@@ -47,6 +48,7 @@ def add_commands(commands: Commands) -> None:
     predicting.add_argument("--text-column", metavar="COL", help="of --data (default: as in the training)")
     predicting.add_argument("--pair-column", metavar="COL", help="the same for the second text")
     predicting.add_argument("--encoding", default="utf-8", metavar="E", help="of the file")
+    add_table_options(predicting)
     predicting.add_argument("--json", action="store_true", help="print a JSON object for each text")
     add_import(predicting)
 
@@ -62,7 +64,7 @@ def _add_classify(actions):
     add("--encoder", default="cnn", metavar="NAME|FOLDER", help=encoders)
     add("--out", required=True, metavar="FOLDER", help="run folder to make")
     columns = command.add_argument_group("columns", "names; or places from 0 on, in a CSV or TSV without names")
-    add_columns(columns, COLUMNS)
+    add_columns(columns, COLUMNS | {"separator": None})
     columns.add_argument("--encoding", default="utf-8", metavar="E", help="of the files, e.g. utf-16, gb18030")
     run = command.add_argument_group("training")
     run.add_argument("--multi-label", action="store_true", help="a text may have several classes, or none")
@@ -80,8 +82,33 @@ def add_columns(group, defaults):
     group.add_argument("--text", default=defaults["text"], metavar="COL", help="the texts")
     group.add_argument("--label", default=defaults["label"], metavar="COL", help="the classes")
     group.add_argument("--pair", default=defaults["pair"], metavar="COL", help="the second texts, of pairs")
-    several = "between the classes of a text, where it may have several"
+    several = "between the classes of a text, where it may have several (default: ;)"
     group.add_argument("--separator", default=defaults["separator"], metavar="S", help=several)
+    add_table_options(group)
+
+
+def add_table_options(group):
+    """The flags of a table whose form its name does not tell; None: as in the training, or as its name tells."""
+    group.add_argument("--delimiter", metavar="D", help='between two columns, such as ";" in a CSV')
+    plain = "a double quote is a character like any other"
+    group.add_argument("--no-quotes", dest="quotes", action="store_const", const=False, help=plain)
+
+
+def table_options(options, settings):
+    """`delimiter` and `quotes` of a command's options, else those of the training."""
+    from lm_keras.data.labelled import is_json_name
+
+    given = {name: getattr(options, name) for name in TABLE}
+    if any(value is not None for value in given.values()) and options.data and is_json_name(options.data):
+        raise InputError(f"--delimiter and --no-quotes are about tables, and {options.data} is JSON; leave them out")
+    return {name: settings.get(name, TABLE[name]) if value is None else value for name, value in given.items()}
+
+
+def _table(source, options):
+    """The `options` of a table that are for this file: JSON has none."""
+    from lm_keras.data.labelled import is_json_name
+
+    return {} if is_json_name(source) else options
 
 
 # === train-task classify ===
@@ -89,6 +116,8 @@ def add_columns(group, defaults):
 
 def train(options):
     folder = path_of(options.out)
+    if options.separator is not None and not options.multi_label:
+        raise InputError("--separator is between several classes of a text; give --multi-label, or leave it out")
     with new_folder(folder, "--out") as made:
         train_part, valid, classes = _data(options)
         load_tensorflow()
@@ -122,8 +151,9 @@ def _data(options):
     from lm_keras import data
     from lm_keras.tasks.labels import classes_of
 
-    columns = {name: getattr(options, name) for name in COLUMNS}
+    columns = {name: getattr(options, name) or default for name, default in COLUMNS.items()}
     arguments = {"encoding": options.encoding, "multi_label": options.multi_label, **columns}
+    arguments |= table_options(options, {})
     texts = labelled_texts(options.data, ("train",), **arguments)
     classes = classes_of(texts.labels, options.multi_label, None, texts.classes or None)
     if options.valid:
@@ -136,8 +166,8 @@ def _data(options):
 
 
 def labelled_texts(
-    source, splits, *, text="text", label="label", pair=None, separator=";", encoding="utf-8", multi_label=False,
-    classes=None, split=None,
+    source, splits, *, text="text", label="label", pair=None, separator=";", encoding="utf-8", delimiter=None,
+    quotes=True, multi_label=False, classes=None, split=None,
 ):  # fmt: skip
     """The `LabelledTexts` of a file, or of a part of a known set: `split`, or the first of `splits` that it has."""
     import numpy as np
@@ -161,6 +191,7 @@ def labelled_texts(
         raise InputError(f"--split {split} is for known sets, and {source} is none; leave it out")
     text, label, *pair = places([text, label] if pair is None else [text, label, pair])
     more = {"pair": pair[0] if pair else None, "separator": separator if multi_label else None}
+    more |= _table(source, {"delimiter": delimiter, "quotes": quotes})
     return data.read_labelled(source, text, label, classes=classes, encoding=encoding, **more)
 
 
@@ -221,9 +252,11 @@ def _rows(options, classifier, settings):
     """The texts, or pairs, that are to be classified."""
     pairs = getattr(classifier, "pairs", False)
     if options.data is None:
-        given = [name for name in ("text_column", "pair_column") if getattr(options, name) is not None]
+        about = ("text_column", "pair_column", *TABLE)
+        given = [name for name in about if getattr(options, name) is not None]
         if given:
-            raise InputError(f"--{given[0].replace('_', '-')} is about --data; leave it out with --text")
+            flag = "no-quotes" if given[0] == "quotes" else given[0].replace("_", "-")
+            raise InputError(f"--{flag} is about --data; leave it out with --text")
         if not pairs and options.pair:
             raise InputError(f"{options.run} reads single texts; leave --pair out")
         if pairs and len(options.pair or ()) != len(options.text):
@@ -234,13 +267,14 @@ def _rows(options, classifier, settings):
     from lm_keras import data
     from lm_keras.data.labelled import is_table_name, read_columns
 
-    if not is_table_name(options.data):
+    if options.delimiter is None and not is_table_name(options.data):
         if pairs:
             raise InputError(f"{options.run} reads pairs of texts; give a .csv, .tsv or .jsonl file with both")
         return list(data.read_texts(options.data, encoding=options.encoding))
     columns = [options.text_column or settings.get("text", COLUMNS["text"])]
     columns += [options.pair_column or settings.get("pair") or "pair"] if pairs else []
-    found = read_columns(options.data, places(columns), encoding=options.encoding)
+    form = _table(options.data, table_options(options, settings))
+    found = read_columns(options.data, places(columns), encoding=options.encoding, **form)
     return [tuple(row) if pairs else row[0] for row in found]
 
 
@@ -273,7 +307,7 @@ def evaluate(options):
         relations.evaluate(options, model)
         return
     tags = isinstance(model, tasks.TextTagger)
-    other, kind = (COLUMNS, "classifier") if tags else (tagging.COLUMNS, "tagger")
+    other, kind = ((*COLUMNS, *TABLE), "classifier") if tags else (tagging.COLUMNS, "tagger")
     if given := [name for name in other if getattr(options, name) is not None]:
         raise InputError(f"--{given[0]} is for a {kind}, and {options.run} is none; leave it out")
     if tags:
@@ -285,30 +319,42 @@ def evaluate(options):
 def _evaluate_classifier(options, classifier, settings):
     if options.report is not None:
         with new_folder(path_of(options.report), "--report") as made:
-            texts, y, report = _evaluated(options, classifier, settings)
-            _write_report(classifier, texts, y, report, made)
+            report, *answered = _evaluated(options, classifier, settings)
+            _write_report(report, *answered, made)
     else:
-        _, _, report = _evaluated(options, classifier, settings)
+        report, *_ = _evaluated(options, classifier, settings)
     print(json.dumps(plain(report.as_dict())) if options.json else report)
 
 
 def _evaluated(options, classifier, settings):
+    """The report; and the classifier, the texts, their labels and probabilities."""
     from lm_keras import tasks
+    from lm_keras.tasks.labels import ambiguous
 
     if not isinstance(classifier, tasks.TextClassifier):
         raise InputError(f"evaluate takes a TextClassifier, and {options.run} is a saved {type(classifier).__name__}")
+    kinds = (("pair", classifier.pairs, "one text"), ("separator", classifier.multi_label, "one class"))
+    for flag, is_so, has in kinds:
+        if getattr(options, flag) is not None and not is_so:
+            raise InputError(f"--{flag} is not for {options.run}, which is of {has} a row; leave it out")
     columns = {name: getattr(options, name) or settings.get(name, default) for name, default in COLUMNS.items()}
     if classifier.pairs and columns["pair"] is None:
         raise InputError(f"{options.run} reads pairs of texts; give --pair, the column of the second ones")
     if not classifier.pairs:
         columns["pair"] = None
     named = {"encoding": options.encoding, "split": options.split, "multi_label": classifier.multi_label}
+    named |= table_options(options, settings)
+    if ambiguous(classifier.classes):  # a file of the numbers alone would be one of numbers
+        named["classes"] = classifier.classes
     found = labelled_texts(options.data, ("test", "validation", "all"), **columns, **named)
     texts, y = classifier.labelled(found)
-    return texts, y, classifier.evaluate(found)
+    labels = y if classifier.multi_label else [classifier.classes[place] for place in y]
+    probabilities = classifier.probabilities(texts)
+    report = tasks.classification_report(labels, probabilities, classifier.classes)
+    return report, classifier, texts, labels, probabilities
 
 
-def _write_report(classifier, texts, y, report, folder):
+def _write_report(report, classifier, texts, labels, probabilities, folder):
     """report.json, the picture of the confusion, and the page of the surest mistakes."""
     import matplotlib as mpl
 
@@ -317,7 +363,7 @@ def _write_report(classifier, texts, y, report, folder):
     write_json(folder / REPORT, plain(report.as_dict()))
     with mpl.rc_context({"backend": "Agg"}):
         report.plot_confusion().savefig(folder / PICTURE, dpi=120, bbox_inches="tight")
-    mistakes_page(classifier, texts, y, folder / MISTAKES)
+    mistakes_page(classifier, texts, labels, folder / MISTAKES, probabilities=probabilities)
 
 
 def plain(value):

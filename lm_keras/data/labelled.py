@@ -136,13 +136,22 @@ def read_labelled(
     return LabelledTexts(texts, _numbers(path, places, numbers), ())
 
 
-def read_columns(path: str | Path, columns: Sequence[str | int], *, encoding: str = "utf-8") -> list[list[str]]:
+def read_columns(
+    path: str | Path,
+    columns: Sequence[str | int],
+    *,
+    encoding: str = "utf-8",
+    delimiter: str | None = None,
+    quotes: bool = True,
+) -> list[list[str]]:
     """Reads texts without labels from the columns of a file, as `read_labelled` reads them.
 
     Args:
         path: A .csv, .tsv, .jsonl or .json file, plain or compressed.
         columns: Names of the columns; or their places from 0 on.
         encoding: Name of a Python text encoding.
+        delimiter: As in `read_labelled`.
+        quotes: The same.
 
     Returns:
         A list of str for each row, one a column.
@@ -151,7 +160,7 @@ def read_columns(path: str | Path, columns: Sequence[str | int], *, encoding: st
         InputError: As `read_labelled`.
     """
     path, found = as_path(path), []
-    for place, *texts in _rows(path, tuple(columns), encoding, None, True)[0]:
+    for place, *texts in _rows(path, tuple(columns), encoding, delimiter, quotes)[0]:
         for text in texts:
             if not isinstance(text, str):
                 raise InputError(f"{path}, {place}: the text is {_shown(text)}, no string")
@@ -162,6 +171,11 @@ def read_columns(path: str | Path, columns: Sequence[str | int], *, encoding: st
 def is_table_name(path: str | Path) -> bool:
     """Returns whether a file is one of columns by its name, which `read_labelled` reads."""
     return Path(plain_name(as_path(path))).suffix in (*DELIMITERS, *JSON_LINES, ".json")
+
+
+def is_json_name(path: str | Path) -> bool:
+    """Returns whether a file is one of JSON by its name, which has neither a delimiter nor quotes of its own."""
+    return Path(plain_name(as_path(path))).suffix in (*JSON_LINES, ".json")
 
 
 def _rows(path, columns, encoding, delimiter, quotes):
@@ -235,7 +249,11 @@ def _table(path, columns, encoding, delimiter, quotes):
                 yield f"line {line}", *(row[at] for at in found)
             line = reader.line_num + 1
     except csv.Error as error:
-        hint = "; if quotes are characters like any other in this file, give quotes=False" if quotes else ""
+        hint = (
+            "; if quotes are characters like any other in this file, give quotes=False (--no-quotes)"
+            if quotes
+            else ""
+        )
         raise InputError(f"{path}, line {line}: no valid row ({error}){hint}") from error
 
 
@@ -252,7 +270,9 @@ def _places(path, row, columns, delimiter):
             what = f"no column {column!r}" if column not in names else f"two columns are named {column!r}"
             hint = ""
             if len(names) == 1:
-                hint = f"; if it holds more than one, the delimiter is not {delimiter!r}: give delimiter="
+                hint = (
+                    f"; if it holds more than one, the delimiter is not {delimiter!r}: give delimiter= (--delimiter)"
+                )
             shown = ", ".join(map(_shown, names[:20])) + (", ..." if len(names) > 20 else "")
             raise InputError(f"{path}: {what}; its first line names {shown}{hint}")
     return [names.index(column) for column in columns]

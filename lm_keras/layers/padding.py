@@ -50,6 +50,19 @@ class TokenPooling(layers.Layer):
 
 
 @keras.saving.register_keras_serializable("lm_keras")
+class CutPadding(layers.Layer):
+    """Ids [B, T, L] filled up with 0 -> [B, T, l], as wide as the longest of the batch and at least 1."""
+
+    def call(self, ids):
+        column = tf.range(1, tf.shape(ids)[2] + 1)
+        longest = tf.reduce_max(tf.where(ids != 0, column, 0))
+        return ids[:, :, : tf.maximum(longest, 1)]
+
+    def compute_output_spec(self, ids):
+        return keras.KerasTensor((*ids.shape[:2], None), ids.dtype)
+
+
+@keras.saving.register_keras_serializable("lm_keras")
 class HidePadding(layers.Layer):
     """Logits [B, T, C], float32; -1e9 at padding, which a softmax over the tokens then never chooses."""
 

@@ -7,6 +7,7 @@ from numpy.typing import ArrayLike
 from lm_keras.errors import InputError
 from lm_keras.layers.crf import CRF
 from lm_keras.layers.dense import Dense
+from lm_keras.layers.padding import CutPadding
 from lm_keras.models.base import BuiltModel
 from lm_keras.models.building import check_sizes, initializers, register_builder, word_embedding
 from lm_keras.models.lstm import lstm_layer
@@ -105,6 +106,7 @@ def _spelling(characters, num_characters, character_dim, character_filters, drop
         num_characters, character_dim, embeddings_initializer=init("RandomUniform"), name="character_embedding"
     )
     conv = Dense(character_filters, kernel_initializer=init(), name="character_filters")
+    characters = CutPadding(name="longest_word")(characters)  # most words are much shorter than L
     real = (characters != 0)[..., None]
     x = drop(ops.where(real, embed(characters), 0.0))  # (B, T, L, D)
     padded = ops.pad(x, [(0, 0), (0, 0), (1, 1), (0, 0)])

@@ -208,7 +208,7 @@ class PromptClassifier(TextModel):
         if not rows:
             raise InputError("there is no text to evaluate; give some with their classes")
         found = self.probabilities(rows)
-        report = classification_report(labels, found, self.classes)
+        report = classification_report([self.classes[place] for place in labels], found, self.classes)
         return {
             "loss": report.log_loss,
             "accuracy": report.accuracy,

@@ -19,7 +19,7 @@ from lm_keras.tasks.inputs import IDS, ModelInputs, checked_classes, in_batches,
 from lm_keras.tasks.labels import places_of, texts_and_labels
 from lm_keras.text.tokenizers.base import Tokenizer
 from lm_keras.text_model import TextModel, register_text_model
-from lm_keras.utils.checks import check_choice, check_texts
+from lm_keras.utils.checks import check_choice, check_texts, check_whole
 from lm_keras.utils.functions import function
 
 if TYPE_CHECKING:
@@ -70,6 +70,8 @@ class TextClassifier(TextModel):
         self._inputs = ModelInputs(model, tokenizer, max_length)
         if pairs and not self._inputs.bert:
             pair_mark(tokenizer)
+            if self._inputs.max_length is not None:  # a token of each text, and the mark
+                check_whole("max_length", self._inputs.max_length, 3)
         self._compiled = function(self._scores, input_signature=[IDS, IDS] if pairs else [IDS])
 
     @classmethod
@@ -82,7 +84,7 @@ class TextClassifier(TextModel):
         classes: Sequence[str] | None = None,
         validation: float | tuple | LabelledTexts | None = None,
         multi_label: bool = False,
-        class_weight: str | dict[str, float] | None = None,
+        class_weight: str | dict[str | int, float] | None = None,
         config: TrainingConfig | None = None,
         epochs: int | None = None,
         batch_size: int | None = None,
@@ -98,8 +100,9 @@ class TextClassifier(TextModel):
 
         Args:
             texts: Strings, or pairs of strings; or what `lk.data.read_labelled` returns, which has its labels.
-            labels: The class of each text: its name, or a whole number (a place in `classes`, if these are given).
-                With `multi_label` a list of names for each text, or an array [N, C] of 0 and 1.
+            labels: The class of each text: its name, or a whole number (a place in `classes`, if these are given and
+                no numbers themselves).
+                With `multi_label` a list of names for each text, or rows [N, C] of 0 and 1.
             encoder: What reads the text. "cnn" (Kim 2014), "lstm", "bilstm", "gru", "bigru" and "bert" start from
                 random weights, with a tokenizer of these texts: words, word pieces for "bert", characters where most
                 characters are Chinese. The name of a pretrained encoder ("all-minilm-l6-v2"), the folder of a
@@ -110,9 +113,10 @@ class TextClassifier(TextModel):
                 tenth, if None).
             multi_label: Whether a text may have several classes, or none.
             class_weight: "balanced": each class weighs as much as the others, however many texts it has. Or
-                `{class: weight}`, 1 for other classes. With `multi_label` what a yes of the class weighs; balanced:
-                as many as there are noes to a yes.
-            config: The settings of the training; None: those of the encoder (`lk.tasks.encoders.SETTINGS`).
+                `{class: weight}`, 1 for other classes; a class is a name or a number, as in `labels`. With
+                `multi_label` what a yes of the class weighs; balanced: as many as there are noes to a yes.
+            config: The settings of the training; None: those of the encoder (`lk.tasks.encoders.SETTINGS`). Each may
+                also be an argument by its name, such as `dtype` or `weight_decay`, which takes its place.
             epochs: In place of the config's: the most passes over the texts.
             batch_size: In place of the config's.
             learning_rate: In place of the config's.
@@ -120,8 +124,8 @@ class TextClassifier(TextModel):
                 256, or what a sentence encoder was trained for.
             tokenizer: In place of the encoder's; a `keras.Model` without one needs it.
             seed: Of the starting weights, dropout, the order of the texts and the validation texts.
-            **options: Arguments of the builder, such as `hidden_dim`, `num_filters` or `embedding_matrix`; of a
-                pretrained encoder those of `models.sequence_classifier`.
+            **options: Other settings of `TrainingConfig`; and arguments of the builder, such as `hidden_dim`,
+                `num_filters` or `embedding_matrix`, of a pretrained encoder those of `models.sequence_classifier`.
 
         Returns:
             The TextClassifier; `history` has the measures of each epoch.
@@ -217,6 +221,7 @@ class TextClassifier(TextModel):
         from lm_keras.tasks.metrics import classification_report
 
         texts, y = self.labelled(texts, labels)
+        y = y if self.multi_label else [self.classes[place] for place in y]
         return classification_report(y, self.probabilities(texts), self.classes, level=level, seed=seed)
 
     def explain(

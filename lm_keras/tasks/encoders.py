@@ -10,6 +10,7 @@ import keras
 from lm_keras.errors import InputError
 from lm_keras.text.tokenizers.base import Tokenizer
 from lm_keras.utils.atomic_files import path_of
+from lm_keras.utils.checks import check_whole
 from lm_keras.utils.saved_kinds import kind_of, refusal
 
 # The settings of `TrainingConfig`; epochs are the most, as the loss of the validation texts ends the training.
@@ -80,6 +81,7 @@ def encoder_of(
     from lm_keras import models
 
     if kind == "bert":
+        check_whole("max_length", length, 8)
         head = {name: options.pop(name) for name in ("pooling",) if name in options}
         arguments = {**SMALL_BERT, "max_length": length, **options}
         check_options(models.build_bert, arguments)
@@ -174,7 +176,7 @@ def _loaded(encoder, dropout):
 
     if not isinstance(encoder, (str, Path)):
         raise InputError(f"encoder is {encoder!r:.60}; give a name, a folder or a keras.Model")
-    if encoder not in MODELS and not path_of(encoder).exists():
+    if not str(encoder) or (encoder not in MODELS and not path_of(encoder).exists()):
         known = ", ".join((*ENCODERS, "all-minilm-l6-v2"))
         raise InputError(f"encoder is {str(encoder)!r:.80}, neither a folder nor one of {known}")
     path = resolved(encoder)
@@ -213,4 +215,7 @@ def check_options(builder: Callable, options: dict[str, Any]) -> None:
     for name in options:
         if name not in known or name in ("num_classes", "vocab_size", "seed", "name", "encoder"):
             takes = [each for each in known if each not in ("num_classes", "vocab_size", "seed", "name", "encoder")]
-            raise InputError(f"{builder.__name__} has no option {name}; it has {', '.join(takes)}")
+            raise InputError(
+                f"{builder.__name__} has no option {name}; it has {', '.join(takes)}, and the training has those of "
+                "TrainingConfig"
+            )

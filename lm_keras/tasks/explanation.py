@@ -7,11 +7,17 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from lm_keras.text.unicode import valid
 from lm_keras.utils.atomic_files import path_of, replacing
 
 FOR, AGAINST = (214, 60, 45), (40, 105, 190)  # red and blue
 MOST = 0.75  # how much of the color the word of the largest score has
-STYLE = "background:#fff;color:#111;font-family:sans-serif;line-height:1.7;padding:0.6em;max-width:60em"
+# Its own colors, whatever those of the page or the notebook around it are; a long word breaks.
+STYLE = (
+    "color-scheme:only light;background:#fff;color:#111;font-family:sans-serif;line-height:1.7;padding:0.6em;"
+    "max-width:60em;overflow-wrap:anywhere"
+)
+LONGEST = 40  # characters of a word in the list of the strongest
 METHODS = {"leave_one_out": "leave-one-out", "gradient_x_input": "gradient × input"}
 
 
@@ -48,7 +54,7 @@ class Explanation:
         return [(self.words[i], float(self.scores[i])) for i in order]
 
     def __str__(self) -> str:
-        shown = ", ".join(f"{word} {score:+.2f}" for word, score in self.top())
+        shown = ", ".join(f"{_short(word)} {score:+.2f}" for word, score in self.top())
         return f"{self.target} ({self.probability:.1%}) by {METHODS[self.method]}: {shown or 'no words'}"
 
     __repr__ = __str__
@@ -61,16 +67,14 @@ class Explanation:
             parts, at = [], 0
             for i in np.flatnonzero(self.places == place):
                 start, end = self.spans[i]
-                parts += [_escaped(text[at:start]), _word(text[start:end], self.scores[i], largest)]
+                parts += [escaped(text[at:start]), _word(text[start:end], self.scores[i], largest)]
                 at = end
-            title = f"<b>{_escaped(name)}:</b> " if name else ""
-            body = "".join([*parts, _escaped(text[at:])])
-            drawn.append(f'<div dir="auto" style="white-space:pre-wrap;overflow-wrap:anywhere">{title}{body}</div>')
+            drawn.append(text_line(name, text, "".join([*parts, escaped(text[at:])])))
         return "".join(drawn)
 
     def _repr_html_(self) -> str:
-        strongest = ", ".join(f"{_escaped(word)} {score:+.2f}" for word, score in self.top())
-        said = f"<b>{_escaped(self.target)}</b> {self.probability:.1%}, by {METHODS[self.method]}"
+        strongest = ", ".join(f"{isolated(_short(word))} {score:+.2f}" for word, score in self.top())
+        said = f"<b>{isolated(self.target)}</b> {self.probability:.1%}, by {METHODS[self.method]}"
         return (
             f'<div style="{STYLE}"><div>{said}</div>{self.colored()}'
             f'<div style="font-size:0.85em">{legend(self.target)}<br>Strongest, in nats: {strongest or "no words"}'
@@ -93,17 +97,35 @@ class Explanation:
 
 def legend(target: str) -> str:
     """What the colors mean, as HTML."""
-    against, none, favor = (_word(f" {words} ", score, 1.0) for words, score in (
-        (f"against {target}", -1.0), ("neither", 0.0), (f"for {target}", 1.0),
-    ))  # fmt: skip
-    return f"{against} {none} {favor}"
+    style = "padding:0 0.4em;unicode-bidi:isolate"
+    said = ((f"against {target}", -1.0), ("neither", 0.0), (f"for {target}", 1.0))
+    return " ".join(_word(words, score, 1.0, style) for words, score in said)
+
+
+def text_line(name: str, text: str, body: str) -> str:
+    """A text on a page: its name, if it has one, and its `body`, which is HTML, in the direction of its script."""
+    body = body if text.strip() else f'{body}<i style="color:#666">(empty)</i>'
+    title = f"<b>{isolated(name)}:</b> " if name else ""
+    body = f"{title}<bdi>{body}</bdi>" if name else body
+    return f'<div dir="auto" style="white-space:pre-wrap;overflow-wrap:anywhere">{body}</div>'
+
+
+def escaped(text: str) -> str:
+    """A text as HTML."""
+    return html.escape(valid(text).replace("\0", "\ufffd"))
+
+
+def isolated(text: str) -> str:
+    """A text as HTML; one that is written from right to left leaves what stands around it as it is."""
+    return f"<bdi>{escaped(text)}</bdi>"
 
 
 def page(title: str, body: str, style: str = "") -> str:
     """An HTML page of a body that is HTML; the title is text."""
     return (
-        f'<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n<title>{_escaped(title)}</title>\n'
-        f'<meta name="viewport" content="width=device-width">\n<style>{style}</style>\n</head>\n'
+        f'<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n<title>{escaped(title)}</title>\n'
+        '<meta name="viewport" content="width=device-width">\n<meta name="color-scheme" content="only light">\n'
+        f"<style>{style}</style>\n</head>\n"
         f"<body>\n{body}\n</body>\n</html>\n"
     )
 
@@ -117,12 +139,13 @@ def texts_of(text: str | tuple[str, str] | Mapping[str, str]) -> tuple[tuple[str
     return tuple(text), ("first", "second")
 
 
-def _word(word, score, largest):
+def _word(word, score, largest, style=""):
     share = MOST * min(abs(score) / largest, 1.0)
     color = FOR if score > 0 else AGAINST
     shade = "".join(f"{round(255 - share * (255 - part)):02x}" for part in color)
-    return f'<span style="background:#{shade};color:#111" title="{score:+.3f}">{_escaped(word)}</span>'
+    style = f"background:#{shade};color:#111;{style}".rstrip(";")
+    return f'<span style="{style}" title="{score:+.3f}">{escaped(word)}</span>'
 
 
-def _escaped(text):
-    return html.escape(text.replace("\0", "\ufffd"))
+def _short(word):
+    return word if len(word) <= LONGEST else f"{word[: LONGEST - 1]}…"

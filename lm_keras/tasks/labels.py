@@ -51,8 +51,10 @@ def classes_of(
         InputError: For fewer than two classes, one twice, and rows of 0 and 1 without names.
     """
     if classes is not None or named is not None:
+        if isinstance(classes, str) or not all(isinstance(name, str) for name in classes or ()):
+            raise InputError(f"classes is {classes!r:.60}; give a list with a string for each class")
         found = list(named if classes is None else classes)
-    elif multi_label and isinstance(labels, np.ndarray) and labels.ndim == 2:
+    elif multi_label and indicators(labels) is not None:
         raise InputError("labels of 0 and 1 have no names; give classes=[...], a name for each column")
     else:
         rows = [label for row in labels for label in _listed(row)] if multi_label else labels
@@ -72,26 +74,35 @@ def places_of(
     Args:
         labels: Names; or whole numbers: places in `named`, else in `classes` unless these are numbers themselves.
         classes: The names of the classes.
-        multi_label: Whether a label is a list of names or numbers, or a row [C] of an array.
+        multi_label: Whether a label is a list of names or numbers, or a row [C] of 0 and 1, as all others are.
         named: What the numbers are places in, where that is another list of names.
 
     Raises:
         InputError: For a label that is none of the classes.
     """
-    places = {name: i for i, name in enumerate(classes)}
-    if named is None and not all(map(_WHOLE.fullmatch, classes)):
-        named = classes
+    places, columns = {name: i for i, name in enumerate(classes)}, list(classes if named is None else named)
+    named = _numbered(classes) if named is None else named
     if not multi_label:
         return np.array([_place(places, i, label, named) for i, label in enumerate(labels)], "int32")
-    if isinstance(labels, np.ndarray) and labels.ndim == 2:
-        columns = list(classes if named is None else named)
-        if labels.shape[1] != len(columns) or not np.isin(labels, (0, 1)).all():
-            raise InputError(f"labels are {list(labels.shape)}; give 0 or 1 for each of {len(columns)} classes")
-        labels = [[columns[c] for c in np.flatnonzero(row)] for row in labels]
+    if (table := indicators(labels)) is not None:
+        if table.shape[1] != len(columns) or not np.isin(table, (0, 1)).all():
+            raise InputError(f"labels are {list(table.shape)}; give 0 or 1 for each of {len(columns)} classes")
+        labels = [[columns[c] for c in np.flatnonzero(row)] for row in table]
     y = np.zeros((len(labels), len(classes)), "int32")
     for i, row in enumerate(labels):
         y[i, [_place(places, i, label, named) for label in _listed(row)]] = 1
     return y
+
+
+def indicators(labels: Sequence[Any] | np.ndarray) -> np.ndarray | None:
+    """Returns rows of 0 and 1 as an array [N, C], also where they are lists; None for rows of names or of places."""
+    if isinstance(labels, np.ndarray):
+        return labels if labels.ndim == 2 else None
+    rows = [row for row in labels if isinstance(row, (list, tuple, np.ndarray))]
+    if len(rows) < len(labels) or len(set(map(len, rows))) != 1 or len(rows[0]) < 2:
+        return None
+    flags = all(isinstance(flag, (int, np.integer, np.bool_)) and flag in (0, 1) for row in rows for flag in row)
+    return np.asarray(rows) if flags else None
 
 
 def class_weights(
@@ -100,7 +111,7 @@ def class_weights(
     """Returns the weight of each class, float64 [C], or None.
 
     Args:
-        given: "balanced", `{class: weight}` or None.
+        given: "balanced", `{class: weight}` or None; a class by its name, or by a number as labels have it.
         y: The labels of the training texts, as `places_of` returns them.
         classes: The names of the classes.
         multi_label: Balanced, a class weighs N / (C its texts); with several classes a text, noes / yeses.
@@ -116,10 +127,11 @@ def class_weights(
         return np.where(count > 0, balance / np.maximum(count, 1), 1.0)
     if not isinstance(given, Mapping):
         raise InputError(f'class_weight is {given!r:.40}; give "balanced", or {{class: weight}}')
-    weights = np.ones(len(classes))
-    for name, weight in given.items():
+    weights, named = np.ones(len(classes)), _numbered(classes)
+    for key, weight in given.items():
+        name = name_of(key, named)
         if name not in classes:
-            raise InputError(f"class_weight has {name!r:.40}, which is none of the classes {shown(classes)}")
+            raise InputError(f"class_weight has {key!r:.40}, which is none of the classes {shown(classes)}")
         weights[list(classes).index(name)] = check_number(f"class_weight of {name}", weight, least=0)
     return weights
 
@@ -133,17 +145,38 @@ def name_of(label: Any, named: Sequence[str] | None) -> str:
     """Returns the name of a class for a name or a whole number, which is a place in `named`, or a name without.
 
     Raises:
-        InputError: For anything else.
+        InputError: For anything else, and for a number where `named` is empty.
     """
     if isinstance(label, str):
-        return label
+        return str(label)  # a string of NumPy is one, too
     if isinstance(label, (bool, np.bool_)) or not isinstance(label, (int, np.integer)):
-        raise InputError(f"a label is {label!r:.40}; give the name of a class, or a whole number")
+        given = " ".join(repr(label.item() if isinstance(label, np.generic) else label).split())
+        raise InputError(f"a label is {given:.40}; give the name of a class, or a whole number")
     if named is None:
         return str(int(label))
+    if not len(named):
+        raise InputError(
+            f"a label is the number {label}, and some classes are called by numbers and others by names, so that it "
+            "may be a name or a place; give strings, or read the file with classes=[...]"
+        )
     if not 0 <= label < len(named):
         raise InputError(f"a label is {label}, and there are {len(named)} classes, 0 to {len(named) - 1}")
     return named[label]
+
+
+def is_whole(name: str) -> bool:
+    """Returns whether a class is called by a whole number."""
+    return _WHOLE.fullmatch(name) is not None
+
+
+def ambiguous(classes: Sequence[str]) -> bool:
+    """Returns whether some names are whole numbers and others are none: a number may be a name, or a place."""
+    return len(set(map(is_whole, classes))) > 1
+
+
+def _numbered(classes):
+    """What whole numbers are places in: the classes; None where these are numbers; () where only some of them are."""
+    return () if ambiguous(classes) else None if is_whole(classes[0]) else classes
 
 
 def _place(places, row, label, named):

@@ -17,6 +17,7 @@ from lm_keras.tasks.class_counts import bootstrap
 from lm_keras.tasks.confusion_plots import confusion_figure, decisions_figure, short_name
 from lm_keras.tasks.intervals import RESAMPLES, Interval, wilson
 from lm_keras.tasks.intervals import bootstrap_interval as bootstrap_interval
+from lm_keras.tasks.labels import is_whole, shown
 from lm_keras.tasks.paired_tests import PairedTest as PairedTest
 from lm_keras.tasks.paired_tests import paired_test as paired_test
 from lm_keras.utils.checks import check_number, check_seed
@@ -92,12 +93,12 @@ class ClassificationReport:
         self.accuracy = float(scores.accuracy_score(y, found))
         places = list(range(len(classes)))
         by_class = scores.precision_recall_fscore_support(y, found, labels=places, average=None, zero_division=0)
-        columns = [part.tolist() for part in by_class]
+        columns = [*(part.tolist() for part in by_class[:3]), by_class[3].astype(int).tolist()]
         self.per_class = [ClassMetrics(*row) for row in zip(self.classes, *columns, strict=True)]
-        occurring = np.flatnonzero((labels | answers).any(0))
-        precision, recall, f1 = (np.array(part)[occurring] for part in columns[:3])
+        occurring = (labels | answers).any(0)
+        count = max(int(occurring.sum()), 1)  # texts without any class have measures of 0
         self.macro_precision, self.macro_recall, self.macro_f1 = (
-            float(part.mean()) for part in (precision, recall, f1)
+            float(part[occurring].sum() / count) for part in by_class[:3]
         )
         average = {"labels": places, "zero_division": 0}
         self.micro_f1 = float(scores.f1_score(y, found, average="micro", **average))
@@ -208,8 +209,8 @@ def classification_report(
     """Measures the answers of a classifier.
 
     Args:
-        y: The class of each text [N], by its name or its place in `classes`. Where a text may have several: 0 or 1
-            for each text and class, [N, C].
+        y: The class of each text [N], by its name; or by its place in `classes`, unless these are other numbers.
+            Where a text may have several: 0 or 1 for each text and class, [N, C].
         answers_or_probabilities: The answers, in the same form; or the probabilities, floats [N, C], of which the
             highest is the answer, or with several classes a text each of at least 0.5.
         classes: The names of the C classes.
@@ -225,7 +226,8 @@ def classification_report(
     Example:
 
     ```python
-    report = lk.tasks.classification_report(test.labels, classifier.probabilities(test.texts), test.classes)
+    y = [test.classes[place] for place in test.labels]  # names: the classifier may have another order
+    report = lk.tasks.classification_report(y, classifier.probabilities(test.texts), classifier.classes)
     print(report)
     report.plot_confusion().savefig("confusion.png")
     ```
@@ -233,13 +235,15 @@ def classification_report(
     check_number("level", level, above=0, below=1)
     seed, classes = check_seed(seed), _checked_classes(classes)
     labels, multi_label = class_table("y", y, classes)
-    found = np.asarray(answers_or_probabilities)
+    found = _array(answers_or_probabilities)
     log_loss = None
     if found.ndim == 2 and found.dtype.kind == "f":
         check_probabilities(found, labels.shape, multi_label)
         log_loss = _log_loss(labels, found, multi_label)
-        found = found >= 0.5 if multi_label else found.argmax(1)
-    answers, several = class_table("answers", found, classes)
+        answers = found >= 0.5 if multi_label else np.eye(len(classes), dtype=bool)[found.argmax(1)]
+        several = multi_label
+    else:
+        answers, several = class_table("answers", found, classes)
     if several != multi_label or len(answers) != len(labels):
         raise InputError(
             f"y has the shape {list(np.shape(y))} and the answers {list(found.shape)}; give one answer for each text"
@@ -256,6 +260,28 @@ def _checked_classes(classes):
     return names
 
 
+def _numbers_elsewhere(classes):
+    """Whether a class is called by a whole number that is not its place."""
+    return any(is_whole(name) and name != str(place) for place, name in enumerate(classes))
+
+
+def _array(given):
+    """An array of what is given; of names or lists as they are: NumPy's strings have no NUL at their end."""
+    rows = None if hasattr(given, "dtype") else list(given)
+    if rows and any(isinstance(one, str) for one in rows):
+        return _objects(rows)
+    try:
+        return np.asarray(given if rows is None else rows)
+    except ValueError:  # rows of different lengths
+        return _objects(rows)
+
+
+def _objects(rows):
+    made = np.empty(len(rows), object)
+    made[:] = rows
+    return made
+
+
 def class_table(name: str, given: ArrayLike, classes: Sequence[str]) -> tuple[np.ndarray, bool]:
     """Returns classes of texts as bool [N, C], and whether a text may have several.
 
@@ -267,9 +293,14 @@ def class_table(name: str, given: ArrayLike, classes: Sequence[str]) -> tuple[np
     Raises:
         InputError: For anything else.
     """
-    given = np.asarray(given)
+    given = _array(given)
     if not given.size or given.ndim not in (1, 2):
         raise InputError(f"{name} has the shape {list(given.shape)}; give a class for each of at least one text")
+    if given.ndim == 1 and isinstance(given[0], (list, tuple)):
+        raise InputError(
+            f"{name} has {given[0]!r:.40}, which is none of the classes; for several classes a text give 0 or 1 for "
+            f"each of the {len(classes)} classes, [N, C]"
+        )
     if given.ndim == 2:
         if given.shape[1] != len(classes) or not np.isin(given, (0, 1)).all():
             raise InputError(
@@ -278,14 +309,19 @@ def class_table(name: str, given: ArrayLike, classes: Sequence[str]) -> tuple[np
             )
         return given.astype(bool), True
     if given.dtype.kind in "UO":
-        places = {known: place for place, known in enumerate(classes)}
-        if unknown := next((one for one in given.tolist() if one not in places), None):
-            raise InputError(f"{name} has {unknown!r:.40}, which is none of the classes {', '.join(classes):.200}")
-        given = np.array([places[one] for one in given.tolist()])
+        places, rows = {known: place for place, known in enumerate(classes)}, given.tolist()
+        for one in rows:
+            if not isinstance(one, str) or one not in places:
+                raise InputError(f"{name} has {one!r:.40}, which is none of the classes {', '.join(classes):.200}")
+        return np.eye(len(classes), dtype=bool)[[places[one] for one in rows]], False
     if given.dtype.kind == "b":
         given = given.astype(int)
     if given.dtype.kind not in "iu" or given.min() < 0 or given.max() >= len(classes):
         raise InputError(f"{name} are names of classes, or places from 0 to {len(classes) - 1}, got {given[:3]}")
+    if _numbers_elsewhere(classes):  # a 1 may be the class "1" or the class at place 1
+        raise InputError(
+            f"{name} are numbers, and classes are called by numbers, {shown(classes)}; give names, '1' for 1"
+        )
     return np.eye(len(classes), dtype=bool)[given], False
 
 

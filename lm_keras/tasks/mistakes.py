@@ -1,6 +1,5 @@
 """The surest mistakes of a classifier, as a page of HTML: what to read first when a model is to become better."""
 
-import html
 import os
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -12,16 +11,16 @@ from numpy.typing import ArrayLike
 from lm_keras.errors import InputError
 from lm_keras.tasks.classification import TextClassifier
 from lm_keras.tasks.explain import Probabilities, Text, explain
-from lm_keras.tasks.explanation import METHODS, legend, page, texts_of
+from lm_keras.tasks.explanation import METHODS, escaped, isolated, legend, page, text_line, texts_of
 from lm_keras.tasks.metrics import check_probabilities, class_table
-from lm_keras.text.unicode import valid
 from lm_keras.utils.atomic_files import path_of, replacing
 from lm_keras.utils.checks import check_choice, check_sizes
 
 STYLE = (
-    "body{background:#fff;color:#111;font-family:sans-serif;line-height:1.5;max-width:60em;margin:1em auto}"
+    "body{background:#fff;color:#111;font-family:sans-serif;line-height:1.5;max-width:60em;margin:1em auto;"
+    "padding:0 1em;overflow-wrap:anywhere}"
     "article{border-top:1px solid #bbb;padding:0.6em 0}"
-    "article>div{max-height:24em;overflow:auto}"
+    "article>div{max-height:24em;overflow:auto}@media print{article>div{max-height:none}}"
     "table{border-collapse:collapse}td,th{padding:0.1em 0.8em 0.1em 0;text-align:left}"
     ".wrong{color:#a11}.right{color:#06502a}"
 )
@@ -100,6 +99,7 @@ def mistakes_page(
     classes: Sequence[str] | None = None,
     count: int = 20,
     explain_by: str | None = "gradient_x_input",
+    probabilities: ArrayLike | None = None,
 ) -> list[Mistake]:
     """Writes the surest mistakes to an HTML page: text, label, answer and probability, each word in color.
 
@@ -108,13 +108,14 @@ def mistakes_page(
     Args:
         classifier: A `TextClassifier`, `PromptClassifier` or `ConditionalLM`; or probabilities [N, C].
         texts: The texts, as the classifier reads them.
-        labels: Their classes, by name or by place; 0 or 1 for each [N, C] where a text may have several.
+        labels: Their classes, as the classifier's `evaluate` takes them, or `classification_report`.
         path: Of the page, such as "mistakes.html"; it is whole or not there.
         classes: The names of the classes, with probabilities.
         count: How many mistakes.
         explain_by: "gradient_x_input": the words are colored by how much they speak for the answer, if the classifier
             is a TextClassifier that has gradients; "leave_one_out": of any classifier, which reads each text as often
             as it has words; None: no colors.
+        probabilities: Those that the classifier gives for the texts, [N, C], where they are known already.
 
     Returns:
         The mistakes on the page.
@@ -127,17 +128,25 @@ def mistakes_page(
     texts = [texts] if isinstance(texts, str) else list(texts)
     known = not isinstance(classifier, (np.ndarray, list, tuple))
     classes = list(classifier.classes if known else classes or ())
-    table = np.asarray(classifier.probabilities(texts) if known else classifier)
+    if probabilities is None:
+        probabilities = classifier.probabilities(texts) if known else classifier
+    elif not known:
+        raise InputError("probabilities are given twice; give a classifier with its probabilities, or these alone")
+    table = np.asarray(probabilities)
     if len(table) != len(texts):
         raise InputError(
             f"there are {len(texts)} texts and probabilities of {len(table)}; give one row for each text"
         )
+    if isinstance(classifier, TextClassifier):
+        _, y = classifier.labelled(texts, labels)
+        labels = y if classifier.multi_label else [classes[place] for place in y]
     every = surest_mistakes(table, labels, classes, None)
     shown, explanations = every[:count], []
     if known and explain_by and (explain_by == "leave_one_out" or isinstance(classifier, TextClassifier)):
         explanations = _explained(classifier, [(texts[one.place], one.target) for one in shown], explain_by)
     bodies = [_drawn(texts[one.place]) for one in shown] if not explanations else [e.colored() for e in explanations]
-    said = f"{len(shown)} surest of {len(every):,} mistakes on {len(texts):,} texts"
+    some = f"{len(shown)} surest of {_counted(len(every), 'mistake')}" if every else "No mistakes"
+    said = f"{some} on {_counted(len(texts), 'text')}"
     colors = f"<p>{legend('the answer')} by {METHODS[explain_by]}</p>" if explanations else ""
     articles = [_article(number, *row) for number, row in enumerate(zip(shown, bodies, strict=True), 1)]
     body = "\n".join([f"<h1>{said}</h1>", _confusions(every), colors, *articles])
@@ -161,24 +170,19 @@ def _explained(classifier, rows, method):
 
 
 # === HTML ===
-def _escaped(text):
-    return html.escape(valid(text).replace("\0", "\ufffd"))
+def _counted(number, what):
+    return f"{number:,} {what}{'' if number == 1 else 's'}"
 
 
 def _drawn(text):
-    parts = zip(*texts_of(text), strict=True)
-    return "".join(
-        f'<div dir="auto" style="white-space:pre-wrap;overflow-wrap:anywhere">'
-        f"{f'<b>{_escaped(name)}:</b> ' if name else ''}{_escaped(part)}</div>"
-        for part, name in parts
-    )
+    return "".join(text_line(name, part, escaped(part)) for part, name in zip(*texts_of(text), strict=True))
 
 
 def _article(number, mistake, body):
     sure = f"{mistake.probability:.1%}"
-    about = "" if mistake.answer == mistake.target else f" (about {_escaped(mistake.target)})"
-    answer = f'<b class="wrong">{_escaped(mistake.answer)}</b> {sure}{about}'
-    label = f'<b class="right">{_escaped(mistake.label)}</b> {mistake.label_probability:.1%}'
+    about = "" if mistake.answer == mistake.target else f" (about {isolated(mistake.target)})"
+    answer = f'<b class="wrong">{isolated(mistake.answer)}</b> {sure}{about}'
+    label = f'<b class="right">{isolated(mistake.label)}</b> {mistake.label_probability:.1%}'
     place = f"{number}. text {mistake.place + 1}"
     return f"<article>{place}: {answer}, labelled {label}<div>{body}</div></article>"
 
@@ -187,9 +191,9 @@ def _confusions(mistakes):
     """The ten most frequent confusions."""
     counts = Counter((one.label, one.answer) for one in mistakes).most_common(10)
     if not counts:
-        return "<p>No mistakes.</p>"
+        return ""
     rows = [
-        f"<tr><td>{_escaped(label)}</td><td>{_escaped(answer)}</td><td>{number:,}</td></tr>"
+        f"<tr><td>{isolated(label)}</td><td>{isolated(answer)}</td><td>{number:,}</td></tr>"
         for (label, answer), number in counts
     ]
     return f"<table><tr><th>label</th><th>answer</th><th>texts</th></tr>{''.join(rows)}</table>"

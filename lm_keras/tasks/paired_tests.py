@@ -78,8 +78,8 @@ def paired_test(
     Example:
 
     ```python
-    first, second = (classifier.probabilities(test.texts).argmax(1) for classifier in (cnn, lstm))
-    print(lk.tasks.paired_test(first, second, test.labels))
+    first, second = ([found.label for found in classifier.classify(test.texts)] for classifier in (cnn, lstm))
+    print(lk.tasks.paired_test(first, second, [test.classes[place] for place in test.labels]))
     ```
     """
     check_number("level", level, above=0, below=1)
@@ -93,6 +93,8 @@ def paired_test(
         if metric is not None:
             raise InputError("a metric compares answers with y; give y, or leave metric out for values of texts")
         return _of_values(*arrays, level, resamples, rng)
+    if not callable(metric):
+        _check_answers(*arrays)
     if metric in (None, "accuracy"):
         right = [_rows_equal(part, arrays[2]) for part in arrays[:2]]
         return _of_values(*right, level, resamples, rng)
@@ -111,6 +113,22 @@ def _check_rows(arrays):
         raise InputError(
             f"the values have the shapes {', '.join(str(list(part.shape)) for part in arrays)}; give one"
         )
+
+
+def _check_answers(a, b, y):
+    """InputError unless answers and classes are of one kind: else none would be right, and the two alike."""
+    named = {isinstance(one, str) for part in (a, b, y) for one in part.ravel().tolist()}
+    if len(named) > 1:
+        raise InputError(
+            "the answers and y are names and numbers; give names for both, or places of classes for both"
+        )
+    for part in (a, b):
+        wrong = part.dtype.kind == "f" and (part != np.floor(part)).any()
+        if wrong or (part.ndim > 1 and not np.isin(part, (0, 1)).all()):
+            raise InputError(
+                "with y the two are answers, as y is, got probabilities or other numbers; give their argmax(1), or "
+                "p >= 0.5 where a text may have several classes"
+            )
 
 
 def _rows_equal(answers, y):

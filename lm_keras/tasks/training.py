@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 # Of few texts an epoch has at least about so many updates, of smaller batches, and the training so many in all.
 AN_EPOCH, IN_ALL = 10, 200
+ALL_SETTINGS = {field.name for field in dataclasses.fields(TrainingConfig)}
 
 
 def train_classifier(
@@ -48,6 +49,10 @@ def train_classifier(
     """Returns a trained classifier of the class `kind`; the arguments are those of `TextClassifier.train`."""
     texts, labels, named = texts_and_labels(texts, labels)
     pairs = check_pairs(texts)
+    if config is not None and not isinstance(config, TrainingConfig):
+        raise InputError(f"config is {config!r:.60}; give a TrainingConfig")
+    settings = settings | {name: options[name] for name in options if name in ALL_SETTINGS}
+    options = {name: value for name, value in options.items() if name not in ALL_SETTINGS}
     classes = classes_of(labels, multi_label, classes, named)
     y = places_of(labels, classes, multi_label, named)
     train, held_out = _parts(texts, y, classes, validation, multi_label, pairs, seed)

@@ -121,15 +121,17 @@ class WordInputs:
         """The words of a list of strings, and where they are in each: [[(start, end)]]."""
         places = [joined_word_places(text) for text in texts]
         words = [text[start:end] for text, row in zip(texts, places, strict=True) for start, end in row]
+        different = {word: i for i, word in enumerate(dict.fromkeys(words))}  # each is looked up once
+        at = np.array([different[word] for word in words], int)
         splits = np.cumsum([0, *map(len, places)], dtype=np.int64)
-        return SpelledWords(self.ids(words), self.spelling(words), splits), places
+        return SpelledWords(self._ids_of(different)[at], self._spelling_of(different)[at], splits), places
 
-    def ids(self, words: Sequence[str]) -> np.ndarray:
+    def _ids_of(self, words):
         """The id of each word, int32 [W]."""
         rows = self.tokenizer.encode_batch(list(words))
         return np.array([row[0] if row else self.tokenizer.unk_id for row in rows], np.int32)
 
-    def spelling(self, words: Sequence[str]) -> np.ndarray:
+    def _spelling_of(self, words):
         """The ids of the first characters of each word, int32 [W, L], filled up with 0."""
         made, known = np.zeros([len(words), self.length], np.int32), self._ids.get
         if self.length:

@@ -21,6 +21,7 @@ CLASSES = {
     "ContextWindow": "layers.positions",
     "CrossAttention": "layers.attention",
     "CrossEntropy": "losses",
+    "CutPadding": "layers.padding",
     "DecoderBlock": "models.seq2seq_transformer",
     "Dense": "layers.dense",
     "Dropout": "layers.blocks",

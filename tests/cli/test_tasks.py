@@ -1,11 +1,13 @@
 """`lm-keras train-task classify`, `predict`, and `evaluate`, `export` of what it trained."""
 
 import json
+from collections import Counter
 
 import numpy as np
 import pytest
 
 import lm_keras as lk
+from lm_keras import text_model
 from lm_keras.cli import tasks as commands
 from lm_keras.cli.parser import main
 
@@ -38,6 +40,12 @@ def folder(tmp_path_factory):
     both = [(a, x, *rows(66)[i + (3 if i % 3 else 2)]) for i, (a, x) in enumerate(rows())]
     pairs = [f"{a}\t{b}\t{'same' if x == y else 'other'}" for a, x, b, y in both]
     (folder / "pairs.tsv").write_text("\n".join(["first\tsecond\tlabel", *pairs]))
+    (folder / "semi.csv").write_text("\n".join(["review;topic", *lines]).replace(",", ";").replace("ball", '"ball'))
+    numbers = [
+        f"{text},{'1' if name == 'war' else ['2', 'other'][i % 3 > 0]}" for i, (text, name) in enumerate(rows())
+    ]
+    (folder / "numbers.csv").write_text("\n".join(["text,label", *numbers]))
+    (folder / "few.csv").write_text("\n".join(["text,label", *(row for row in numbers if not row.endswith("other"))]))
     (folder / "notes.txt").write_text("ball goal team\narmy bomb tank\n")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
@@ -90,6 +98,30 @@ def test_evaluate_prints_the_report_and_writes_it(trained, capsys):
     assert json.loads(capsys.readouterr().out)["accuracy"] == 1
 
 
+class CountingClassifier(lk.tasks.TextClassifier):
+    """A TextClassifier that counts how often each text has gone through the model."""
+
+    read = Counter()
+
+    def probabilities(self, texts):
+        self.read.update([texts] if isinstance(texts, str) else texts)
+        return super().probabilities(texts)
+
+
+def test_a_report_reads_each_text_once(trained, tmp_path, monkeypatch):
+    monkeypatch.setitem(text_model._REGISTERED, "CountingClassifier", CountingClassifier)  # for this test alone
+    made = lk.tasks.load(trained)
+    CountingClassifier(made.model, made.tokenizer, made.classes, max_length=512).save(tmp_path / "run")
+    lines = [f"the {text},{name}" for text, name in dict.fromkeys(rows())]
+    (tmp_path / "test.csv").write_text("\n".join(["text,label", *lines, "the ball of the team,war"]))
+    CountingClassifier.read.clear()
+    assert run("evaluate", tmp_path / "run", "--data", tmp_path / "test.csv", "--report", tmp_path / "report") == 0
+    wrong = CountingClassifier.read.pop("the ball of the team")
+    assert len(CountingClassifier.read) == len(lines) and set(CountingClassifier.read.values()) == {1}
+    assert wrong == 2  # and once more to be explained
+    assert f"1 surest of 1 mistake on {len(lines) + 1} texts" in (tmp_path / "report" / "mistakes.html").read_text()
+
+
 def test_a_run_is_exported_with_a_card_that_names_its_data(trained, capsys):
     assert run("export", trained, "saved_models/topics") == 0
     card = json.loads((trained.parents[1] / "saved_models/topics/1/assets.extra/model_card.json").read_text())
@@ -111,6 +143,32 @@ def test_several_classes_and_pairs(folder, capsys):
     assert len(capsys.readouterr().out.splitlines()) == 60
 
 
+def test_a_table_of_another_form(folder, capsys):
+    """Semicolons, and quotes that are characters: what was trained with is what is measured and predicted with."""
+    form = ["--delimiter", ";", "--no-quotes"]
+    made = ["--text", "review", "--label", "topic", "--out", "runs/semi", *QUICK]
+    assert run("train-task", "classify", "--data", "semi.csv", *form, *made) == 0
+    assert (
+        json.loads((folder / "runs/semi/run.json").read_text()).items() >= {"delimiter": ";", "quotes": False}.items()
+    )
+    capsys.readouterr()
+    assert run("evaluate", "runs/semi", "--data", "semi.csv", "--json") == 0
+    assert json.loads(capsys.readouterr().out)["accuracy"] == 1
+    assert run("predict", "runs/semi", "--data", "semi.csv") == 0
+    assert len(capsys.readouterr().out.splitlines()) == 60
+    assert run("predict", "runs/semi", "--data", "several.jsonl", "--text-column", "text") == 0  # JSON has no form
+    assert run("predict", "runs/semi", "--data", "test.csv", "--delimiter", ",") == 0
+
+
+def test_numbers_that_are_names_stay_names(folder, capsys):
+    """A test file that holds the classes 1 and 2 alone, and not the third, which is no number."""
+    assert run("train-task", "classify", "--data", "numbers.csv", "--out", "runs/numbers", *QUICK) == 0
+    capsys.readouterr()
+    assert run("evaluate", "runs/numbers", "--data", "few.csv", "--json") == 0
+    found = json.loads(capsys.readouterr().out)["classes"]
+    assert [found[name]["support"] for name in ("1", "2", "other")] == [30, 10, 0]
+
+
 MISTAKES = {
     "train-task classify --data train.csv --out runs/topics": "runs/topics is not empty; give a new folder",
     "train-task classify --data train.csv --out new": "no column 'text'",
@@ -121,6 +179,13 @@ MISTAKES = {
     "train-task classify --data train.csv --text review --label review --out new": "text and label are names of two",
     "train-task classify --data train.csv --out new --epochs 0": "--epochs",
     "train-task": "the following arguments are required",
+    "train-task classify --data semi.csv --out new": "(--delimiter)",
+    "train-task classify --data several.jsonl --delimiter ; --out new": "several.jsonl is JSON",
+    "train-task classify --data train.csv --separator | --out new": "give --multi-label",
+    "evaluate runs/topics --data test.csv --pair topic": "--pair is not for runs/topics",
+    "evaluate runs/topics --data test.csv --separator |": "--separator is not for runs/topics",
+    "predict runs/topics --text a --no-quotes": "--no-quotes is about --data",
+    "evaluate nowhere --data test.csv --no-quotes": "--no-quotes is for a classifier",
     "predict runs/topics": "one of the arguments --text --data is required",
     "predict runs/topics --text a --pair b": "reads single texts",
     "predict runs/topics --data test.csv --text-column x": "no column 'x'",

@@ -324,6 +324,42 @@ def test_colors_say_sign_and_size():
     rgb = [[int(color[i : i + 2], 16) for i in (1, 3, 5)] for color in (red, blue, pale)]
     assert rgb[0][0] > rgb[0][2] and rgb[1][2] > rgb[1][0] and white == "#ffffff"
     assert rgb[0][1] < rgb[2][1] < 255
-    assert page.colors[" for <sport> "] == red and page.colors[" against <sport> "] == blue
+    assert page.colors["for <sport>"] == red and page.colors["against <sport>"] == blue
     assert made.top(2) == [("a", 2.0), ("b", -2.0)]
     assert str(made) == "<sport> (75.0%) by leave-one-out: a +2.00, b -2.00, c +0.50, d +0.00"
+
+
+def made_of(text, words, target="spam"):
+    """An Explanation of a text whose words have the scores 1, 2, 3, ..."""
+    spans = [(text.index(word), text.index(word) + len(word)) for word in words]
+    scores = np.arange(1.0, len(words) + 1)
+    places = np.zeros(len(words), int)
+    return lk.tasks.Explanation((text,), ("",), words, places, spans, scores, target, 0.75, "leave_one_out")
+
+
+def test_a_long_word_is_whole_in_the_text_and_short_in_the_list():
+    word = "http" + "a" * 400
+    made = made_of(f"see {word}", ["see", word])
+    page, said = Page(made.html()), f"http{'a' * 35}… +2.00"
+    assert said in page.text and said in str(made) and page.text.count(word) == 1
+    assert "overflow-wrap:anywhere" in made._repr_html_().split(">")[0]  # of all in it, names of classes too
+
+
+def test_words_from_right_to_left_do_not_turn_what_stands_beside_them():
+    made = made_of("הסרט היה נהדר", ["הסרט", "נהדר"], target="תקין")
+    content = made.html()
+    for said in ("<bdi>הסרט</bdi> +1.00", "<b><bdi>תקין</bdi></b> 75.0%"):
+        assert said in content
+    assert '<div dir="auto"' in content
+
+
+@pytest.mark.parametrize("text", ["", " \n\t"])
+def test_an_empty_text_is_said_to_be_empty(text):
+    assert Page(made_of(text, []).html()).text.count("(empty)") == 1
+
+
+def test_a_page_has_its_own_colors_in_a_dark_browser():
+    content = made_of("one", ["one"]).html()
+    assert '<meta name="color-scheme" content="only light">' in content
+    style = re.search('<div style="([^"]*)"', content)[1]
+    assert {"color-scheme:only light", "background:#fff", "color:#111"} <= set(style.split(";"))

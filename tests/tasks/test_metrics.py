@@ -68,6 +68,29 @@ def test_several_classes_a_text():
     assert drawn == [part.sum(0).tolist() for part in (y & found, y & (1 - found), (1 - y) & found)]
 
 
+def test_where_no_class_occurs_nothing_is_nan():
+    """As in the measures of an epoch: F1 is 0 where there is nothing to find, and the answers are right."""
+    report = classification_report(np.zeros((3, 2), int), np.zeros((3, 2), int), ["a", "b"])
+    assert (report.accuracy, report.macro_f1, report.macro_precision, report.macro_recall) == (1, 0, 0, 0)
+    json.dumps(report.as_dict(), allow_nan=False)
+
+
+def test_the_number_of_texts_is_whole_where_no_answer_is_right():
+    report = classification_report([0, 0], [1, 1], ["a", "b"])
+    assert [repr(each.support) for each in report.per_class] == ["2", "0"]
+
+
+def test_classes_that_are_called_by_their_places():
+    assert classification_report([0, 1], [0, 1], ["0", "1"]).accuracy == 1
+    assert classification_report(["1", "2"], ["1", "3"], ["1", "2", "3"]).confusion.tolist()[1] == [0, 0, 1]
+
+
+def test_names_that_differ_in_their_end_alone():
+    """NumPy's strings have no NUL at their end."""
+    report = classification_report(["a\0", "a", "a"], ["a\0", "a\0", "a"], ["a", "a\0"])
+    assert report.confusion.tolist() == [[1, 1], [0, 1]]
+
+
 def test_probabilities():
     y, _ = answers()
     table = np.random.default_rng(2).dirichlet(np.ones(4), len(y)).astype("float32")
@@ -208,7 +231,17 @@ def test_the_picture_of_the_confusion(tmp_path):
         (([[0, 1]], [1], ["a", "b"]), "one answer for each text"),
         (([[0, 2]], [[0, 1]], ["a", "b"]), "give 0 or 1"),
         (([0], [0], ["a", "a"]), "different string"),
+        (
+            ([1, 2], [0, 1], ["1", "2", "3"]),
+            "y are numbers, and classes are called by numbers, '1', '2', '3'; give names",
+        ),
         (([0], [0], "ab"), "different string"),
+        ((["", "war"], ["war", "war"], CLASSES), "'', which is none of the classes"),
+        ((["war", None], ["war", "war"], CLASSES), "None, which is none of the classes"),
+        ((["war", 0], ["war", "war"], CLASSES), "0, which is none of the classes"),
+        (([["war"], {}], ["war", "war"], CLASSES), "which is none of the classes"),
+        (([["war"], ["war", "sport"]], [["war"], []], CLASSES), "for several classes a text give 0 or 1"),
+        (([0, 1], [["war"], ["war", "sport"]], CLASSES), "for several classes a text give 0 or 1"),
     ],
 )
 def test_what_is_refused(arguments, says):

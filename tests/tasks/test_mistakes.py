@@ -80,6 +80,17 @@ def test_words_are_colored(task, news, tmp_path, by):
     assert why.colored() in (tmp_path / "a.html").read_text(encoding="utf-8")
 
 
+def test_known_probabilities_make_the_same_page(task, news, tmp_path):
+    made, texts = task("cnn_classifier"), [text[:60] for text in news[:6]]
+    found = made.probabilities(texts)
+    wrong = (found.argmax(1) + 1) % 4
+    mistakes_page(made, texts, wrong, tmp_path / "a.html")
+    mistakes_page(made, texts, wrong, tmp_path / "b.html", probabilities=found)
+    assert (tmp_path / "a.html").read_bytes() == (tmp_path / "b.html").read_bytes()
+    mistakes_page(made, texts, wrong, tmp_path / "c.html", probabilities=np.eye(4)[(wrong + 1) % 4])
+    assert "100.0%" in (tmp_path / "c.html").read_text(encoding="utf-8")  # those that are given count
+
+
 def test_other_classifiers_are_not_colored_unless_asked(task, tmp_path):
     made = task("prompt_classifier")
     wrong = [(int(place) + 1) % 3 for place in made.probabilities(["one two"]).argmax(1)]
@@ -101,9 +112,18 @@ def test_pairs_and_several_classes(task, news, tmp_path, name):
     assert ("second: another one" in page.text) == made.pairs
 
 
+def test_names_from_right_to_left_and_empty_texts(tmp_path):
+    texts = ["הסרט היה נהדר", "", ("one", "הסרט היה נהדר.")]
+    mistakes_page([[0.9, 0.1]] * 3, texts, [1, 1, 1], tmp_path / "page.html", classes=["תקין", "spam"])
+    content = (tmp_path / "page.html").read_text(encoding="utf-8")
+    assert '<b class="wrong"><bdi>תקין</bdi></b> 90.0%' in content
+    assert content.count("(empty)") == 1
+    assert "<bdi>הסרט היה נהדר.</bdi>" in content  # beside its name, "second:"
+
+
 def test_without_a_mistake(tmp_path):
     assert mistakes_page([[1.0, 0.0]], ["a"], [0], tmp_path / "none.html", classes=["x", "y"]) == []
-    assert "No mistakes." in Page(tmp_path / "none.html").text
+    assert "No mistakes on 1 text" in Page(tmp_path / "none.html").text
 
 
 @pytest.mark.parametrize(
@@ -115,6 +135,7 @@ def test_without_a_mistake(tmp_path):
         (([[1.0, 0.0]], ["a"], [0]), {"classes": CLASSES[:2], "count": 0}, "count is 0"),
         (([[1.0, 0.0]], ["a"], [0]), {"classes": CLASSES[:2], "explain_by": "lime"}, "explain_by is 'lime'"),
         (([[3.0, 0.0]], ["a"], [0]), {"classes": CLASSES[:2]}, "not logits"),
+        (([[1.0, 0.0]], ["a"], [0]), {"classes": CLASSES[:2], "probabilities": [[1.0, 0.0]]}, "given twice"),
     ],
 )
 def test_what_is_refused(tmp_path, arguments, options, says):

@@ -82,6 +82,14 @@ def test_a_function_gives_what_its_name_gives():
     assert paired_test(a, b, y, "macro_f1", seed=1) != paired_test(a, b, y, "macro_f1")
 
 
+def test_a_function_may_measure_probabilities():
+    def brier(y, p):
+        return -np.mean((y - p) ** 2)
+
+    found = paired_test([0.2, 0.9, 0.8], [0.4, 0.6, 0.5], [0, 1, 1], brier, resamples=50)
+    assert found.difference == pytest.approx(brier(np.array([0, 1, 1]), np.array([0.2, 0.9, 0.8])) + 0.19)
+
+
 @pytest.mark.parametrize("metric", [None, "macro_f1"])
 def test_of_two_that_are_alike_few_differ(metric):
     """p below 0.05 in at most 5 % of the cases, and the interval holds 0 in about 95."""
@@ -112,6 +120,12 @@ def test_equal_answers():
         (([np.nan], [0.0]), "finite numbers"),
         (([1], [0], None, "macro_f1"), "give y"),
         (([1], [0], [1], "f1"), "metric is 'f1'"),
+        # No answer would be right, and the two alike.
+        (([0, 1], [1, 1], ["x", "y"]), "names and numbers"),
+        ((["x", "y"], [1, 1], ["x", "y"], "macro_f1"), "names and numbers"),
+        (([0.3, 0.8], [0.1, 0.9], [0, 1]), "probabilities"),
+        (([[0.3, 0.8]], [[0.1, 0.9]], [[0, 1]]), "probabilities"),
+        (([[0.3, 0.8]], [[0.1, 0.9]], [[0, 1]], "macro_f1"), "probabilities"),
     ],
 )
 def test_what_is_refused(arguments, says):

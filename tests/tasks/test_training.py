@@ -59,6 +59,31 @@ def test_the_seed_decides_everything():
     assert np.abs(one - other).max() > 1e-4
 
 
+def test_all_settings_of_the_training_are_arguments():
+    """What `TrainingConfig` has, in place of the encoder's settings or of a config's; the rest is the builder's."""
+    texts, labels = sentences(["war", "food"], 24)
+    settings = {"epochs": 1, "batch_size": 6, "learning_rate": 0.05, "optimizer": "sgd", "momentum": 0.5}
+    settings |= {"weight_decay": 0.3, "warmup_steps": 0, "schedule": "constant", "accumulate_steps": 2}
+    by_config, by_name, one_less = (
+        TextClassifier.train(texts, labels, config=config, **given, **SMALL).probabilities(texts)
+        for config, given in (
+            (lk.TrainingConfig(**settings), {}),
+            (lk.TrainingConfig(epochs=5, early_stopping_patience=1), settings),
+            (lk.TrainingConfig(**settings), {"weight_decay": 0.0}),
+        )
+    )
+    np.testing.assert_array_equal(by_config, by_name)
+    assert np.abs(by_config - one_less).max() > 1e-5
+
+
+def test_half_precision_of_the_training_leaves_a_classifier_of_single_precision():
+    texts, labels = sentences(["war", "food"], 24)
+    made = TextClassifier.train(texts, labels, encoder="gru", dtype="mixed_bfloat16", max_steps=2, **OPTIONS["gru"])
+    assert {layer.compute_dtype for layer in made.model.layers} == {"float32"} and len(made.history["loss"]) == 1
+    ((x, _),) = lk.data.labelled(texts, [0] * 24, made.tokenizer, 24, shuffle=False)
+    np.testing.assert_allclose(made.probabilities(texts), tf.nn.softmax(made.model(x)), atol=1e-6)
+
+
 OPTIONS = {
     "cnn": SMALL,
     "bilstm": {"embedding_dim": 6, "hidden_dim": 4},
@@ -134,6 +159,8 @@ def test_class_weights_by_hand():
     np.testing.assert_allclose(class_weights("balanced", rows, names, True), [1 / 3, 3, 1])
     assert class_weights({"c": 5}, y, names, False).tolist() == [1, 1, 5]
     assert class_weights(None, y, names, False) is None
+    assert class_weights({2: 5}, y, names, False).tolist() == [1, 1, 5]  # as Keras has it, and as labels may be
+    assert class_weights({2: 5}, y, ["1", "2", "3"], False).tolist() == [1, 5, 1]
 
 
 # === Labels ===
@@ -146,6 +173,44 @@ def test_labels_by_name_and_by_number():
     assert places_of([1, 0], ["yes", "no"], False, named=("no", "yes")).tolist() == [0, 1]
     assert places_of([["a"], [], ["b", "a"]], ["a", "b"], True).tolist() == [[1, 0], [0, 0], [1, 1]]
     assert places_of(np.array([[0, 1]]), ["yes", "no"], True, named=("no", "yes")).tolist() == [[1, 0]]
+
+
+def test_rows_of_zeros_and_ones_are_those_of_an_array():
+    """Lists, too: [0, 1] is the second class, and not the first and the second."""
+    rows = [[1, 0, 0], [0, 1, 1], [0, 0, 0]]
+    for given in (rows, np.array(rows), [np.array(row, bool) for row in rows], tuple(map(tuple, rows))):
+        assert places_of(given, ["a", "b", "c"], True).tolist() == rows
+    assert places_of([[0, 1]], ["a", "b"], True).tolist() == [[0, 1]]
+    with pytest.raises(lk.InputError, match="give classes="):
+        classes_of(rows, True, None, None)
+    assert places_of([[2], [0, 2]], ["a", "b", "c"], True).tolist() == [[0, 0, 1], [1, 0, 1]]  # places, not flags
+    with pytest.raises(lk.InputError, match=r"labels are \[3, 3\]"):
+        places_of(rows, ["a", "b"], True)
+
+
+def test_a_number_that_may_be_a_name_or_a_place_is_refused():
+    """The labels 1 and 2 of a file that has no "other", beside classes of which one is called so."""
+    with pytest.raises(lk.InputError, match="a label is the number 1, and some classes are called by numbers"):
+        places_of(np.array([1, 2]), ["1", "2", "other"], False)
+    assert places_of([1, 0], ["1", "2", "other"], False, named=("1", "other")).tolist() == [2, 0]
+
+
+def test_stars_are_names_everywhere(tmp_path):
+    """Classes 1, 2, 3: a label 2 is the class "2" in the training, the report and the page of mistakes."""
+    texts, names = sentences(list(WORDS), 45)
+    stars = [1 + ["food", "sport", "war"].index(name) for name in names]
+    made = TextClassifier.train(texts, stars, epochs=4, learning_rate=0.02, batch_size=8, **SMALL)
+    some = [i for i, star in enumerate(stars) if star < 3]  # places from 0 to 2, as well
+    report = made.evaluate([texts[i] for i in some], [stars[i] for i in some])
+    assert report.accuracy > 0.9 and [each.support for each in report.per_class] == [15, 15, 0]
+    page = tmp_path / "page.html"
+    found = tasks.mistakes_page(made, [texts[i] for i in some], [stars[i] for i in some], page)
+    assert len(found) == 30 - round(30 * report.accuracy)
+
+
+def test_names_of_numpy_are_strings():
+    found = classes_of(np.array(["b", "a"]), False, None, None)
+    assert found == ["a", "b"] and {type(name) for name in found} == {str}
 
 
 def test_tokenizers_by_the_language():
@@ -174,8 +239,20 @@ TEXTS, LABELS = ["a b", "b c", "c d", "d"], ["x", "y", "x", "y"]
         ((TEXTS, LABELS, {"classes": ["x", "z"]}), "label 1 is 'y', which is none of the classes 'x', 'z'"),
         ((TEXTS, LABELS, {"multi_label": True}), "a list of names, got 'x'"),
         ((TEXTS, np.eye(4), {"multi_label": True}), "give classes="),
+        ((TEXTS, LABELS, {"classes": "xy"}), "classes is 'xy'; give a list"),
+        ((TEXTS, [0, 1, 0, 1], {"classes": [0, 1]}), "give a list with a string for each class"),
+        ((TEXTS, np.float32([1.5, 2, 1.5, 2])), "a label is 1.5; give the name"),
+        ((TEXTS, np.eye(4)[..., None]), "a label is array"),
+        ((TEXTS, LABELS, {"config": {"epochs": 1}}), "config is {'epochs': 1}; give a TrainingConfig"),
+        ((list(zip(TEXTS, TEXTS, strict=True)), LABELS, {"max_length": 2}), "max_length is 2; .* at least 3"),
+        ((TEXTS, LABELS, {"encoder": "bert", "max_length": 4}), "max_length is 4; .* at least 8"),
+        ((TEXTS, LABELS, {"encoder": ""}), "encoder is ''"),
         ((TEXTS, LABELS, {"encoder": "resnet"}), "encoder is 'resnet', neither a folder nor one of cnn, lstm"),
-        ((TEXTS, LABELS, {"num_filter": 3}), "build_cnn_classifier has no option num_filter; it has .*num_filters"),
+        (
+            (TEXTS, LABELS, {"num_filter": 3}),
+            "build_cnn_classifier has no option num_filter; it has .*num_filters.*TrainingConfig",
+        ),
+        ((TEXTS, LABELS, {"warmup_steps": -1}), "warmup_steps is -1"),
         ((TEXTS, LABELS, {"class_weight": {"z": 1}}), "'z', which is none of the classes"),
         ((TEXTS, LABELS, {"class_weight": "even"}), 'give "balanced"'),
         ((TEXTS, LABELS, {"validation": TEXTS}), "validation is"),
