@@ -1,4 +1,4 @@
-"""Relation CNN: filters over words and their distances to two entities, the best answer of each over the sentence."""
+"""Relation CNN: filters over words and their distances to two entities, the best answer of each in the sentence."""
 
 from collections.abc import Sequence
 
@@ -25,6 +25,7 @@ def build_relation_cnn(
     num_filters: int = 200,
     hidden_dim: int = 100,
     lexical: bool = True,
+    piecewise: bool = False,
     dropout: float = 0.5,
     embedding_matrix: ArrayLike | None = None,
     train_embeddings: bool = True,
@@ -49,7 +50,9 @@ def build_relation_cnn(
         num_filters: Number of filters of each kind.
         hidden_dim: Width of the tanh layer.
         lexical: Whether the entities and the words beside them are features of their own.
-        dropout: Share of the values that are dropped in training, of the words and of the features.
+        piecewise: Whether the largest answers of a filter are taken before, between and after both entities (Zeng et
+            al. 2015), and not one over the sentence.
+        dropout: Share of the features that are dropped in training; of the words' values, half as much.
         embedding_matrix: Word vectors [V, E] that the embedding starts from; E replaces `embedding_dim`.
         train_embeddings: False freezes the embedding.
         trained_words: Of a frozen embedding, the first words, whose vectors have a trained part beside the frozen
@@ -67,7 +70,7 @@ def build_relation_cnn(
     check_sizes(dropout, vocab_size=vocab_size, embedding_dim=embedding_dim, num_filters=num_filters)
     check_sizes(hidden_dim=hidden_dim, position_dim=position_dim, max_distance=max_distance)
     check_whole("num_classes", num_classes, 2, MAX_INT32)
-    check_choice("lexical", lexical, (True, False))
+    check_choice("lexical", lexical, (True, False)), check_choice("piecewise", piecewise, (True, False))
     if not isinstance(kernel_sizes, (list, tuple)) or not kernel_sizes:
         raise InputError(f"kernel_sizes is {kernel_sizes!r}; give a list of words a filter sees, such as (3,)")
     for size in kernel_sizes:
@@ -82,7 +85,9 @@ def build_relation_cnn(
         layers.Conv1D(num_filters, size, kernel_initializer=init(), name=f"conv_{i}")
         for i, size in enumerate(kernel_sizes)
     ]
-    below, above = (layers.Dropout(dropout, seed=init.seed(), name=name) for name in ("dropout_0", "dropout_1"))
+    below, above = (
+        layers.Dropout(rate, seed=init.seed(), name=f"dropout_{i}") for i, rate in enumerate((dropout / 2, dropout))
+    )
     hidden = Dense(hidden_dim, activation="tanh", kernel_initializer=init(), name="sentence")
     head = Dense(num_classes, kernel_initializer=init(), name="logits")
 
@@ -90,7 +95,9 @@ def build_relation_cnn(
     inputs = {key: keras.Input((None,), dtype="int32", name=key) for key in ("words", "first", "second")}
     real = inputs["words"] != 0
     x, places = embed(inputs)  # (B, T, E), (B, T, 2 P)
-    best = [_best_answers(below(ops.concatenate([x, places], -1)), real, conv) for conv in convs]
+    parts = _parts(inputs, real, max_distance + 1) if piecewise else [real]
+    x_and_places = below(ops.concatenate([x, places], -1))
+    best = [best for conv in convs for best in _best_answers(x_and_places, real, parts, conv)]
     features = [hidden(ops.concatenate(best, axis=-1))]  # (B, H)
     if lexical:
         features += [
@@ -112,12 +119,12 @@ def relation_words(
     shift = None
     if trained_words:
         shift = layers.Embedding(trained_words, embedding_dim, embeddings_initializer="zeros", name="trained_part")
-    distances = {
-        key: layers.Embedding(
-            2 * max_distance + 2, position_dim, embeddings_initializer=init("RandomUniform"), name=f"{key}_position"
+    distances = {}
+    for key in ("first", "second"):  # of the size of word vectors, beside which smaller ones would say little
+        start = keras.initializers.RandomUniform(-0.5, 0.5, seed=init.seed())
+        distances[key] = layers.Embedding(
+            2 * max_distance + 2, position_dim, embeddings_initializer=start, name=f"{key}_position"
         )
-        for key in ("first", "second")
-    }
 
     def embed(inputs):
         ids = inputs["words"]
@@ -130,17 +137,27 @@ def relation_words(
     return embed
 
 
-def _best_answers(x, real, conv):
-    """x (B, T, D) of words, where `real` (B, T) -> (B, F): the largest answer of each filter (eq. 5).
+def _best_answers(x, real, parts, conv):
+    """x (B, T, D) of words, where `real` (B, T) -> (B, F) a part: the largest answer of each filter in it (eq. 5).
 
-    A filter sees every window that touches the text, as if zero vectors stood around it; 0 without any word.
+    A filter sees the words around each word, zero vectors beyond the text; 0 of a part without any word.
     """
-    (size,), real = conv.kernel_size, real[..., None]
-    edges = ((0, 0), (size - 1, size - 1), (0, 0))
-    answers = conv(ops.pad(ops.where(real, x, 0.0), edges))  # (B, T + size - 1, F)
-    touching = ops.max_pool(ops.pad(ops.cast(real, "float32"), edges), size, 1) > 0
-    best = ops.max(ops.where(touching, answers, -1e9), axis=1)
-    return ops.where(ops.any(real, axis=1), best, 0.0)
+    (size,) = conv.kernel_size
+    edges = ((0, 0), (size // 2, size - 1 - size // 2), (0, 0))
+    answers = conv(ops.pad(ops.where(real[..., None], x, 0.0), edges))  # (B, T, F)
+    found = []
+    for part in parts:
+        best = ops.max(ops.where(part[..., None], answers, -1e9), axis=1)
+        found.append(ops.where(ops.any(part, axis=1, keepdims=True), best, 0.0))
+    return found
+
+
+def _parts(inputs, real, at):
+    """The words before both entities, after both, and the others: bool (B, T) each."""
+    first, second = inputs["first"], inputs["second"]
+    before = ops.logical_and(real, ops.logical_and(first < at, second < at))
+    after = ops.logical_and(real, ops.logical_and(first > at, second > at))
+    return [before, ops.logical_and(real, ops.logical_not(ops.logical_or(before, after))), after]
 
 
 def _mean_at(x, distances, wanted):

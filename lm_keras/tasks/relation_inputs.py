@@ -19,7 +19,6 @@ from lm_keras.tasks.inputs import (
     check_unpadded,
     checked_limits,
     input_of,
-    ragged,
     tf_words_of,
     words_of,
 )
@@ -122,8 +121,11 @@ class WordRelationInputs(_RelationInputs):
         """The words of a list of strings, an id each, and where they are in each: [[(start, end)]]."""
         places = [joined_word_places(text) for text in texts]
         words = [text[start:end] for text, row in zip(texts, places, strict=True) for start, end in row]
-        ids = [row[:1] or [self.tokenizer.unk_id] for row in self.tokenizer.encode_batch(words)]
-        return TokenizedWords(ragged(ids), tf.constant(np.cumsum([0, *map(len, places)], dtype=np.int64))), places
+        different = list(dict.fromkeys(words))  # each is looked up once
+        rows = zip(different, self.tokenizer.encode_batch(different), strict=True)
+        known = {word: row[0] if row else self.tokenizer.unk_id for word, row in rows}
+        ids = tf.constant([known[word] for word in words], tf.int32)
+        return TokenizedWords(_one_each(ids), tf.constant(np.cumsum([0, *map(len, places)], dtype=np.int64))), places
 
     def tf_words_of(self, texts: tf.Tensor) -> tuple[TokenizedWords, tf.Tensor, tf.Tensor]:
         """`words_of` strings [B] in the graph, and the starts and ends of the words, [W] each."""

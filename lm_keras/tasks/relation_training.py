@@ -29,10 +29,11 @@ if TYPE_CHECKING:
 
 # The settings of `TrainingConfig`; epochs are the most, as the loss of the validation records ends the training.
 SETTINGS: dict[str, dict[str, Any]] = {
-    "cnn": {"epochs": 20, "batch_size": 32, "learning_rate": 1e-3, "early_stopping_patience": 3},
-    "bilstm": {"epochs": 20, "batch_size": 32, "learning_rate": 2e-3, "early_stopping_patience": 3},
+    "cnn": {"epochs": 15, "batch_size": 32, "learning_rate": 1e-3, "early_stopping_patience": 3},
+    "bilstm": {"epochs": 15, "batch_size": 32, "learning_rate": 2e-3, "early_stopping_patience": 3},
     "pretrained": {"epochs": 5, "batch_size": 16, "learning_rate": 1e-4, "early_stopping_patience": 2},
 }
+SETTINGS["cnn"]["warmup_steps"] = SETTINGS["bilstm"]["warmup_steps"] = 0
 SETTINGS["pretrained"]["schedule"] = "linear"
 BUILDERS = {"cnn": "build_relation_cnn", "bilstm": "build_relation_rnn"}  # those that start from random weights
 AN_EPOCH, IN_ALL = 10, 300  # updates of few records: at least about so many an epoch, and in all

@@ -37,26 +37,27 @@ def mean(rows):
     return rows.mean(0) if len(rows) else np.zeros(E)
 
 
-@pytest.mark.parametrize("lexical", [True, False])
-def test_the_cnn_by_its_equations(lexical):
-    model, w = small(build_relation_cnn, kernel_sizes=(2, 3), num_filters=4, lexical=lexical)
+@pytest.mark.parametrize("lexical, piecewise", [(True, False), (False, True)])
+def test_the_cnn_by_its_equations(lexical, piecewise):
+    sizes = {"kernel_sizes": (2, 3), "num_filters": 4, "lexical": lexical, "piecewise": piecewise}
+    model, w = small(build_relation_cnn, **sizes)
     found = ops.convert_to_numpy(model(INPUTS))
     for row in (0, 1):
         x, places = vectors(w, row)
         both, best = np.concatenate([x, places], 1), []
+        steps = np.array([side[row][: len(x)] for side in (FIRST, SECOND)]) - D - 1
+        parts = [(steps < 0).all(0), (steps > 0).all(0)]
+        parts = [parts[0], ~parts[0] & ~parts[1], parts[1]] if piecewise else [np.full(len(x), True)]
         for i, size in enumerate((2, 3)):
-            padded = np.pad(both, ((size - 1, size - 1), (0, 0)))
-            windows = np.stack([padded[at : at + size] for at in range(len(padded) - size + 1)])
-            best.append((np.einsum("nse,sef->nf", windows, w[f"conv_{i}/kernel"]) + w[f"conv_{i}/bias"]).max(0))
+            padded = np.pad(both, ((size // 2, size - 1 - size // 2), (0, 0)))
+            windows = np.stack([padded[at : at + size] for at in range(len(x))])
+            answers = np.einsum("nse,sef->nf", windows, w[f"conv_{i}/kernel"]) + w[f"conv_{i}/bias"]
+            best += [answers[part].max(0) if part.any() else np.zeros(4) for part in parts]
         features = [np.tanh(np.concatenate(best) @ w["sentence/kernel"] + w["sentence/bias"])]
         if lexical:
-            size = len(x)
-            for side in (FIRST, SECOND):
-                at = np.array(side[row][:size])
-                features += [mean(x[at == D + 1 + step]) for step in (-1, 0, 1)]
-        np.testing.assert_allclose(
-            found[row], np.concatenate(features) @ w["logits/kernel"] + w["logits/bias"], **EQUAL
-        )
+            features += [mean(x[at == step]) for at in steps for step in (-1, 0, 1)]
+        expected = np.concatenate(features) @ w["logits/kernel"] + w["logits/bias"]
+        np.testing.assert_allclose(found[row], expected, **EQUAL)
 
 
 def lstm(x, w, u, b):
@@ -142,6 +143,7 @@ def test_a_head_on_spans_reads_their_tokens():
         ({"trained_words": 3}, "trained_words is of a frozen embedding"),
         ({"num_classes": 1}, "num_classes is 1"),
         ({"lexical": 2}, "lexical is 2"),
+        ({"piecewise": 2}, "piecewise is 2"),
     ],
 )
 def test_bad_sizes(changes, message):
