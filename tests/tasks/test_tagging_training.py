@@ -127,8 +127,8 @@ def test_the_first_piece_of_a_word_has_its_label():
     pieces = word_pieces([record.text for record in texts()])
     model = lk.models.token_classifier(encoder(pieces), 5)
     tagger = lk.tasks.TextTagger(model, pieces, ["O", "B-LOC", "I-LOC", "B-PER", "I-PER"])
-    ((x, y),) = sentence_batches(tagger, [TaggedText("Unseenly lives", [(0, 8, "LOC")])], 2, False, 0)
-    one, two = (pieces.encode(word) for word in ("Unseenly", "lives"))
+    ((x, y),) = sentence_batches(tagger, [TaggedText("Anoma lives", [(0, 5, "LOC")])], 2, False, 0)
+    one, two = (pieces.encode(word) for word in ("Anoma", "lives"))
     ids = [pieces.cls_id, *one, *two, pieces.sep_id]
     labels = [-1, 1, *[-1] * (len(one) - 1), 0, *[-1] * (len(two) - 1), -1]
     width = -(-len(ids) // 8) * 8
