@@ -18,7 +18,7 @@ from lm_keras.errors import InputError
 from lm_keras.tasks.encoders import check_options, loaded_encoder
 from lm_keras.tasks.labels import classes_of, places_of
 from lm_keras.tasks.relations import relations_of, rows_at
-from lm_keras.tasks.tagging_training import vectors_of, word_vocabulary
+from lm_keras.tasks.tagging_training import vectors_of, vocabulary
 from lm_keras.text.tokenizers.base import Tokenizer
 from lm_keras.training.config import TrainingConfig
 from lm_keras.training.fit import fit
@@ -148,7 +148,7 @@ def _word_model(encoder, records, word_vectors, seed, options):
 
     builder = getattr(models, BUILDERS[encoder])
     vectors = None if word_vectors is None else vectors_of(word_vectors)
-    tokenizer, trained = word_vocabulary(list(dict.fromkeys(record.text for record in records)), vectors)
+    tokenizer, trained = vocabulary(list(dict.fromkeys(record.text for record in records)), vectors)
     if vectors is not None and "embedding_matrix" not in options:
         from lm_keras.embeddings import embedding_matrix
 

@@ -15,6 +15,7 @@ from lm_keras.data.corpora.records import TaggedSentence
 from lm_keras.data.splitting import split_texts
 from lm_keras.data.tagged import TaggedText, as_tagged_text, word_tags
 from lm_keras.data.tagged_batches import UNKNOWN, tagged
+from lm_keras.data.text_dataset import TextDataset
 from lm_keras.errors import InputError
 from lm_keras.models.pretrained.named import resolved
 from lm_keras.tasks.encoders import ENOUGH, check_options, is_chinese, loaded_encoder
@@ -46,8 +47,16 @@ AN_EPOCH = 10
 ENOUGH_CHARACTERS = 2  # times that a character occurs which is known by itself
 
 
-class _Parts(NamedTuple):
-    """What a tagger is made of: a key of `SETTINGS`, and the constructor's arguments; `build` gives the model."""
+class TaggerParts(NamedTuple):
+    """What a tagger is made of, before it knows its classes.
+
+    Attributes:
+        kind: A key of `SETTINGS`.
+        tokenizer: As of `TextTagger`.
+        characters: As of `TextTagger`.
+        max_length: As of `TextTagger`.
+        build: A function of the number of classes that returns the model.
+    """
 
     kind: str
     tokenizer: Tokenizer
@@ -76,7 +85,7 @@ def train_tagger(
     check_choice("crf", crf, (True, False))
     texts = [record.text for record in train]
     if isinstance(encoder, str) and encoder in ENCODERS:
-        found = _word_model(texts, word_vectors, crf, max_length, seed, dict(options))
+        found = word_model(texts, word_vectors, crf, max_length, seed, dict(options))
     else:
         if word_vectors is not None:
             raise InputError('word_vectors are where "bilstm" starts from; leave them out with a pretrained encoder')
@@ -87,7 +96,7 @@ def train_tagger(
 
     config = _config(config, found.kind, settings, len(train), seed)
     batches, others = (
-        _batches(tagger, part, size, shuffle, seed)
+        sentence_batches(tagger, part, size, shuffle, seed)
         for part, size, shuffle in ((train, config.batch_size, True), (held_out, 64, False))
     )
     # Of potentials `fit` knows by itself what they are for.
@@ -122,8 +131,18 @@ def _classes(texts):
     return ["O", *(f"{prefix}-{label}" for label in labels for prefix in "BI")]
 
 
-def _batches(tagger, texts, batch_size, shuffle, seed):
-    """The sentences as the model reads them, with the labels of their words; cut where they are too long."""
+def sentence_batches(
+    tagger: TextTagger, texts: Sequence[TaggedText], batch_size: int, shuffle: bool, seed: int
+) -> TextDataset:
+    """Returns sentences as a tagger's model reads them, with the labels of their tokens; cut where they are too long.
+
+    Args:
+        tagger: The tagger.
+        texts: The sentences.
+        batch_size: Sentences of a batch.
+        shuffle: Whether each epoch has another order.
+        seed: Of that order.
+    """
     words, places = tagger.inputs.words_of([record.text for record in texts])
     place_of = {name: i for i, name in enumerate(tagger.classes)}
     named = [word_tags(row, record.spans, inside=True) for row, record in zip(places, texts, strict=True)]
@@ -182,12 +201,31 @@ def _config(config, kind, settings, num_texts, seed):
 # === What reads the text ===
 
 
-def _word_model(texts, word_vectors, crf, max_length, seed, options):
-    """A model of words, and of characters where the text is not Chinese, and its vocabulary."""
+def word_model(
+    texts: Sequence[str],
+    word_vectors: str | Path | KeyedVectors | None,
+    crf: bool,
+    max_length: int | None,
+    seed: int,
+    options: dict[str, Any],
+) -> TaggerParts:
+    """Returns a model of words, and of characters where the text is not Chinese, with its vocabulary.
+
+    Args:
+        texts: What the vocabulary is made of.
+        word_vectors: As of `TextTagger.train`.
+        crf: Whether tags are a chain.
+        max_length: The most words of a window; None: 256.
+        seed: Of the starting weights and of dropout.
+        options: Arguments of `models.build_bilstm_tagger`.
+
+    Raises:
+        InputError: For what are no vectors, and for an option that the builder does not take.
+    """
     from lm_keras import models
 
     vectors = None if word_vectors is None else vectors_of(word_vectors)
-    tokenizer, trained = word_vocabulary(texts, vectors)
+    tokenizer, trained = vocabulary(texts, vectors)
     characters = None if is_chinese(texts) else _characters(texts)
     arguments = {"crf": crf, **options}
     if characters is not None:
@@ -205,7 +243,7 @@ def _word_model(texts, word_vectors, crf, max_length, seed, options):
     def build(num_classes):
         return models.build_bilstm_tagger(tokenizer.vocab_size, num_classes=num_classes, **arguments, seed=seed)
 
-    return _Parts("bilstm", tokenizer, characters, LONGEST if max_length is None else max_length, build)
+    return TaggerParts("bilstm", tokenizer, characters, LONGEST if max_length is None else max_length, build)
 
 
 def vectors_of(given: str | Path | KeyedVectors) -> KeyedVectors:
@@ -224,10 +262,17 @@ def vectors_of(given: str | Path | KeyedVectors) -> KeyedVectors:
     return embeddings.load_glove(path)
 
 
-def word_vocabulary(texts: Sequence[str], vectors: KeyedVectors | None) -> tuple[WordTokenizer, int]:
-    """A tokenizer of the words of texts and, after those, of all that have a vector; and how many the first are.
+def vocabulary(texts: Sequence[str], vectors: KeyedVectors | None) -> tuple[WordTokenizer, int]:
+    """Returns a tokenizer of the words of texts and, after those, of all that have a vector; and where those begin.
 
     From 1,000 texts on a word without a vector must occur twice: else no training text would hold <unk>.
+
+    Args:
+        texts: The texts.
+        vectors: gensim's KeyedVectors, or None.
+
+    Raises:
+        InputError: For texts without such a word.
     """
     counts = Counter(lower(text[start:end]) for text in texts for start, end in joined_word_places(text))
     known, least = vectors.key_to_index if vectors is not None else {}, 2 if len(texts) >= ENOUGH else 1
@@ -261,4 +306,4 @@ def _pretrained(encoder, max_length, seed, options):
     def build(num_classes):
         return models.token_classifier(model, num_classes, **options, seed=seed)
 
-    return _Parts("pretrained", tokenizer, None, most if max_length is None else max_length, build)
+    return TaggerParts("pretrained", tokenizer, None, most if max_length is None else max_length, build)

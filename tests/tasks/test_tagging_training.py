@@ -3,10 +3,11 @@
 import numpy as np
 import pytest
 from gensim.models import KeyedVectors
+from small_tasks import encoder, word_pieces
 
 import lm_keras as lk
 from lm_keras.data import TaggedSentence, TaggedText
-from lm_keras.tasks.tagging_training import _vocabulary
+from lm_keras.tasks.tagging_training import sentence_batches, vocabulary, word_model
 
 PEOPLE, PLACES = ["Ana Smith", "Bo", "Cy Lee"], ["Rome", "Paris", "St. Ives"]
 SMALL = {"embedding_dim": 12, "hidden_dim": 10, "character_dim": 6, "character_filters": 6, "word_length": 8}
@@ -105,21 +106,36 @@ def test_chinese_is_read_by_characters():
 def test_words_of_the_texts_come_first_then_those_of_vectors():
     vectors = KeyedVectors(2)
     vectors.add_vectors(["the", "rome", "a b", "Upper", "far"], np.eye(5, 2, dtype="float32"))
-    tokenizer, trained = _vocabulary(["Rome Rome x", "<unk> the"] * 600 + ["seldom"], vectors)
+    tokenizer, trained = vocabulary(["Rome Rome x", "<unk> the"] * 600 + ["seldom"], vectors)
     assert tokenizer.tokens == ["<pad>", "<unk>", "<eos>", "rome", "x", "<", "unk", ">", "the", "far"]
     assert trained == 9
 
 
-def test_vectors_that_no_text_has_stay_as_they_are():
+def test_vectors_are_frozen_beside_a_trained_part_of_the_words_that_texts_have():
     vectors = KeyedVectors(12)
     rows = np.random.default_rng(0).normal(size=(3, 12)).astype("float32")
     vectors.add_vectors(["rome", "zurich", "oslo"], rows)
-    quick = {"epochs": 2, "batch_size": 8, "word_vectors": vectors}
-    tagger = lk.tasks.TextTagger.train(texts(), validation=texts()[:6], **quick, **(SMALL | {"embedding_dim": 12}))
-    start, shift = (tagger.model.get_layer(name).get_weights()[0] for name in ("embedding", "trained_part"))
-    known = tagger.tokenizer.tokens
+    found = word_model([record.text for record in texts()], vectors, True, None, 0, dict(SMALL))
+    model, known = found.build(5), found.tokenizer.tokens
+    start, shift = (model.get_layer(name).get_weights()[0] for name in ("embedding", "trained_part"))
     np.testing.assert_array_equal(start[[known.index("rome"), known.index("zurich")]], rows[:2])
-    assert len(shift) == known.index("zurich") and np.abs(shift[known.index("rome")]).max() > 1e-4
+    assert known[-2:] == ["zurich", "oslo"] and shift.shape == (known.index("zurich"), 12)
+    assert "embedding/embeddings" not in {weight.path for weight in model.trainable_weights}
+
+
+def test_the_first_piece_of_a_word_has_its_label():
+    pieces = word_pieces([record.text for record in texts()])
+    model = lk.models.token_classifier(encoder(pieces), 5)
+    tagger = lk.tasks.TextTagger(model, pieces, ["O", "B-LOC", "I-LOC", "B-PER", "I-PER"])
+    ((x, y),) = sentence_batches(tagger, [TaggedText("Anoma lives", [(0, 5, "LOC")])], 2, False, 0)
+    one, two = (pieces.encode(word) for word in ("Anoma", "lives"))
+    ids = [pieces.cls_id, *one, *two, pieces.sep_id]
+    labels = [-1, 1, *[-1] * (len(one) - 1), 0, *[-1] * (len(two) - 1), -1]
+    width = -(-len(ids) // 8) * 8
+    filled = width - len(ids)
+    assert len(one) > 1 and x["token_ids"].numpy().tolist() == [ids + [pieces.pad_id] * filled]
+    assert y.numpy().tolist() == [labels + [-1] * filled]
+    assert x["padding_mask"].numpy().tolist() == [[1] * len(ids) + [0] * filled]
 
 
 @pytest.mark.parametrize(
