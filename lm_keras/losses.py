@@ -11,10 +11,11 @@ import tensorflow as tf
 from keras import ops
 
 from lm_keras.errors import InputError
+from lm_keras.layers.crf import log_partition
 from lm_keras.layers.fused_loss import factors_of, linear_cross_entropy
 from lm_keras.utils.keras_internals import mask_of, with_mask
 
-__all__ = ["CrossEntropy", "MultiLabelCrossEntropy", "SquaredError"]
+__all__ = ["CRFLoss", "CrossEntropy", "MultiLabelCrossEntropy", "SquaredError"]
 
 REDUCTIONS = ("mean_with_sample_weight", "sum", "none", None)
 
@@ -109,6 +110,54 @@ class MultiLabelCrossEntropy(keras.losses.Loss):
 
     def get_config(self) -> dict:
         return {**super().get_config(), "positive_weight": self.positive_weight}
+
+
+@keras.saving.register_keras_serializable("lm_keras")
+class CRFLoss(keras.losses.Loss):
+    """What a sequence of tags costs under the potentials [B, T, C, C] of a `CRF` layer, in nats.
+
+    log Z - s(y), the negative log-likelihood of a text's tags (Huang et al. 2015, section 3.3). A negative tag
+    (padding, an unknown one) may be any: the sum over all of them counts. The mean is over the tags that are known,
+    so it compares with the cross-entropy of a tagger that chooses each tag alone. Weights are one number a text.
+
+    Args:
+        reduction: "mean_with_sample_weight", "sum" over the texts, or "none" for the nats of each text.
+        name: The name of the loss.
+        dtype: What is computed in; None: Keras' default.
+
+    Raises:
+        InputError: For tags that are not int [B, T].
+    """
+
+    def __init__(
+        self,
+        reduction: str | None = "mean_with_sample_weight",
+        name: str = "crf_loss",
+        dtype: str | None = None,
+    ):
+        super().__init__(name=name, reduction=reduction, dtype=dtype)
+
+    def __call__(self, y: object, potentials: object, sample_weight: object = None) -> object:
+        nats, y = self.call(y, potentials), ops.convert_to_tensor(y)
+        weight = ops.ones_like(nats) if sample_weight is None else ops.cast(sample_weight, "float32")
+        if self.reduction not in ("mean_with_sample_weight", "sum_over_batch_size", "mean"):
+            return _Given(reduction=self.reduction, name=self.name)(y, nats, weight)
+        known = ops.sum(ops.cast(y >= 0, "float32"), axis=1)
+        values = ops.where(known > 0, nats / ops.maximum(known, 1.0), 0.0)
+        return _Given(reduction="mean_with_sample_weight", name=self.name)(y, values, weight * known)
+
+    def call(self, y: object, potentials: object) -> object:
+        y, shape = ops.convert_to_tensor(y), potentials.shape
+        if len(shape) != 4 or shape[-1] != shape[-2]:
+            raise InputError(f"the outputs are {tuple(shape)}; a CRF layer gives potentials [B, T, C, C]")
+        if _rank(y) not in (None, 2):
+            raise InputError(f"the tags are {tuple(y.shape)}; give the number of a tag for each word, [B, T]")
+        y, potentials = ops.cast(y, "int32")[..., None], ops.cast(potentials, "float32")
+        fits = (y < 0) | (y == ops.arange(shape[-1], dtype="int32"))  # (B, T, C)
+        # One pass of the forward algorithm for both sums.
+        sums = log_partition(ops.concatenate([potentials] * 2), ops.concatenate([ops.ones_like(fits), fits]))
+        every, right = ops.split(sums, 2)
+        return every - right
 
 
 @keras.saving.register_keras_serializable("lm_keras")

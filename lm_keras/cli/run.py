@@ -4,7 +4,7 @@ import dataclasses
 import json
 import types
 
-from lm_keras.cli import tasks
+from lm_keras.cli import tagging, tasks
 from lm_keras.cli.options import Commands, add_import, number
 from lm_keras.cli.train import default_unit, evaluation_windows, load_texts, read_run
 from lm_keras.errors import InputError
@@ -21,12 +21,12 @@ MODELS = "run folder, pretrained folder or name (lm-keras models list), or .gguf
 
 def add_commands(commands: Commands) -> None:
     """Adds `evaluate`, `score` and `generate` to the commands of `lm-keras`."""
-    said = "perplexity of a model on text, its accuracy on a task, or the report of a classifier"
+    said = "perplexity of a model on text, its accuracy on a task, or the report of a classifier or tagger"
     evaluating = commands.add_parser("evaluate", help=said)
     evaluating.set_defaults(call=evaluate)
     evaluating.add_argument("run", help=f"{MODELS}; of a classifier: {tasks.RUNS}")
     what = evaluating.add_mutually_exclusive_group(required=True)
-    files = "text file (.gz, .bz2, .xz), folder or known set; of a classifier: CSV, TSV, JSON lines or known set"
+    files = "text file (.gz, .bz2, .xz), folder or known set; of a classifier or tagger as for train-task"
     what.add_argument("--data", metavar="PATH|NAME", help=files)
     what.add_argument(
         "--task", metavar="T", help="piqa, lambada, blimp, or a file of JSON lines, as lm-evaluation-harness counts"
@@ -39,7 +39,10 @@ def add_commands(commands: Commands) -> None:
     columns = evaluating.add_argument_group("of a classifier", "columns of --data (default: as in the training)")
     tasks.add_columns(columns, dict.fromkeys(tasks.COLUMNS))
     pages = f"new folder for {tasks.REPORT}, {tasks.PICTURE} and {tasks.MISTAKES}, the surest mistakes"
-    columns.add_argument("--report", metavar="FOLDER", help=pages)
+    columns.add_argument("--report", metavar="FOLDER", help=f"{pages}; of a tagger {tagging.MISTAKES}")
+    tagging.add_columns(
+        evaluating.add_argument_group("of a tagger", "columns of --data"), dict.fromkeys(tagging.COLUMNS)
+    )
     scoring = commands.add_parser("score", help="log-probability of one text")
     scoring.set_defaults(call=score)
     scoring.add_argument("run", help=MODELS)
@@ -81,7 +84,8 @@ def evaluate_task(options):
 
 
 def evaluate(options):
-    of_classifier = [name for name in (*tasks.COLUMNS, *tasks.TABLE, "report") if getattr(options, name) is not None]
+    of_tasks = (*tasks.COLUMNS, *tasks.TABLE, "report", *tagging.COLUMNS)
+    of_classifier = [name for name in of_tasks if getattr(options, name) is not None]
     if kind_of(resolved(options.run)) == "task" and options.task is None:
         for name in TASK_OPTIONS:
             if getattr(options, name) is not None:

@@ -1,4 +1,7 @@
-"""`lm-keras train-task`, `predict`, and `evaluate` of a classifier: labelled texts to a run, and what it answers."""
+"""`lm-keras train-task`, `predict`, and `evaluate` of a classifier: labelled texts to a run, and what it answers.
+
+What is about taggers stands in `cli.tagging`.
+"""
 
 import contextlib
 import json
@@ -8,6 +11,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+from lm_keras.cli import tagging
 from lm_keras.cli.options import Commands, add_import, number
 from lm_keras.errors import InputError
 from lm_keras.models.pretrained.named import resolved
@@ -29,7 +33,8 @@ def add_commands(commands: Commands) -> None:
         dest="action", required=True
     )
     _add_classify(actions)
-    predicting = commands.add_parser("predict", help="classes of texts, by a trained classifier")
+    tagging.add_tag(actions)
+    predicting = commands.add_parser("predict", help="classes of texts, or spans in them, by a trained model")
     predicting.set_defaults(call=predict)
     predicting.add_argument("run", help=RUNS)
     what = predicting.add_mutually_exclusive_group(required=True)
@@ -216,9 +221,14 @@ def new_folder(folder: Path, flag: str) -> Iterator[Path]:
 
 
 def predict(options):
-    classifier, settings = classifier_of(options.run, "predict")
+    classifier, settings = model_of(options.run, "predict")
     rows = _rows(options, classifier, settings)
+    from lm_keras import tasks
     from lm_keras.serving.client.results import escaped
+
+    if isinstance(classifier, tasks.TextTagger):
+        tagging.predict(classifier, rows, options.json)
+        return
 
     for row, found in zip(rows, classifier.classify(rows), strict=True):
         texts = row if isinstance(row, tuple) else (row,)
@@ -262,8 +272,8 @@ def _rows(options, classifier, settings):
     return [tuple(row) if pairs else row[0] for row in found]
 
 
-def classifier_of(run, command):
-    """A classifier, and the settings that its run was trained with; InputError for anything else."""
+def model_of(run, command):
+    """A classifier or tagger, and the settings that its run was trained with; InputError for anything else."""
     path = resolved(run)
     if (kind := kind_of(path)) != "task":
         raise refusal(path, kind, f"{command} takes a run of `lm-keras train-task`, or a saved classifier")
@@ -271,8 +281,8 @@ def classifier_of(run, command):
     from lm_keras import tasks
 
     model = tasks.load(path)
-    if not hasattr(model, "classify"):
-        raise InputError(f"{command} takes a classifier, and {path} is a saved {type(model).__name__}")
+    if not hasattr(model, "classify") and not isinstance(model, tasks.TextTagger):
+        raise InputError(f"{command} takes a classifier or a tagger, and {path} is a saved {type(model).__name__}")
     settings = read_json(path / RUN) if (path / RUN).exists() else {}
     return model, settings if isinstance(settings, dict) else {}
 
@@ -281,19 +291,32 @@ def classifier_of(run, command):
 
 
 def evaluate(options):
-    """`lm-keras evaluate RUN --data FILE|NAME` where the run is a classifier."""
+    """`lm-keras evaluate RUN --data FILE|NAME` where the run is a classifier, or a tagger."""
+    model, settings = model_of(options.run, "evaluate")
+    from lm_keras import tasks
+
+    tags = isinstance(model, tasks.TextTagger)
+    other, kind = ((*COLUMNS, *TABLE), "classifier") if tags else (tagging.COLUMNS, "tagger")
+    if given := [name for name in other if getattr(options, name) is not None]:
+        raise InputError(f"--{given[0]} is for a {kind}, and {options.run} is none; leave it out")
+    if tags:
+        tagging.evaluate(options, model, settings)
+    else:
+        _evaluate_classifier(options, model, settings)
+
+
+def _evaluate_classifier(options, classifier, settings):
     if options.report is not None:
         with new_folder(path_of(options.report), "--report") as made:
-            report, *answered = _evaluated(options)
+            report, *answered = _evaluated(options, classifier, settings)
             _write_report(report, *answered, made)
     else:
-        report, *_ = _evaluated(options)
+        report, *_ = _evaluated(options, classifier, settings)
     print(json.dumps(plain(report.as_dict())) if options.json else report)
 
 
-def _evaluated(options):
+def _evaluated(options, classifier, settings):
     """The report; and the classifier, the texts, their labels and probabilities."""
-    classifier, settings = classifier_of(options.run, "evaluate")
     from lm_keras import tasks
     from lm_keras.tasks.labels import ambiguous
 

@@ -38,6 +38,9 @@ from .quality.statistics import language as language
 from .quality.statistics import statistics as statistics
 from .sentence_pairs import sentence_pairs as sentence_pairs
 from .splitting import split_texts as split_texts
+from .tagged import TaggedText as TaggedText
+from .tagged import read_conll as read_conll
+from .tagged import read_spans as read_spans
 from .text_dataset import TextDataset as TextDataset
 from .text_files import read_texts as read_texts
 from .windows import lm_windows as lm_windows

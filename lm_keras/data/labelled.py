@@ -4,7 +4,7 @@ import csv
 import json
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -188,7 +188,7 @@ def _rows(path, columns, encoding, delimiter, quotes):
             path, columns, encoding, DELIMITERS.get(suffix) if delimiter is None else delimiter, quotes
         ), True
     if suffix in (*JSON_LINES, ".json"):
-        return _objects(path, columns, encoding, suffix), False
+        return json_objects(path, columns, encoding, suffix), False
     raise InputError(f'{path}: neither .csv, .tsv, .jsonl nor .json; give its delimiter=, such as "," or "\\t"')
 
 
@@ -232,7 +232,7 @@ def _table(path, columns, encoding, delimiter, quotes):
         raise InputError(f'delimiter is one character, such as ",", ";" or "\\t", got {delimiter!r}')
     csv.field_size_limit(max(csv.field_size_limit(), LONGEST_FIELD))
     quoting = csv.QUOTE_MINIMAL if quotes else csv.QUOTE_NONE
-    reader = csv.reader(_lines(path, encoding), delimiter=delimiter, quoting=quoting, strict=True)
+    reader = csv.reader(text_lines(path, encoding), delimiter=delimiter, quoting=quoting, strict=True)
     width, found, line = None, columns, 1
     try:
         for row in reader:
@@ -278,7 +278,8 @@ def _places(path, row, columns, delimiter):
     return [names.index(column) for column in columns]
 
 
-def _objects(path, columns, encoding, suffix):
+def json_objects(path: Path, columns: Sequence[str], encoding: str, suffix: str) -> Iterator[tuple]:
+    """Yields where each object of a JSON or JSON lines file stands, and its value of each column."""
     if not isinstance(columns[0], str):
         raise InputError(f"{path}: in JSON text and label are names, got {' and '.join(map(repr, columns))}")
     if suffix == ".json":
@@ -289,7 +290,7 @@ def _objects(path, columns, encoding, suffix):
             )
         objects = ((f"record {i}", record) for i, record in enumerate(objects, 1))
     else:
-        lines = ((f"line {i}", line) for i, line in enumerate(_lines(path, encoding), 1) if line.strip())
+        lines = ((f"line {i}", line) for i, line in enumerate(text_lines(path, encoding), 1) if line.strip())
         objects = ((place, _parsed(path, line, f", {place}")) for place, line in lines)
     for place, record in objects:
         if not isinstance(record, dict):
@@ -310,7 +311,7 @@ def _parsed(path, text, place):
         raise InputError(f"{path}{place}: not JSON ({error})") from error
 
 
-def _lines(path, encoding):
+def text_lines(path: Path, encoding: str) -> Iterator[str]:
     """The lines of a file with "\\n" at the end of each; a lone "\\r" ends a line too."""
     parts, size = [], 0  # of a line; joined once, so that a file of a single line costs no quadratic time
     for block in decoded_blocks(path, encoding):

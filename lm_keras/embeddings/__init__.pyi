@@ -7,6 +7,7 @@ from .evaluation.bias import weat as weat
 from .evaluation.similarity import WordSimilarity as WordSimilarity
 from .evaluation.similarity import nearest_words as nearest_words
 from .evaluation.similarity import word_similarity as word_similarity
+from .io.glove_wheel import load_glove_wheel as load_glove_wheel
 from .io.vector_files import load_fasttext as load_fasttext
 from .io.vector_files import load_glove as load_glove
 from .io.vector_files import load_word2vec as load_word2vec

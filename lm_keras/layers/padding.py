@@ -25,7 +25,7 @@ class TokenPooling(layers.Layer):
         self.pooling, self.supports_masking = pooling, True
 
     def call(self, x, valid=None, mask=None):
-        mask = _tokens(valid, mask)
+        mask = tokens(valid, mask)
         if self.pooling == "first":
             if mask is None:
                 return x[:, 0]
@@ -50,6 +50,19 @@ class TokenPooling(layers.Layer):
 
 
 @keras.saving.register_keras_serializable("lm_keras")
+class CutPadding(layers.Layer):
+    """Ids [B, T, L] filled up with 0 -> [B, T, l], as wide as the longest of the batch and at least 1."""
+
+    def call(self, ids):
+        column = tf.range(1, tf.shape(ids)[2] + 1)
+        longest = tf.reduce_max(tf.where(ids != 0, column, 0))
+        return ids[:, :, : tf.maximum(longest, 1)]
+
+    def compute_output_spec(self, ids):
+        return keras.KerasTensor((*ids.shape[:2], None), ids.dtype)
+
+
+@keras.saving.register_keras_serializable("lm_keras")
 class HidePadding(layers.Layer):
     """Logits [B, T, C], float32; -1e9 at padding, which a softmax over the tokens then never chooses."""
 
@@ -58,7 +71,7 @@ class HidePadding(layers.Layer):
         self.supports_masking = True
 
     def call(self, logits, valid=None, mask=None):
-        mask, logits = _tokens(valid, mask), ops.cast(logits, "float32")
+        mask, logits = tokens(valid, mask), ops.cast(logits, "float32")
         return logits if mask is None else ops.where(mask[..., None], logits, -1e9)
 
     def compute_mask(self, logits, previous_mask=None):
@@ -68,7 +81,8 @@ class HidePadding(layers.Layer):
         return keras.KerasTensor(logits.shape, "float32")
 
 
-def _tokens(valid, mask):
+def tokens(valid, mask):
+    """bool [B, T], where the columns are tokens; None: all are."""
     return ops.cast(valid, "int32") > 0 if valid is not None else mask
 
 

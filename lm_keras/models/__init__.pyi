@@ -6,6 +6,7 @@ from .bert import bert_pretrainer as bert_pretrainer
 from .bert import build_bert as build_bert
 from .bert import build_bert_pretrainer as build_bert_pretrainer
 from .bert import pretraining_losses as pretraining_losses
+from .bilstm_tagger import build_bilstm_tagger as build_bilstm_tagger
 from .building import register_builder as register_builder
 from .causal_lm import CausalLM as CausalLM
 from .causal_lm import Views as Views

@@ -21,4 +21,6 @@ from .qa import Answer as Answer
 from .qa import QuestionAnswerer as QuestionAnswerer
 from .tagging import Span as Span
 from .tagging import TextTagger as TextTagger
+from .tagging_metrics import TaggingReport as TaggingReport
+from .tagging_metrics import tagging_report as tagging_report
 from .text_to_text import TextToText as TextToText

@@ -84,7 +84,7 @@ def encoder_of(
         check_whole("max_length", length, 8)
         head = {name: options.pop(name) for name in ("pooling",) if name in options}
         arguments = {**SMALL_BERT, "max_length": length, **options}
-        _check_options(models.build_bert, arguments)
+        check_options(models.build_bert, arguments)
         dropout = {name: arguments[name] for name in ("dropout",) if name in arguments}
 
         def build(num_classes):
@@ -94,7 +94,7 @@ def encoder_of(
     else:
         builder = models.build_cnn_classifier if kind == "cnn" else models.build_rnn_classifier
         arguments = {**RECURRENT.get(encoder, {}), **options}
-        _check_options(builder, arguments)
+        check_options(builder, arguments)
 
         def build(num_classes):
             return builder(tokenizer.vocab_size, num_classes=num_classes, **arguments, seed=seed)
@@ -136,7 +136,7 @@ def _pretrained(encoder, tokenizer, max_length, seed, options):
         raise InputError(f"{model.name} has no tokenizer; give tokenizer=...")
     from lm_keras import models
 
-    _check_options(models.sequence_classifier, options)
+    check_options(models.sequence_classifier, options)
     # A sentence encoder is trained for the mean of its tokens; others have a pooled output, or their first token.
     pooling = {"pooling": "mean"} if text_length is not None else {}
     most = min(filter(None, (text_length, _context(model), LONGEST["pretrained"])))
@@ -150,6 +150,22 @@ def _pretrained(encoder, tokenizer, max_length, seed, options):
         return models.sequence_classifier(model, num_classes, **head, seed=seed)
 
     return Encoder("pretrained", tokenizer, most if max_length is None else max_length, build)
+
+
+def loaded_encoder(
+    encoder: str | keras.Model, dropout: float | None
+) -> tuple[keras.Model, Tokenizer | None, int | None, int | None]:
+    """Returns a pretrained encoder by its name, folder or model.
+
+    Args:
+        encoder: As of `TextClassifier.train`.
+        dropout: In place of that of a checkpoint.
+
+    Returns:
+        Its model, its tokenizer, where a sentence encoder cuts a text, and the most tokens that it reads.
+    """
+    model, tokenizer, text_length = _loaded(encoder, dropout)
+    return model, tokenizer, text_length, _context(model)
 
 
 def _loaded(encoder, dropout):
@@ -193,7 +209,8 @@ def _context(model):
     return most_tokens(model)
 
 
-def _check_options(builder, options):
+def check_options(builder: Callable, options: dict[str, Any]) -> None:
+    """Raises InputError for options that a builder does not take."""
     known = inspect.signature(builder).parameters
     for name in options:
         if name not in known or name in ("num_classes", "vocab_size", "seed", "name", "encoder"):

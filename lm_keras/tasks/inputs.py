@@ -120,8 +120,20 @@ def _check_answers(model, inputs):
     if inputs.room() < 4:
         return
     short = [i % inputs.tokenizer.vocab_size for i in (7, 11)]
-    both = [ragged([short]), ragged([short, 2 * short])]
-    alone, beside = (keras.tree.flatten(model(inputs(ids), training=False)) for ids in both)
+    alone, beside = (inputs(ragged(rows)) for rows in ([short], [short, 2 * short]))
+    check_unpadded(model, alone, beside, inputs.tokenizer.pad_id)
+
+
+def check_unpadded(model: keras.Model, alone: Any, beside: Any, pad_id: int) -> None:
+    """Raises InputError for a model that looks at padding, or gives probabilities.
+
+    Args:
+        model: Of `alone` and `beside`.
+        alone: The inputs of one text.
+        beside: Those of the same text and a longer one.
+        pad_id: What is padding.
+    """
+    alone, beside = (keras.tree.flatten(model(inputs, training=False)) for inputs in (alone, beside))
     for a, b in zip(alone, beside, strict=True):
         a, b = (np.asarray(keras.ops.cast(part[:1], "float32")) for part in (a, b))
         if a.ndim > 1 and a.shape[1] < b.shape[1]:
@@ -129,7 +141,7 @@ def _check_answers(model, inputs):
         if not np.allclose(a, b, rtol=0.05, atol=0.05, equal_nan=True):
             raise InputError(
                 f"{model.name} answers differently to a text beside a longer one: it looks at padding; let it mask "
-                f"padding (id {inputs.tokenizer.pad_id}), or give max_length, to which every text is filled up"
+                f"padding (id {pad_id}), or give max_length, to which every text is filled up"
             )
         if a.ndim > 1 and a.shape[-1] > 1 and (a >= 0).all() and np.allclose(a.sum(-1), 1, atol=1e-3):
             raise InputError(f"{model.name} gives probabilities; give a model of logits, without softmax at its end")
@@ -165,12 +177,13 @@ def in_batches(rows: list, run: Callable[[list], Iterable], length: Callable[[An
     return results
 
 
-def checked_classes(model: keras.Model, rank: int, classes: Iterable[str]) -> list[str]:
+def checked_classes(model: keras.Model, ranks: int | tuple[int, ...], classes: Iterable[str]) -> list[str]:
     """The names of the classes of a model's one output as a list; InputError unless there is a different one each."""
-    output, axes = output_of(model), "[B, C]" if rank == 2 else "[B, T, C]"
+    output, ranks = output_of(model), ranks if isinstance(ranks, tuple) else (ranks,)
+    axes = "[B, C]" if 2 in ranks else "[B, T, C]"
     if not isinstance(output, keras.KerasTensor):
         raise InputError(f"{model.name} has {len(output)} outputs; give a model of one, logits {axes}")
-    if len(output.shape) != rank:
+    if len(output.shape) not in ranks:
         raise InputError(f"{model.name} gives {tuple(output.shape)}; its output must be logits {axes}")
     if isinstance(classes, str) or not all(isinstance(name, str) for name in classes):
         raise InputError(f"classes is {classes!r}; give a list with a string for each class")

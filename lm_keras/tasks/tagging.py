@@ -1,33 +1,38 @@
 """Names, places and other spans in a text: a class for each word, and the spans that the words make."""
 
+from __future__ import annotations
+
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
 
 import keras
 import numpy as np
 import tensorflow as tf
 
+from lm_keras.data.corpora.records import TaggedSentence
+from lm_keras.data.tagged import ENDS, STARTS, TaggedText, parts, tag_spans
 from lm_keras.errors import InputError
+from lm_keras.layers.crf import marginals, viterbi
 from lm_keras.serving.client.results import Span
 from lm_keras.serving.export.signatures import Served, example_texts, signature, utf8
-from lm_keras.tasks.inputs import (
-    WORDS,
-    ModelInputs,
-    by_pieces,
-    checked_classes,
-    in_batches,
-    tf_words_of,
-    tokens_of,
-    windows,
-    words_of,
-)
+from lm_keras.tasks.inputs import by_pieces, checked_classes, in_batches, tokens_of, windows
+from lm_keras.tasks.word_inputs import PieceInputs, WordInputs
 from lm_keras.text.tokenizers.base import Tokenizer
+from lm_keras.text.tokenizers.word.tokenizer import WordTokenizer
 from lm_keras.text.unicode import valid
 from lm_keras.text_model import TextModel, register_text_model
 from lm_keras.utils.checks import check_texts
 from lm_keras.utils.functions import function
 
-STARTS, ENDS = "BSU", "ESLU"  # BIO: B- starts; BIOES and BILOU: S-, U- are a span alone, E-, L- end one
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from gensim.models import KeyedVectors
+
+    from lm_keras.tasks.tagging_metrics import TaggingReport
+    from lm_keras.training.config import TrainingConfig
+
 _ESCAPES = {chr(code): f"\\u{code:04x}" for code in range(32)} | {'"': '\\"', "\\": "\\\\"}
 
 
@@ -35,34 +40,130 @@ _ESCAPES = {chr(code): f"\\u{code:04x}" for code in range(32)} | {'"': '\\"', "\
 class TextTagger(TextModel):
     """Names, places and other spans in a text; an export has the signature `tag`.
 
-    A text is cut into words (`text.word_offsets`), a word's tag is that of its first token, and words of one label
-    that follow each other are a span. A text that is too long for the encoder is read in windows that overlap by
-    half; a word is told from the window that has it in its middle.
+    `TextTagger.train(sentences)` makes one of texts with spans; the constructor takes a model that is trained.
+
+    A text is cut into words (`text.word_offsets`): at every mark for an encoder of word pieces, where a word's tag is
+    that of its first piece; else marks inside of words stay. Words of one label that follow each other are a span,
+    whose score is the mean of its words' probabilities. A text that is too long for the encoder is read in windows
+    that overlap by half; a word is told from the window that has it in its middle.
 
     Args:
-        model: A functional `keras.Model` of ids [B, T] or BERT's inputs -> logits [B, T, C], such as
-            `models.token_classifier` makes.
-        tokenizer: Its tokenizer, which cuts at words: a WordPieceTokenizer.
+        model: A functional `keras.Model` of ids [B, T] or BERT's inputs, such as `models.token_classifier` makes, or
+            of {"words", "characters"}, such as `models.build_bilstm_tagger` makes -> logits [B, T, C], or potentials
+            [B, T, C, C] of `layers.crf`: then the tags are the best sequence.
+        tokenizer: Its tokenizer: a WordPieceTokenizer, which cuts at words; or for a model of words a WordTokenizer
+            of language None, which has an id for each.
         classes: The C tags in the order of the labels, such as "O", "B-PER", "I-PER".
-        max_length: The most tokens of a window; None: the encoder's.
+        max_length: The most tokens of a window; None: the encoder's, or no limit.
+        characters: The characters that a model of words and characters knows; id 2 is the first one.
 
     Raises:
         InputError: The parts do not fit each other.
     """
 
     def __init__(
-        self, model: keras.Model, tokenizer: Tokenizer, classes: Sequence[str], *, max_length: int | None = None
+        self,
+        model: keras.Model,
+        tokenizer: Tokenizer,
+        classes: Sequence[str],
+        *,
+        max_length: int | None = None,
+        characters: str | None = None,
     ):
-        if not tokenizer.cuts_at_words:  # of others, the tokens of a text are not those of its words
+        by_words = isinstance(tokenizer, WordTokenizer) and tokenizer.language is None
+        if not tokenizer.cuts_at_words and not by_words:  # the tokens of a text are not those of its words
             kind = type(tokenizer).__name__
             raise InputError(
-                f"a tagger needs a tokenizer that cuts at words; give a WordPieceTokenizer, not a {kind}"
+                "a tagger needs a tokenizer that cuts at words; give a WordPieceTokenizer, or a WordTokenizer of "
+                f"language None, not a {kind}"
             )
-        self.tokenizer, self.classes = tokenizer, checked_classes(model, 3, classes)
-        super().__init__(model, {"tokenizer": tokenizer}, {"classes": self.classes, "max_length": max_length})
-        self._inputs = ModelInputs(model, tokenizer, max_length)
-        self._compiled = function(self._tags, input_signature=[WORDS])
+        if not by_words and characters is not None:
+            raise InputError("characters are for models of words; leave them out with a WordPieceTokenizer")
+        self.tokenizer, self.classes = tokenizer, checked_classes(model, (3, 4), classes)
+        self.history: dict[str, list[float]] = {}  # of `train`
+        options = {"classes": self.classes, "max_length": max_length, "characters": characters}
+        super().__init__(model, {"tokenizer": tokenizer}, options)
+        self.inputs = (
+            WordInputs(model, tokenizer, characters, max_length)
+            if by_words
+            else PieceInputs(model, tokenizer, max_length)
+        )
+        self._compiled = function(self._tags, input_signature=[self.inputs.spec])
 
+    @classmethod
+    def train(
+        cls,
+        sentences: Iterable[TaggedText | TaggedSentence],
+        *,
+        encoder: str | keras.Model = "bilstm",
+        word_vectors: str | Path | KeyedVectors | None = None,
+        crf: bool = True,
+        validation: float | Iterable[TaggedText | TaggedSentence] | None = None,
+        config: TrainingConfig | None = None,
+        epochs: int | None = None,
+        batch_size: int | None = None,
+        learning_rate: float | None = None,
+        max_length: int | None = None,
+        seed: int = 0,
+        **options: Any,
+    ) -> TextTagger:
+        """Makes a tagger of texts with spans: words, model and training.
+
+        Training stops when the loss of the validation texts no longer falls, and the weights of its best epoch stay.
+
+        Args:
+            sentences: `lk.data.TaggedText`, or `lk.data.TaggedSentence` of words and tags (BIO, IOB1, BIOES, BILOU),
+                as `lk.data.read_spans` and `lk.data.read_conll` return them.
+            encoder: What reads the text. "bilstm" (`models.build_bilstm_tagger`) starts from random weights or
+                `word_vectors`; it reads characters, too, where the text is not Chinese. The name of a pretrained
+                encoder ("all-minilm-l6-v2"), the folder of a BERT-type checkpoint or of a saved `TextEmbedder`, or a
+                `keras.Model` of tokens -> vectors are trained on, with their own word pieces.
+            word_vectors: Of "bilstm", what its words start from: gensim's KeyedVectors, a file that
+                `lk.embeddings.load_glove` reads, or "glove-6b-50d-400k", which is fetched. Its words are known, too.
+            crf: Of "bilstm", whether tags are a chain.
+            validation: Sentences to stop by; or a share of the sentences, drawn by `seed` (a tenth, if None).
+            config: The settings of the training; None: those of the encoder (`lk.tasks.tagging_training.SETTINGS`).
+            epochs: In place of the config's: the most passes over the sentences.
+            batch_size: In place of the config's.
+            learning_rate: In place of the config's.
+            max_length: The most tokens of a text in training, and of a window; None: 256.
+            seed: Of the starting weights, dropout, the order of the sentences and the validation sentences.
+            **options: Arguments of the builder, such as `hidden_dim` or `dropout`; of a pretrained encoder those of
+                `models.token_classifier`.
+
+        Returns:
+            The TextTagger; `history` has the measures of each epoch.
+
+        Raises:
+            InputError: Spans that overlap, no span at all, an unknown encoder or option.
+
+        Example:
+
+        ```python
+        sentences = lk.data.read_conll("train.txt")
+        tagger = lk.tasks.TextTagger.train(sentences, validation=lk.data.read_conll("valid.txt"))
+        print(tagger.evaluate(lk.data.read_conll("test.txt")))
+        print(tagger.tag("Angela Merkel spoke in Paris.")[0])
+        ```
+        """
+        from lm_keras.tasks.tagging_training import train_tagger
+
+        given = {"epochs": epochs, "batch_size": batch_size, "learning_rate": learning_rate}
+        return train_tagger(
+            cls,
+            sentences,
+            encoder=encoder,
+            word_vectors=word_vectors,
+            crf=crf,
+            validation=validation,
+            config=config,
+            settings={name: value for name, value in given.items() if value is not None},
+            max_length=max_length,
+            seed=seed,
+            options=options,
+        )
+
+    # === Answers ===
     def tag(self, texts: str | Sequence[str]) -> list[list[Span]]:
         """Finds the spans of texts.
 
@@ -74,7 +175,7 @@ class TextTagger(TextModel):
         """
 
         def run(some):
-            words, places = words_of(self.tokenizer, some)
+            words, places = self.inputs.words_of(some)
             tags, scores = (part.numpy().tolist() for part in self._compiled(words))
             found, at = [], 0
             for text, row in zip(some, places, strict=True):
@@ -86,24 +187,49 @@ class TextTagger(TextModel):
 
         return in_batches([valid(text) for text in check_texts(texts)], run)
 
+    def evaluate(
+        self, sentences: Iterable[TaggedText | TaggedSentence], *, level: float = 0.95, seed: int = 0
+    ) -> TaggingReport:
+        """Measures the tagger: precision, recall and F1 of the spans, each right only as a whole, with intervals.
+
+        Of a sentence that is given in words, a word has a tag where its first character is in a span. So the figures
+        are those of the corpus's own words, whatever the tagger takes for one.
+
+        Args:
+            sentences: As in `train`.
+            level: Of the intervals.
+            seed: Of the bootstrap.
+
+        Returns:
+            A `lk.tasks.TaggingReport`; `print` shows it as a table.
+
+        Raises:
+            InputError: For no sentence, and for what is none.
+        """
+        from lm_keras.tasks.tagging_metrics import gold_and_found, tagging_report
+
+        gold, found = gold_and_found(self, sentences)
+        return tagging_report(gold, found, level=level, seed=seed)
+
     def _tags(self, words):
         """The tag of each word, int32 [W] (-1: it has no token), and its probability."""
-        ids = words.of_texts()
+        inputs = self.inputs
+        ids = inputs.of_texts(words)
         lengths = tf.cast(ids.row_lengths(), tf.int32)
-        room, marks = self._inputs.room(), int(self._inputs.bert)
+        room = inputs.room()
         found = windows(lengths, tf.fill(tf.shape(lengths), room))
 
-        def probabilities(some):
-            """Of all tokens of some windows, one after the other."""
+        def answers(some):
+            """Tags and probabilities of all tokens of some windows, one after the other."""
             places = tokens_of(ids, some)
-            inputs = self._inputs(places.with_flat_values(tf.gather(ids.flat_values, places.flat_values)))
-            logits = tf.cast(self.model(inputs, training=False), tf.float32)[:, marks:]
-            real = tf.sequence_mask(places.row_lengths(), tf.shape(logits)[1])
-            return (tf.nn.softmax(tf.boolean_mask(logits, real)),)
+            outputs = self.model(inputs.of_places(words, places), training=False)
+            tags, scores = (part[:, inputs.marks :] for part in _best(outputs))
+            real = tf.sequence_mask(places.row_lengths(), tf.shape(tags)[1])
+            return tf.boolean_mask(tags, real), tf.boolean_mask(scores, real)
 
-        (p,) = by_pieces(probabilities, found, [tf.TensorSpec([None, len(self.classes)], tf.float32)])
+        tags, scores = by_pieces(answers, found, [tf.TensorSpec([None], dtype) for dtype in (tf.int32, tf.float32)])
 
-        # Of each token, the place in `p` of the window that has it in its middle.
+        # Of each token, the place in `tags` of the window that has it in its middle.
         row = tf.cast(ids.value_rowids(), tf.int32)
         place = tf.range(tf.size(row)) - tf.cast(tf.gather(ids.row_splits, row), tf.int32)  # in its text
         middle = (place - room // 4) // max(room // 2, 1)
@@ -111,17 +237,18 @@ class TextTagger(TextModel):
         before = tf.cumsum(found.end - found.start, exclusive=True)  # tokens of the windows before
         place += tf.gather(before - found.start, window)
 
-        has = words.tokens.row_lengths() > 0
-        first = tf.where(has, words.tokens.row_splits[:-1], 0)
-        p = tf.gather(tf.pad(p, [[0, 1], [0, 0]]), tf.gather(tf.concat([place, [0]], 0), first))  # never empty
-        return tf.where(has, tf.argmax(p, -1, tf.int32), -1), tf.reduce_max(p, -1)
+        has, first = inputs.first_tokens(words)
+        at = tf.gather(tf.concat([place, [0]], 0), first)  # never empty
+        tags, scores = (tf.gather(tf.pad(part, [[0, 1]]), at) for part in (tags, scores))
+        return tf.where(has, tags, -1), scores
 
+    # === Export ===
     def signatures(self) -> Served:
         """What `export` writes: `tag`, text -> spans, the JSON text of a list of Spans."""
 
         def tag(text):
             text = utf8(text)
-            words, starts, ends = tf_words_of(self.tokenizer, text)
+            words, starts, ends = self.inputs.tf_words_of(text)
             tags, scores = self._tags(words)
             return {"spans": tf_spans(text, self.classes, words.splits, starts, ends, tags, scores)}
 
@@ -132,41 +259,32 @@ class TextTagger(TextModel):
             signatures={"tag": signature(tag, ("text", tf.string))},
             examples={"tag": {"text": example_texts(self.tokenizer)}},
             answer=answer,
-            facts={"classes": self.classes, "max_length": self._inputs.max_length},
+            facts={"classes": self.classes, "max_length": self.inputs.max_length},
         )
 
 
-# === From tags of words to spans of text: BIO, BIOES and plain tags, in Python and, as JSON, in the graph ===
+def _best(outputs):
+    """The best tag of each token and its probability, int32 and float32 [M, T].
+
+    Of logits [M, T, C]; of potentials [M, T, C, C] the best sequence, and the marginal probability of each tag.
+    """
+    if len(outputs.shape) == 4:
+        tags = viterbi(outputs)
+        return tags, tf.gather(marginals(outputs), tags, batch_dims=2)
+    p = tf.nn.softmax(tf.cast(outputs, tf.float32))
+    return tf.argmax(p, -1, tf.int32), tf.reduce_max(p, -1)
 
 
-def parts(tag: str) -> tuple[str, str | None]:
-    """(prefix, label) of a tag: ("B", "PER") of "B-PER", ("", "PER") of "PER", ("", None) of "O"."""
-    if tag == "O":
-        return "", None
-    prefix, dash, label = tag.partition("-")
-    return (prefix, label) if dash and label and prefix in set("BI" + STARTS + ENDS) else ("", tag)
+# === From tags of words to spans of text: in Python and, as JSON, in the graph ===
 
 
 def spans(text: str, places: Sequence[tuple[int, int]], tags: Sequence[str], scores: Sequence[float]) -> list[Span]:
-    """The Spans of one text: its words' (start, end), tags and scores.
-
-    A word goes on with the span of the word before it if both have the same label, unless its tag starts a span or
-    the one before ends one. So an I- after O or another label starts a span too (as CoNLL's own evaluation reads it).
-    """
-    found, before = [], ("", None)
-    for (start, end), tag, score in zip(places, tags, scores, strict=True):
-        prefix, label = parts(tag)
-        if label is not None:
-            if before[1] != label or prefix in tuple(STARTS) or before[0] in tuple(ENDS):
-                found.append((label, start, []))
-            found[-1][2].append((end, score))
-        before = prefix, label
-    return [_span(text, label, start, words) for label, start, words in found]
-
-
-def _span(text, label, start, words):
-    end = words[-1][0]
-    return Span(start, end, label, float(np.mean([score for _, score in words])), text[start:end])
+    """The Spans of one text (`data.tagged.tag_spans`): its words' (start, end), tags and scores."""
+    found = []
+    for first, last, label in tag_spans(tags):
+        start, end = places[first][0], places[last - 1][1]
+        found.append(Span(start, end, label, float(np.mean(scores[first:last])), text[start:end]))
+    return found
 
 
 def as_json(found: Sequence[Span]) -> str:

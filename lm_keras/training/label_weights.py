@@ -8,7 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from lm_keras.errors import InputError
-from lm_keras.losses import CrossEntropy, aligned, ignored_class
+from lm_keras.losses import CRFLoss, CrossEntropy, aligned, ignored_class
 from lm_keras.utils.checks import check_number
 from lm_keras.utils.keras_internals import mask_of
 
@@ -51,6 +51,8 @@ def counting(loss: object, rank: int | None, whom: str = "", strict: bool = True
     loss = keras.losses.get(loss)
     ignored = ignored_class(loss)
     reduction = loss.reduction if isinstance(loss, keras.losses.Loss) else "sum_over_batch_size"
+    if isinstance(loss, CRFLoss) and rank is not None:
+        rank -= 1  # its outputs are a table of tags by tags for each word
     # A loss has an axis less than the output.
     axes = max(rank - 1, 1) if rank is not None else None if isinstance(loss, CrossEntropy) else 1
     if reduction not in MEANS and strict:
@@ -61,7 +63,7 @@ def counting(loss: object, rank: int | None, whom: str = "", strict: bool = True
         if reduction not in MEANS:
             return tf.reduce_sum(rows)
         places = tf.ones(tf.shape(y)[:axes])
-        if isinstance(loss, CrossEntropy):
+        if isinstance(loss, (CrossEntropy, CRFLoss)):
             places *= tf.cast(tf.reshape(y, tf.shape(places)) >= 0, tf.float32)
         if ignored is not None:
             places *= tf.cast(tf.reshape(tf.cast(y, tf.int32), tf.shape(places)) != ignored, tf.float32)

@@ -11,7 +11,14 @@ import numpy as np
 import tensorflow as tf
 
 from lm_keras.errors import InputError
-from lm_keras.losses import CrossEntropy, MultiLabelCrossEntropy, SquaredError, ignored_class, is_of_classes
+from lm_keras.losses import (
+    CRFLoss,
+    CrossEntropy,
+    MultiLabelCrossEntropy,
+    SquaredError,
+    ignored_class,
+    is_of_classes,
+)
 from lm_keras.models.base import BuiltModel, is_graph
 from lm_keras.models.causal_lm import CausalLM
 from lm_keras.models.conditional import ConditionalTraining
@@ -289,21 +296,23 @@ def _label_rule(name, loss, outputs, spec, key=None):
         return Rule(name)
     if isinstance(loss, MultiLabelCrossEntropy):
         return _rule_of_several(name, out, spec)
-    ours = isinstance(loss, CrossEntropy)
-    if not is_of_classes(loss) or isinstance(loss, functools.partial):
+    of_chain = isinstance(loss, CRFLoss)
+    ours = isinstance(loss, CrossEntropy) or of_chain
+    if not (of_chain or is_of_classes(loss)) or isinstance(loss, functools.partial):
         squared = isinstance(loss, SquaredError) or loss == "mean_squared_error"
         if squared and spec.shape.rank not in (None, 1, len(out.shape)):
             raise InputError(f"{name} has the shape {_shape(spec.shape)}; a regression takes one number a row")
         return Rule(name, output=key, weight_axes=1 if squared else None)
     classes, ignored = out.shape[-1], ignored_class(loss)
     _check_type(name, spec)
-    wanted = len(out.shape) - 1
+    logits = tuple(out.shape[:-1] if of_chain else out.shape)
+    wanted = len(logits) - 1
     advice = f"{{model}} gives the classes 0 to {(classes or 1) - 1}"
     advice += ", and a negative label does not count" if ours else "; what does not count takes the weight 0"
     low = None if ours or (ignored is not None and ignored < 0) else 0
     high = None if classes is None else max(classes, (ignored or 0) + 1)
     per_token, places = wanted == 2, wanted == 1 and classes is None
-    rule = Rule(name, True, low, high, None, advice, ours, per_token, places, key, tuple(out.shape), wanted)
+    rule = Rule(name, True, low, high, None, advice, ours, per_token, places, key, logits, wanted)
     check_label_shape(rule, tuple(spec.shape) if spec.shape.rank is not None else None)
     return rule
 

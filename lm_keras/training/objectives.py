@@ -10,7 +10,9 @@ import tensorflow as tf
 from keras import ops
 
 from lm_keras.errors import InputError
+from lm_keras.layers.crf import viterbi
 from lm_keras.losses import (
+    CRFLoss,
     CrossEntropy,
     MultiLabelCrossEntropy,
     SquaredError,
@@ -66,6 +68,7 @@ def objective(
     - [B, T, C]: next words where the model is a `CausalLM` or a `Seq2SeqLM`, where the data are `windows` of
       `lm_windows`, or where C is the size of the vocabulary that the model reads (`predicts_its_words`) or above
       10,000; classes of tokens in all other cases.
+    - [B, T, C, C]: the potentials of a `CRF` layer, for tags of words.
 
     Args:
         model: Any `keras.Model`.
@@ -104,6 +107,9 @@ def _objective(model, loss, task, outputs, windows):
     squared = loss in ("mse", "mean_squared_error")
     if isinstance(loss, MultiLabelCrossEntropy) or task == "multi_label":
         return _multi_label(model, loss or MultiLabelCrossEntropy(), outputs)
+    if isinstance(loss, CRFLoss) or (loss is None and task in (None, "classification") and _is_chain(outputs)):
+        measures = ("loss", "accuracy", "macro_f1")
+        return Objective(loss or CRFLoss(), _tag_sums, class_report, measures, task="classification")
     if loss is not None and not squared:
         return Objective(loss, *_loss_sums(loss, outputs), ("loss",))
     if isinstance(outputs, dict) and set(outputs) == {"start", "end"}:
@@ -126,6 +132,11 @@ def _objective(model, loss, task, outputs, windows):
         )
     measures, metrics = ("loss", "accuracy", "f1", "macro_f1"), ("accuracy",) if rank == 2 else ()
     return Objective(CrossEntropy(), _class_sums, class_report, measures, metrics, task="classification")
+
+
+def _is_chain(outputs):
+    """Whether an output is what a `CRF` layer gives."""
+    return isinstance(outputs, keras.KerasTensor) and len(outputs.shape) == 4 and outputs.shape[2] == outputs.shape[3]
 
 
 def _multi_label(model, loss, outputs):
@@ -200,6 +211,18 @@ def _class_sums(y, logits, weights=None):
     # Row: label, column: answer.
     confusion = tf.math.confusion_matrix(y, answers, logits.shape[-1], weights=w, dtype=tf.float64)
     return {"nats": tf.reduce_sum(w * nats), "confusion": confusion, "count": tf.size(y)}
+
+
+def _tag_sums(y, potentials, weights=None):
+    """Of tags y [B, T] and the potentials of a `CRF` layer: its answers are the best sequences."""
+    known = tf.cast(y >= 0, tf.float64)
+    rows = tf.ones_like(known[:, 0]) if weights is None else tf.reshape(tf.cast(weights, tf.float64), [-1])
+    nats = rows * tf.cast(CRFLoss(reduction="none")(y, potentials), tf.float64)
+    counts, y = rows[:, None] * known, tf.cast(y, tf.int32)
+    some = counts != 0
+    y, answers, w = (tf.boolean_mask(part, some) for part in (y, viterbi(potentials), counts))
+    confusion = tf.math.confusion_matrix(y, answers, potentials.shape[-1], weights=w, dtype=tf.float64)
+    return {"nats": tf.reduce_sum(nats), "confusion": confusion, "count": tf.size(y)}
 
 
 def class_report(sums: dict) -> dict[str, float]:

@@ -86,6 +86,7 @@ ASKED = {  # what says more than that
     "conditional_token": in_contexts,
     "conditional_vector": in_contexts,
     "tagger": tags,
+    "word_tagger": tags,
     "answers": answers,
     "embedder": lambda bundle, texts: {"embed": ({"text": texts}, {"vector": bundle.embed(texts).tolist()})},
     "seq2seq_lstm": lambda bundle, texts: completions(bundle, "source", texts, 4),
@@ -109,7 +110,7 @@ def test_an_export_answers_as_the_model_does(name, news, sentences, tmp_path):
     assert told.items() <= card.items() and card["signatures"] == list(asked)
     if name in ASKED:
         assert (
-            card["family"] in ("bert", "bert_pretrainer", "gpt2", "lstm", "rnn_classifier", name)
+            card["family"] in ("bert", "bert_pretrainer", "bilstm_tagger", "gpt2", "lstm", "rnn_classifier", name)
             and card["sizes"].get("encoder", card["sizes"])["num_filters" if "cnn" in name else "hidden_dim"]
         )
 

@@ -64,6 +64,13 @@ def text_examples(batch, length, seed=0, *, vocab_size, num_classes):
     return ids, (np.arange(batch) % num_classes).astype("int32")
 
 
+def tagged_examples(batch, length, seed=0, *, vocab_size, num_classes, num_characters, word_length):
+    rng = np.random.default_rng(seed)
+    words = rng.integers(1, vocab_size, (batch, length)).astype("int32")
+    characters = rng.integers(1, num_characters, (batch, length, word_length)).astype("int32")
+    return {"words": words, "characters": characters}, (words % num_classes).astype("int32")
+
+
 def pair_examples(batch, length, seed=0, *, vocab_size):
     """The source is two words longer than the target."""
     rng = np.random.default_rng(seed)
@@ -88,6 +95,7 @@ class Other:
     loss: object = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
 
 
+SPELLED = {"vocab_size": VOCAB, "num_classes": CLASSES, "num_characters": 7, "word_length": 4}
 PAIR = {"source_vocab_size": VOCAB, "num_layers": 1, "hidden_dim": WIDTH}
 PAIRS = {
     "examples": functools.partial(pair_examples, vocab_size=VOCAB),
@@ -102,6 +110,14 @@ OTHERS = {
         lambda batch, length: [(batch, WIDTH), (batch, length, WIDTH)],  # pooled_output, sequence_output
         pad=0,
         loss={"sequence_output": "mse", "pooled_output": "mse"},
+    ),
+    "bilstm_tagger": Other(
+        "build_bilstm_tagger",
+        {**SPELLED, "character_dim": 5, "character_filters": 6, "embedding_dim": 6, "hidden_dim": 5},
+        functools.partial(tagged_examples, **SPELLED),
+        lambda batch, length: [(batch, length, CLASSES, CLASSES)],
+        pad=0,
+        loss=lk.losses.CRFLoss(),
     ),
     "cnn_classifier": Other(
         "build_cnn_classifier",

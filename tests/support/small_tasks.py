@@ -1,6 +1,7 @@
 """Small text models of every task with large random weights, so that their answers differ from text to text."""
 
 import contextlib
+from collections import Counter
 
 import keras
 import numpy as np
@@ -8,6 +9,7 @@ from small_models import tiny_lm
 
 import lm_keras as lk
 from lm_keras import contexts, prompting, tasks
+from lm_keras.text.word_offsets import joined_word_places
 
 TAGS = ["O", "B-PER", "I-PER", "B-LOC", "I-LOC"]
 MAX_LENGTH = 32
@@ -95,6 +97,21 @@ def masked_prompt_classifier(texts):
     return made.calibrate([text[:60] for text in texts[:9]])
 
 
+def word_tagger(texts):
+    """Tags as a chain, by words and characters; some words and characters are not known."""
+    counts = Counter(text[a:b].lower() for text in texts for a, b in joined_word_places(text))
+    tokens = ["<pad>", "<unk>", "<eos>", *(word for word, _ in counts.most_common(300))]
+    tokenizer = lk.text.WordTokenizer(tokens, language=None, lowercase=True)
+    characters = "etaoinshrdlucmfwygpbvkETAOINSH.,'-0123"
+    sizes = {"embedding_dim": 8, "hidden_dim": 6, "character_dim": 4, "character_filters": 5, "word_length": 8}
+    model = lk.models.build_bilstm_tagger(
+        tokenizer.vocab_size, num_classes=len(TAGS), num_characters=len(characters) + 2, **sizes, seed=0
+    )
+    rng = np.random.default_rng(0)
+    model.set_weights([rng.normal(0, 0.7, w.shape).astype("float32") for w in model.get_weights()])
+    return tasks.TextTagger(model, tokenizer, TAGS, characters=characters, max_length=24)
+
+
 CONTEXTS = ["north", "south", "sea and sky"]
 
 
@@ -118,6 +135,7 @@ MAKE = {
     "tagger": lambda texts: tasks.TextTagger(
         lively(lk.models.token_classifier(encoder(p := word_pieces(texts)), len(TAGS))), p, TAGS
     ),
+    "word_tagger": word_tagger,
     "answers": lambda texts: tasks.QuestionAnswerer(
         lively(lk.models.answer_span(encoder(p := word_pieces(texts)))), p, max_answer_tokens=6
     ),

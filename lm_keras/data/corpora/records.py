@@ -45,8 +45,12 @@ class TaggedSentence(NamedTuple):
 
     def texts(self) -> list[str]:
         """The words, with spaces between them; in Chinese without."""
-        chinese = all(len(word) == 1 for word in self.words)
-        return [("" if chinese else " ").join(self.words)]
+        return [self.space().join(self.words)]
+
+    def space(self) -> str:
+        """What stands between two words: nothing where each is one character, as in Chinese."""
+        characters = all(len(word) == 1 for word in self.words) and not all(map(str.isascii, self.words))
+        return "" if characters else " "
 
 
 class ReferenceAnswer(NamedTuple):

