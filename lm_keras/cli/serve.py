@@ -153,8 +153,10 @@ def _query_folder(options):
         options.url,
         "query takes a server, http://... or grpc://..., or a version folder, saved_models/name/1",
     )
-    if kind_of(folder) != "export":
-        raise refusal(folder, None, takes)
+    if (kind := kind_of(folder)) == "exports":
+        raise InputError(f"{takes}, and {folder} holds such folders; give one of them")
+    if kind != "export":
+        raise refusal(folder, kind, takes)
     given = [flag for flag in ("name", "version", "label") if getattr(options, flag) is not None]
     if given:
         raise InputError(f"{given[0]} is for a server, and {folder} is a folder; leave it out")

@@ -248,7 +248,10 @@ TEXTS, LABELS = ["a b", "b c", "c d", "d"], ["x", "y", "x", "y"]
         ((TEXTS, [0.5, 1, 2, 3]), "a label is 0.5"),
         (([*TEXTS[:3], ("a", "b")], LABELS), "text 3 is"),
         (([("a", "b"), *TEXTS[1:]], LABELS), "text 1 is 'b c'; give pairs"),
-        ((TEXTS, LABELS, {"classes": ["x", "z"]}), "label 1 is 'y', which is none of the classes 'x', 'z'"),
+        (
+            (TEXTS, LABELS, {"classes": ["x", "z"]}),
+            "the label of text 2 is 'y', which is none of the classes 'x', 'z'; leave",
+        ),
         ((TEXTS, LABELS, {"multi_label": True}), "a list of names, got 'x'"),
         ((TEXTS, np.eye(4), {"multi_label": True}), "give classes="),
         ((TEXTS, LABELS, {"classes": "xy"}), "classes is 'xy'; give a list"),
