@@ -55,10 +55,13 @@ def add_commands(commands: Commands) -> None:
 
 
 def _add_query(commands):
-    query_command = commands.add_parser("query", help="ask a model that TF Serving serves")
+    query_command = commands.add_parser(
+        "query", help="ask a model that TF Serving serves, or an export without a server"
+    )
     query_command.set_defaults(call=query)
-    query_command.add_argument("url", help="the server, e.g. http://localhost:8501 (REST) or grpc://localhost:8500")
-    query_command.add_argument("name", help="the model's name there")
+    text = "the server, e.g. http://localhost:8501 (REST) or grpc://localhost:8500; or a folder, saved_models/name/1"
+    query_command.add_argument("url", help=text)
+    query_command.add_argument("name", nargs="?", help="the model's name on the server; none with a folder")
     add = query_command.add_argument
     add("--signature", default="serving_default", metavar="NAME", help="what to ask for, e.g. generate")
     text = "repeat a name for more rows; without any: show versions and signatures"
@@ -126,6 +129,10 @@ def serve_config(options):
 
 def query(options):
     """Prints the answer, or without any input what the server has under that name."""
+    if "://" not in options.url:
+        return _query_folder(options)
+    if options.name is None:
+        raise InputError(f"there is no name of a model; give lm-keras query {options.url} NAME")
     from lm_keras.serving import Client, ServingError
 
     names = ("version", "label", "timeout", "retries")
@@ -138,6 +145,47 @@ def query(options):
                 _describe(client.status(), client.metadata(), options.json)
     except ServingError as error:
         raise InputError(str(error)) from None
+
+
+def _query_folder(options):
+    """The same of an export, which a fresh process reads and runs as a server does."""
+    folder, takes = (
+        options.url,
+        "query takes a server, http://... or grpc://..., or a version folder, saved_models/name/1",
+    )
+    if (kind := kind_of(folder)) == "exports":
+        raise InputError(f"{takes}, and {folder} holds such folders; give one of them")
+    if kind != "export":
+        raise refusal(folder, kind, takes)
+    given = [flag for flag in ("name", "version", "label") if getattr(options, flag) is not None]
+    if given:
+        raise InputError(f"{given[0]} is for a server, and {folder} is a folder; leave it out")
+    from lm_keras.serving.client.client import as_columns
+    from lm_keras.serving.client.results import Tensor
+    from lm_keras.serving.export.session import query as ask
+
+    try:
+        signatures = {
+            name: {
+                part: {
+                    key: Tensor(one["dtype"], one["shape"] and [None if size < 0 else size for size in one["shape"]])
+                    for key, one in tensors.items()
+                }
+                for part, tensors in parts.items()
+            }
+            for name, parts in ask(folder, [])["signatures"].items()
+        }
+        if not options.input:
+            return _describe([], signatures, options.json)
+        options.name = folder
+        inputs = _inputs(signatures, options)
+        columns, _ = as_columns(inputs, signatures[options.signature]["inputs"])
+        (answer,) = ask(folder, [{"signature": options.signature, "inputs": columns}])["results"]
+    except RuntimeError as error:  # of the process
+        raise InputError(f"{folder}: {one_line(str(error))}") from None
+    if "error" in answer:
+        raise InputError(f"{folder}: {one_line(answer['error'])}")
+    return _print(answer, options.json)
 
 
 def _inputs(signatures, options):

@@ -22,6 +22,7 @@ from lm_keras.utils.saved_kinds import RESULT, RUN, kind_of, refusal
 REPORT, PICTURE, MISTAKES, HISTORY = "report.json", "confusion.png", "mistakes.html", "history.json"
 COLUMNS = {"text": "text", "label": "label", "pair": None, "separator": ";"}  # of a run that does not say
 TABLE = {"delimiter": None, "quotes": True}  # of a CSV or TSV
+SHOWN = 12  # classes of the first line
 KEPT = ("data", "valid", "encoding", "encoder", "multi_label", "class_weight", "max_length", "seed", *COLUMNS, *TABLE)
 TRAINING = ("epochs", "batch_size", "learning_rate", "max_length", "seed")
 RUNS = "run folder of train-task, or folder of lm_keras.tasks.save"
@@ -122,6 +123,10 @@ def train(options):
         train_part, valid, classes = _data(options)
         load_tensorflow()
         from lm_keras import tasks
+        from lm_keras.tasks.encoders import check_encoder
+
+        check_encoder(options.encoder)
+        tell(summary(train_part, valid))
 
         given = {name: getattr(options, name) for name in TRAINING if getattr(options, name) is not None}
         classifier = tasks.TextClassifier.train(
@@ -144,6 +149,17 @@ def train(options):
         f"{folder}: validation accuracy {report.accuracy:.1%}, macro F1 {report.macro_f1:.1%} "
         f"over {report.num_texts:,} texts"
     )
+
+
+def summary(train_part, valid):
+    """What was read, in a line: texts, classes with their counts, and how many texts are empty."""
+    counts = train_part.counts().most_common()
+    shown = ", ".join(f"{name} {count:,}" for name, count in counts[:SHOWN])
+    more = f", and {len(counts) - SHOWN:,} more" if len(counts) > SHOWN else ""
+    empty = sum(not "".join(text).strip() for text in train_part.texts)
+    noted = f"; {empty:,} of the texts to train on have no word" if empty else ""
+    parts = f"{len(train_part.texts):,} texts to train on and {len(valid.texts):,} to stop by"
+    return f"{parts}; {len(counts)} classes: {shown}{more}{noted}"
 
 
 def _data(options):

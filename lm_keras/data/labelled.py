@@ -268,11 +268,9 @@ def _places(path, row, columns, delimiter):
     for column in columns:
         if names.count(column) != 1:
             what = f"no column {column!r}" if column not in names else f"two columns are named {column!r}"
-            hint = ""
+            hint = "; say which column it is, such as label='category' (--label category)"
             if len(names) == 1:
-                hint = (
-                    f"; if it holds more than one, the delimiter is not {delimiter!r}: give delimiter= (--delimiter)"
-                )
+                hint = f"; if these are several, {delimiter!r} does not separate them: give delimiter= (--delimiter)"
             shown = ", ".join(map(_shown, names[:20])) + (", ..." if len(names) > 20 else "")
             raise InputError(f"{path}: {what}; its first line names {shown}{hint}")
     return [names.index(column) for column in columns]

@@ -34,6 +34,7 @@ def labelled(
     shuffle: bool = True,
     seed: int = 0,
     by_length: bool = False,
+    segments: bool = True,
 ) -> "TextDataset":
     """Returns a `TextDataset` of `x, y`: token ids int32 [B, T] filled up with `tokenizer.pad_id`, and labels [B].
 
@@ -55,6 +56,8 @@ def labelled(
         seed: Of that order.
         by_length: Texts of like length stand in a batch together. It is as wide as its longest text, up to the next
             multiple of 8, also with `max_length`: less padding, so less time, for a model that masks it.
+        segments: Whether a tokenizer for encoders gives three inputs; False: ids alone without marks at the ends, as
+            the others, for a model of ids.
 
     Raises:
         InputError: For no text, labels of another number, or sizes below 1.
@@ -77,7 +80,7 @@ def labelled(
         raise InputError(
             f"got {len(texts)} texts and {len(labels)} labels; give one label for each, and at least one"
         )
-    inputs, fill = _inputs(texts, tokenizer, max_length)
+    inputs, fill = _inputs(texts, tokenizer, max_length, segments)
     lengths, width = [len(row) for row in next(iter(inputs.values()))], None if by_length else max_length
     with tf.device("CPU"):
         inputs, labels = {name: _ragged(rows) for name, rows in inputs.items()}, tf.constant(labels)
@@ -156,7 +159,7 @@ def _labels(labels):
     return array.astype("float32" if array.dtype.kind == "f" else "int32")
 
 
-def _inputs(texts, tokenizer, max_length):
+def _inputs(texts, tokenizer, max_length, segments):
     """The rows of ids by the name of the input, and what each input is filled up with."""
     both = [text if isinstance(text, (tuple, list)) and len(text) == 2 else (text,) for text in texts]
     for text, parts in zip(texts, both, strict=True):
@@ -168,7 +171,7 @@ def _inputs(texts, tokenizer, max_length):
             f"this {type(tokenizer).__name__} has no padding token, which texts of different lengths need; "
             "give a WordPieceTokenizer, a WordTokenizer or a CharTokenizer"
         )
-    if not tokenizer.encodes_pairs:
+    if not (tokenizer.encodes_pairs and segments):
         return {"ids": _joined(both, tokenizer, max_length)}, {"ids": tokenizer.pad_id}
     ids, segments = zip(*(tokenizer.encode_pair(*parts, max_length=max_length) for parts in both), strict=True)
     inputs = {"token_ids": ids, "segment_ids": segments, "padding_mask": [[1] * len(row) for row in ids]}
@@ -187,7 +190,9 @@ def _joined(both, tokenizer, max_length):
 
 
 def pair_mark(tokenizer: Tokenizer) -> int:
-    """Returns the id that stands between two texts for a model without segments; InputError without an end mark."""
+    """Returns the id that stands between two texts for a model without segments; InputError without such a mark."""
+    if tokenizer.encodes_pairs:
+        return tokenizer.sep_id
     if tokenizer.eos_id is None:
         raise InputError(
             f"this {type(tokenizer).__name__} has neither [CLS] and [SEP] nor an end mark, so it reads no pairs; "

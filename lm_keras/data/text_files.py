@@ -245,7 +245,10 @@ def _ascii_bytes(name):
 
 def _refuse_binary(path, head, name):
     if head.startswith(BINARY):
-        raise InputError(f"{path}: not a text file (it begins like an image, archive or program); give text")
+        raise InputError(
+            f"{path}: not a text file (it begins like an image, archive, spreadsheet or program); "
+            "give text, of Excel what it saves as CSV"
+        )
     if not _ascii_bytes(name):
         return
     for mark, wide in WIDE.items():

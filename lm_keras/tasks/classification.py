@@ -167,6 +167,11 @@ class TextClassifier(TextModel):
         """The number of tokens that every text is filled up to; None: the model masks padding, as long as it is."""
         return self._inputs.fixed
 
+    @property
+    def segments(self) -> bool:
+        """Whether the model reads BERT's three inputs, and not ids alone."""
+        return self._inputs.bert
+
     # === Answers ===
     def classify(self, texts: str | Sequence[str] | Sequence[tuple[str, str]]) -> list[Classification]:
         """Classifies texts.

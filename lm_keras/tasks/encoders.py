@@ -152,6 +152,19 @@ def _pretrained(encoder, tokenizer, max_length, seed, options):
     return Encoder("pretrained", tokenizer, most if max_length is None else max_length, build)
 
 
+def check_encoder(encoder: object) -> None:
+    """InputError for what is no encoder: no name, no folder that is there, no model."""
+    from lm_keras.models.pretrained.named import MODELS
+
+    if isinstance(encoder, keras.Model):
+        return
+    if not isinstance(encoder, (str, Path)):
+        raise InputError(f"encoder is {encoder!r:.60}; give a name, a folder or a keras.Model")
+    if not str(encoder) or (encoder not in (*ENCODERS, *MODELS) and not path_of(encoder).exists()):
+        known = ", ".join((*ENCODERS, "all-minilm-l6-v2"))
+        raise InputError(f"encoder is {str(encoder)!r:.80}, neither a folder nor one of {known}")
+
+
 def loaded_encoder(
     encoder: str | keras.Model, dropout: float | None
 ) -> tuple[keras.Model, Tokenizer | None, int | None, int | None]:
@@ -172,13 +185,9 @@ def _loaded(encoder, dropout):
     """The encoder's model, its tokenizer, and where a sentence encoder cuts a text."""
     if isinstance(encoder, keras.Model):
         return encoder, getattr(encoder, "tokenizer", None), getattr(encoder, "text_length", None)
-    from lm_keras.models.pretrained.named import MODELS, resolved
+    from lm_keras.models.pretrained.named import resolved
 
-    if not isinstance(encoder, (str, Path)):
-        raise InputError(f"encoder is {encoder!r:.60}; give a name, a folder or a keras.Model")
-    if not str(encoder) or (encoder not in MODELS and not path_of(encoder).exists()):
-        known = ", ".join((*ENCODERS, "all-minilm-l6-v2"))
-        raise InputError(f"encoder is {str(encoder)!r:.80}, neither a folder nor one of {known}")
+    check_encoder(encoder)
     path = resolved(encoder)
     if (kind := kind_of(path)) == "task":
         return _of_embedder(path)

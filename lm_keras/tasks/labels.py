@@ -182,7 +182,10 @@ def _numbered(classes):
 def _place(places, row, label, named):
     name = name_of(label, named)
     if name not in places:
-        raise InputError(f"label {row} is {name!r:.40}, which is none of the classes {shown(list(places))}")
+        raise InputError(
+            f"the label of text {row + 1} is {name!r:.40}, which is none of the classes {shown(list(places))}; "
+            "leave such texts out, or train with them"
+        )
     return places[name]
 
 

@@ -145,7 +145,9 @@ def mistakes_page(
     if known and explain_by and (explain_by == "leave_one_out" or isinstance(classifier, TextClassifier)):
         explanations = _explained(classifier, [(texts[one.place], one.target) for one in shown], explain_by)
     bodies = [_drawn(texts[one.place]) for one in shown] if not explanations else [e.colored() for e in explanations]
-    some = f"{len(shown)} surest of {_counted(len(every), 'mistake')}" if every else "No mistakes"
+    some = _counted(len(every), "mistake") if every else "No mistakes"
+    if len(shown) < len(every):
+        some = f"{len(shown)} surest of {some}"
     said = f"{some} on {_counted(len(texts), 'text')}"
     colors = f"<p>{legend('the answer')} by {METHODS[explain_by]}</p>" if explanations else ""
     articles = [_article(number, *row) for number, row in enumerate(zip(shown, bodies, strict=True), 1)]

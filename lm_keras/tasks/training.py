@@ -68,8 +68,9 @@ def train_classifier(
 
     config = _config(config, found, settings, len(train[0]), seed)
     masks = classifier.width is None  # so rows need not be filled up
+    reads = {"by_length": masks, "segments": classifier.segments}
     batches, validation_batches = (
-        labelled(*part, found.tokenizer, size, found.max_length, shuffle, seed, by_length=masks)
+        labelled(*part, found.tokenizer, size, found.max_length, shuffle, seed, **reads)
         for part, size, shuffle in ((train, config.batch_size, True), (held_out, 64, False))
     )
     aim = {"loss": MultiLabelCrossEntropy(weights)} if multi_label else {"task": "classification"}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import re
+import weakref
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -159,20 +160,13 @@ class DataCheck:
         and only then Python is called.
         """
 
-        spec = dataset.element_spec
         if not self._dense:
             return dataset
+        spec, known = dataset.element_spec, weakref.ref(self)
 
         def look(number, *leaves):
-            try:
-                batch = tf.nest.pack_sequence_as(spec, leaves)
-                self(*batch)
-                if not self._has_label(*batch[1:]):
-                    self._unlabelled_batch(number)
-            except InputError as error:
-                self.problem = error
-                raise
-            return True
+            # TensorFlow's default graph keeps this function for ever: it must not keep the model, too.
+            return known()._look(number, tf.nest.pack_sequence_as(spec, leaves))
 
         def checked(number, batch):
             arguments = [number, *tf.nest.flatten(batch)]
@@ -182,6 +176,16 @@ class DataCheck:
                 return tf.nest.map_structure(tf.identity, batch)
 
         return dataset.enumerate().map(checked).prefetch(2)
+
+    def _look(self, number, batch):
+        try:
+            self(*batch)
+            if not self._has_label(*batch[1:]):
+                self._unlabelled_batch(number)
+        except InputError as error:
+            self.problem = error
+            raise
+        return True
 
     @contextlib.contextmanager
     def explained(self) -> Iterator[None]:

@@ -2,6 +2,7 @@
 
 import json
 from collections import Counter
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -98,6 +99,31 @@ def test_evaluate_prints_the_report_and_writes_it(trained, capsys):
     assert json.loads(capsys.readouterr().out)["accuracy"] == 1
 
 
+def test_an_export_is_asked_without_a_server(trained, capsys):
+    text = rows()[0][0]
+    version = Path(lk.export(lk.tasks.load(trained), trained.parents[1] / "saved_models" / "asked"))
+    assert run("query", version) == 0
+    assert "classify: text -> classes, label, score, scores" in capsys.readouterr().out
+    assert run("query", version, "--input", f"text={text}", "--input", "text=", "--json") == 0
+    answer = json.loads(capsys.readouterr().out)
+    np.testing.assert_allclose(answer["scores"], lk.tasks.load(trained).probabilities([text, ""]), atol=1e-6)
+    for arguments, said in (
+        ((version, "topics"), "name is for a server"),
+        ((version.parent,), "holds such folders; give one of them"),
+        ((version, "--input", "prompt=x"), "has no input 'prompt'"),
+        (("http://localhost:8501",), "there is no name of a model"),
+        (("localhost:8501", "topics"), "query takes a server, http://"),
+    ):
+        assert run("query", *arguments) == 2
+        assert said in capsys.readouterr().err
+
+
+def test_what_was_read_is_a_line():
+    texts = lk.data.LabelledTexts(["a", " ", "b", "c"], np.array([0, 1, 1, 2]), ("x", "y", "z|x"))
+    told = "4 texts to train on and 4 to stop by; 3 classes: y 2, x 1, z|x 1; 1 of the texts to train on have no word"
+    assert commands.summary(texts, texts) == told
+
+
 class CountingClassifier(lk.tasks.TextClassifier):
     """A TextClassifier that counts how often each text has gone through the model."""
 
@@ -119,7 +145,7 @@ def test_a_report_reads_each_text_once(trained, tmp_path, monkeypatch):
     wrong = CountingClassifier.read.pop("the ball of the team")
     assert len(CountingClassifier.read) == len(lines) and set(CountingClassifier.read.values()) == {1}
     assert wrong == 2  # and once more to be explained
-    assert f"1 surest of 1 mistake on {len(lines) + 1} texts" in (tmp_path / "report" / "mistakes.html").read_text()
+    assert f"<h1>1 mistake on {len(lines) + 1} texts" in (tmp_path / "report" / "mistakes.html").read_text()
 
 
 def test_a_run_is_exported_with_a_card_that_names_its_data(trained, capsys):

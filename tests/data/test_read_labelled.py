@@ -130,12 +130,17 @@ def test_encodings(tmp_path):
 
 
 BAD = [
-    ("a.csv", "review,label\na,b\n", {}, "no column 'text'; its first line names 'review', 'label'$"),
+    (
+        "a.csv",
+        "review,label\na,b\n",
+        {},
+        "no column 'text'; its first line names 'review', 'label'; say which column it is",
+    ),
     (
         "a.csv",
         "text;label\na;b\n",
         {},
-        "'text;label'; if it holds more than one, the delimiter is not ',': give delim",
+        "'text;label'; if these are several, ',' does not separate them: give delim",
     ),
     ("a.csv", "text,text,label\na,b,c\n", {}, "two columns are named 'text'"),
     ("a.csv", "text,label\na,b\n\nc,d,e\n", {}, "line 4: 3 fields, but the first line has 2"),

@@ -112,6 +112,18 @@ def test_what_is_classified_is_what_was_trained_on(encoder, pairs):
         assert made.classify(rows[0])[0] == made.classify(rows[:1])[0]
 
 
+@pytest.mark.parametrize("pairs", [False, True])
+def test_word_pieces_for_a_model_of_ids(pairs):
+    """A tokenizer for encoders gives three inputs; a CNN reads ids, of two texts with its [SEP] between them."""
+    texts, labels = sentences(["war", "food"], 12)
+    rows = list(zip(texts, texts[::-1], strict=True)) if pairs else texts
+    pieces = lk.text.WordPieceTokenizer.train(texts, vocab_size=60, lowercase=False)
+    made = TextClassifier.train(rows, labels, tokenizer=pieces, epochs=1, max_length=9, validation=0.2, **SMALL)
+    ((x, _),) = lk.data.labelled(rows, [0] * 12, pieces, 12, 9, shuffle=False, segments=False)
+    np.testing.assert_allclose(made.probabilities(rows), tf.nn.softmax(made.model(x)), atol=1e-5)
+    assert not np.any(x == pieces.cls_id) and np.any(x == pieces.sep_id) == pairs
+
+
 def test_a_pretrained_encoder_is_trained_on_with_its_tokenizer(tmp_path, task):
     embedder = task("embedder")
     embedder.save(tmp_path / "embedder")
@@ -236,7 +248,10 @@ TEXTS, LABELS = ["a b", "b c", "c d", "d"], ["x", "y", "x", "y"]
         ((TEXTS, [0.5, 1, 2, 3]), "a label is 0.5"),
         (([*TEXTS[:3], ("a", "b")], LABELS), "text 3 is"),
         (([("a", "b"), *TEXTS[1:]], LABELS), "text 1 is 'b c'; give pairs"),
-        ((TEXTS, LABELS, {"classes": ["x", "z"]}), "label 1 is 'y', which is none of the classes 'x', 'z'"),
+        (
+            (TEXTS, LABELS, {"classes": ["x", "z"]}),
+            "the label of text 2 is 'y', which is none of the classes 'x', 'z'; leave",
+        ),
         ((TEXTS, LABELS, {"multi_label": True}), "a list of names, got 'x'"),
         ((TEXTS, np.eye(4), {"multi_label": True}), "give classes="),
         ((TEXTS, LABELS, {"classes": "xy"}), "classes is 'xy'; give a list"),

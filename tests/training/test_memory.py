@@ -1,6 +1,8 @@
 """Less memory for the same training: gradients of several batches for one update, and blocks computed twice."""
 
+import gc
 import shutil
+import weakref
 
 import keras
 import numpy as np
@@ -154,3 +156,14 @@ def test_models_without_blocks_are_refused():
     lstm = lk.models.build_lstm_lm(VOCAB, embedding_dim=4, hidden_dim=4, num_layers=1)
     with pytest.raises(InputError, match="no two transformer blocks to compute again; leave recompute out"):
         lk.fit(lstm, batches(8), config=TrainingConfig(recompute=True))
+
+
+def test_a_trained_model_can_be_freed():
+    # What looks at the batches is called by TensorFlow, whose default graph keeps such functions for ever.
+    inputs = keras.Input((4,))
+    model = keras.Model(inputs, keras.layers.Dense(2)(inputs))
+    lk.fit(model, (np.ones((6, 4)), np.arange(6) % 2), (np.ones((2, 4)), np.arange(2)), TrainingConfig(epochs=1))
+    gone = weakref.ref(model)
+    del model
+    gc.collect()
+    assert gone() is None

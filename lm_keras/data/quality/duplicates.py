@@ -12,7 +12,7 @@ import numpy as np
 
 from lm_keras.errors import InputError
 from lm_keras.utils.checks import check_number, check_text, check_whole
-from lm_keras.utils.optional import analysis
+from lm_keras.utils.optional import library
 
 CROWD = 100  # kept texts of one bucket that a text is compared with
 LEAST_THRESHOLD = 0.2  # below, 128 hashes find too few of the pairs, and half of all text is alike
@@ -169,7 +169,9 @@ def bands(threshold: float) -> tuple[int, int]:
 
 def band_hasher(num_bands: int, rows: int, seed: int) -> Callable[[Iterable[str]], np.ndarray]:
     """A function from the shingles of a text (str) to its band keys, uint64 [num_bands]."""
-    sketch = analysis("datasketch", "finding near-duplicates").MinHash(NUM_HASHES, seed=seed, hashfunc=zlib.crc32)
+    sketch = library("datasketch", "finding near-duplicates", "analysis").MinHash(
+        NUM_HASHES, seed=seed, hashfunc=zlib.crc32
+    )
     mix = np.random.default_rng(seed).integers(0, 2**63, rows, np.uint64) * np.uint64(2) + np.uint64(1)
 
     def band_keys(shingles):

@@ -15,7 +15,7 @@ import numpy as np
 from lm_keras.data.quality.duplicates import check_text_stream, normalize, units
 from lm_keras.errors import InputError
 from lm_keras.utils.checks import check_text, check_whole
-from lm_keras.utils.optional import analysis
+from lm_keras.utils.optional import library
 
 SEGMENT = 1_000  # words of which the share of different ones is averaged
 STEPS = 1.25  # from one point of the vocabulary's growth to the next
@@ -216,7 +216,7 @@ def language(text: str) -> str:
 
 @functools.cache
 def _identifier():
-    langid = analysis("py3langid.langid", "telling languages apart")
+    langid = library("py3langid.langid", "telling languages apart", "analysis")
     return langid.LanguageIdentifier.from_model_file(langid.MODEL_FILE, norm_probs=True)
 
 
