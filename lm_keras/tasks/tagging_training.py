@@ -293,7 +293,7 @@ def _characters(texts):
 def _pretrained(encoder, max_length, seed, options):
     from lm_keras import models
 
-    model, tokenizer, text_length, context = loaded_encoder(encoder, options.get("dropout"))
+    model, tokenizer, text_length, context = loaded_encoder(encoder, options.get("dropout"), ENCODERS)
     if tokenizer is None:
         raise InputError(f"{model.name} has no tokenizer; give an encoder with one")
     check_options(models.token_classifier, options)
