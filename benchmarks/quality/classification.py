@@ -181,7 +181,8 @@ def vader(options, data, seed):
 # === Trained encoders ===
 
 ENCODERS = ("cnn", "bilstm")
-# MiniLM with all its weights: epochs and learning rate, chosen on the development parts.
+# MiniLM with all its weights: epochs and learning rate, chosen on the development parts; the epochs of mr and
+# clinc150 from the curves of runs of 3 and 10, those of snli-dev as of ag-news.
 TUNED = {
     "ag-news": (3, 1e-4),
     "mr": (2, 1e-4),

@@ -7,7 +7,6 @@ from lm_keras.cli.options import add_import, number
 from lm_keras.errors import InputError
 from lm_keras.utils.atomic_files import path_of, write_json
 from lm_keras.utils.quiet import load_tensorflow, tell
-from lm_keras.utils.saved_kinds import RESULT, RUN
 
 KEPT = ("data", "valid", "encoding", "encoder", "tagger_encoder", "word_vectors", "max_length", "neighbors", "seed")
 SETTINGS = ("epochs", "batch_size", "learning_rate", "max_length")
@@ -53,7 +52,7 @@ def add_relations(actions) -> None:
 
 
 def train(options):
-    from lm_keras.cli.tasks import HISTORY, new_folder, plain
+    from lm_keras.cli.tasks import new_folder, write_run
 
     folder = path_of(options.out)
     with new_folder(folder, "--out") as made:
@@ -68,12 +67,8 @@ def train(options):
         model = _train_both(options, records, valid) if joint else _train(options, records, valid, classes)
         report = model.evaluate(valid)
         model.save(made)
-        settings = {name: getattr(options, name) for name in KEPT}
-        write_json(made / RUN, {"task": "relations"} | {k: v for k, v in settings.items() if v is not None})
-        parts = {"tagger": model.tagger.history, "relations": model.relations.history} if joint else model.history
-        write_json(made / HISTORY, plain(parts))
-        numbers = {name: value for name, value in report.as_dict().items() if isinstance(value, (int, float))}
-        write_json(made / RESULT, {"validation": plain(numbers)})
+        history = {"tagger": model.tagger.history, "relations": model.relations.history} if joint else model.history
+        write_run(made, "relations", {name: getattr(options, name) for name in KEPT}, history, report)
     said = (
         f"F1 of entities {report.entity_f1:.1%}, of relations {report.relation_f1:.1%}"
         if joint

@@ -7,7 +7,6 @@ from lm_keras.cli.options import add_import, number
 from lm_keras.errors import InputError
 from lm_keras.utils.atomic_files import path_of, write_json
 from lm_keras.utils.quiet import load_tensorflow, tell
-from lm_keras.utils.saved_kinds import RESULT, RUN
 
 MISTAKES = "mistakes.txt"
 COLUMNS = {"word": 0, "tag": -1, "columns": None, "comment": None}  # of a run that does not say
@@ -58,7 +57,7 @@ def add_columns(group, defaults) -> None:
 
 
 def train(options):
-    from lm_keras.cli.tasks import HISTORY, new_folder, plain
+    from lm_keras.cli.tasks import new_folder, write_run
 
     folder = path_of(options.out)
     with new_folder(folder, "--out") as made:
@@ -77,11 +76,7 @@ def train(options):
         )
         report = tagger.evaluate(valid)
         tagger.save(made)
-        settings = {name: getattr(options, name) for name in KEPT}
-        write_json(made / RUN, {"task": "tag"} | {k: v for k, v in settings.items() if v is not None})
-        write_json(made / HISTORY, plain(tagger.history))
-        numbers = {name: value for name, value in report.as_dict().items() if isinstance(value, (int, float))}
-        write_json(made / RESULT, {"validation": plain(numbers)})
+        write_run(made, "tag", {name: getattr(options, name) for name in KEPT}, tagger.history, report)
     tell(f"{folder}: validation F1 of spans {report.f1:.1%} over {report.num_texts:,} sentences")
 
 

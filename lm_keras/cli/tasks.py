@@ -140,15 +140,19 @@ def train(options):
         )
         report = classifier.evaluate(valid)
         classifier.save(made)
-        settings = {name: getattr(options, name) for name in KEPT}
-        write_json(made / RUN, {"task": "classify"} | {k: v for k, v in settings.items() if v is not None})
-        write_json(made / HISTORY, plain(classifier.history))
-        numbers = {name: value for name, value in report.as_dict().items() if isinstance(value, (int, float))}
-        write_json(made / RESULT, {"validation": plain(numbers)})
+        write_run(made, "classify", {name: getattr(options, name) for name in KEPT}, classifier.history, report)
     tell(
         f"{folder}: validation accuracy {report.accuracy:.1%}, macro F1 {report.macro_f1:.1%} "
         f"over {report.num_texts:,} texts"
     )
+
+
+def write_run(folder, task, settings, history, report):
+    """What stands beside a trained text model: the options of the run, its measures of each epoch and at its end."""
+    write_json(folder / RUN, {"task": task} | {name: value for name, value in settings.items() if value is not None})
+    write_json(folder / HISTORY, plain(history))
+    numbers = {name: value for name, value in report.as_dict().items() if isinstance(value, (int, float))}
+    write_json(folder / RESULT, {"validation": plain(numbers)})
 
 
 def summary(train_part, valid):

@@ -152,42 +152,50 @@ def _pretrained(encoder, tokenizer, max_length, seed, options):
     return Encoder("pretrained", tokenizer, most if max_length is None else max_length, build)
 
 
-def check_encoder(encoder: object) -> None:
-    """InputError for what is no encoder: no name, no folder that is there, no model."""
+def check_encoder(encoder: object, names: Sequence[str] = ENCODERS, built: bool = True) -> None:
+    """InputError for what is no encoder: no name, no folder that is there, no model.
+
+    Args:
+        encoder: As of `TextClassifier.train`.
+        names: Those of the encoders that start from random weights.
+        built: Whether one of these is an encoder here.
+    """
     from lm_keras.models.pretrained.named import MODELS
 
     if isinstance(encoder, keras.Model):
         return
     if not isinstance(encoder, (str, Path)):
         raise InputError(f"encoder is {encoder!r:.60}; give a name, a folder or a keras.Model")
-    if not str(encoder) or (encoder not in (*ENCODERS, *MODELS) and not path_of(encoder).exists()):
-        known = ", ".join((*ENCODERS, "all-minilm-l6-v2"))
+    known = (*MODELS, *names) if built else (*MODELS,)
+    if not str(encoder) or (encoder not in known and not path_of(encoder).exists()):
+        known = ", ".join((*names, "all-minilm-l6-v2"))
         raise InputError(f"encoder is {str(encoder)!r:.80}, neither a folder nor one of {known}")
 
 
 def loaded_encoder(
-    encoder: str | keras.Model, dropout: float | None
+    encoder: str | keras.Model, dropout: float | None, names: Sequence[str]
 ) -> tuple[keras.Model, Tokenizer | None, int | None, int | None]:
     """Returns a pretrained encoder by its name, folder or model.
 
     Args:
         encoder: As of `TextClassifier.train`.
         dropout: In place of that of a checkpoint.
+        names: Those of the encoders that start from random weights, for the error.
 
     Returns:
         Its model, its tokenizer, where a sentence encoder cuts a text, and the most tokens that it reads.
     """
-    model, tokenizer, text_length = _loaded(encoder, dropout)
+    model, tokenizer, text_length = _loaded(encoder, dropout, names)
     return model, tokenizer, text_length, _context(model)
 
 
-def _loaded(encoder, dropout):
+def _loaded(encoder, dropout, names=ENCODERS):
     """The encoder's model, its tokenizer, and where a sentence encoder cuts a text."""
     if isinstance(encoder, keras.Model):
         return encoder, getattr(encoder, "tokenizer", None), getattr(encoder, "text_length", None)
     from lm_keras.models.pretrained.named import resolved
 
-    check_encoder(encoder)
+    check_encoder(encoder, names, built=False)
     path = resolved(encoder)
     if (kind := kind_of(path)) == "task":
         return _of_embedder(path)

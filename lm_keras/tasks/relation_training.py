@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -19,6 +18,7 @@ from lm_keras.tasks.encoders import check_options, loaded_encoder
 from lm_keras.tasks.labels import classes_of, places_of
 from lm_keras.tasks.relations import relations_of, rows_at
 from lm_keras.tasks.tagging_training import vectors_of, vocabulary
+from lm_keras.tasks.training import run_config, settings_of
 from lm_keras.text.tokenizers.base import Tokenizer
 from lm_keras.training.config import TrainingConfig
 from lm_keras.training.fit import fit
@@ -36,7 +36,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
 SETTINGS["cnn"]["warmup_steps"] = SETTINGS["bilstm"]["warmup_steps"] = 0
 SETTINGS["pretrained"]["schedule"] = "linear"
 BUILDERS = {"cnn": "build_relation_cnn", "bilstm": "build_relation_rnn"}  # those that start from random weights
-AN_EPOCH, IN_ALL = 10, 300  # updates of few records: at least about so many an epoch, and in all
+IN_ALL = 300  # updates, at least about so many of few records
 
 
 class _Parts(NamedTuple):
@@ -63,6 +63,7 @@ def train_extractor(
 ) -> RelationExtractor:
     """Returns a trained extractor of the class `kind`; the arguments are those of `RelationExtractor.train`."""
     records = _checked(records, "records")
+    settings, options = settings_of(config, settings, options)
     classes = classes_of([record.label for record in records], False, classes, None)
     train, held_out = _parts(records, validation, seed)
     y, other = (places_of([record.label for record in part], classes, False) for part in (train, held_out))
@@ -76,7 +77,7 @@ def train_extractor(
         found = _pretrained(encoder, seed, dict(options))
     keras.utils.set_random_seed(seed)
     extractor = kind(found.build(len(classes)), found.tokenizer, classes, max_length=max_length)
-    config = _config(config, found.kind, settings, len(train), seed)
+    config = run_config(config, SETTINGS[found.kind], settings, len(train), seed, IN_ALL)
     batches = _batches(extractor, train, y, config.batch_size, True, seed)
     others = _batches(extractor, held_out, other, 64, False, seed)
     extractor.history = fit(extractor.model, batches, others, config, task="classification").history
@@ -129,17 +130,6 @@ def _batches(extractor, records, y, batch_size, shuffle, seed):
     return TextDataset(order.map(batch).prefetch(2), batch_size=int(batch_size), stream=batches)
 
 
-def _config(config, kind, settings, num_records, seed):
-    """The settings of the run: the config's or the encoder's, and those that were given."""
-    if config is not None:
-        return dataclasses.replace(config, **settings)
-    chosen = dict(SETTINGS[kind])
-    chosen["batch_size"] = settings.get("batch_size", max(4, min(chosen["batch_size"], num_records // AN_EPOCH)))
-    steps = -(-num_records // chosen["batch_size"])
-    chosen["epochs"] = max(chosen["epochs"], -(-IN_ALL // steps))
-    return TrainingConfig(**{**chosen, **settings}, seed=seed)
-
-
 # === What reads the text ===
 
 
@@ -168,7 +158,7 @@ def _word_model(encoder, records, word_vectors, seed, options):
 def _pretrained(encoder, seed, options):
     from lm_keras import models
 
-    model, tokenizer, *_ = loaded_encoder(encoder, options.get("dropout"))
+    model, tokenizer, *_ = loaded_encoder(encoder, options.get("dropout"), tuple(BUILDERS))
     if tokenizer is None:
         raise InputError(f"{model.name} has no tokenizer; give an encoder with one")
     check_options(models.relation_classifier, options)

@@ -105,8 +105,8 @@ class RelationExtractor(TextModel):
             learning_rate: In place of the config's.
             max_length: The number of words, or tokens, that are read; None: 256, or the encoder's.
             seed: Of the starting weights, dropout, the order of the records and the validation records.
-            **options: Arguments of the builder, such as `hidden_dim` or `dropout`; of a pretrained encoder those of
-                `models.relation_classifier`.
+            **options: Other settings of `TrainingConfig`; and arguments of the builder, such as `hidden_dim` or
+                `dropout`, of a pretrained encoder those of `models.relation_classifier`.
 
         Returns:
             The RelationExtractor; `history` has the measures of each epoch.

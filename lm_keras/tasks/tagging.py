@@ -128,8 +128,8 @@ class TextTagger(TextModel):
             learning_rate: In place of the config's.
             max_length: The most tokens of a text in training, and of a window; None: 256.
             seed: Of the starting weights, dropout, the order of the sentences and the validation sentences.
-            **options: Arguments of the builder, such as `hidden_dim` or `dropout`; of a pretrained encoder those of
-                `models.token_classifier`.
+            **options: Other settings of `TrainingConfig`; and arguments of the builder, such as `hidden_dim` or
+                `dropout`, of a pretrained encoder those of `models.token_classifier`.
 
         Returns:
             The TextTagger; `history` has the measures of each epoch.

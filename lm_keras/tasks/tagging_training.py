@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -19,6 +18,7 @@ from lm_keras.data.text_dataset import TextDataset
 from lm_keras.errors import InputError
 from lm_keras.models.pretrained.named import resolved
 from lm_keras.tasks.encoders import ENOUGH, check_options, is_chinese, loaded_encoder
+from lm_keras.tasks.training import run_config, settings_of
 from lm_keras.tasks.word_inputs import FIRST, WordInputs
 from lm_keras.text.tokenizers.base import Tokenizer
 from lm_keras.text.tokenizers.word.tokenizer import WordTokenizer
@@ -43,7 +43,6 @@ SETTINGS["pretrained"]["schedule"] = "linear"
 ENCODERS = ("bilstm",)  # those that start from random weights
 LONGEST = 256  # tokens of a window
 IN_ALL = 300  # updates, at least about so many of few sentences
-AN_EPOCH = 10
 ENOUGH_CHARACTERS = 2  # times that a character occurs which is known by itself
 
 
@@ -81,6 +80,7 @@ def train_tagger(
 ) -> TextTagger:
     """Returns a trained tagger of the class `kind`; the arguments are those of `TextTagger.train`."""
     train, held_out = _train_and_held_out(sentences, validation, seed)
+    settings, options = settings_of(config, settings, options)
     classes = _classes(train)
     check_choice("crf", crf, (True, False))
     texts = [record.text for record in train]
@@ -94,7 +94,7 @@ def train_tagger(
     model = found.build(len(classes))
     tagger = kind(model, found.tokenizer, classes, max_length=found.max_length, characters=found.characters)
 
-    config = _config(config, found.kind, settings, len(train), seed)
+    config = run_config(config, SETTINGS[found.kind], settings, len(train), seed, IN_ALL)
     batches, others = (
         sentence_batches(tagger, part, size, shuffle, seed)
         for part, size, shuffle in ((train, config.batch_size, True), (held_out, 64, False))
@@ -185,17 +185,6 @@ def _batches_of_pieces(tagger, words, labels, batch_size, options):
     }
     y = [np.array([UNKNOWN, *row, UNKNOWN], np.int32) for row in marked]
     return tagged(names, y, batch_size, **options, fill={"token_ids": tokenizer.pad_id})
-
-
-def _config(config, kind, settings, num_texts, seed):
-    """The settings of the run: the config's or the encoder's, and those that were given."""
-    if config is not None:
-        return dataclasses.replace(config, **settings)
-    chosen = dict(SETTINGS[kind])
-    chosen["batch_size"] = settings.get("batch_size", max(4, min(chosen["batch_size"], num_texts // AN_EPOCH)))
-    steps = -(-num_texts // chosen["batch_size"])
-    chosen["epochs"] = max(chosen["epochs"], -(-IN_ALL // steps))
-    return TrainingConfig(**{**chosen, **settings}, seed=seed)
 
 
 # === What reads the text ===
@@ -294,7 +283,7 @@ def _characters(texts):
 def _pretrained(encoder, max_length, seed, options):
     from lm_keras import models
 
-    model, tokenizer, text_length, context = loaded_encoder(encoder, options.get("dropout"))
+    model, tokenizer, text_length, context = loaded_encoder(encoder, options.get("dropout"), ENCODERS)
     if tokenizer is None:
         raise InputError(f"{model.name} has no tokenizer; give an encoder with one")
     check_options(models.token_classifier, options)

@@ -14,7 +14,7 @@ from lm_keras.data.labelled_batches import labelled
 from lm_keras.data.splitting import split_texts
 from lm_keras.errors import InputError
 from lm_keras.losses import MultiLabelCrossEntropy
-from lm_keras.tasks.encoders import SETTINGS, Encoder, encoder_of
+from lm_keras.tasks.encoders import SETTINGS, encoder_of
 from lm_keras.tasks.labels import class_weights, classes_of, places_of, texts_and_labels
 from lm_keras.training.config import TrainingConfig
 from lm_keras.training.fit import fit
@@ -49,10 +49,7 @@ def train_classifier(
     """Returns a trained classifier of the class `kind`; the arguments are those of `TextClassifier.train`."""
     texts, labels, named = texts_and_labels(texts, labels)
     pairs = check_pairs(texts)
-    if config is not None and not isinstance(config, TrainingConfig):
-        raise InputError(f"config is {config!r:.60}; give a TrainingConfig")
-    settings = settings | {name: options[name] for name in options if name in ALL_SETTINGS}
-    options = {name: value for name, value in options.items() if name not in ALL_SETTINGS}
+    settings, options = settings_of(config, settings, options)
     classes = classes_of(labels, multi_label, classes, named)
     y = places_of(labels, classes, multi_label, named)
     train, held_out = _parts(texts, y, classes, validation, multi_label, pairs, seed)
@@ -66,7 +63,7 @@ def train_classifier(
     flags = {"max_length": found.max_length, "multi_label": multi_label, "pairs": pairs}
     classifier = kind(model, found.tokenizer, classes, **flags)
 
-    config = _config(config, found, settings, len(train[0]), seed)
+    config = run_config(config, SETTINGS[found.kind], settings, len(train[0]), seed)
     masks = classifier.width is None  # so rows need not be filled up
     reads = {"by_length": masks, "segments": classifier.segments}
     batches, validation_batches = (
@@ -115,12 +112,47 @@ def _parts(texts, y, classes, validation, multi_label, pairs, seed):
     return tuple(([texts[i] for i in side], y[side]) for side in sides)
 
 
-def _config(config, found: Encoder, settings, num_texts, seed):
-    """The settings of the run: the config's or the encoder's, and those that were given."""
+def settings_of(
+    config: TrainingConfig | None, settings: dict[str, Any], options: dict[str, Any]
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Returns the settings of a run that were given by name, and the options of its model.
+
+    Args:
+        config: The user's, or None.
+        settings: Those that are arguments of `train`.
+        options: The others that were given: fields of `TrainingConfig`, and arguments of a builder.
+
+    Raises:
+        InputError: For a `config` that is none.
+    """
+    if config is not None and not isinstance(config, TrainingConfig):
+        raise InputError(f"config is {config!r:.60}; give a TrainingConfig")
+    settings = settings | {name: options[name] for name in options if name in ALL_SETTINGS}
+    return settings, {name: value for name, value in options.items() if name not in ALL_SETTINGS}
+
+
+def run_config(
+    config: TrainingConfig | None,
+    defaults: dict[str, Any],
+    settings: dict[str, Any],
+    num_texts: int,
+    seed: int,
+    in_all: int = IN_ALL,
+) -> TrainingConfig:
+    """Returns the settings of a run: those of `config` or of the encoder, and in their place those that were given.
+
+    Args:
+        config: The user's, or None.
+        defaults: Those of the encoder; few texts get smaller batches and more epochs.
+        settings: What was given by name.
+        num_texts: Number of texts to train on.
+        seed: Of the run, where there is no `config`.
+        in_all: About how many updates there are at least, with the encoder's settings.
+    """
     if config is not None:
         return dataclasses.replace(config, **settings)
-    chosen = dict(SETTINGS[found.kind])
+    chosen = dict(defaults)
     chosen["batch_size"] = settings.get("batch_size", max(4, min(chosen["batch_size"], num_texts // AN_EPOCH)))
     steps = -(-num_texts // chosen["batch_size"])
-    chosen["epochs"] = max(chosen["epochs"], -(-IN_ALL // steps))
+    chosen["epochs"] = max(chosen["epochs"], -(-in_all // steps))
     return TrainingConfig(**{**chosen, **settings}, seed=seed)

@@ -74,7 +74,10 @@ def test_what_is_no_text_model_is_one_line(words, news):
         (lambda: tasks.TextClassifier(keras.Sequential([layers.Dense(2)]), words, ["a", "b"]), "not of a Sequential"),
         (lambda: tasks.TextClassifier(both, words, ["a", "b"]), "has 2 inputs"),
         (lambda: tasks.TextClassifier(pooled(words, mask=True), words, "ab"), "a list with a string"),
-        (lambda: tasks.TextTagger(tagger, words, ["a", "b"]), "give a WordPieceTokenizer, not a WordTokenizer"),
+        (
+            lambda: tasks.TextTagger(tagger, words, ["a", "b"]),
+            "give a WordPieceTokenizer, or a WordTokenizer of language None, not",
+        ),
         (lambda: tasks.TextEmbedder(pooled(words, mask=True), words), "no sequence_output"),
         (lambda: tasks.TextClassifier(pooled(words, mask=True), words, ["a", "b"]).classify(5), "texts is 5"),
         (lambda: tasks.TextClassifier(pooled(words, mask=True), words, ["a", "b"]).classify(b"x"), "texts is b'x'"),
