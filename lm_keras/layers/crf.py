@@ -39,7 +39,7 @@ class CRF(layers.Layer):
 
     def build(self, emissions_shape):
         size = emissions_shape[-1]
-        options = {"initializer": "zeros", "dtype": "float32"}
+        options = {"initializer": "zeros", "dtype": "float32", "autocast": False}
         self.transitions = self.add_weight(shape=(size, size), name="transitions", **options)
         self.start = self.add_weight(shape=(size,), name="start", **options)
         self.end = self.add_weight(shape=(size,), name="end", **options)

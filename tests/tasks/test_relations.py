@@ -217,7 +217,9 @@ def test_an_encoder_is_trained_on(by_marks):
         by_marks.tokenizer.vocab_size, max_length=32, hidden_dim=8, num_layers=1, num_heads=2, seed=0
     )
     encoder.tokenizer = by_marks.tokenizer
-    made = tasks.RelationExtractor.train(RECORDS, encoder=encoder, epochs=1, batch_size=8, dropout=0.0)
+    settings = {"batch_size": 8, "max_steps": 2, "dtype": "mixed_bfloat16"}
+    made = tasks.RelationExtractor.train(RECORDS, encoder=encoder, dropout=0.0, **settings)
+    assert {layer.compute_dtype for layer in made.model.layers} == {"float32"}
     assert made.inputs.max_length == 32 and made.evaluate(RECORDS).num_texts == len(RECORDS)
 
 
@@ -234,6 +236,7 @@ def test_refusals(by_words, by_marks, news):
         (lambda: train(RECORDS, num_heads=2), "build_relation_cnn has no option num_heads"),
         (lambda: train(RECORDS, word_vectors=3), "word_vectors is a int"),
         (lambda: train(RECORDS, validation=2.0), "validation is 2.0"),
+        (lambda: train(RECORDS, config={"epochs": 1}), "config is {'epochs': 1}; give a TrainingConfig"),
         (lambda: by_words.classify(3), "records is a int"),
         (lambda: by_words.classify(["a <e1>b</e1>"]), "lacks <e2>"),
         (lambda: by_words.classify([("a", 1)]), "record 0 is a tuple"),

@@ -138,6 +138,13 @@ def test_the_first_piece_of_a_word_has_its_label():
     assert x["padding_mask"].numpy().tolist() == [[1] * len(ids) + [0] * filled]
 
 
+def test_all_settings_of_the_training_are_arguments():
+    settings = {"max_steps": 2, "dtype": "mixed_bfloat16", "early_stopping_patience": None}
+    made = lk.tasks.TextTagger.train(texts(), **settings, **SMALL)
+    assert len(made.history["loss"]) == 1
+    assert {layer.compute_dtype for layer in made.model.layers} == {"float32"}
+
+
 @pytest.mark.parametrize(
     "sentences, options, said",
     [
@@ -152,6 +159,7 @@ def test_the_first_piece_of_a_word_has_its_label():
         (texts(), {"crf": 2}, "crf is 2"),
         (texts(), {"validation": []}, "none of validation"),
         (texts(), {"validation": 2}, "validation is 2"),
+        (texts(), {"config": {"epochs": 1}}, "config is {'epochs': 1}; give a TrainingConfig"),
     ],
 )
 def test_what_cannot_be_learnt(sentences, options, said):
