@@ -24,7 +24,7 @@ def add_relations(actions) -> None:
         'or with all of theirs, {"text", "spans", "relations"}; or known set (semeval2010-task8, conll04)'
     )
     add("--data", required=True, metavar="FILE|NAME", help=files)
-    add("--valid", metavar="FILE", help="texts to stop by (default: those of the set, or a tenth of --data)")
+    add("--valid", metavar="FILE", help="texts to measure by (default: those of the set, or a tenth of --data)")
     encoders = "cnn, bilstm; or a pretrained one: its folder or name, e.g. all-minilm-l6-v2"
     add("--encoder", default="cnn", metavar="NAME|FOLDER", help=encoders)
     of_texts = "of texts with entities: what the tagger reads with (default: bilstm)"
@@ -36,7 +36,7 @@ def add_relations(actions) -> None:
     add("--out", required=True, metavar="FOLDER", help="run folder to make")
     add("--encoding", default="utf-8", metavar="E", help="of the files, e.g. utf-16, gb18030")
     run = command.add_argument_group("training")
-    run.add_argument("--epochs", type=number(int, 1), metavar="N", help="at most (default: the encoder's)")
+    run.add_argument("--epochs", type=number(int, 1), metavar="N", help="passes over --data (default: the encoder's)")
     run.add_argument("--batch-size", type=number(int, 1), metavar="N", help="default: the encoder's")
     run.add_argument("--learning-rate", type=number(float, 1e-12), metavar="X", help="default: the encoder's")
     run.add_argument(
@@ -105,7 +105,7 @@ def _reading(options, encoder, settings):
 
 
 def _data(options):
-    """The records to train on and those to stop by, and the names of the classes, where a set has them."""
+    """The records to train on and those to measure by, and the names of the classes, where a set has them."""
     from lm_keras import data
 
     records = relation_records(options.data, ("train",), encoding=options.encoding)
@@ -119,7 +119,7 @@ def _data(options):
         return records, relation_records(options.data, ("validation",)), classes
     texts = list(dict.fromkeys(record.text for record in records))
     if len(texts) < 2:
-        raise InputError(f"{options.data} holds one text; give more, or those to stop by with --valid")
+        raise InputError(f"{options.data} holds one text; give more, or those to measure by with --valid")
     _, others = map(set, data.split_texts(texts, validation=0.1, seed=options.seed))
     parts = ([record for record in records if (record.text in others) == side] for side in (False, True))
     return *parts, classes

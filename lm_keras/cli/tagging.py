@@ -24,7 +24,7 @@ def add_tag(actions) -> None:
         "columns of words and tags (CoNLL), JSON lines of texts and spans (.gz, .bz2, .xz), or known set with tags"
     )
     add("--data", required=True, metavar="FILE|NAME", help=files)
-    add("--valid", metavar="FILE", help="sentences to stop by (default: those of the set, or a tenth of --data)")
+    add("--valid", metavar="FILE", help="sentences to measure by (default: those of the set, or a tenth of --data)")
     encoders = "bilstm; or a pretrained one: its folder or name, e.g. all-minilm-l6-v2"
     add("--encoder", default="bilstm", metavar="NAME|FOLDER", help=encoders)
     vectors = "of bilstm: what its words start from, a file of GloVe's format, or glove-6b-50d-400k, which is fetched"
@@ -35,7 +35,7 @@ def add_tag(actions) -> None:
     add_columns(columns, COLUMNS)
     columns.add_argument("--encoding", default="utf-8", metavar="E", help="of the files, e.g. utf-16, gb18030")
     run = command.add_argument_group("training")
-    run.add_argument("--epochs", type=number(int, 1), metavar="N", help="at most (default: the encoder's)")
+    run.add_argument("--epochs", type=number(int, 1), metavar="N", help="passes over --data (default: the encoder's)")
     run.add_argument("--batch-size", type=number(int, 1), metavar="N", help="default: the encoder's")
     run.add_argument("--learning-rate", type=number(float, 1e-12), metavar="X", help="default: the encoder's")
     run.add_argument("--max-length", type=number(int, 1), metavar="N", help="tokens of a window (default: 256)")
@@ -81,7 +81,7 @@ def train(options):
 
 
 def _data(options):
-    """The sentences to train on and those to stop by."""
+    """The sentences to train on and those to measure by."""
     from lm_keras import data
 
     named = {name: getattr(options, name) for name in (*COLUMNS, "encoding")}
@@ -91,7 +91,7 @@ def _data(options):
     if not Path(options.data).exists() and "validation" in data.splits(options.data):
         return sentences, tagged_sentences(options.data, ("validation",), **named)
     if len(sentences) < 2:
-        raise InputError(f"{options.data} holds one sentence; give more, or those to stop by with --valid")
+        raise InputError(f"{options.data} holds one sentence; give more, or those to measure by with --valid")
     return data.split_texts(sentences, validation=0.1, seed=options.seed)
 
 

@@ -4,12 +4,11 @@ import keras
 from keras import layers, ops
 from numpy.typing import ArrayLike
 
-from lm_keras.errors import InputError
 from lm_keras.layers.crf import CRF
 from lm_keras.layers.dense import Dense
 from lm_keras.layers.padding import CutPadding
 from lm_keras.models.base import BuiltModel
-from lm_keras.models.building import check_sizes, initializers, register_builder, word_embedding
+from lm_keras.models.building import check_sizes, initializers, partly_trained_embedding, register_builder
 from lm_keras.models.lstm import lstm_layer
 from lm_keras.utils.checks import MAX_INT32, check_choice, check_whole
 
@@ -51,7 +50,8 @@ def build_bilstm_tagger(
         embedding_matrix: Word vectors [V, E] that the embedding starts from; E replaces `embedding_dim`.
         train_embeddings: False freezes the embedding.
         trained_words: Of a frozen embedding, the first words, whose vectors have a trained part beside the frozen
-            one. So an optimizer moves no vector of words that no training text has.
+            one, which is left out of half of the words in training. So an optimizer moves no vector of words that
+            no training text has, and such words can be read, too.
         crf: Whether tags are a chain (`layers.crf`): the answer is one sequence. False: each word for itself.
         seed: Seed of the starting weights and of dropout.
         name: Name of the model.
@@ -66,16 +66,15 @@ def build_bilstm_tagger(
     check_sizes(dropout, vocab_size=vocab_size, embedding_dim=embedding_dim, hidden_dim=hidden_dim)
     check_sizes(word_length=word_length, character_dim=character_dim, character_filters=character_filters)
     check_whole("num_classes", num_classes, 2, MAX_INT32)
-    check_whole("trained_words", trained_words, 0, vocab_size)
     if num_characters is not None:
         check_whole("num_characters", num_characters, 2, MAX_INT32)
-    if trained_words and train_embeddings:
-        raise InputError("trained_words is of a frozen embedding; give train_embeddings=False, or leave it out")
     check_choice("crf", crf, (True, False))
 
     # === Layers ===
     init = initializers(None, seed)
-    embed = word_embedding(vocab_size, embedding_dim, embedding_matrix, train_embeddings, init)
+    embed = partly_trained_embedding(
+        vocab_size, embedding_dim, embedding_matrix, train_embeddings, trained_words, init
+    )
     forward, backward = (lstm_layer(hidden_dim, way, init) for way in ("forward", "backward"))
     below, above = (layers.Dropout(dropout, seed=init.seed(), name=name) for name in ("dropout_0", "dropout_1"))
     emissions = Dense(num_classes, kernel_initializer=init(), name="emissions" if crf else "logits")
@@ -84,10 +83,6 @@ def build_bilstm_tagger(
     words = keras.Input((None,), dtype="int32", name="words")
     inputs, real = {"words": words}, words != 0  # (B, T)
     x = embed(words)  # (B, T, E)
-    if trained_words:
-        shift = layers.Embedding(trained_words, embedding_dim, embeddings_initializer="zeros", name="trained_part")
-        known = words < trained_words
-        x += ops.where(known[..., None], shift(ops.where(known, words, 0)), 0.0)
     if num_characters is not None:
         inputs["characters"] = keras.Input((None, word_length), dtype="int32", name="characters")
         spelled = _spelling(inputs["characters"], num_characters, character_dim, character_filters, dropout, init)

@@ -9,7 +9,7 @@ from typing import ParamSpec, TypeVar, overload
 
 import keras
 import numpy as np
-from keras import ops
+from keras import layers, ops
 
 from lm_keras.errors import InputError
 from lm_keras.layers.dense import Dense
@@ -195,6 +195,28 @@ def word_embedding(vocab_size, embedding_dim, matrix, trainable, init):
     return WordEmbedding(
         vocab_size, embedding_dim, embeddings_initializer=start, trainable=trainable, name="embedding"
     )
+
+
+def partly_trained_embedding(vocab_size, embedding_dim, matrix, trainable, trained_words, init):
+    """`embed(ids)` as of `word_embedding`; of a frozen one the first `trained_words` words have a trained part, too.
+
+    In training the part is left out of half of the words, drawn for each: so a model also learns to read words that
+    have none, as those of other texts.
+    """
+    check_whole("trained_words", trained_words, 0, vocab_size)
+    if trained_words and trainable:
+        raise InputError("trained_words is of a frozen embedding; give train_embeddings=False, or leave it out")
+    embed = word_embedding(vocab_size, embedding_dim, matrix, trainable, init)
+    if not trained_words:
+        return embed
+    part = layers.Embedding(trained_words, embedding_dim, embeddings_initializer="zeros", name="trained_part")
+    drop = layers.Dropout(0.5, noise_shape=(None, None, 1), seed=init.seed(), name="trained_part_dropout")
+
+    def both(ids):
+        known = ids < trained_words
+        return embed(ids) + ops.where(known[..., None], drop(part(ops.where(known, ids, 0))), 0.0)
+
+    return both
 
 
 def output_layer(vocab_size, tied, init):

@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike
 from lm_keras.errors import InputError
 from lm_keras.layers.dense import Dense
 from lm_keras.models.base import BuiltModel
-from lm_keras.models.building import check_sizes, initializers, register_builder, word_embedding
+from lm_keras.models.building import check_sizes, initializers, partly_trained_embedding, register_builder
 from lm_keras.utils.checks import MAX_INT32, check_choice, check_whole
 
 
@@ -52,11 +52,12 @@ def build_relation_cnn(
         lexical: Whether the entities and the words beside them are features of their own.
         piecewise: Whether the largest answers of a filter are taken before, between and after both entities (Zeng et
             al. 2015), and not one over the sentence.
-        dropout: Share of the features that are dropped in training; of the words' values, half as much.
+        dropout: Share of the features that are dropped in training; of the word vectors half as much, the same of
+            all words of a text (Gal & Ghahramani 2016).
         embedding_matrix: Word vectors [V, E] that the embedding starts from; E replaces `embedding_dim`.
         train_embeddings: False freezes the embedding.
         trained_words: Of a frozen embedding, the first words, whose vectors have a trained part beside the frozen
-            one.
+            one, which is left out of half of the words in training.
         seed: Seed of the starting weights and of dropout.
         name: Name of the model.
 
@@ -85,9 +86,7 @@ def build_relation_cnn(
         layers.Conv1D(num_filters, size, kernel_initializer=init(), name=f"conv_{i}")
         for i, size in enumerate(kernel_sizes)
     ]
-    below, above = (
-        layers.Dropout(rate, seed=init.seed(), name=f"dropout_{i}") for i, rate in enumerate((dropout / 2, dropout))
-    )
+    drop_words, drop = word_dropout(dropout / 2, init), layers.Dropout(dropout, seed=init.seed(), name="dropout")
     hidden = Dense(hidden_dim, activation="tanh", kernel_initializer=init(), name="sentence")
     head = Dense(num_classes, kernel_initializer=init(), name="logits")
 
@@ -96,29 +95,23 @@ def build_relation_cnn(
     real = inputs["words"] != 0
     x, places = embed(inputs)  # (B, T, E), (B, T, 2 P)
     parts = _parts(inputs, real, max_distance + 1) if piecewise else [real]
-    x_and_places = below(ops.concatenate([x, places], -1))
+    x_and_places = ops.concatenate([drop_words(x), places], -1)
     best = [best for conv in convs for best in _best_answers(x_and_places, real, parts, conv)]
     features = [hidden(ops.concatenate(best, axis=-1))]  # (B, H)
     if lexical:
         features += [
-            _mean_at(x, inputs[entity], max_distance + 1 + step)
+            mean_at(x, inputs[entity], max_distance + 1 + step)
             for entity in ("first", "second")
             for step in (-1, 0, 1)
         ]
-    return BuiltModel(inputs, head(above(ops.concatenate(features, axis=-1))), name=name)  # (B, C)
+    return BuiltModel(inputs, head(drop(ops.concatenate(features, axis=-1))), name=name)  # (B, C)
 
 
 def relation_words(
     vocab_size, embedding_dim, matrix, train_embeddings, trained_words, position_dim, max_distance, init
 ):  # fmt: skip
     """`embed(inputs)`: the vectors of words [B, T, E], and of their distances to both entities [B, T, 2 P]."""
-    check_whole("trained_words", trained_words, 0, vocab_size)
-    if trained_words and train_embeddings:
-        raise InputError("trained_words is of a frozen embedding; give train_embeddings=False, or leave it out")
-    words = word_embedding(vocab_size, embedding_dim, matrix, train_embeddings, init)
-    shift = None
-    if trained_words:
-        shift = layers.Embedding(trained_words, embedding_dim, embeddings_initializer="zeros", name="trained_part")
+    words = partly_trained_embedding(vocab_size, embedding_dim, matrix, train_embeddings, trained_words, init)
     distances = {}
     for key in ("first", "second"):  # of the size of word vectors, beside which smaller ones would say little
         start = keras.initializers.RandomUniform(-0.5, 0.5, seed=init.seed())
@@ -127,14 +120,16 @@ def relation_words(
         )
 
     def embed(inputs):
-        ids = inputs["words"]
-        x = words(ids)
-        if shift is not None:
-            known = ids < trained_words
-            x += ops.where(known[..., None], shift(ops.where(known, ids, 0)), 0.0)
-        return x, ops.concatenate([layer(inputs[key]) for key, layer in distances.items()], axis=-1)
+        return words(inputs["words"]), ops.concatenate(
+            [layer(inputs[key]) for key, layer in distances.items()], axis=-1
+        )
 
     return embed
+
+
+def word_dropout(rate, init):
+    """Dropout of word vectors (B, T, E): the same numbers of all words of a text."""
+    return layers.Dropout(rate, noise_shape=(None, 1, None), seed=init.seed(), name="word_dropout")
 
 
 def _best_answers(x, real, parts, conv):
@@ -160,7 +155,7 @@ def _parts(inputs, real, at):
     return [before, ops.logical_and(real, ops.logical_not(ops.logical_or(before, after))), after]
 
 
-def _mean_at(x, distances, wanted):
+def mean_at(x, distances, wanted):
     """The mean of x (B, T, E) over the words at that distance (B, T); 0 where there is none."""
     at = ops.cast(ops.equal(distances, wanted), x.dtype)[..., None]
     return ops.sum(x * at, axis=1) / ops.maximum(ops.sum(at, axis=1), 1.0)

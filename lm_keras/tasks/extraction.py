@@ -150,7 +150,8 @@ class InformationExtractor(TextModel):
 
         Args:
             texts: `lk.data.RelatedText`, as `lk.data.read_related` returns them.
-            validation: Texts to stop by; or a share of the texts, drawn by `seed` (a tenth, if None).
+            validation: Texts that are measured after each epoch; or a share of the texts, drawn by `seed` (a tenth,
+                if None).
             tagger: Arguments of `TextTagger.train`, such as {"encoder": "bilstm", "word_vectors": "glove.txt"}.
             relations: Arguments of `RelationExtractor.train`.
             neighbors: How many entities after it an entity is paired with, in training and in answers.

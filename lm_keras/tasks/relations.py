@@ -84,8 +84,8 @@ class RelationExtractor(TextModel):
     ) -> RelationExtractor:
         """Makes an extractor of texts with two entities and their relation: words, model and training.
 
-        Training stops when the loss of the validation records no longer falls, and the weights of its best epoch
-        stay.
+        The learning rate falls to zero over all epochs. `early_stopping_patience=` stops when the loss of the
+        validation records no longer falls, and keeps the weights of its best epoch; F1 may still rise then.
 
         Args:
             records: `lk.data.Relation`, as `lk.data.read_relations` returns them. A label is a name, or a whole
@@ -97,10 +97,10 @@ class RelationExtractor(TextModel):
             classes: The names of the relations in their order; None: the names that occur, sorted.
             word_vectors: Of "cnn" and "bilstm", what their words start from: gensim's KeyedVectors, a file that
                 `lk.embeddings.load_glove` reads, or "glove-6b-50d-400k", which is fetched. Its words are known, too.
-            validation: Records to stop by; or a share of the records, drawn by `seed` (a tenth, if None); records of
-                one text stay together.
+            validation: Records that are measured after each epoch; or a share of the records, drawn by `seed` (a
+                tenth, if None); records of one text stay together.
             config: The settings of the training; None: those of the encoder (`lk.tasks.relation_training.SETTINGS`).
-            epochs: In place of the config's: the most passes over the records.
+            epochs: In place of the config's: the passes over the records.
             batch_size: In place of the config's.
             learning_rate: In place of the config's.
             max_length: The number of words, or tokens, that are read; None: 256, or the encoder's.

@@ -109,7 +109,8 @@ class TextTagger(TextModel):
     ) -> TextTagger:
         """Makes a tagger of texts with spans: words, model and training.
 
-        Training stops when the loss of the validation texts no longer falls, and the weights of its best epoch stay.
+        The learning rate falls to zero over all epochs. `early_stopping_patience=` stops when the loss of the
+        validation texts no longer falls, and keeps the weights of its best epoch; F1 may still rise then.
 
         Args:
             sentences: `lk.data.TaggedText`, or `lk.data.TaggedSentence` of words and tags (BIO, IOB1, BIOES, BILOU),
@@ -121,9 +122,10 @@ class TextTagger(TextModel):
             word_vectors: Of "bilstm", what its words start from: gensim's KeyedVectors, a file that
                 `lk.embeddings.load_glove` reads, or "glove-6b-50d-400k", which is fetched. Its words are known, too.
             crf: Of "bilstm", whether tags are a chain.
-            validation: Sentences to stop by; or a share of the sentences, drawn by `seed` (a tenth, if None).
+            validation: Sentences that are measured after each epoch; or a share of the sentences, drawn by `seed` (a
+                tenth, if None).
             config: The settings of the training; None: those of the encoder (`lk.tasks.tagging_training.SETTINGS`).
-            epochs: In place of the config's: the most passes over the sentences.
+            epochs: In place of the config's: the passes over the sentences.
             batch_size: In place of the config's.
             learning_rate: In place of the config's.
             max_length: The most tokens of a text in training, and of a window; None: 256.

@@ -71,15 +71,19 @@ def lstm(x, w, u, b):
     return np.array(states)
 
 
-def test_the_rnn_by_its_equations():
-    model, w = small(build_relation_rnn)
+@pytest.mark.parametrize("entity_states", [True, False])
+def test_the_rnn_by_its_equations(entity_states):
+    model, w = small(build_relation_rnn, entity_states=entity_states)
     found = ops.convert_to_numpy(model(INPUTS))
     for row in (0, 1):
         x = np.concatenate(vectors(w, row), 1)
         ways = [[w[path] for path in w if path.startswith(way)] for way in ("forward", "backward")]
         states = lstm(x, *ways[0]) + lstm(x[::-1], *ways[1])[::-1]
         scores = np.exp(np.tanh(states) @ w["attention/kernel"][:, 0])
-        vector = np.tanh(scores / scores.sum() @ states)
+        features = [np.tanh(scores / scores.sum() @ states)]
+        if entity_states:
+            features += [states[INPUTS[key][row][: len(states)] == D + 1].mean(0) for key in ("first", "second")]
+        vector = np.concatenate(features)
         np.testing.assert_allclose(found[row], vector @ w["logits/kernel"] + w["logits/bias"], **EQUAL)
 
 
