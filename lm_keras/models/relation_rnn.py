@@ -22,7 +22,7 @@ def build_relation_rnn(
     max_distance: int = 30,
     hidden_dim: int = 200,
     entity_states: bool = True,
-    dropout: float = 0.5,
+    dropout: float = 0.6,
     embedding_matrix: ArrayLike | None = None,
     train_embeddings: bool = True,
     trained_words: int = 0,
