@@ -149,7 +149,7 @@ def conll04(options, name, method, seed):
         "gold_entities_f1": with_gold_entities(extractor, tested),
         "interval": figures["intervals"]["relations"],
         "labels": {key: round(each["f1"], 4) for key, each in figures["relations"].items()},
-        "epochs": len(extractor.relations.history["loss"]),
+        "epochs": len(extractor.history["relations"]["loss"]),
         "train_seconds": round(trained - start, 1),
         "answer_seconds": round(answered - trained, 1),
     }

@@ -67,8 +67,7 @@ def train(options):
         model = _train_both(options, records, valid) if joint else _train(options, records, valid, classes)
         report = model.evaluate(valid)
         model.save(made)
-        history = {"tagger": model.tagger.history, "relations": model.relations.history} if joint else model.history
-        write_run(made, "relations", {name: getattr(options, name) for name in KEPT}, history, report)
+        write_run(made, "relations", {name: getattr(options, name) for name in KEPT}, model.history, report)
     said = (
         f"F1 of entities {report.entity_f1:.1%}, of relations {report.relation_f1:.1%}"
         if joint

@@ -89,6 +89,7 @@ class InformationExtractor(TextModel):
         options |= {"tagger_max_length": tagger_max_length, "max_length": max_length}
         options |= {"neighbors": self.neighbors, "kinds": self.kinds}
         super().__init__(model, {"tagger_tokenizer": tagger_tokenizer, "tokenizer": tokenizer}, options)
+        self.history: dict[str, dict[str, list[float]]] = {}  # of `train`
         self.labels = labels_of(self.tagger.classes)
         self._allowed = _allowed(self.labels, self.relations.classes, self.relations.none, self.kinds)
         self._none = self.relations.classes.index(self.relations.none)
@@ -159,7 +160,7 @@ class InformationExtractor(TextModel):
             seed: Of both trainings.
 
         Returns:
-            The InformationExtractor.
+            The InformationExtractor; `history` has the measures of each epoch, {"tagger": ..., "relations": ...}.
 
         Raises:
             InputError: Entities that overlap, no relation at all, and what both trainings refuse.

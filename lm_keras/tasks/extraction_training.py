@@ -52,7 +52,9 @@ def train_both(
     made = TextTagger.train(sentences, **{"validation": valid, "seed": seed, **tagger})
     given = {"validation": others, "classes": [*names, NO_RELATION], "seed": seed, **relations}
     extractor = RelationExtractor.train(pairs, **given)
-    return kind.of(made, extractor, neighbors=neighbors, kinds=kinds_of(train) if by_kind else None)
+    found = kind.of(made, extractor, neighbors=neighbors, kinds=kinds_of(train) if by_kind else None)
+    found.history = {"tagger": made.history, "relations": extractor.history}
+    return found
 
 
 def kinds_of(texts: Iterable[RelatedText]) -> dict[str, list[list[str]]]:

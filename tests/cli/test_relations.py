@@ -68,6 +68,8 @@ def test_entities_and_relations_of_texts(folder, capsys):
     (folder / "y.jsonl").write_text("\n".join(map(json.dumps, rows * 2)), encoding="utf-8")
     words = ("--valid", "y.jsonl", "--epochs", 15, "--batch-size", 4, "--learning-rate", 0.02, "--neighbors", 2)
     run(capsys, "train-task", "relations", "--data", "y.jsonl", *words, "--out", "run")
+    history = json.loads((folder / "run" / "history.json").read_text())
+    assert all(len(history[part]["val_loss"]) == len(history[part]["loss"]) >= 15 for part in ("tagger", "relations"))
     out = run(capsys, "predict", "run", "--text", "Eve lives in Oslo .").splitlines()
     assert out[0] == "[P Eve] lives in [L Oslo] ."
     assert [cell for i, cell in enumerate(out[1].split("\t")) if i != 2] == ["", "Live", "Eve", "Oslo"]
