@@ -160,7 +160,7 @@ def _query_folder(options):
     given = [flag for flag in ("name", "version", "label") if getattr(options, flag) is not None]
     if given:
         raise InputError(f"{given[0]} is for a server, and {folder} is a folder; leave it out")
-    from lm_keras.serving.client.client import as_columns
+    from lm_keras.serving.client.columns import as_columns
     from lm_keras.serving.client.results import Tensor
     from lm_keras.serving.export.session import query as ask
 
@@ -190,7 +190,7 @@ def _query_folder(options):
 
 def _inputs(signatures, options):
     """`{name: values}` of the given inputs, typed as the signature says, and of those with a default."""
-    from lm_keras.serving.client.client import row_seeds
+    from lm_keras.serving.client.columns import row_seeds
 
     if options.signature not in signatures:
         raise InputError(

@@ -6,7 +6,16 @@ import pytest
 import lm_keras as lk
 from lm_keras import InputError
 from lm_keras.serving import Client, query
-from lm_keras.serving.client.results import Answer, Beams, Completion, Span, Tensor, TextScore
+from lm_keras.serving.client.results import (
+    Answer,
+    Beams,
+    Completion,
+    Extraction,
+    FoundRelation,
+    Span,
+    Tensor,
+    TextScore,
+)
 
 
 @pytest.fixture(scope="module")
@@ -87,6 +96,14 @@ def test_every_kind_of_task(tasks):
     assert (long.label, short.label) == ("long", "short") and list(long.scores) == ["long", "short"]
     assert long.score == max(long.scores.values()) and sum(short.scores.values()) == pytest.approx(1, abs=1e-6)
     assert tasks.tag(["Größe!", ""]) == [[Span(0, 4, "A", 0.5, "Größ"), Span(5, 6, "B", 1.0, "!")], []]
+    (found, empty) = tasks.extract(["Größe!", ""])
+    assert found == ([Span(0, 4, "A", 0.5, "Größ"), Span(5, 6, "B", 1.0, "!")], [FoundRelation(1, 0, "R", 0.25)])
+    assert isinstance(found, Extraction) and empty == ([], [])
+    assert [one.scores for one in tasks.relation(["a", "b"], [(0, 1), (2, 4)], (7, 4))] == [
+        {"long": 0.25, "short": -0.75}, {"long": 0.5, "short": -0.75}
+    ]  # fmt: skip
+    assert tasks.relation("a", (0, 3), [(1, 1)])[0].scores == {"long": 0.75, "short": 0.0}
+    assert tasks.relation([], [], []) == []
     half = float(np.float32(0.3))
     assert tasks.answer(["who", "why"], "because") == [Answer("bec", half, 0, 3)] * 2
     assert tasks.answer("who", ["because", "so"]) == [

@@ -112,6 +112,10 @@ def test_signatures_are_asked_for_again_when_a_request_does_not_fit(url, monkeyp
         (lambda c: c.beam("a", length_penalty=10**400), "length_penalty is 1000"),
         (lambda c: c.sample(["a"] * 2, seed=2**31 - 1), "seed is 2147483648"),
         (lambda c: c.tag([["a"]]), r"text is \['a'\]; the model takes string there"),
+        (lambda c: c.relation("a", (0, 1), (2, 3, 4)), r"second has 2; give \(start, end\) in characters"),
+        (lambda c: c.relation("a", 3, (2, 3)), "first has 3; give"),
+        (lambda c: c.relation("a", (0, 1), (2, 2.5)), "second_end is 2.5; the model takes int32"),
+        (lambda c: c.relation(["a", "b"], [(0, 1)] * 3, (2, 3)), "different numbers of rows"),
         (lambda c: c.predict("same", x=[1.0]), "x is 1.0; the model takes float32 lists there"),
     ],
 )

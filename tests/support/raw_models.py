@@ -6,6 +6,9 @@ SPANS = '[{"start": 0, "end": 4, "label": "A", "score": 0.5, "text": "%s"}, {"st
 SPANS += '"score": 1.0, "text": "!"}]'
 
 
+PLACES = ("first_start", "first_end", "second_start", "second_end")
+
+
 def rows(*named):
     return [tf.TensorSpec([None], dtype, name) for name, dtype in named]
 
@@ -53,6 +56,18 @@ def tag(text):
     return {"spans": tf.where(size(text) > 0, spans, "[]")}
 
 
+def relation(text, first_start, first_end, second_start, second_end):
+    """The lengths of both spans in quarters, so that each of the four places shows."""
+    scores = tf.stack([first_end - first_start, second_end - second_start], 1)
+    found = classify(text)
+    return found | {"scores": tf.cast(scores, tf.float32) / 4.0}
+
+
+def extract(text):
+    relations = '[{"first": 1, "second": 0, "label": "R", "score": 0.25}]'
+    return {"entities": tag(text)["spans"], "relations": tf.where(size(text) > 0, relations, "[]")}
+
+
 def answer(question, context):
     end = tf.minimum(size(question), size(context))
     text = tf.strings.substr(context, tf.zeros_like(end), end, "UTF8_CHAR")
@@ -86,6 +101,8 @@ SIGNATURES = {
     "chat": (chat, rows(("messages", tf.string), *OPTIONS)),
     "classify": (classify, rows(("text", tf.string))),
     "tag": (tag, rows(("text", tf.string))),
+    "relation": (relation, rows(("text", tf.string), *((name, tf.int32) for name in PLACES))),
+    "extract": (extract, rows(("text", tf.string))),
     "answer": (answer, rows(("question", tf.string), ("context", tf.string))),
     "embed": (embed, rows(("text", tf.string))),
     "types": (types, rows(("x", tf.float32), ("n", tf.int64), ("yes", tf.bool), ("raw", tf.string))),

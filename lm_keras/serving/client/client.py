@@ -1,10 +1,7 @@
 """A client of TF Serving: requests of many rows, typed answers."""
 
-import collections
 import contextlib
-import math
 import numbers
-import reprlib
 import threading
 from collections.abc import Iterable, Mapping, Sequence
 from urllib.parse import urlsplit
@@ -14,12 +11,14 @@ from typing_extensions import Unpack
 
 from lm_keras.errors import InputError
 from lm_keras.generation.config import GenerationConfig, RequestOptions, check_names, inputs_of, merged
+from lm_keras.serving.client.columns import as_columns, as_list, ends_of, row_seeds
 from lm_keras.serving.client.results import (
     OUTPUTS,
     Answer,
     Beams,
     Classification,
     Completion,
+    Extraction,
     MultiLabelClassification,
     ServingError,
     Span,
@@ -28,10 +27,10 @@ from lm_keras.serving.client.results import (
     VersionStatus,
     check_declared,
     checked_rows,
-    kind_of,
     names_in,
     one_line,
     redacted,
+    relations_in,
     retried,
     spans_in,
 )
@@ -223,22 +222,42 @@ class Client:
             texts: A string or several.
             pairs: The second text of each, for a model that reads pairs.
         """
-        made = self._made("classify", text=texts, **({} if pairs is None else {"text_pair": pairs}))
-        named = []
-        for classes, scores in zip(made["classes"], made["scores"], strict=True):
-            if len(classes) != len(scores):
-                told = f"classify of {self._model} gave {len(classes)} classes and {len(scores)} scores"
-                raise ServingError("UNKNOWN", told)
-            named.append(dict(zip(classes, scores, strict=True)))
-        if "labels" in made:
-            labels = [names_in(text, f"classify of {self._model}") for text in made["labels"]]
-            return list(map(MultiLabelClassification, made["label"], made["score"], named, labels))
-        return list(map(Classification, made["label"], made["score"], named))
+        return self._classes("classify", text=texts, **({} if pairs is None else {"text_pair": pairs}))
+
+    def relation(
+        self,
+        texts: str | Sequence[str],
+        first: tuple[int, int] | Sequence[tuple[int, int]],
+        second: tuple[int, int] | Sequence[tuple[int, int]],
+    ) -> list[Classification]:
+        """How two spans of a text are related: a Classification a text.
+
+        Args:
+            texts: A string or several.
+            first: `(start, end)` of the first span, in characters: one for all texts, or one a text.
+            second: The same for the second span.
+
+        Raises:
+            InputError: Spans that are not two whole numbers each.
+            ServingError: See the class.
+        """
+        inputs = {}
+        for name, spans in (("first", first), ("second", second)):
+            inputs[f"{name}_start"], inputs[f"{name}_end"] = ends_of(spans, name)
+        return self._classes("relation", text=texts, **inputs)
 
     def tag(self, texts: str | Sequence[str]) -> list[list[Span]]:
         """A list of Spans a text."""
         found = self._made("tag", text=texts)["spans"]
         return [spans_in(spans, f"tag of {self._model}") for spans in found]
+
+    def extract(self, texts: str | Sequence[str]) -> list[Extraction]:
+        """The entities of a text and the relations between them: an Extraction a text."""
+        made, where = self._made("extract", text=texts), f"extract of {self._model}"
+        return [
+            Extraction(spans_in(entities, where), relations_in(relations, entities, where))
+            for entities, relations in zip(made["entities"], made["relations"], strict=True)
+        ]
 
     def answer(self, questions: str | Sequence[str], contexts: str | Sequence[str]) -> list[Answer]:
         """An Answer a question; one context may serve all questions, and one question all contexts."""
@@ -280,6 +299,19 @@ class Client:
     def _rows(self, kind, signature, **inputs):
         answer = self._made(signature, **inputs)
         return list(map(kind, *(answer[name] for name in OUTPUTS[signature])))
+
+    def _classes(self, signature, **inputs):
+        """A Classification of each row, by a signature that gives the scores of all classes."""
+        made = self._made(signature, **inputs)
+        named, where = [], f"{signature} of {self._model}"
+        for classes, scores in zip(made["classes"], made["scores"], strict=True):
+            if len(classes) != len(scores):
+                raise ServingError("UNKNOWN", f"{where} gave {len(classes)} classes and {len(scores)} scores")
+            named.append(dict(zip(classes, scores, strict=True)))
+        if "labels" in made:
+            labels = [names_in(text, where) for text in made["labels"]]
+            return list(map(MultiLabelClassification, made["label"], made["score"], named, labels))
+        return list(map(Classification, made["label"], made["score"], named))
 
     def _made(self, signature, **inputs):
         """The answer of a signature that has the outputs of its name."""
@@ -325,74 +357,3 @@ def _checked_scheme(url):
             return parts.scheme
     shown = repr(one_line(redacted(url)) if isinstance(url, str) else url)
     raise InputError(f"{shown} is not the address of a server alone; {EXAMPLE}, and the model's name beside it")
-
-
-# === The inputs of a request: one column of equally many values an input, of the type that the signature names ===
-
-
-def as_columns(inputs: dict[str, object], tensors: dict[str, Tensor]) -> tuple[dict[str, list], int]:
-    """`{name: value or values}` as ({name: list}, number of rows); a single value stands in every row.
-
-    `tensors` are the signature's inputs, a Tensor each. Strings stay str or bytes, numbers become int and float.
-    """
-    lists = {name: as_list(value) for name, value in inputs.items()}
-    lengths = {name: len(values) for name, values in lists.items() if values is not None}
-    if len(set(lengths.values())) > 1:
-        told = ", ".join(f"{name} {length}" for name, length in lengths.items())
-        raise InputError(f"the inputs have different numbers of rows ({told}); give one value for all, or as many")
-    rows = next(iter(lengths.values()), 1)
-    columns = {}
-    for name, values in lists.items():
-        dtype, shape = tensors[name]
-        if kind_of(dtype) is None:
-            raise InputError(f"{name} of this model is of type {dtype}, which this client does not send")
-        if shape == []:
-            raise InputError(f"{name} of this model is one value for all rows, which this client does not send")
-        rank = None if shape is None else len(shape) - 1
-        if values is None:
-            columns[name] = [_typed(name, inputs[name], dtype, rank)] * rows
-        else:
-            columns[name] = [_typed(name, value, dtype, rank) for value in values]
-    return columns, rows
-
-
-def as_list(value: object) -> list | None:
-    """A list of the values, or None for a single value."""
-    if isinstance(value, np.ndarray):
-        value = value.tolist()
-    return list(value) if isinstance(value, Iterable) and not isinstance(value, (str, bytes)) else None
-
-
-def row_seeds(prompts: Sequence, seed: int) -> list[int]:
-    """A seed a row: the k-th repeat of a prompt takes seed + k, as in `LanguageModel.generate`."""
-    repeats, seeds = collections.Counter(), []
-    for prompt in prompts:
-        text = prompt if isinstance(prompt, (str, bytes)) else None  # another value is refused when it is typed
-        seeds.append(seed + repeats[text])
-        repeats[text] += 1
-    return seeds
-
-
-def _typed(name, value, dtype, rank):
-    """A value of the wanted type, or with `rank` > 0 a list of such; None: of any rank."""
-    values = as_list(value)
-    if values is not None and rank != 0:
-        return [_typed(name, each, dtype, rank and rank - 1) for each in values]
-    if values is not None or rank:
-        pass
-    elif dtype == "string":
-        if isinstance(value, str):
-            return valid(value)  # as in Python: half a character is U+FFFD
-        if isinstance(value, bytes):
-            return value
-    elif dtype == "bool":
-        if isinstance(value, (bool, np.bool_)):
-            return bool(value)
-    elif isinstance(value, numbers.Real) and not isinstance(value, bool):
-        if kind_of(dtype) == "float":
-            with contextlib.suppress(OverflowError):  # a whole number beyond all floats
-                if not math.isfinite(value) or abs(value) <= float(np.finfo(dtype).max):
-                    return float(value)
-        elif isinstance(value, numbers.Integral) and np.iinfo(dtype).min <= value <= np.iinfo(dtype).max:
-            return int(value)
-    raise InputError(f"{name} is {reprlib.repr(value)}; the model takes {dtype}{' lists' if rank else ''} there")

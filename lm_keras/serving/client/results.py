@@ -25,7 +25,9 @@ OUTPUTS = {
     "chat": {"reply": TEXT, "num_new_tokens": WHOLE, "log_prob": NUMBER},
     "beam": _WRITTEN | {"completions": TEXTS, "scores": NUMBERS},
     "classify": {"label": TEXT, "score": NUMBER, "scores": NUMBERS, "classes": TEXTS},
+    "relation": {"label": TEXT, "score": NUMBER, "scores": NUMBERS, "classes": TEXTS},
     "tag": {"spans": TEXT},
+    "extract": {"entities": TEXT, "relations": TEXT},
     "answer": {"answer": TEXT, "score": NUMBER, "start": WHOLE, "end": WHOLE},
     "embed": {"vector": NUMBERS},
 }
@@ -265,13 +267,25 @@ def names_in(text: str, where: str) -> list[str]:
 
 
 def spans_in(text: str, where: str) -> list[Span]:
-    """The Spans that an answer of `tag` holds as JSON."""
-    kinds = {"start": int, "end": int, "label": str, "score": (int, float), "text": str}
+    """The Spans that an answer of `tag`, or the `entities` of `extract`, hold as JSON."""
+    return _tuples_in(text, Span, (int, int, str, (int, float), str), f"{where} gave", "spans")
+
+
+def relations_in(text: str, entities: str, where: str) -> list[FoundRelation]:
+    """The FoundRelations that `relations` of `extract` holds as JSON, between so many spans as `entities` holds."""
+    found = _tuples_in(text, FoundRelation, (int, int, str, (int, float)), f"{where} gave", "relations")
+    count = len(spans_in(entities, where))
+    if any(not 0 <= at < count for row in found for at in row[:2]):
+        raise ServingError("UNKNOWN", f"{where} gave relations of more than its {count} entities")
+    return found
+
+
+def _tuples_in(text, kind, types, gave, what):
+    """JSON of a list of objects as named tuples of that kind, whose fields are of these types."""
     try:
-        found = json.loads(text)
-        for span in found:
-            if not all(isinstance(span[name], kind) for name, kind in kinds.items()):
-                raise TypeError
-        return [Span(*(span[name] for name in Span._fields)) for span in found]
+        found = [[row[name] for name in kind._fields] for row in json.loads(text)]
+        if not all(isinstance(value, kinds) for row in found for value, kinds in zip(row, types, strict=True)):
+            raise TypeError
+        return [kind(*row) for row in found]
     except (ValueError, KeyError, TypeError, RecursionError):
-        raise ServingError("UNKNOWN", f"{where} gave {reprlib.repr(text)}, which is no list of spans") from None
+        raise ServingError("UNKNOWN", f"{gave} {reprlib.repr(text)}, which is no list of {what}") from None
