@@ -15,7 +15,7 @@ from lm_keras.data.splitting import split_texts
 from lm_keras.data.text_dataset import TextDataset
 from lm_keras.errors import InputError
 from lm_keras.tasks.encoders import check_options, loaded_encoder
-from lm_keras.tasks.labels import classes_of, places_of
+from lm_keras.tasks.labels import class_weights, classes_of, places_of
 from lm_keras.tasks.relations import relations_of, rows_at
 from lm_keras.tasks.tagging_training import vectors_of, vocabulary
 from lm_keras.tasks.training import run_config, settings_of
@@ -55,6 +55,7 @@ def train_extractor(
     classes: Sequence[str] | None,
     word_vectors: object,
     validation: object,
+    class_weight: object,
     config: TrainingConfig | None,
     settings: dict[str, Any],
     max_length: int | None,
@@ -67,6 +68,7 @@ def train_extractor(
     classes = classes_of([record.label for record in records], False, classes, None)
     train, held_out = _parts(records, validation, seed)
     y, other = (places_of([record.label for record in part], classes, False) for part in (train, held_out))
+    weights = class_weights(class_weight, y, classes, False)
     if (y == y[0]).all():
         raise InputError(f"all records to train on are {classes[y[0]]!r}; give records of two relations or more")
     if isinstance(encoder, str) and encoder in BUILDERS:
@@ -80,7 +82,8 @@ def train_extractor(
     config = run_config(config, SETTINGS[found.kind], settings, len(train), seed, IN_ALL)
     batches = _batches(extractor, train, y, config.batch_size, True, seed)
     others = _batches(extractor, held_out, other, 64, False, seed)
-    extractor.history = fit(extractor.model, batches, others, config, task="classification").history
+    aim = {} if weights is None else {"class_weight": dict(enumerate(weights.tolist()))}
+    extractor.history = fit(extractor.model, batches, others, config, task="classification", **aim).history
     return extractor
 
 

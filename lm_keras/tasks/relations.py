@@ -74,6 +74,7 @@ class RelationExtractor(TextModel):
         classes: Sequence[str] | None = None,
         word_vectors: str | Path | KeyedVectors | None = None,
         validation: float | Iterable[Relation] | None = None,
+        class_weight: str | dict[str | int, float] | None = None,
         config: TrainingConfig | None = None,
         epochs: int | None = None,
         batch_size: int | None = None,
@@ -99,6 +100,8 @@ class RelationExtractor(TextModel):
                 `lk.embeddings.load_glove` reads, or "glove-6b-50d-400k", which is fetched. Its words are known, too.
             validation: Records that are measured after each epoch; or a share of the records, drawn by `seed` (a
                 tenth, if None); records of one text stay together.
+            class_weight: {label: weight} in the training loss, 1 where none is given: a class "Other" of more weight
+                makes fewer and surer relations. Or "balanced": each weighs as much as the others.
             config: The settings of the training; None: those of the encoder (`lk.tasks.relation_training.SETTINGS`).
             epochs: In place of the config's: the passes over the records.
             batch_size: In place of the config's.
@@ -135,6 +138,7 @@ class RelationExtractor(TextModel):
             classes=classes,
             word_vectors=word_vectors,
             validation=validation,
+            class_weight=class_weight,
             config=config,
             settings={name: value for name, value in given.items() if value is not None},
             max_length=max_length,

@@ -223,6 +223,17 @@ def test_an_encoder_is_trained_on(by_marks):
     assert made.inputs.max_length == 32 and made.evaluate(RECORDS).num_texts == len(RECORDS)
 
 
+def test_a_class_may_weigh_more():
+    """Nothing but the weight of a relation says which of two answers a text has."""
+    first = RECORDS[0]
+    records = [first._replace(label=label) for label in ("A", "Other") for _ in range(6)]
+    settings = {"max_steps": 60, "learning_rate": 0.1, "embedding_dim": 4, "dropout": 0.0, "validation": records}
+    for weight in (0.1, 10.0):
+        made = tasks.RelationExtractor.train(records, class_weight={"Other": weight}, **settings)
+        (found,) = made.classify([first])
+        assert found.scores["Other"] == pytest.approx(weight / (1 + weight), abs=0.05)
+
+
 def test_refusals(by_words, by_marks, news):
     train, first = tasks.RelationExtractor.train, RECORDS[0]
     for call, message in [
@@ -236,6 +247,7 @@ def test_refusals(by_words, by_marks, news):
         (lambda: train(RECORDS, num_heads=2), "build_relation_cnn has no option num_heads"),
         (lambda: train(RECORDS, word_vectors=3), "word_vectors is a int"),
         (lambda: train(RECORDS, validation=2.0), "validation is 2.0"),
+        (lambda: train(RECORDS, class_weight={"Z": 2}), "class_weight has 'Z'"),
         (lambda: train(RECORDS, config={"epochs": 1}), "config is {'epochs': 1}; give a TrainingConfig"),
         (lambda: by_words.classify(3), "records is a int"),
         (lambda: by_words.classify(["a <e1>b</e1>"]), "lacks <e2>"),
