@@ -228,10 +228,8 @@ def test_a_class_may_weigh_more():
     first = RECORDS[0]
     records = [first._replace(label=label) for label in ("A", "Other") for _ in range(6)]
     settings = {"max_steps": 60, "learning_rate": 0.1, "embedding_dim": 4, "dropout": 0.0, "validation": records}
-    for weight in (0.1, 10.0):
-        made = tasks.RelationExtractor.train(records, class_weight={"Other": weight}, **settings)
-        (found,) = made.classify([first])
-        assert found.scores["Other"] == pytest.approx(weight / (1 + weight), abs=0.05)
+    made = tasks.RelationExtractor.train(records, class_weight={"Other": 4.0}, **settings)
+    assert made.classify([first])[0].scores["Other"] == pytest.approx(0.8, abs=0.05)
 
 
 def test_refusals(by_words, by_marks, news):
