@@ -98,6 +98,6 @@ def _checked(texts, name):
         raise InputError(f"there is no text in {name}; give at least one")
     if label := next((row[2] for record in found for row in record.relations if row[2].lower() in NONE), None):
         raise InputError(
-            f"a relation is called {label!r}, as pairs without one are; leave such pairs out of relations, or rename it"
+            f"a relation is called {label!r}, as pairs without one are; leave these out of relations, or rename it"
         )
     return found
