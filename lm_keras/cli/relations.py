@@ -12,6 +12,7 @@ KEPT = ("data", "valid", "encoding", "encoder", "tagger_encoder", "word_vectors"
 SETTINGS = ("epochs", "batch_size", "learning_rate", "max_length")
 OF_TEXTS = ("tagger_encoder", "neighbors")  # flags of texts with entities and relations
 SCRATCH = ("cnn", "bilstm")  # encoders that start from random weights
+TAGGER = "bilstm"  # what the tagger reads with, unless it is said
 
 
 def add_relations(actions) -> None:
@@ -64,6 +65,11 @@ def train(options):
         if given := [name for name in OF_TEXTS if getattr(options, name) is not None and not joint]:
             flag = given[0].replace("_", "-")
             raise InputError(f"--{flag} is for texts with entities and relations, and {options.data} has two each")
+        encoders = [options.encoder, *([options.tagger_encoder or TAGGER] if joint else [])]
+        if options.word_vectors is not None and not set(encoders) & set(SCRATCH):
+            raise InputError(
+                f"--word-vectors are what cnn and bilstm start from; leave them out with {' and '.join(encoders)}"
+            )
         model = _train_both(options, records, valid) if joint else _train(options, records, valid, classes)
         report = model.evaluate(valid)
         model.save(made)
@@ -88,7 +94,7 @@ def _train_both(options, records, valid):
     from lm_keras import tasks
 
     told = {"neighbors": options.neighbors} if options.neighbors is not None else {}
-    tagger = _reading(options, options.tagger_encoder or "bilstm", SETTINGS[:3])
+    tagger = _reading(options, options.tagger_encoder or TAGGER, SETTINGS[:3])
     relations = _reading(options, options.encoder, SETTINGS)
     return tasks.InformationExtractor.train(
         records, validation=valid, tagger=tagger, relations=relations, seed=options.seed, **told
@@ -108,7 +114,8 @@ def _data(options):
     from lm_keras import data
 
     records = relation_records(options.data, ("train",), encoding=options.encoding)
-    classes = _classes(options.data, records)
+    known = not Path(options.data).exists() and isinstance(records[0], data.Relation)
+    classes = data.classes(options.data) if known else None
     if options.valid:
         valid = relation_records(options.valid, ("validation", "test"), encoding=options.encoding)
         if type(valid[0]) is not type(records[0]):
@@ -124,15 +131,11 @@ def _data(options):
     return *parts, classes
 
 
-def _classes(source, records):
-    """The names of the classes of a known set whose labels are places in them."""
-    from lm_keras import data
-
-    return data.classes(source) if isinstance(records[0][-1], int) else None
-
-
 def relation_records(source, splits, *, encoding="utf-8", split=None):
-    """The records of a file, or of a part of a known set: `split`, or the first of `splits` that it has."""
+    """The records of a file, or of a part of a known set: `split`, or the first of `splits` that it has.
+
+    A label is always a name: a known set and a file may have their classes in different orders.
+    """
     from lm_keras import data
     from lm_keras.data.relations import holds_related
 
@@ -143,7 +146,10 @@ def relation_records(source, splits, *, encoding="utf-8", split=None):
         records = data.load(source, split or next((name for name in splits if name in known), known[0]))
         if not isinstance(records[0], (data.Relation, data.RelatedText)):
             raise InputError(f"{source} holds other records; give semeval2010-task8, conll04 or a file")
-        return records
+        if isinstance(records[0], data.RelatedText):
+            return records
+        names = data.classes(source)
+        return [record._replace(label=names[record.label]) for record in records]
     if not Path(source).exists() and "." not in Path(source).name:
         raise InputError(f"{source!r} is neither a file nor a known set; known: {', '.join(data.available())}")
     if split:
@@ -156,38 +162,19 @@ def relation_records(source, splits, *, encoding="utf-8", split=None):
 
 
 def predict(model, options) -> None:
-    """Prints the relation of each text with two entities in marks; or the entities and relations of each text."""
-    from lm_keras import tasks
-
-    if options.pair or options.text_column or options.pair_column:
-        raise InputError(f"{options.run} reads texts without columns; leave --pair and the columns out")
-    if isinstance(model, tasks.InformationExtractor):
-        _print_extracted(model, _lines(options), options.json)
-    else:
-        _print_relations(model, options)
-
-
-def _lines(options):
+    """Prints the relation of each text with two entities in marks, or with their places in a file of JSON lines."""
     from lm_keras import data
-    from lm_keras.data.labelled import is_table_name, read_columns
-
-    if options.data is None:
-        return options.text
-    if is_table_name(options.data):
-        return [text for (text,) in read_columns(options.data, ["text"], encoding=options.encoding)]
-    return list(data.read_texts(options.data, encoding=options.encoding))
-
-
-def _print_relations(model, options):
-    from lm_keras import data
-    from lm_keras.data.labelled import is_table_name
+    from lm_keras.cli.tasks import TABLE, refuse_flags
+    from lm_keras.data.labelled import is_json_name
     from lm_keras.serving.client.results import escaped
     from lm_keras.tasks.relations import relations_of
 
-    if options.data is not None and is_table_name(options.data):
+    refuse_flags(options, ("pair", "text_column", "pair_column", *TABLE), "classifier")
+    if options.data is not None and is_json_name(options.data):
         records = data.read_relations(options.data, encoding=options.encoding, labels=False)
     else:
-        records = relations_of(_lines(options))
+        lines = options.text if options.data is None else data.read_texts(options.data, encoding=options.encoding)
+        records = relations_of(list(lines))
     for record, found in zip(records, model.classify(records), strict=True):
         if options.json:
             row = {"text": record.text, "first": record.first, "second": record.second, **found._asdict()}
@@ -196,7 +183,8 @@ def _print_relations(model, options):
             print("\t".join(map(escaped, (found.label, f"{found.score:.4f}", " ".join(record.marked().split())))))
 
 
-def _print_extracted(model, texts, as_json):
+def predict_both(model, texts, as_json) -> None:
+    """Prints each text with its entities, and a line for each relation; or a JSON object."""
     from lm_keras.data import TaggedText
     from lm_keras.serving.client.results import escaped
 
@@ -225,9 +213,6 @@ def evaluate(options, model):
         if isinstance(records[0], data.RelatedText) != both:
             wanted = "texts with entities and relations" if both else "texts with two entities each"
             raise InputError(f"{options.run} is measured on {wanted}, and {options.data} has others")
-        if isinstance(records[0][-1], int):  # places in the classes of a known set
-            names = data.classes(options.data)
-            records = [record._replace(label=names[record.label]) for record in records]
         return model.evaluate(records)
 
     if options.report is not None:

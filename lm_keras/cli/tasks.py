@@ -105,6 +105,16 @@ def table_options(options, settings):
     return {name: settings.get(name, TABLE[name]) if value is None else value for name, value in given.items()}
 
 
+def refuse_flags(options, names, kind) -> None:
+    """InputError where one of these options is given, which are for a run of another kind."""
+    if given := [name for name in names if getattr(options, name) is not None]:
+        raise InputError(f"{_flag(given[0])} is for a {kind}, and {options.run} is none; leave it out")
+
+
+def _flag(name):
+    return "--no-quotes" if name == "quotes" else f"--{name.replace('_', '-')}"
+
+
 def _table(source, options):
     """The `options` of a table that are for this file: JSON has none."""
     from lm_keras.data.labelled import is_json_name
@@ -248,12 +258,13 @@ def predict(options):
     from lm_keras import tasks
     from lm_keras.serving.client.results import escaped
 
-    if isinstance(classifier, (tasks.RelationExtractor, tasks.InformationExtractor)):
+    if isinstance(classifier, tasks.RelationExtractor):
         relations.predict(classifier, options)
         return
     rows = _rows(options, classifier, settings)
-    if isinstance(classifier, tasks.TextTagger):
-        tagging.predict(classifier, rows, options.json)
+    if isinstance(classifier, (tasks.TextTagger, tasks.InformationExtractor)):
+        shown = tagging.predict if isinstance(classifier, tasks.TextTagger) else relations.predict_both
+        shown(classifier, rows, options.json)
         return
 
     for row, found in zip(rows, classifier.classify(rows), strict=True):
@@ -273,10 +284,8 @@ def _rows(options, classifier, settings):
     pairs = getattr(classifier, "pairs", False)
     if options.data is None:
         about = ("text_column", "pair_column", *TABLE)
-        given = [name for name in about if getattr(options, name) is not None]
-        if given:
-            flag = "no-quotes" if given[0] == "quotes" else given[0].replace("_", "-")
-            raise InputError(f"--{flag} is about --data; leave it out with --text")
+        if given := [name for name in about if getattr(options, name) is not None]:
+            raise InputError(f"{_flag(given[0])} is about --data; leave it out with --text")
         if not pairs and options.pair:
             raise InputError(f"{options.run} reads single texts; leave --pair out")
         if pairs and len(options.pair or ()) != len(options.text):
@@ -322,14 +331,12 @@ def evaluate(options):
     from lm_keras import tasks
 
     if isinstance(model, (tasks.RelationExtractor, tasks.InformationExtractor)):
-        if given := [name for name in (*COLUMNS, *tagging.COLUMNS) if getattr(options, name) is not None]:
-            raise InputError(f"--{given[0]} is for a classifier or tagger, and {options.run} is none; leave it out")
+        refuse_flags(options, (*COLUMNS, *TABLE, *tagging.COLUMNS), "classifier or tagger")
         relations.evaluate(options, model)
         return
     tags = isinstance(model, tasks.TextTagger)
     other, kind = ((*COLUMNS, *TABLE), "classifier") if tags else (tagging.COLUMNS, "tagger")
-    if given := [name for name in other if getattr(options, name) is not None]:
-        raise InputError(f"--{given[0]} is for a {kind}, and {options.run} is none; leave it out")
+    refuse_flags(options, other, kind)
     if tags:
         tagging.evaluate(options, model, settings)
     else:

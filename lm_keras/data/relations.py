@@ -10,6 +10,7 @@ from lm_keras.data.tagged import checked_spans
 from lm_keras.data.text_files import as_path, check_encoding, check_file, plain_name
 from lm_keras.errors import InputError
 from lm_keras.text.unicode import valid
+from lm_keras.text.word_offsets import word_places
 
 _MARKS = re.compile("<(/?)(e[12])>")
 _ENTITIES = {"e1": "first", "e2": "second"}
@@ -134,7 +135,7 @@ def checked_relation(record: Relation, place: str) -> Relation:
             raise InputError(f"{place}: {name} is {entity!r:.60}; give (start, end) in characters")
         if not 0 <= entity[0] < entity[1] <= len(text):
             raise InputError(f"{place}: {name}, {tuple(entity)}, is not within the text of {len(text)} characters")
-        if not text[slice(*entity)].strip():
+        if not word_places(text[slice(*entity)]):
             raise InputError(f"{place}: {name}, {tuple(entity)}, is white space; give the place of words")
     return Relation(text, tuple(entities[0]), tuple(entities[1]), *record[3:])
 
@@ -152,10 +153,13 @@ def checked_related(record: RelatedText, place: str) -> RelatedText:
     if not isinstance(record, tuple) or len(record) != 3 or not isinstance(record[0], str):
         kind = type(record).__name__
         raise InputError(f"{place} is a {kind}; give lk.data.RelatedText(text, spans, relations)")
-    text, given, relations = valid(record[0]), [tuple(span) for span in record[1]], record[2]
+    for name, rows in zip(("spans", "relations"), record[1:], strict=True):
+        if not isinstance(rows, (tuple, list)):
+            raise InputError(f"{place}: {name} is {rows!r:.60}; give a list")
+    text, given, relations = valid(record[0]), *record[1:]
     spans = checked_spans(text, given, place)
-    if len(set(spans)) < len(given):
-        raise InputError(f"{place}: an entity is given twice; give each once")
+    if blank := next((span for span in spans if not word_places(text[slice(*span[:2])])), None):
+        raise InputError(f"{place}: the entity {blank!r:.60} is white space; give the place of words")
     at, known = {(start, end): i for i, (start, end, _) in enumerate(spans)}, {}
     for row in relations:
         if not isinstance(row, (tuple, list)) or len(row) != 3 or not isinstance(row[2], str) or not row[2].strip():
@@ -163,7 +167,7 @@ def checked_related(record: RelatedText, place: str) -> RelatedText:
         pair = row[:2]
         if not all(isinstance(i, int) and not isinstance(i, bool) and 0 <= i < len(given) for i in pair):
             raise InputError(f"{place}: the relation {row!r:.60} is not between two of {len(given)} entities")
-        pair, label = tuple(at[given[i][:2]] for i in pair), row[2].strip()
+        pair, label = tuple(at[tuple(given[i][:2])] for i in pair), valid(row[2]).strip()
         if pair[0] == pair[1] or known.get(pair, label) != label:
             what = (
                 "of an entity with itself" if pair[0] == pair[1] else f"beside {known[pair]!r:.40} of the same pair"

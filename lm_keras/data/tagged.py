@@ -172,7 +172,7 @@ def checked_spans(text: str, spans: Iterable[tuple[int, int, str]], place: str) 
             raise InputError(f"{place}: the span is {span!r:.60}; give (start, end, label)")
         if not 0 <= span[0] < span[1] <= len(text):
             raise InputError(f"{place}: the span {span!r:.60} is not within the text of {len(text)} characters")
-    spans = sorted((start, end, label.strip()) for start, end, label in spans)
+    spans = sorted((start, end, valid(label).strip()) for start, end, label in spans)
     for one, two in zip(spans, spans[1:], strict=False):
         if two[0] < one[1]:
             shown = " and ".join(

@@ -176,7 +176,7 @@ class InformationExtractor(TextModel):
         """
         from lm_keras.tasks.extraction_training import train_both
 
-        options = {"validation": validation, "tagger": dict(tagger or {}), "relations": dict(relations or {})}
+        options = {"validation": validation, "tagger": tagger or {}, "relations": relations or {}}
         return train_both(cls, texts, **options, neighbors=neighbors, by_kind=by_kind, seed=seed)
 
     # === Answers ===
@@ -190,19 +190,25 @@ class InformationExtractor(TextModel):
             For each text an `Extraction(entities, relations)`: Spans, and FoundRelations between two of them, each
             given by its place.
         """
-        texts = [valid(text) for text in check_texts(texts)]
+        texts = check_texts(texts)
         return self.between(texts, self.tagger.tag(texts))
 
     def between(self, texts: Sequence[str], entities: Sequence[Sequence[Span]]) -> list[Extraction]:
         """Finds the relations between entities that are known.
 
         Args:
-            texts: Strings.
+            texts: A string or several.
             entities: The Spans of each text, in their order; their scores are not looked at.
 
         Raises:
             InputError: For a label that is none of the tagger's, and a Span that is not within its text.
         """
+        texts = [valid(text) for text in check_texts(texts)]
+        if len(texts) != len(entities):
+            raise InputError(f"there are {len(texts)} texts and entities of {len(entities)}; give a list for each")
+        for at, row in enumerate(entities):
+            if other := next((type(one).__name__ for one in row if not isinstance(one, Span)), None):
+                raise InputError(f"entities of text {at} have a {other}; give lk.tasks.Span")
         place = {label: i for i, label in enumerate(self.labels)}
         if unknown := next((one.label for row in entities for one in row if one.label not in place), None):
             raise InputError(f"an entity is a {unknown!r:.40}, and the labels are {', '.join(self.labels):.200}")

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from lm_keras.tasks.tagging import TextTagger
     from lm_keras.training.config import TrainingConfig
 
-NONE = ("other", "none", "no_relation")  # names of the class of pairs without a relation, in lower case
+NONE = ("no_relation", "none", "other")  # names of the class of pairs without a relation, the plainest first
 PLACES = ("first_start", "first_end", "second_start", "second_end")  # inputs of the export, in characters
 
 
@@ -148,8 +148,12 @@ class RelationExtractor(TextModel):
 
     @property
     def none(self) -> str | None:
-        """The class of pairs without a relation, which counts for none: "Other", "none" or "no_relation"."""
-        return next((name for name in self.classes if name.lower() in NONE), None)
+        """The class of pairs without a relation, which counts for none: "no_relation", "none" or "Other".
+
+        It is the first of these that is there, in upper or lower case.
+        """
+        named = {name.lower(): name for name in reversed(self.classes)}
+        return next((named[name] for name in NONE if name in named), None)
 
     # === Answers ===
     def classify(self, records: str | Relation | Sequence[str | Relation]) -> list[Classification]:

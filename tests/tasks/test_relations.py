@@ -212,6 +212,14 @@ def test_word_vectors_and_names_of_labels():
     assert made.model.get_layer("trained_part").embeddings.shape[0] == tokens.index("storm")
 
 
+def test_of_several_names_for_no_relation_the_plainest_is_it(by_words):
+    for names, none in (
+        (["Other", "R", "S", "none"], "none"),
+        (["None", "Other", "no_relation", "R"], "no_relation"),
+    ):
+        assert tasks.RelationExtractor(by_words.model, by_words.tokenizer, names).none == none
+
+
 def test_an_encoder_is_trained_on(by_marks):
     encoder = lk.models.build_bert(
         by_marks.tokenizer.vocab_size, max_length=32, hidden_dim=8, num_layers=1, num_heads=2, seed=0

@@ -13,7 +13,7 @@ def read_related_words(content: str, split: str) -> list[RelatedText]:
 
 
 def _sentence(block):
-    """A text of words with spaces between; a relation whose words end no entity is left out (two in train)."""
+    """A text of words with spaces between; a relation whose words end no entity is left out (there is none)."""
     _, words, tags, relations, heads = zip(*(line.split("\t") for line in block.split("\n")[1:] if line), strict=True)
     text, places = "", []
     for word in words:
