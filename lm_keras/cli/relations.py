@@ -8,7 +8,8 @@ from lm_keras.errors import InputError
 from lm_keras.utils.atomic_files import path_of, write_json
 from lm_keras.utils.quiet import load_tensorflow, tell
 
-KEPT = ("data", "valid", "encoding", "encoder", "tagger_encoder", "word_vectors", "max_length", "neighbors", "seed")
+KEPT = ("data", "valid", "encoding", "encoder", "tagger_encoder", "word_vectors", "swap")  # of the run, in run.json
+KEPT += ("max_length", "neighbors", "seed")
 SETTINGS = ("epochs", "batch_size", "learning_rate", "max_length")
 OF_TEXTS = ("tagger_encoder", "neighbors")  # flags of texts with entities and relations
 SCRATCH = ("cnn", "bilstm")  # encoders that start from random weights
@@ -34,6 +35,8 @@ def add_relations(actions) -> None:
         "of cnn and bilstm: what words start from, a file of GloVe's format, or glove-6b-50d-400k, which is fetched"
     )
     add("--word-vectors", metavar="FILE|NAME", help=vectors)
+    turned = "learn each text with its entities exchanged, too: for labels that end in (e1,e2) and (e2,e1)"
+    add("--swap", action="store_true", help=turned)
     add("--out", required=True, metavar="FOLDER", help="run folder to make")
     add("--encoding", default="utf-8", metavar="E", help="of the files, e.g. utf-16, gb18030")
     run = command.add_argument_group("training")
@@ -65,6 +68,8 @@ def train(options):
         if given := [name for name in OF_TEXTS if getattr(options, name) is not None and not joint]:
             flag = given[0].replace("_", "-")
             raise InputError(f"--{flag} is for texts with entities and relations, and {options.data} has two each")
+        if options.swap and joint:
+            raise InputError(f"--swap is for texts with two entities each, and {options.data} has all of theirs")
         encoders = [options.encoder, *([options.tagger_encoder or TAGGER] if joint else [])]
         if options.word_vectors is not None and not set(encoders) & set(SCRATCH):
             raise InputError(
@@ -86,7 +91,12 @@ def _train(options, records, valid, classes):
     from lm_keras import tasks
 
     return tasks.RelationExtractor.train(
-        records, validation=valid, classes=classes, seed=options.seed, **_reading(options, options.encoder, SETTINGS)
+        records,
+        validation=valid,
+        classes=classes,
+        swap=options.swap,
+        seed=options.seed,
+        **_reading(options, options.encoder, SETTINGS),
     )
 
 

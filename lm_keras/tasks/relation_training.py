@@ -16,13 +16,13 @@ from lm_keras.data.text_dataset import TextDataset
 from lm_keras.errors import InputError
 from lm_keras.tasks.encoders import check_options, loaded_encoder
 from lm_keras.tasks.labels import class_weights, classes_of, places_of
-from lm_keras.tasks.relations import relations_of, rows_at
+from lm_keras.tasks.relations import NONE, relations_of, rows_at
 from lm_keras.tasks.tagging_training import vectors_of, vocabulary
 from lm_keras.tasks.training import run_config, settings_of
 from lm_keras.text.tokenizers.base import Tokenizer
 from lm_keras.training.config import TrainingConfig
 from lm_keras.training.fit import fit
-from lm_keras.utils.checks import check_number
+from lm_keras.utils.checks import check_choice, check_number
 
 if TYPE_CHECKING:
     from lm_keras.tasks.relations import RelationExtractor
@@ -56,6 +56,7 @@ def train_extractor(
     word_vectors: object,
     validation: object,
     class_weight: object,
+    swap: bool,
     config: TrainingConfig | None,
     settings: dict[str, Any],
     max_length: int | None,
@@ -68,6 +69,8 @@ def train_extractor(
     classes = classes_of([record.label for record in records], False, classes, None)
     train, held_out = _parts(records, validation, seed)
     y, other = (places_of([record.label for record in part], classes, False) for part in (train, held_out))
+    if check_choice("swap", swap, (True, False)):
+        train, y = _with_swapped(train, y, classes)
     weights = class_weights(class_weight, y, classes, False)
     if (y == y[0]).all():
         raise InputError(f"all records to train on are {classes[y[0]]!r}; give records of two relations or more")
@@ -113,6 +116,25 @@ def _parts(records, validation, seed):
     _, others = map(set, split_texts(texts, share, seed))
     train, held_out = ([row for row in records if (row.text in others) == side] for side in (False, True))
     return train, held_out
+
+
+def _with_swapped(records, y, classes):
+    """The records and their labels, and after them the same with both entities exchanged."""
+    ends, place = ("(e1,e2)", "(e2,e1)"), {name: i for i, name in enumerate(classes)}
+    turned = np.full(len(classes), -1)
+    for name, i in place.items():
+        if name[-7:] in ends:
+            turned[i] = place.get(name[:-7] + ends[name.endswith(ends[0])], -1)
+        elif name.lower() in NONE:
+            turned[i] = i
+    if (turned[y] < 0).any():
+        name = classes[y[np.argmax(turned[y] < 0)]]
+        raise InputError(
+            f"swap=True turns (e1,e2) to (e2,e1), and {name!r} has no such other direction among the classes; "
+            "name relations so, give both in classes=, or leave swap out"
+        )
+    swapped = [row._replace(first=row.second, second=row.first) for row in records]
+    return records + swapped, np.concatenate([y, turned[y]])
 
 
 def _batches(extractor, records, y, batch_size, shuffle, seed):

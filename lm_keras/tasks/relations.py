@@ -75,6 +75,7 @@ class RelationExtractor(TextModel):
         word_vectors: str | Path | KeyedVectors | None = None,
         validation: float | Iterable[Relation] | None = None,
         class_weight: str | dict[str | int, float] | None = None,
+        swap: bool = False,
         config: TrainingConfig | None = None,
         epochs: int | None = None,
         batch_size: int | None = None,
@@ -102,6 +103,8 @@ class RelationExtractor(TextModel):
                 tenth, if None); records of one text stay together.
             class_weight: {label: weight} in the training loss, 1 where none is given: a class "Other" of more weight
                 makes fewer and surer relations. Or "balanced": each weighs as much as the others.
+            swap: Whether each record is learnt with its entities exchanged, too, as the other direction of its
+                relation: for labels that end in (e1,e2) and (e2,e1). An epoch has twice as many records then.
             config: The settings of the training; None: those of the encoder (`lk.tasks.relation_training.SETTINGS`).
             epochs: In place of the config's: the passes over the records.
             batch_size: In place of the config's.
@@ -139,6 +142,7 @@ class RelationExtractor(TextModel):
             word_vectors=word_vectors,
             validation=validation,
             class_weight=class_weight,
+            swap=swap,
             config=config,
             settings={name: value for name, value in given.items() if value is not None},
             max_length=max_length,

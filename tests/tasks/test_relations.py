@@ -240,8 +240,23 @@ def test_a_class_may_weigh_more():
     assert made.classify([first])[0].scores["Other"] == pytest.approx(0.8, abs=0.05)
 
 
+def test_exchanged_entities_are_the_other_direction():
+    """No record to train on is of the other direction; the extractor has learnt it all the same."""
+    names = ["C(e1,e2)", "C(e2,e1)", "Other"]
+    texts = [("ice brings floods", "C(e1,e2)"), ("ice without floods", 2), ("rain brings storms", 0)] * 4
+    records = [
+        Relation(text, (0, text.index(" ")), (text.rindex(" ") + 1, len(text)), label) for text, label in texts
+    ]
+    settings = {"max_steps": 60, "learning_rate": 0.05, "embedding_dim": 6, "dropout": 0.0, "validation": records}
+    made = tasks.RelationExtractor.train(records, classes=names, swap=True, **settings)
+    turned = [row._replace(first=row.second, second=row.first) for row in records[:3]]
+    assert [row.label for row in made.classify(records[:3])] == ["C(e1,e2)", "Other", "C(e1,e2)"]
+    assert [row.label for row in made.classify(turned)] == ["C(e2,e1)", "Other", "C(e2,e1)"]
+
+
 def test_refusals(by_words, by_marks, news):
     train, first = tasks.RelationExtractor.train, RECORDS[0]
+    plain = [row._replace(label="ab"[: 1 + i % 2]) for i, row in enumerate(RECORDS)]
     for call, message in [
         (lambda: train("x"), "records is one string"),
         (lambda: train([]), "no record in records"),
@@ -254,6 +269,8 @@ def test_refusals(by_words, by_marks, news):
         (lambda: train(RECORDS, word_vectors=3), "word_vectors is a int"),
         (lambda: train(RECORDS, validation=2.0), "validation is 2.0"),
         (lambda: train(RECORDS, class_weight={"Z": 2}), "class_weight has 'Z'"),
+        (lambda: train(RECORDS, swap=2), "swap is 2"),
+        (lambda: train(plain, swap=True), "'ab?' has no such other direction"),
         (lambda: train(RECORDS, config={"epochs": 1}), "config is {'epochs': 1}; give a TrainingConfig"),
         (lambda: by_words.classify(3), "records is a int"),
         (lambda: by_words.classify(["a <e1>b</e1>"]), "lacks <e2>"),
