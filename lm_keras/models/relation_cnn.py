@@ -72,6 +72,7 @@ def build_relation_cnn(
     check_sizes(hidden_dim=hidden_dim, position_dim=position_dim, max_distance=max_distance)
     check_whole("num_classes", num_classes, 2, MAX_INT32)
     check_choice("lexical", lexical, (True, False)), check_choice("piecewise", piecewise, (True, False))
+    check_whole("max_distance", max_distance, 2 if lexical else 1, MAX_INT32)  # else 1 is not only the next word
     if not isinstance(kernel_sizes, (list, tuple)) or not kernel_sizes:
         raise InputError(f"kernel_sizes is {kernel_sizes!r}; give a list of words a filter sees, such as (3,)")
     for size in kernel_sizes:

@@ -143,6 +143,7 @@ def test_a_head_on_spans_reads_their_tokens():
     [
         ({"kernel_sizes": ()}, "kernel_sizes is"),
         ({"max_distance": 0}, "max_distance is 0"),
+        ({"max_distance": 1}, "max_distance is 1"),
         ({"position_dim": 0}, "position_dim is 0"),
         ({"trained_words": 3}, "trained_words is of a frozen embedding"),
         ({"num_classes": 1}, "num_classes is 1"),
