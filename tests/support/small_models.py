@@ -142,7 +142,14 @@ OTHERS = {
     ),
     "relation_cnn": Other(
         "build_relation_cnn",
-        {**RELATED, "embedding_dim": 6, "position_dim": 3, "kernel_sizes": (2, 3), "num_filters": 5, "hidden_dim": 7},
+        {
+            **RELATED,
+            "embedding_dim": 6,
+            "position_dim": 3,
+            "kernel_sizes": (2, 3),
+            "num_filters": 8,
+            "hidden_dim": 12,
+        },
         **RELATIONS,
     ),
     "relation_rnn": Other(
