@@ -16,21 +16,13 @@ used once. Each method of each set runs in a process of its own; each result is 
 there, and a run that was stopped leaves out what the log has.
 """
 
-import argparse
 import hashlib
-import json
 import statistics
-import subprocess
-import sys
 import time
-from pathlib import Path
+
+from _runs import main, tables
 
 import lm_keras as lk  # which imports TensorFlow and Keras at first use
-from lm_keras.utils.quiet import load_tensorflow
-
-sys.path.append(str(Path(__file__).parents[1]))
-
-from _common import memory_bytes  # noqa: E402
 
 SETS = ("semeval2010-task8", "conll04")
 METHODS = ("cnn", "bilstm", "minilm")  # MiniLM: the encoder that --embedder names, with all its weights
@@ -48,44 +40,8 @@ TAGGER: dict[str, dict] = {}  # ... and of CoNLL04's tagger
 FIGURES = {"semeval2010-task8": "macro_f1", "conll04": "relation_f1"}
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--log", type=Path, default=Path("runs/relations.jsonl"))
-    parser.add_argument("--sets", nargs="+", choices=SETS, default=list(SETS))
-    parser.add_argument("--methods", nargs="+", choices=METHODS, default=list(METHODS))
-    parser.add_argument("--embedder", default="all-minilm-l6-v2", help="a folder of all-MiniLM-L6-v2, or a name")
-    parser.add_argument("--vectors", default="glove-6b-50d-400k", help="a wheel, folder or file of GloVe, or a name")
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
-    parser.add_argument("--dev", action="store_true", help="measures on the development parts")
-    parser.add_argument("--options", type=json.loads, default={}, help="JSON: arguments of RelationExtractor.train")
-    parser.add_argument("--report", action="store_true", help="prints the tables of the log")
-    parser.add_argument("--one", nargs=2, help=argparse.SUPPRESS)  # a set and a method, in this process
-    options = parser.parse_args()
-    if options.report:
-        report(options.log)
-    elif options.one:
-        run(options, *options.one)
-    else:
-        for name in options.sets:
-            for method in options.methods:
-                # Each in its own process, so that its memory is its own.
-                subprocess.run([sys.executable, __file__, *sys.argv[1:], "--one", name, method], check=True)
-        report(options.log)
-
-
-def run(options, name, method):
-    load_tensorflow()
-    done = {key(line) for line in lines(options.log)}
-    for seed in options.seeds:
-        facts = {"set": name, "method": method, "seed": seed, "dev": options.dev, "options": options.options}
-        if key(facts) in done:
-            continue
-        result = (semeval if name == "semeval2010-task8" else conll04)(options, name, method, seed)
-        line = facts | result | {"peak_mb": memory_bytes() >> 20}
-        options.log.parent.mkdir(parents=True, exist_ok=True)
-        with options.log.open("a") as file:
-            file.write(json.dumps(line) + "\n")
-        print(json.dumps(line), flush=True)
+def measure(options, facts):
+    return (semeval if facts["set"] == "semeval2010-task8" else conll04)(options, facts)
 
 
 def arguments_of(options, method, chosen):
@@ -106,7 +62,8 @@ def semeval_parts():
     return train, dev, lk.data.load("semeval2010-task8", "test")
 
 
-def semeval(options, name, method, seed):
+def semeval(options, facts):
+    name, method, seed = facts["set"], facts["method"], facts["seed"]
     train, dev, test = semeval_parts()
     train, tested = (train, dev) if options.dev else (train + dev, test)
     start = time.perf_counter()
@@ -132,7 +89,8 @@ def semeval(options, name, method, seed):
 # === CoNLL04: entities and relations of plain text ===
 
 
-def conll04(options, name, method, seed):
+def conll04(options, facts):
+    name, method, seed = facts["set"], facts["method"], facts["seed"]
     train, dev, test = (lk.data.load(name, split) for split in ("train", "validation", "test"))
     tested = dev if options.dev else test
     start = time.perf_counter()
@@ -175,22 +133,9 @@ def with_gold_entities(extractor, tested):
 # === The log ===
 
 
-def key(line):
-    return json.dumps([line[name] for name in ("set", "method", "seed", "dev", "options")])
-
-
-def lines(log):
-    return [json.loads(line) for line in log.read_text().splitlines()] if log.exists() else []
-
-
 def report(log):
     """Of each set and part a table: F1, its spread over the seeds and its interval, F1 of each relation."""
-    groups = {}
-    for line in lines(log):
-        part = "development" if line["dev"] else "test"
-        told = line["method"] + (f" {json.dumps(line['options'])}" if line["options"] else "")
-        groups.setdefault((line["set"], part), {}).setdefault(told, []).append(line)
-    for (name, part), methods in groups.items():
+    for name, part, methods in tables(log):
         first = next(iter(methods.values()))[0]
         labels = sorted(first["labels"])
         print(f"\n{name}, {part} part: {first['train']:,} texts to train on, {first['texts']:,} measured\n")
@@ -216,4 +161,4 @@ def cells_of(method, rows, figure, others, labels):
 
 
 if __name__ == "__main__":
-    main()
+    main(__file__, __doc__, SETS, METHODS, measure, report)

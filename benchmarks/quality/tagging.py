@@ -11,23 +11,16 @@ of the log as soon as it is there, and a run that was stopped leaves out what th
 process on the cores that it was given.
 """
 
-import argparse
+import functools
 import gzip
 import json
 import statistics
-import subprocess
-import sys
 import time
-from pathlib import Path
 
+from _runs import main, tables
 from _tagging_data import SETS
 
 import lm_keras as lk  # which imports TensorFlow and Keras at first use
-from lm_keras.utils.quiet import load_tensorflow
-
-sys.path.append(str(Path(__file__).parents[1]))
-
-from _common import memory_bytes  # noqa: E402
 
 METHODS = {
     "bilstm-crf": {"encoder": "bilstm"},
@@ -44,57 +37,26 @@ CHOSEN: dict[tuple[str, str], dict] = {
         for name in ("conll2003", "msra-ner", "conll04")
     },
 }
-WORD_VECTORS = {"en": "glove-6b-50d-400k"}
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--log", type=Path, default=Path("runs/tagging.jsonl"))
-    parser.add_argument("--sets", nargs="+", choices=SETS, default=list(SETS))
-    parser.add_argument("--methods", nargs="+", choices=METHODS, default=list(METHODS))
-    parser.add_argument("--embedder", default="all-minilm-l6-v2", help="a folder of all-MiniLM-L6-v2, or a name")
-    parser.add_argument("--vectors", default=WORD_VECTORS["en"], help="a wheel or folder of GloVe, or a name")
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
-    parser.add_argument("--dev", action="store_true", help="measures on the development parts")
-    parser.add_argument("--options", type=json.loads, default={}, help="JSON: arguments of TextTagger.train")
-    parser.add_argument("--report", action="store_true", help="prints the tables of the log")
-    parser.add_argument("--one", nargs=2, help=argparse.SUPPRESS)  # a set and a method, in this process
-    options = parser.parse_args()
-    if options.report:
-        report(options.log)
-    elif options.one:
-        run(options, *options.one)
-    else:
-        for name in options.sets:
-            for method in options.methods:
-                # Each in its own process, so that its memory is its own.
-                subprocess.run([sys.executable, __file__, *sys.argv[1:], "--one", name, method], check=True)
-        report(options.log)
+@functools.cache
+def parts_of(name):
+    return SETS[name]()
 
 
-def run(options, name, method):
-    load_tensorflow()
-    done, parts = {key(line) for line in lines(options.log)}, None
-    for seed in options.seeds:
-        facts = {"set": name, "method": method, "seed": seed, "dev": options.dev, "options": options.options}
-        if key(facts) in done:
-            continue
-        parts = parts or SETS[name]()
-        some = parts._replace(train=parts.train[: FEWER.get((name, method))])
-        result, tags = measured(options, some, name, method, seed)
-        line = facts | result | {"peak_mb": memory_bytes() >> 20}
-        options.log.parent.mkdir(parents=True, exist_ok=True)
-        if not options.options:
-            write_tags(options.log, facts, tags)
-        with options.log.open("a") as file:
-            file.write(json.dumps(line) + "\n")
-        print(json.dumps(line), flush=True)
+def measure(options, facts):
+    parts = parts_of(facts["set"])
+    some = parts._replace(train=parts.train[: FEWER.get((facts["set"], facts["method"]))])
+    result, tags = measured(options, some, facts["set"], facts["method"], facts["seed"])
+    if not options.options:
+        write_tags(options.log, facts, tags)
+    return result
 
 
 def measured(options, parts, name, method, seed):
     """The figures of one training, and the tags that were found."""
     arguments = {"encoder": options.embedder, **METHODS[method]}
-    if arguments["encoder"] == "bilstm" and parts.language in WORD_VECTORS:
+    if arguments["encoder"] == "bilstm" and parts.language == "en":
         arguments["word_vectors"] = options.vectors
     start = time.perf_counter()
     arguments |= CHOSEN.get((name, method), {}) | options.options
@@ -129,22 +91,9 @@ def write_tags(log, facts, tags):
         json.dump(tags, file)
 
 
-def key(line):
-    return json.dumps([line[name] for name in ("set", "method", "seed", "dev", "options")])
-
-
-def lines(log):
-    return [json.loads(line) for line in log.read_text().splitlines()] if log.exists() else []
-
-
 def report(log):
     """Of each set and part a table: F1 of spans, its spread over the seeds and its interval, F1 of each label."""
-    groups = {}
-    for line in lines(log):
-        part = "development" if line["dev"] else "test"
-        told = line["method"] + (f" {json.dumps(line['options'])}" if line["options"] else "")
-        groups.setdefault((line["set"], part), {}).setdefault(told, []).append(line)
-    for (name, part), methods in groups.items():
+    for name, part, methods in tables(log):
         first = next(iter(methods.values()))[0]
         labels = sorted(first["labels"])
         print(f"\n{name}, {part} part: {first['train']:,} sentences to train on, {first['texts']:,} measured\n")
@@ -177,4 +126,4 @@ def report(log):
 
 
 if __name__ == "__main__":
-    main()
+    main(__file__, __doc__, SETS, METHODS, measure, report)

@@ -172,10 +172,12 @@ def check_encoder(encoder: object, names: Sequence[str] = ENCODERS, built: bool 
         raise InputError(f"encoder is {str(encoder)!r:.80}, neither a folder nor one of {known}")
 
 
-def loaded_encoder(
+def tokenized_encoder(
     encoder: str | keras.Model, dropout: float | None, names: Sequence[str]
-) -> tuple[keras.Model, Tokenizer | None, int | None, int | None]:
-    """Returns a pretrained encoder by its name, folder or model.
+) -> tuple[keras.Model, Tokenizer, int | None]:
+    """Returns a pretrained encoder by its name, folder or model, for answers from the vectors of its tokens.
+
+    Its pooler, which has no part in them, is frozen.
 
     Args:
         encoder: As of `TextClassifier.train`.
@@ -183,10 +185,18 @@ def loaded_encoder(
         names: Those of the encoders that start from random weights, for the error.
 
     Returns:
-        Its model, its tokenizer, where a sentence encoder cuts a text, and the most tokens that it reads.
+        Its model, its tokenizer, and the most tokens that it reads.
+
+    Raises:
+        InputError: For what is no such encoder, and for one without a tokenizer.
     """
-    model, tokenizer, text_length = _loaded(encoder, dropout, names)
-    return model, tokenizer, text_length, _context(model)
+    model, tokenizer, _ = _loaded(encoder, dropout, names)
+    if tokenizer is None:
+        raise InputError(f"{model.name} has no tokenizer; give an encoder with one")
+    for layer in model.layers:
+        if layer.name == "pooler":
+            layer.trainable = False
+    return model, tokenizer, _context(model)
 
 
 def _loaded(encoder, dropout, names=ENCODERS):

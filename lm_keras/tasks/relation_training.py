@@ -14,10 +14,10 @@ from lm_keras.data.labelled_batches import WIDTHS, batches_by_length
 from lm_keras.data.splitting import split_texts
 from lm_keras.data.text_dataset import TextDataset
 from lm_keras.errors import InputError
-from lm_keras.tasks.encoders import check_options, loaded_encoder
+from lm_keras.tasks.encoders import check_options, tokenized_encoder
 from lm_keras.tasks.labels import class_weights, classes_of, places_of
 from lm_keras.tasks.relations import NONE, relations_of, rows_at
-from lm_keras.tasks.tagging_training import vectors_of, vocabulary
+from lm_keras.tasks.tagging_training import vectors_of, vocabulary, with_vectors
 from lm_keras.tasks.training import run_config, settings_of
 from lm_keras.text.tokenizers.base import Tokenizer
 from lm_keras.training.config import TrainingConfig
@@ -164,14 +164,7 @@ def _word_model(encoder, records, word_vectors, seed, options):
     builder = getattr(models, BUILDERS[encoder])
     vectors = None if word_vectors is None else vectors_of(word_vectors)
     tokenizer, trained = vocabulary(list(dict.fromkeys(record.text for record in records)), vectors)
-    if vectors is not None and "embedding_matrix" not in options:
-        from lm_keras.embeddings import embedding_matrix
-
-        matrix, _ = embedding_matrix(tokenizer, vectors, seed=seed)
-        own = {"embedding_matrix": matrix, "train_embeddings": False, "trained_words": trained}
-        options = {**own, **options}
-        if options["train_embeddings"]:
-            options["trained_words"] = 0
+    options = with_vectors(options, tokenizer, vectors, trained, seed)
     check_options(builder, options)
 
     def build(num_classes):
@@ -183,13 +176,8 @@ def _word_model(encoder, records, word_vectors, seed, options):
 def _pretrained(encoder, seed, options):
     from lm_keras import models
 
-    model, tokenizer, *_ = loaded_encoder(encoder, options.get("dropout"), tuple(BUILDERS))
-    if tokenizer is None:
-        raise InputError(f"{model.name} has no tokenizer; give an encoder with one")
+    model, tokenizer, _ = tokenized_encoder(encoder, options.get("dropout"), tuple(BUILDERS))
     check_options(models.relation_classifier, options)
-    for layer in model.layers:
-        if layer.name == "pooler":  # which has no part in the answers
-            layer.trainable = False
 
     def build(num_classes):
         return models.relation_classifier(model, num_classes, **options, seed=seed)

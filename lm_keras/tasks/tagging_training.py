@@ -17,7 +17,7 @@ from lm_keras.data.tagged_batches import UNKNOWN, tagged
 from lm_keras.data.text_dataset import TextDataset
 from lm_keras.errors import InputError
 from lm_keras.models.pretrained.named import resolved
-from lm_keras.tasks.encoders import ENOUGH, check_options, is_chinese, loaded_encoder
+from lm_keras.tasks.encoders import ENOUGH, check_options, is_chinese, tokenized_encoder
 from lm_keras.tasks.training import run_config, settings_of
 from lm_keras.tasks.word_inputs import FIRST, WordInputs
 from lm_keras.text.tokenizers.base import Tokenizer
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
     from lm_keras.tasks.tagging import TextTagger
 
-# Settings of `TrainingConfig`. No run is stopped by its validation loss: F1 of spans still rises when that does.
+# Settings of `TrainingConfig`. No run is stopped by its validation loss: answers still get better when that rises.
 SETTINGS: dict[str, dict[str, Any]] = {
     "bilstm": {"epochs": 20, "batch_size": 32, "learning_rate": 4e-3, "weight_decay": 0.0, "warmup_steps": 0},
     "pretrained": {"epochs": 5, "batch_size": 16, "learning_rate": 1e-4},
@@ -219,20 +219,34 @@ def word_model(
     arguments = {"crf": crf, **options}
     if characters is not None:
         arguments["num_characters"] = len(characters) + FIRST
-    if vectors is not None and "embedding_matrix" not in options:
-        from lm_keras.embeddings import embedding_matrix
-
-        matrix, _ = embedding_matrix(tokenizer, vectors, seed=seed)
-        own = {"embedding_matrix": matrix, "train_embeddings": False, "trained_words": trained}
-        arguments = {**own, **arguments}
-        if arguments["train_embeddings"]:
-            arguments["trained_words"] = 0
+    arguments = with_vectors(arguments, tokenizer, vectors, trained, seed)
     check_options(models.build_bilstm_tagger, arguments)
 
     def build(num_classes):
         return models.build_bilstm_tagger(tokenizer.vocab_size, num_classes=num_classes, **arguments, seed=seed)
 
     return TaggerParts("bilstm", tokenizer, characters, LONGEST if max_length is None else max_length, build)
+
+
+def with_vectors(
+    options: dict[str, Any], tokenizer: WordTokenizer, vectors: KeyedVectors | None, trained: int, seed: int
+) -> dict[str, Any]:
+    """Returns a builder's options with a frozen embedding of these vectors, the first words of which are trained.
+
+    Args:
+        options: The options that were given, which win: an `embedding_matrix`, or `train_embeddings=True`.
+        tokenizer: As `vocabulary` returns it.
+        vectors: gensim's KeyedVectors; None: nothing is added.
+        trained: The number of words that are trained, as `vocabulary` returns it.
+        seed: Of the vectors of words that have none.
+    """
+    if vectors is None or "embedding_matrix" in options:
+        return options
+    from lm_keras.embeddings import embedding_matrix
+
+    matrix, _ = embedding_matrix(tokenizer, vectors, seed=seed)
+    found = {"embedding_matrix": matrix, "train_embeddings": False, "trained_words": trained} | options
+    return found | {"trained_words": 0} if found["train_embeddings"] else found
 
 
 def vectors_of(given: str | Path | KeyedVectors) -> KeyedVectors:
@@ -283,13 +297,8 @@ def _characters(texts):
 def _pretrained(encoder, max_length, seed, options):
     from lm_keras import models
 
-    model, tokenizer, text_length, context = loaded_encoder(encoder, options.get("dropout"), ENCODERS)
-    if tokenizer is None:
-        raise InputError(f"{model.name} has no tokenizer; give an encoder with one")
+    model, tokenizer, context = tokenized_encoder(encoder, options.get("dropout"), ENCODERS)
     check_options(models.token_classifier, options)
-    for layer in model.layers:
-        if layer.name == "pooler":  # which has no part in the answers
-            layer.trainable = False
     most = min(filter(None, (context, LONGEST)))
 
     def build(num_classes):
