@@ -90,6 +90,17 @@ def _scaled(speeds, scaling):
 # === Where each token of a text stands ===
 
 
+def with_columns_checked(ids: tf.Tensor, most: int, message: str) -> tf.Tensor:
+    """Returns ids [B, T] as they are, once a check while the graph runs has found T to be at most `most`.
+
+    What reads the result runs after the check. Beside it a lookup of a position that is not there might fail first,
+    in the words of the backend.
+    """
+    check = tf.debugging.assert_less_equal(tf.shape(ids)[1], most, message)
+    with tf.control_dependencies([] if check is None else [check]):
+        return tf.identity(ids)
+
+
 @keras.saving.register_keras_serializable("lm_keras")
 class Positions(layers.Layer):
     """ids [B, T] -> 0 ... T - 1, int32 [1, T]. Raises InputError where T is known and above `max_length`.
@@ -107,7 +118,7 @@ class Positions(layers.Layer):
             raise InputError(f"a text has {ids.shape[1]} tokens and the model max_length={self.max_length}; cut it")
         if ids.shape[1] is None and keras.backend.backend() == "tensorflow":
             message = f"a text has more tokens than the model's max_length={self.max_length}; cut it"
-            tf.debugging.assert_less_equal(tf.shape(ids)[1], self.max_length, message)
+            ids = with_columns_checked(ids, self.max_length, message)
         return ops.arange(ops.shape(ids)[1], dtype="int32")[None]
 
     def compute_output_spec(self, ids):

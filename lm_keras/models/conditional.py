@@ -10,6 +10,7 @@ from keras import layers, ops
 
 from lm_keras.errors import InputError, damaged
 from lm_keras.layers.padding import PackTokens, UnpackTokens
+from lm_keras.layers.positions import with_columns_checked
 from lm_keras.models.base import LogitsModel, output_model
 from lm_keras.models.causal_lm import CausalLM, Views
 from lm_keras.utils.checks import check_choice, check_number, check_whole
@@ -58,12 +59,14 @@ class FromStart(layers.Layer):
         self.built = True
 
     def call(self, ids: tf.Tensor, training: bool | None = None) -> tf.Tensor:
-        length = tf.shape(ids)[1]
-        if self.room is not None and ids.shape[1] is not None and ids.shape[1] > self.room:
+        checked = self.room is not None and ids.shape[1] is None
+        if self.room is not None and not checked and ids.shape[1] > self.room:
             raise InputError(f"a row has {ids.shape[1]} columns and the model has room for {self.room}; give fewer")
+        if checked:
+            ids = with_columns_checked(ids, self.room, "a row has more columns than the model has room for")
+        length = tf.shape(ids)[1]
         found = self.step_model([ids, *self.initial_state(tf.shape(ids)[0], length)], training=training)
-        if self.room is not None and ids.shape[1] is None:
-            tf.debugging.assert_less_equal(length, self.room, "a row has more columns than the model has room for")
+        if checked:
             found = tf.where(length <= self.room, found, np.nan)  # where XLA runs no check
         return found
 

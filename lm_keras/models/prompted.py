@@ -11,6 +11,7 @@ from keras import layers, ops
 from lm_keras.errors import InputError
 from lm_keras.layers.blocks import TransformerBlock, recompute_set
 from lm_keras.layers.dense import Dense
+from lm_keras.layers.positions import with_columns_checked
 from lm_keras.models.base import LogitsModel
 from lm_keras.models.causal_lm import CausalLM
 from lm_keras.models.learned import LearnedPrompt, cut_state, facts_of, growing_axes, state_after_vectors, with_room
@@ -138,7 +139,7 @@ class AfterPrompt(layers.Layer):
 
     def call(self, ids: tf.Tensor) -> tf.Tensor:
         model = self._of()
-        self._check_length(ids)
+        ids = self._checked(ids)
         batch, length = tf.shape(ids)[0], tf.shape(ids)[1]
         state = []
         parts = with_room(self.prompt.state(model), model, length + 1)  # and the spare slot
@@ -153,17 +154,19 @@ class AfterPrompt(layers.Layer):
         model = self._of()
         return keras.KerasTensor((*ids.shape, model.vocab_size), model.step_model.outputs[0].dtype)
 
-    def _check_length(self, ids):
+    def _checked(self, ids):
+        """The ids; InputError where they are too many, or the same once the graph has looked."""
         if self.room is None:
-            return
+            return ids
         told = (
             f"and after the prompt of {self.prompt.num_tokens} the model has room for {self.room}; make the windows "
             f"with length={self.room} or less"
         )
         if ids.shape[1] is None:
-            tf.debugging.assert_less_equal(tf.shape(ids)[1], self.room, f"a text has more tokens, {told}")
-        elif ids.shape[1] > self.room:
+            return with_columns_checked(ids, self.room, f"a text has more tokens, {told}")
+        if ids.shape[1] > self.room:
             raise InputError(f"a text has {ids.shape[1]} tokens, {told}")
+        return ids
 
 
 class PromptedLM(LogitsModel):

@@ -85,8 +85,9 @@ def test_a_text_above_max_length_is_refused(family):
 def test_a_text_of_unknown_length_above_max_length_gives_no_number(family):
     model, spec = shared(family), [tf.TensorSpec([None, None], tf.int32)]
     graph = tf.function(model, input_signature=spec)
-    with pytest.raises(tf.errors.InvalidArgumentError, match="max_length=24; cut it"):
-        graph(ids(1, 25))
+    for _ in range(20):  # a lookup beside the check, not after it, would fail first in about half of the calls
+        with pytest.raises(tf.errors.InvalidArgumentError, match="max_length=24; cut it"):
+            graph(ids(1, 25))
     np.testing.assert_allclose(array(graph(ids(1, 24))), array(model(ids(1, 24))), **EQUAL)
     compiled = tf.function(model, input_signature=spec, jit_compile=True)
     assert np.isnan(array(compiled(ids(1, 25)))).all()  # no check runs under XLA
