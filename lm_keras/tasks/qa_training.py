@@ -63,7 +63,7 @@ def train_answerer(
     """Returns a trained model of the class `kind`; the arguments are those of `QuestionAnswerer.train`."""
     from lm_keras import models
 
-    train, held_out = _train_and_held_out(questions, validation, seed)
+    train, held_out = train_and_held_out(questions, validation, seed)
     if not any(record.answers for record in train):
         raise InputError("no question to train on has an answer in its context; give some that have")
     settings, options = settings_of(config, settings, options)
@@ -87,7 +87,7 @@ def train_answerer(
     return answerer
 
 
-def _train_and_held_out(questions, validation, seed):
+def train_and_held_out(questions, validation, seed):
     """The questions to train on, and those to measure by: of other contexts."""
     records = checked_questions(questions)
     if validation is not None and not isinstance(validation, (int, float)):
