@@ -179,7 +179,7 @@ MAKE = {
     "marked_relations": marked_relations,
     "extraction": extraction,
     "answers": lambda texts: tasks.QuestionAnswerer(
-        lively(lk.models.answer_span(encoder(p := word_pieces(texts)))), p, max_answer_tokens=6
+        lively(lk.models.answer_span(encoder(p := word_pieces(texts)))), p, max_answer_tokens=6, threshold=0.006
     ),
     "embedder": lambda texts: tasks.TextEmbedder(encoder(p := word_pieces(texts)), p),
     "prompt_classifier": prompt_classifier,

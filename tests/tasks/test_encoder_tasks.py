@@ -103,9 +103,10 @@ def test_an_answer_is_the_best_span_of_all_windows(task, passages):
     answerer = task("answers")
     questions = [text[-40:] for text in reversed(passages)]
     found = answerer.answer(questions, passages)
-    assert len({answer.text for answer in found}) > 6
+    assert len({answer.text for answer in found}) > 5  # some are below the threshold
     for question, context, answer in zip(questions, passages, found, strict=True):
         probability, start, end = brute_force(answerer, question, context)
+        start, end = (start, end) if probability >= answerer.threshold else (0, 0)
         assert (answer.start, answer.end) == (start, end)
         assert answer.text == context[start:end]
         assert answer.score == pytest.approx(probability, rel=1e-4, abs=1e-9)
