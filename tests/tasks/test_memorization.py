@@ -85,7 +85,7 @@ def test_a_repeated_secret_is_exposed_and_one_that_never_stood_there_is_not(toke
     lk.fit(lm, windows, config=lk.TrainingConfig(epochs=12, learning_rate=1e-2, warmup_steps=0))
     found, unknown = exposure(lm, [secret, other], canaries(TEMPLATE))
     assert found.rank == 1 and unknown.exposure < found.exposure
-    assert found.log_prob == pytest.approx(0, abs=0.7)
+    assert found.log_prob > -math.log(1000) > unknown.log_prob  # what chance gives
 
 
 @given(st.text(max_size=12).filter(lambda text: "#" not in text), st.integers(1, 40), st.integers(0, 99))
