@@ -1,6 +1,6 @@
 """`lm-keras train-task`, `predict`, and `evaluate` of a classifier: labelled texts to a run, and what it answers.
 
-What is about taggers stands in `cli.tagging`, about relations in `cli.relations`.
+What is about taggers stands in `cli.tagging`, about relations in `cli.relations`, about answers in `cli.answers`.
 """
 
 import contextlib
@@ -11,7 +11,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from lm_keras.cli import relations, tagging
+from lm_keras.cli import answers, relations, tagging
 from lm_keras.cli.options import Commands, add_import, number
 from lm_keras.errors import InputError
 from lm_keras.models.pretrained.named import resolved
@@ -36,16 +36,18 @@ def add_commands(commands: Commands) -> None:
     _add_classify(actions)
     tagging.add_tag(actions)
     relations.add_relations(actions)
+    answers.add_answer(actions)
     predicting = commands.add_parser(
-        "predict", help="classes of texts, spans in them, or relations, by a trained model"
+        "predict", help="classes of texts, spans in them, relations or answers, by a trained model"
     )
     predicting.set_defaults(call=predict)
     predicting.add_argument("run", help=RUNS)
     what = predicting.add_mutually_exclusive_group(required=True)
-    what.add_argument("--text", action="append", help="a text (may be repeated)")
+    what.add_argument("--text", action="append", help="a text, or a question (may be repeated)")
     files = "CSV, TSV, JSON lines (.gz, .bz2, .xz), or another file, each line a text"
     what.add_argument("--data", metavar="FILE", help=files)
-    predicting.add_argument("--pair", action="append", metavar="TEXT", help="the second text of each --text")
+    second = "the second text of each --text; of a question the text that answers it"
+    predicting.add_argument("--pair", action="append", metavar="TEXT", help=second)
     predicting.add_argument("--text-column", metavar="COL", help="of --data (default: as in the training)")
     predicting.add_argument("--pair-column", metavar="COL", help="the same for the second text")
     predicting.add_argument("--encoding", default="utf-8", metavar="E", help="of the file")
@@ -261,7 +263,11 @@ def predict(options):
     if isinstance(classifier, tasks.RelationExtractor):
         relations.predict(classifier, options)
         return
-    rows = _rows(options, classifier, settings)
+    if isinstance(classifier, tasks.QuestionAnswerer):
+        columns = {"text": "question", "pair": "context"}
+        answers.predict(classifier, _rows(options, columns, True), options.json)
+        return
+    rows = _rows(options, settings, getattr(classifier, "pairs", False))
     if isinstance(classifier, (tasks.TextTagger, tasks.InformationExtractor)):
         shown = tagging.predict if isinstance(classifier, tasks.TextTagger) else relations.predict_both
         shown(classifier, rows, options.json)
@@ -279,9 +285,8 @@ def predict(options):
             print("\t".join(map(escaped, parts)))
 
 
-def _rows(options, classifier, settings):
+def _rows(options, settings, pairs):
     """The texts, or pairs, that are to be classified."""
-    pairs = getattr(classifier, "pairs", False)
     if options.data is None:
         about = ("text_column", "pair_column", *TABLE)
         if given := [name for name in about if getattr(options, name) is not None]:
@@ -316,7 +321,8 @@ def model_of(run, command):
     from lm_keras import tasks
 
     model = tasks.load(path)
-    if not hasattr(model, "classify") and not isinstance(model, (tasks.TextTagger, tasks.InformationExtractor)):
+    others = (tasks.TextTagger, tasks.InformationExtractor, tasks.QuestionAnswerer)
+    if not hasattr(model, "classify") and not isinstance(model, others):
         raise InputError(f"{command} takes a classifier or a tagger, and {path} is a saved {type(model).__name__}")
     settings = read_json(path / RUN) if (path / RUN).exists() else {}
     return model, settings if isinstance(settings, dict) else {}
@@ -326,13 +332,17 @@ def model_of(run, command):
 
 
 def evaluate(options):
-    """`lm-keras evaluate RUN --data FILE|NAME` where the run is a classifier, a tagger, or one of relations."""
+    """`lm-keras evaluate RUN --data FILE|NAME` where the run is one of `train-task`."""
     model, settings = model_of(options.run, "evaluate")
     from lm_keras import tasks
 
     if isinstance(model, (tasks.RelationExtractor, tasks.InformationExtractor)):
         refuse_flags(options, (*COLUMNS, *TABLE, *tagging.COLUMNS), "classifier or tagger")
         relations.evaluate(options, model)
+        return
+    if isinstance(model, tasks.QuestionAnswerer):
+        refuse_flags(options, (*COLUMNS, *TABLE, *tagging.COLUMNS), "classifier or tagger")
+        answers.evaluate(options, model)
         return
     tags = isinstance(model, tasks.TextTagger)
     other, kind = ((*COLUMNS, *TABLE), "classifier") if tags else (tagging.COLUMNS, "tagger")

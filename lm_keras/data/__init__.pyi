@@ -37,6 +37,7 @@ from .quality.personal_data import scrub as scrub
 from .quality.report.report import write_report as write_report
 from .quality.statistics import language as language
 from .quality.statistics import statistics as statistics
+from .questions import read_questions as read_questions
 from .relations import read_related as read_related
 from .relations import read_relations as read_relations
 from .relations import relation_of_marks as relation_of_marks

@@ -1,5 +1,8 @@
 from ..text_model import load as load
 from ..text_model import save as save
+from .answer_metrics import AnswerMetrics as AnswerMetrics
+from .answer_metrics import AnswerReport as AnswerReport
+from .answer_metrics import answer_report as answer_report
 from .classification import Classification as Classification
 from .classification import MultiLabelClassification as MultiLabelClassification
 from .classification import TextClassifier as TextClassifier

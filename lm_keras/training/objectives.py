@@ -181,7 +181,7 @@ def _nats(y, logits, weights):
     if weights is not None:
         w *= tf.cast(aligned(weights, w), tf.float64)
     w, y = tf.reshape(w, [-1]), tf.reshape(tf.cast(y, tf.int32), [-1])
-    logits = tf.reshape(tf.cast(logits, tf.float32), [-1, logits.shape[-1]])
+    logits = tf.reshape(tf.cast(logits, tf.float32), [-1, tf.shape(logits)[-1]])
     nats = ops.sparse_categorical_crossentropy(tf.maximum(y, 0), logits, from_logits=True)
     parts = y, tf.cast(nats, tf.float64), tf.argmax(logits, -1, tf.int32), w
     return [tf.boolean_mask(part, w != 0) for part in parts]

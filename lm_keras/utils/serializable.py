@@ -37,6 +37,7 @@ CLASSES = {
     "MemoryHeads": "layers.attention",
     "MultiLabelCrossEntropy": "losses",
     "PackTokens": "layers.padding",
+    "PositionEncoding": "models.memory_network",
     "Positions": "layers.positions",
     "Remember": "layers.padding",
     "Rotary": "layers.positions",

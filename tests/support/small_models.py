@@ -79,6 +79,14 @@ def relation_examples(batch, length, seed=0, *, vocab_size, num_classes, max_dis
     return {"words": words, "first": np.tile(first, (batch, 1)), "second": np.tile(second, (batch, 1))}, labels
 
 
+def story_examples(batch, length, seed=0, *, vocab_size, num_classes):
+    """Sentences of three words, some shorter, and a question."""
+    question, labels = text_examples(batch, length, seed, vocab_size=vocab_size, num_classes=num_classes)
+    story = np.random.default_rng(seed + 1).integers(1, vocab_size, (batch, length, 3)).astype("int32")
+    story[:, ::2, 2] = 0
+    return {"story": story, "question": question}, labels
+
+
 def pair_examples(batch, length, seed=0, *, vocab_size):
     """The source is two words longer than the target."""
     rng = np.random.default_rng(seed)
@@ -137,6 +145,13 @@ OTHERS = {
         "build_cnn_classifier",
         {"vocab_size": VOCAB, "num_classes": CLASSES, "embedding_dim": 6, "kernel_sizes": (2, 3), "num_filters": 5},
         functools.partial(text_examples, vocab_size=VOCAB, num_classes=CLASSES),
+        lambda batch, length: [(batch, CLASSES)],
+        pad=0,
+    ),
+    "memory_network": Other(
+        "build_memory_network",
+        {"vocab_size": VOCAB, "num_classes": CLASSES, "embedding_dim": 6, "num_hops": 2, "max_sentences": 5},
+        functools.partial(story_examples, vocab_size=VOCAB, num_classes=CLASSES),
         lambda batch, length: [(batch, CLASSES)],
         pad=0,
     ),

@@ -122,3 +122,26 @@ def test_an_evaluated_model_can_be_freed(contiguous):
     del model
     gc.collect()
     assert gone() is None
+
+
+def test_spans_in_batches_of_different_widths():
+    """The graph of one batch is not that of the next: its width is unknown from the second on."""
+    model = lk.models.answer_span(
+        lk.models.build_bert(30, max_length=16, hidden_dim=8, num_layers=1, num_heads=2, seed=0)
+    )
+    rng, batches, right = np.random.default_rng(0), [], []
+    for width in (5, 9, 12, 9):
+        ids = rng.integers(1, 30, (4, width)).astype("int32")
+        x = {"token_ids": ids, "segment_ids": ids * 0, "padding_mask": ids * 0 + 1}
+        logits = {name: np.asarray(part) for name, part in model(x).items()}
+        y = {name: rng.integers(0, width, 4).astype("int32") for name in logits}
+        y["start"][:2] = logits["start"][:2].argmax(-1)
+        right += (logits["start"].argmax(-1) == y["start"]).tolist()
+        batches.append((x, y))
+    spec = (
+        {name: tf.TensorSpec([None, None], tf.int32) for name in batches[0][0]},
+        {name: tf.TensorSpec([None], tf.int32) for name in batches[0][1]},
+    )
+    data = tf.data.Dataset.from_generator(lambda: iter(batches), output_signature=spec)
+    found = lk.evaluate(model, data.apply(tf.data.experimental.assert_cardinality(4)))
+    assert found["start_accuracy"] == pytest.approx(np.mean(right)) and found["examples"] == 16
