@@ -17,6 +17,9 @@ from .extraction_metrics import extraction_report as extraction_report
 from .intervals import Interval as Interval
 from .intervals import bootstrap_interval as bootstrap_interval
 from .intervals import wilson as wilson
+from .memorization import Exposure as Exposure
+from .memorization import canaries as canaries
+from .memorization import exposure as exposure
 from .metrics import ClassificationReport as ClassificationReport
 from .metrics import ClassMetrics as ClassMetrics
 from .metrics import classification_report as classification_report
