@@ -1,6 +1,6 @@
 """`lm-keras train-task`, `predict`, and `evaluate` of a classifier: labelled texts to a run, and what it answers.
 
-What is about taggers stands in `cli.tagging`, about relations in `cli.relations`.
+What is about taggers stands in `cli.tagging`, about relations in `cli.relations`, about answers in `cli.retrieval`.
 """
 
 import contextlib
@@ -11,7 +11,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from lm_keras.cli import relations, tagging
+from lm_keras.cli import relations, retrieval, tagging
 from lm_keras.cli.options import Commands, add_import, number
 from lm_keras.errors import InputError
 from lm_keras.models.pretrained.named import resolved
@@ -36,9 +36,9 @@ def add_commands(commands: Commands) -> None:
     _add_classify(actions)
     tagging.add_tag(actions)
     relations.add_relations(actions)
-    predicting = commands.add_parser(
-        "predict", help="classes of texts, spans in them, or relations, by a trained model"
-    )
+    retrieval.add_retrieve(actions)
+    said = "classes of texts, spans in them, relations, or answers to questions, by a trained model"
+    predicting = commands.add_parser("predict", help=said)
     predicting.set_defaults(call=predict)
     predicting.add_argument("run", help=RUNS)
     what = predicting.add_mutually_exclusive_group(required=True)
@@ -158,9 +158,15 @@ def train(options):
 
 
 def write_run(folder, task, settings, history, report):
-    """What stands beside a trained text model: the options of the run, its measures of each epoch and at its end."""
+    """What stands beside a trained text model: the options of the run, its measures of each epoch and at its end.
+
+    Without a history, or a report, there is no file of it.
+    """
     write_json(folder / RUN, {"task": task} | {name: value for name, value in settings.items() if value is not None})
-    write_json(folder / HISTORY, plain(history))
+    if history:
+        write_json(folder / HISTORY, plain(history))
+    if report is None:
+        return
     numbers = {name: value for name, value in report.as_dict().items() if isinstance(value, (int, float))}
     write_json(folder / RESULT, {"validation": plain(numbers)})
 
@@ -261,6 +267,10 @@ def predict(options):
     if isinstance(classifier, tasks.RelationExtractor):
         relations.predict(classifier, options)
         return
+    if isinstance(classifier, tasks.Retriever):
+        settings = settings | {"text": settings.get("question", retrieval.COLUMNS["question"])}
+        retrieval.predict(classifier, _rows(options, classifier, settings), options.json)
+        return
     rows = _rows(options, classifier, settings)
     if isinstance(classifier, (tasks.TextTagger, tasks.InformationExtractor)):
         shown = tagging.predict if isinstance(classifier, tasks.TextTagger) else relations.predict_both
@@ -316,8 +326,10 @@ def model_of(run, command):
     from lm_keras import tasks
 
     model = tasks.load(path)
-    if not hasattr(model, "classify") and not isinstance(model, (tasks.TextTagger, tasks.InformationExtractor)):
-        raise InputError(f"{command} takes a classifier or a tagger, and {path} is a saved {type(model).__name__}")
+    others = (tasks.TextTagger, tasks.InformationExtractor, tasks.Retriever)
+    if not hasattr(model, "classify") and not isinstance(model, others):
+        what = "a classifier, a tagger or a retriever"
+        raise InputError(f"{command} takes {what}, and {path} is a saved {type(model).__name__}")
     settings = read_json(path / RUN) if (path / RUN).exists() else {}
     return model, settings if isinstance(settings, dict) else {}
 
@@ -326,10 +338,15 @@ def model_of(run, command):
 
 
 def evaluate(options):
-    """`lm-keras evaluate RUN --data FILE|NAME` where the run is a classifier, a tagger, or one of relations."""
+    """`lm-keras evaluate RUN --data FILE|NAME` where the run is one of `train-task`."""
     model, settings = model_of(options.run, "evaluate")
     from lm_keras import tasks
 
+    if isinstance(model, tasks.Retriever):
+        refuse_flags(options, ("text", "label", "pair", *tagging.COLUMNS), "classifier or tagger")
+        retrieval.evaluate(options, model, settings)
+        return
+    refuse_flags(options, retrieval.COLUMNS, "retriever")
     if isinstance(model, (tasks.RelationExtractor, tasks.InformationExtractor)):
         refuse_flags(options, (*COLUMNS, *TABLE, *tagging.COLUMNS), "classifier or tagger")
         relations.evaluate(options, model)
