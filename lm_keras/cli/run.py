@@ -4,7 +4,7 @@ import dataclasses
 import json
 import types
 
-from lm_keras.cli import tagging, tasks
+from lm_keras.cli import retrieval, tagging, tasks
 from lm_keras.cli.options import Commands, add_import, number
 from lm_keras.cli.train import default_unit, evaluation_windows, load_texts, read_run
 from lm_keras.errors import InputError
@@ -42,6 +42,9 @@ def add_commands(commands: Commands) -> None:
     columns.add_argument("--report", metavar="FOLDER", help=f"{pages}; of a tagger {tagging.MISTAKES}")
     tagging.add_columns(
         evaluating.add_argument_group("of a tagger", "columns of --data"), dict.fromkeys(tagging.COLUMNS)
+    )
+    retrieval.add_columns(
+        evaluating.add_argument_group("of a retriever", "columns of --data"), dict.fromkeys(retrieval.COLUMNS)
     )
     scoring = commands.add_parser("score", help="log-probability of one text")
     scoring.set_defaults(call=score)
@@ -84,7 +87,7 @@ def evaluate_task(options):
 
 
 def evaluate(options):
-    of_tasks = (*tasks.COLUMNS, *tasks.TABLE, "report", *tagging.COLUMNS)
+    of_tasks = (*tasks.COLUMNS, *tasks.TABLE, "report", *tagging.COLUMNS, *retrieval.COLUMNS)
     of_classifier = [name for name in of_tasks if getattr(options, name) is not None]
     if kind_of(resolved(options.run)) == "task" and options.task is None:
         for name in TASK_OPTIONS:

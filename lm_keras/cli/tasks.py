@@ -1,6 +1,7 @@
 """`lm-keras train-task`, `predict`, and `evaluate` of a classifier: labelled texts to a run, and what it answers.
 
-What is about taggers stands in `cli.tagging`, about relations in `cli.relations`, about answers in `cli.answers`.
+What is about taggers stands in `cli.tagging`, about relations in `cli.relations`, about answers in `cli.answers` and
+`cli.retrieval`.
 """
 
 import contextlib
@@ -11,7 +12,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from lm_keras.cli import answers, relations, tagging
+from lm_keras.cli import answers, relations, retrieval, tagging
 from lm_keras.cli.options import Commands, add_import, number
 from lm_keras.errors import InputError
 from lm_keras.models.pretrained.named import resolved
@@ -37,9 +38,9 @@ def add_commands(commands: Commands) -> None:
     tagging.add_tag(actions)
     relations.add_relations(actions)
     answers.add_answer(actions)
-    predicting = commands.add_parser(
-        "predict", help="classes of texts, spans in them, relations or answers, by a trained model"
-    )
+    retrieval.add_retrieve(actions)
+    said = "classes of texts, spans in them, relations, or answers to questions, by a trained model"
+    predicting = commands.add_parser("predict", help=said)
     predicting.set_defaults(call=predict)
     predicting.add_argument("run", help=RUNS)
     what = predicting.add_mutually_exclusive_group(required=True)
@@ -160,9 +161,15 @@ def train(options):
 
 
 def write_run(folder, task, settings, history, report):
-    """What stands beside a trained text model: the options of the run, its measures of each epoch and at its end."""
+    """What stands beside a trained text model: the options of the run, its measures of each epoch and at its end.
+
+    Without a history, or a report, there is no file of it.
+    """
     write_json(folder / RUN, {"task": task} | {name: value for name, value in settings.items() if value is not None})
-    write_json(folder / HISTORY, plain(history))
+    if history:
+        write_json(folder / HISTORY, plain(history))
+    if report is None:
+        return
     numbers = {name: value for name, value in report.as_dict().items() if isinstance(value, (int, float))}
     write_json(folder / RESULT, {"validation": plain(numbers)})
 
@@ -267,6 +274,10 @@ def predict(options):
         columns = {"text": "question", "pair": "context"}
         answers.predict(classifier, _rows(options, columns, True), options.json)
         return
+    if isinstance(classifier, tasks.Retriever):
+        settings = settings | {"text": settings.get("question", retrieval.COLUMNS["question"])}
+        retrieval.predict(classifier, _rows(options, settings, False), options.json)
+        return
     rows = _rows(options, settings, getattr(classifier, "pairs", False))
     if isinstance(classifier, (tasks.TextTagger, tasks.InformationExtractor)):
         shown = tagging.predict if isinstance(classifier, tasks.TextTagger) else relations.predict_both
@@ -321,9 +332,10 @@ def model_of(run, command):
     from lm_keras import tasks
 
     model = tasks.load(path)
-    others = (tasks.TextTagger, tasks.InformationExtractor, tasks.QuestionAnswerer)
+    others = (tasks.TextTagger, tasks.InformationExtractor, tasks.QuestionAnswerer, tasks.Retriever)
     if not hasattr(model, "classify") and not isinstance(model, others):
-        raise InputError(f"{command} takes a classifier or a tagger, and {path} is a saved {type(model).__name__}")
+        what = "a classifier, a tagger or what answers questions"
+        raise InputError(f"{command} takes {what}, and {path} is a saved {type(model).__name__}")
     settings = read_json(path / RUN) if (path / RUN).exists() else {}
     return model, settings if isinstance(settings, dict) else {}
 
@@ -336,6 +348,11 @@ def evaluate(options):
     model, settings = model_of(options.run, "evaluate")
     from lm_keras import tasks
 
+    if isinstance(model, tasks.Retriever):
+        refuse_flags(options, ("text", "label", "pair", *tagging.COLUMNS), "classifier or tagger")
+        retrieval.evaluate(options, model, settings)
+        return
+    refuse_flags(options, retrieval.COLUMNS, "retriever")
     if isinstance(model, (tasks.RelationExtractor, tasks.InformationExtractor)):
         refuse_flags(options, (*COLUMNS, *TABLE, *tagging.COLUMNS), "classifier or tagger")
         relations.evaluate(options, model)

@@ -23,6 +23,8 @@ from .corpora.registry import fetch as fetch
 from .corpora.registry import load as load
 from .corpora.registry import locate as locate
 from .corpora.registry import splits as splits
+from .knowledge import KnowledgeEntry as KnowledgeEntry
+from .knowledge import read_knowledge as read_knowledge
 from .labelled import LabelledTexts as LabelledTexts
 from .labelled import read_labelled as read_labelled
 from .labelled_batches import labelled as labelled

@@ -168,6 +168,16 @@ def read_columns(
     return found
 
 
+def rows_of(
+    path: Path, columns: Sequence[str | int], encoding: str, delimiter: str | None, quotes: bool
+) -> Iterator[tuple]:
+    """Yields where each row of a file stands, such as "line 3", and its values of the columns, of any type in JSON.
+
+    The arguments are those of `read_columns`; what it refuses is refused.
+    """
+    return _rows(path, tuple(columns), encoding, delimiter, quotes)[0]
+
+
 def is_table_name(path: str | Path) -> bool:
     """Returns whether a file is one of columns by its name, which `read_labelled` reads."""
     return Path(plain_name(as_path(path))).suffix in (*DELIMITERS, *JSON_LINES, ".json")

@@ -33,6 +33,13 @@ from .qa import QuestionAnswerer as QuestionAnswerer
 from .relation_metrics import RelationReport as RelationReport
 from .relation_metrics import relation_report as relation_report
 from .relations import RelationExtractor as RelationExtractor
+from .retrieval import Candidate as Candidate
+from .retrieval import Retrieval as Retrieval
+from .retrieval import Retriever as Retriever
+from .retrieval_metrics import ChosenThreshold as ChosenThreshold
+from .retrieval_metrics import RetrievalReport as RetrievalReport
+from .retrieval_metrics import choose_threshold as choose_threshold
+from .retrieval_metrics import retrieval_report as retrieval_report
 from .tagging import Span as Span
 from .tagging import TextTagger as TextTagger
 from .tagging_metrics import TaggingReport as TaggingReport

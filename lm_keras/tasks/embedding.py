@@ -7,6 +7,7 @@ import numpy as np
 import tensorflow as tf
 
 from lm_keras.errors import InputError
+from lm_keras.layers.retrieval import mean_direction
 from lm_keras.models.base import BuiltModel
 from lm_keras.serving.export.signatures import Served, example_texts, signature
 from lm_keras.tasks.inputs import IDS, ModelInputs, in_batches, output_of, ragged
@@ -66,9 +67,7 @@ class TextEmbedder(TextModel):
 
     def _vectors(self, ids):
         inputs = self._inputs(ids)
-        states = tf.cast(self.model(inputs, training=False)["sequence_output"], tf.float32)
-        total = tf.reduce_sum(states * tf.cast(inputs["padding_mask"], tf.float32)[..., None], 1)
-        return tf.math.l2_normalize(total, -1)  # of the mean it is the same
+        return mean_direction(self.model(inputs, training=False)["sequence_output"], inputs["padding_mask"])
 
     def signatures(self) -> Served:
         """What `export` writes: `embed`, text -> vector [B, D]."""

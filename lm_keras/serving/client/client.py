@@ -20,6 +20,7 @@ from lm_keras.serving.client.results import (
     Completion,
     Extraction,
     MultiLabelClassification,
+    Retrieval,
     ServingError,
     Span,
     Tensor,
@@ -262,6 +263,10 @@ class Client:
     def answer(self, questions: str | Sequence[str], contexts: str | Sequence[str]) -> list[Answer]:
         """An Answer a question; one context may serve all questions, and one question all contexts."""
         return self._rows(Answer, "answer", question=questions, context=contexts)
+
+    def retrieve(self, questions: str | Sequence[str]) -> list[Retrieval]:
+        """The answer of a knowledge base to each question, or that there is none: a Retrieval a question."""
+        return self._rows(Retrieval, "retrieve", question=questions)
 
     def embed(self, texts: str | Sequence[str]) -> np.ndarray:
         """The vectors of the texts: float32 [B, D]."""

@@ -17,6 +17,7 @@ from lm_keras.text.unicode import valid
 DEEPEST = 32  # dimensions of a tensor whose number of them is not declared
 # What the methods of the client need of each signature: (kind, number of dimensions).
 NUMBER, WHOLE, TEXT, NUMBERS, TEXTS = ("float", 1), ("int", 1), ("string", 1), ("float", 2), ("string", 2)
+FLAG = ("bool", 1)
 _WRITTEN = {"completion": TEXT, "num_new_tokens": WHOLE, "log_prob": NUMBER}
 OUTPUTS = {
     "score": {"log_prob": NUMBER, "num_tokens": WHOLE, "perplexity": NUMBER},
@@ -29,6 +30,7 @@ OUTPUTS = {
     "tag": {"spans": TEXT},
     "extract": {"entities": TEXT, "relations": TEXT},
     "answer": {"answer": TEXT, "score": NUMBER, "start": WHOLE, "end": WHOLE},
+    "retrieve": {"answer": TEXT, "score": NUMBER, "answered": FLAG, "matched": TEXT},
     "embed": {"vector": NUMBERS},
 }
 AGAIN = ("UNAVAILABLE", "RESOURCE_EXHAUSTED")  # not reached or too busy: nothing was computed
@@ -117,6 +119,28 @@ class Answer(NamedTuple):
     score: float
     start: int
     end: int
+
+
+class Candidate(NamedTuple):
+    """An entry of a knowledge base: its question and answer, and how near the question is."""
+
+    question: str
+    answer: str
+    score: float
+
+
+class Retrieval(NamedTuple):
+    """The answer of a knowledge base, the score of the nearest question, whether that is enough, and that question.
+
+    Where `answered` is False, the answer is "", or the text that the retriever has for this. `candidates` are the
+    nearest entries, best first; a server gives none.
+    """
+
+    answer: str
+    score: float
+    answered: bool
+    matched: str
+    candidates: tuple[Candidate, ...] = ()
 
 
 class VersionStatus(NamedTuple):
