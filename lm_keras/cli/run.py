@@ -4,7 +4,7 @@ import dataclasses
 import json
 import types
 
-from lm_keras.cli import tagging, tasks
+from lm_keras.cli import labelled, tagging, tasks
 from lm_keras.cli.options import Commands, add_import, number
 from lm_keras.cli.train import default_unit, evaluation_windows, load_texts, read_run
 from lm_keras.errors import InputError
@@ -37,7 +37,7 @@ def add_commands(commands: Commands) -> None:
         "--encoding", default="utf-8", metavar="E", help="of the file, e.g. utf-16, latin-1, gb18030"
     )
     columns = evaluating.add_argument_group("of a classifier", "columns of --data (default: as in the training)")
-    tasks.add_columns(columns, dict.fromkeys(tasks.COLUMNS))
+    labelled.add_columns(columns, dict.fromkeys(labelled.COLUMNS))
     pages = f"new folder for {tasks.REPORT}, {tasks.PICTURE} and {tasks.MISTAKES}, the surest mistakes"
     columns.add_argument("--report", metavar="FOLDER", help=f"{pages}; of a tagger {tagging.MISTAKES}")
     tagging.add_columns(
@@ -84,7 +84,7 @@ def evaluate_task(options):
 
 
 def evaluate(options):
-    of_tasks = (*tasks.COLUMNS, *tasks.TABLE, "report", *tagging.COLUMNS)
+    of_tasks = (*labelled.COLUMNS, *labelled.TABLE, "report", *tagging.COLUMNS)
     of_classifier = [name for name in of_tasks if getattr(options, name) is not None]
     if kind_of(resolved(options.run)) == "task" and options.task is None:
         for name in TASK_OPTIONS:

@@ -78,7 +78,7 @@ class Moderator(TextModel):
         elif words is None:
             raise InputError("a moderator needs a classifier, lists of words, or both; Moderator.of takes them")
         self.words = None if words is None else ListedWords(words)
-        self.refused = _checked_refused(refused, self.classifier)
+        self.refused = check_refused(refused, self.classifier and self.classifier.classes)
         self.threshold = check_number("threshold", threshold, above=0, most=1)
         names = self.classifier.classes if self.classifier else []
         self._places = [names.index(name) for name in self.refused] if self.classifier else []
@@ -316,14 +316,18 @@ class Moderated(NamedTuple):
     score: tf.Tensor
 
 
-def _checked_refused(refused, classifier):
-    """The classes that are refused; without a classifier as they are, for `evaluate`."""
+def check_refused(refused: Iterable[str], classes: Sequence[str] | None) -> list[str]:
+    """Returns the classes that are refused; without a classifier any names, for `evaluate`.
+
+    Raises:
+        InputError: They are no names, each once, of some of the classes.
+    """
     names = [] if isinstance(refused, str) or not isinstance(refused, Iterable) else list(refused)
     if not names or not all(isinstance(name, str) for name in names) or len(set(names)) < len(names):
         raise InputError(f"refused is {refused!r:.60}; give the names of the classes that are not allowed, each once")
-    known = classifier.classes if classifier else names
+    known = names if classes is None else classes
     if unknown := [name for name in names if name not in known]:
         raise InputError(
-            f"refused has {unknown[0]!r:.40}, which is none of the classes {', '.join(known):.200}; give some of them"
+            f"{unknown[0]!r:.40} is to be refused, and is none of the classes {', '.join(known):.200}; give others"
         )
     return names

@@ -9,6 +9,7 @@ import pytest
 
 import lm_keras as lk
 from lm_keras import text_model
+from lm_keras.cli import labelled
 from lm_keras.cli import tasks as commands
 from lm_keras.cli.parser import main
 
@@ -121,7 +122,7 @@ def test_an_export_is_asked_without_a_server(trained, capsys):
 def test_what_was_read_is_a_line():
     texts = lk.data.LabelledTexts(["a", " ", "b", "c"], np.array([0, 1, 1, 2]), ("x", "y", "z|x"))
     told = "4 texts to train on and 4 to stop by; 3 classes: y 2, x 1, z|x 1; 1 of the texts to train on have no word"
-    assert commands.summary(texts, texts) == told
+    assert labelled.summary(texts, texts) == told
 
 
 class CountingClassifier(lk.tasks.TextClassifier):
