@@ -3,13 +3,16 @@
 import json
 from pathlib import Path
 
+from lm_keras.cli.labelled import rows_of
 from lm_keras.cli.options import add_import, number
+from lm_keras.cli.reports import new_folder, show_report, write_run
 from lm_keras.errors import InputError
-from lm_keras.utils.atomic_files import path_of, write_json
+from lm_keras.utils.atomic_files import path_of
 from lm_keras.utils.quiet import load_tensorflow, tell
 
 KEPT = ("data", "valid", "encoding", "encoder", "threshold", "max_length", "seed")  # of the run, in run.json
 TRAINING = ("epochs", "batch_size", "learning_rate", "threshold", "max_length", "seed")
+NAME, FLAGS = "answerer", ()
 NONE = "-"  # printed for no answer
 
 
@@ -46,8 +49,6 @@ def add_answer(actions) -> None:
 
 
 def train(options):
-    from lm_keras.cli.tasks import new_folder, write_run
-
     folder = path_of(options.out)
     with new_folder(folder, "--out") as made:
         records = questions_of(options.data, ("train",), encoding=options.encoding)
@@ -90,12 +91,13 @@ def questions_of(source, splits, *, encoding="utf-8", split=None):
 # === predict and evaluate ===
 
 
-def predict(answerer, pairs, as_json) -> None:
+def predict(options, answerer, settings) -> None:
     """Prints the answer to each (question, context) with its score, or a JSON object; a dash where there is none."""
     from lm_keras.serving.client.results import escaped
 
+    pairs = rows_of(options, {"text": "question", "pair": "context"}, pairs=True)
     for (question, context), found in zip(pairs, answerer.answer(*zip(*pairs, strict=True)), strict=True):
-        if as_json:
+        if options.json:
             row = {"question": question, "context": context, "answer": found.text}
             row |= {
                 "answered": bool(found.text),
@@ -107,18 +109,11 @@ def predict(answerer, pairs, as_json) -> None:
             print("\t".join(map(escaped, (answer, f"{found.score:.4f}", " ".join(question.split())))))
 
 
-def evaluate(options, answerer) -> None:
+def evaluate(options, answerer, settings) -> None:
     """`lm-keras evaluate RUN --data FILE|NAME` where the run answers questions."""
-    from lm_keras.cli.tasks import REPORT, new_folder, plain
 
     def measured():
         splits = ("test", "validation", "en", "all")
         return answerer.evaluate(questions_of(options.data, splits, encoding=options.encoding, split=options.split))
 
-    if options.report is not None:
-        with new_folder(path_of(options.report), "--report") as made:
-            report = measured()
-            write_json(made / REPORT, plain(report.as_dict()))
-    else:
-        report = measured()
-    print(json.dumps(plain(report.as_dict())) if options.json else report)
+    show_report(options, measured)

@@ -5,6 +5,7 @@ import sys
 from collections.abc import Callable
 from typing import Protocol
 
+from lm_keras.errors import InputError
 from lm_keras.utils.quiet import complain
 
 
@@ -53,3 +54,14 @@ def add_import(command: argparse.ArgumentParser) -> None:
     """Adds `--import MODULE` to a command that reads a model."""
     help = "import it first: a module that registers a builder or a tokenizer (may be repeated)"
     command.add_argument("--import", dest="modules", action="append", default=[], metavar="MODULE", help=help)
+
+
+def flag_of(name: str) -> str:
+    """The flag of an option's name."""
+    return "--no-quotes" if name == "quotes" else f"--{name.replace('_', '-')}"
+
+
+def refuse_flags(options, names, kind) -> None:
+    """InputError where one of these options is given, which are for a run of another kind."""
+    if given := [name for name in names if getattr(options, name) is not None]:
+        raise InputError(f"{flag_of(given[0])} is for a {kind}, and {options.run} is none; leave it out")

@@ -3,14 +3,17 @@
 import json
 from pathlib import Path
 
-from lm_keras.cli.options import add_import, number
+from lm_keras.cli.labelled import TABLE, rows_of
+from lm_keras.cli.options import add_import, number, refuse_flags
+from lm_keras.cli.reports import new_folder, show_report, write_run
 from lm_keras.errors import InputError
-from lm_keras.utils.atomic_files import path_of, write_json
+from lm_keras.utils.atomic_files import path_of
 from lm_keras.utils.quiet import load_tensorflow, tell
 
 KEPT = ("data", "valid", "encoding", "encoder", "tagger_encoder", "word_vectors", "swap")  # of the run, in run.json
 KEPT += ("max_length", "neighbors", "seed")
 SETTINGS = ("epochs", "batch_size", "learning_rate", "max_length")
+NAME, FLAGS = "relation extractor", ()
 OF_TEXTS = ("tagger_encoder", "neighbors")  # flags of texts with entities and relations
 SCRATCH = ("cnn", "bilstm")  # encoders that start from random weights
 TAGGER = "bilstm"  # what the tagger reads with, unless it is said
@@ -56,8 +59,6 @@ def add_relations(actions) -> None:
 
 
 def train(options):
-    from lm_keras.cli.tasks import new_folder, write_run
-
     folder = path_of(options.out)
     with new_folder(folder, "--out") as made:
         records, valid, classes = _data(options)
@@ -171,10 +172,19 @@ def relation_records(source, splits, *, encoding="utf-8", split=None):
 # === predict and evaluate ===
 
 
-def predict(model, options) -> None:
+def predict(options, model, settings) -> None:
+    """Prints what a model of relations answers."""
+    from lm_keras import tasks
+
+    if isinstance(model, tasks.InformationExtractor):
+        _predict_both(options, model, rows_of(options, settings))
+    else:
+        _predict_relations(options, model)
+
+
+def _predict_relations(options, model):
     """Prints the relation of each text with two entities in marks, or with their places in a file of JSON lines."""
     from lm_keras import data
-    from lm_keras.cli.tasks import TABLE, refuse_flags
     from lm_keras.data.labelled import is_json_name
     from lm_keras.serving.client.results import escaped
     from lm_keras.tasks.relations import relations_of
@@ -193,13 +203,13 @@ def predict(model, options) -> None:
             print("\t".join(map(escaped, (found.label, f"{found.score:.4f}", " ".join(record.marked().split())))))
 
 
-def predict_both(model, texts, as_json) -> None:
+def _predict_both(options, model, texts):
     """Prints each text with its entities, and a line for each relation; or a JSON object."""
     from lm_keras.data import TaggedText
     from lm_keras.serving.client.results import escaped
 
     for text, found in zip(texts, model.extract(texts), strict=True):
-        if as_json:
+        if options.json:
             entities, relations = ([row._asdict() for row in part] for part in found)
             print(json.dumps({"text": text, "entities": entities, "relations": relations}, ensure_ascii=False))
             continue
@@ -210,10 +220,9 @@ def predict_both(model, texts, as_json) -> None:
             print("\t".join(map(escaped, ("", label, f"{score:.4f}", *names))))
 
 
-def evaluate(options, model):
+def evaluate(options, model, settings):
     """`lm-keras evaluate RUN --data FILE|NAME` where the run has relations."""
     from lm_keras import data, tasks
-    from lm_keras.cli.tasks import REPORT, new_folder, plain
 
     def measured():
         records = relation_records(
@@ -225,10 +234,4 @@ def evaluate(options, model):
             raise InputError(f"{options.run} is measured on {wanted}, and {options.data} has others")
         return model.evaluate(records)
 
-    if options.report is not None:
-        with new_folder(path_of(options.report), "--report") as made:
-            report = measured()
-            write_json(made / REPORT, plain(report.as_dict()))
-    else:
-        report = measured()
-    print(json.dumps(plain(report.as_dict())) if options.json else report)
+    show_report(options, measured)

@@ -2,21 +2,22 @@
 
 import json
 
+from lm_keras.cli.labelled import TABLE, add_table_options, places, rows_of, table_options
 from lm_keras.cli.options import add_import, number
+from lm_keras.cli.reports import new_folder, show_report, write_run
 from lm_keras.errors import InputError
-from lm_keras.utils.atomic_files import path_of, write_json
+from lm_keras.utils.atomic_files import path_of
 from lm_keras.utils.quiet import load_tensorflow, tell
 
 COLUMNS = {"question": "question", "answer": "answer"}  # of a run that does not say
 KEPT = ("data", "valid", "encoding", "method", "encoder", "k1", "b", "separator", *COLUMNS, "delimiter", "quotes")
 ENCODER = "all-minilm-l6-v2"  # of --method embedder, unless another is named
+NAME, FLAGS = "retriever", ("separator", *COLUMNS, *TABLE)
 REFUSED = "[does not know]"
 
 
 def add_retrieve(actions) -> None:
     """Adds `train-task retrieve`."""
-    from lm_keras.cli.tasks import add_table_options
-
     command = actions.add_parser("retrieve", help="the answer to a question from known ones, or that there is none")
     command.set_defaults(call=train)
     add = command.add_argument
@@ -51,7 +52,6 @@ def add_columns(group, defaults) -> None:
 def read(options, path, settings, *, unanswered):
     """The entries of a file, by a command's options, else by those of the training."""
     from lm_keras import data
-    from lm_keras.cli.tasks import places, table_options
     from lm_keras.data.labelled import is_json_name
 
     given = {name: getattr(options, name) for name in (*COLUMNS, "separator")}
@@ -68,8 +68,6 @@ def read(options, path, settings, *, unanswered):
 
 
 def train(options):
-    from lm_keras.cli.tasks import new_folder, write_run
-
     folder = path_of(options.out)
     if options.encoder is not None and options.method != "embedder":
         raise InputError(f"--encoder is for --method embedder, not for {options.method}; leave it out")
@@ -103,12 +101,13 @@ def train(options):
     tell(told)
 
 
-def predict(retriever, questions, as_json) -> None:
+def predict(options, retriever, settings) -> None:
     """Prints the answer to each question with its score, the known question that is nearest, and the question."""
     from lm_keras.serving.client.results import escaped
 
+    questions = rows_of(options, settings | {"text": settings.get("question", COLUMNS["question"])})
     for question, found in zip(questions, retriever.retrieve(questions), strict=True):
-        if as_json:
+        if options.json:
             row = {name: value for name, value in found._asdict().items() if name != "candidates"}
             print(json.dumps({"question": question} | row, ensure_ascii=False))
             continue
@@ -119,18 +118,10 @@ def predict(retriever, questions, as_json) -> None:
 
 def evaluate(options, retriever, settings):
     """`lm-keras evaluate RUN --data FILE` where the run is a retriever."""
-    from lm_keras.cli.tasks import REPORT, new_folder, plain
-
     if options.split is not None:
         raise InputError(f"--split {options.split} is for known sets, and {options.data} is none; leave it out")
 
     def measured():
         return retriever.evaluate(read(options, options.data, settings, unanswered=True))
 
-    if options.report is not None:
-        with new_folder(path_of(options.report), "--report") as made:
-            report = measured()
-            write_json(made / REPORT, plain(report.as_dict()))
-    else:
-        report = measured()
-    print(json.dumps(plain(report.as_dict())) if options.json else report)
+    show_report(options, measured)

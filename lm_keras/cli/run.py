@@ -4,8 +4,8 @@ import dataclasses
 import json
 import types
 
-from lm_keras.cli import retrieval, tagging, tasks
-from lm_keras.cli.options import Commands, add_import, number
+from lm_keras.cli import classification, labelled, reports, retrieval, tagging, tasks
+from lm_keras.cli.options import Commands, add_import, flag_of, number
 from lm_keras.cli.train import default_unit, evaluation_windows, load_texts, read_run
 from lm_keras.errors import InputError
 from lm_keras.generation.config import GenerationConfig, options_of
@@ -37,9 +37,10 @@ def add_commands(commands: Commands) -> None:
         "--encoding", default="utf-8", metavar="E", help="of the file, e.g. utf-16, latin-1, gb18030"
     )
     columns = evaluating.add_argument_group("of a classifier", "columns of --data (default: as in the training)")
-    tasks.add_columns(columns, dict.fromkeys(tasks.COLUMNS))
-    pages = f"new folder for {tasks.REPORT}, {tasks.PICTURE} and {tasks.MISTAKES}, the surest mistakes"
-    columns.add_argument("--report", metavar="FOLDER", help=f"{pages}; of a tagger {tagging.MISTAKES}")
+    labelled.add_columns(columns, dict.fromkeys(labelled.COLUMNS))
+    pages = f"{classification.PICTURE} and {classification.MISTAKES}, the surest mistakes"
+    written = f"new folder for {reports.REPORT}; of a classifier {pages}; of a tagger {tagging.MISTAKES}"
+    columns.add_argument("--report", metavar="FOLDER", help=written)
     tagging.add_columns(
         evaluating.add_argument_group("of a tagger", "columns of --data"), dict.fromkeys(tagging.COLUMNS)
     )
@@ -87,7 +88,7 @@ def evaluate_task(options):
 
 
 def evaluate(options):
-    of_tasks = (*tasks.COLUMNS, *tasks.TABLE, "report", *tagging.COLUMNS, *retrieval.COLUMNS)
+    of_tasks = ("report", *tasks.FLAGS)
     of_classifier = [name for name in of_tasks if getattr(options, name) is not None]
     if kind_of(resolved(options.run)) == "task" and options.task is None:
         for name in TASK_OPTIONS:
@@ -96,8 +97,8 @@ def evaluate(options):
         tasks.evaluate(options)
         return
     if of_classifier:
-        flag = of_classifier[0].replace("quotes", "no-quotes")
-        raise InputError(f"--{flag} is for a classifier, and {options.run} is none; leave it out")
+        flag = flag_of(of_classifier[0])
+        raise InputError(f"{flag} is for a classifier, and {options.run} is none; leave it out")
     if options.task is not None:
         if options.split is not None or options.encoding != "utf-8":
             raise InputError("--split and --encoding are about --data; leave them out with --task")

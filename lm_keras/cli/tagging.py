@@ -3,11 +3,14 @@
 import json
 from pathlib import Path
 
+from lm_keras.cli.labelled import rows_of
 from lm_keras.cli.options import add_import, number
+from lm_keras.cli.reports import new_folder, show_report, write_run
 from lm_keras.errors import InputError
-from lm_keras.utils.atomic_files import path_of, write_json
+from lm_keras.utils.atomic_files import path_of
 from lm_keras.utils.quiet import load_tensorflow, tell
 
+NAME, FLAGS = "tagger", ("word", "tag", "columns", "comment")
 MISTAKES = "mistakes.txt"
 COLUMNS = {"word": 0, "tag": -1, "columns": None, "comment": None}  # of a run that does not say
 KEPT = ("data", "valid", "encoding", "encoder", "word_vectors", "crf", "max_length", "seed", *COLUMNS)
@@ -57,8 +60,6 @@ def add_columns(group, defaults) -> None:
 
 
 def train(options):
-    from lm_keras.cli.tasks import new_folder, write_run
-
     folder = path_of(options.out)
     with new_folder(folder, "--out") as made:
         sentences, valid = _data(options)
@@ -123,31 +124,27 @@ def tagged_sentences(source, splits, *, word=0, tag=-1, columns=None, comment=No
 # === predict and evaluate, of a tagger ===
 
 
-def predict(tagger, texts, as_json) -> None:
+def predict(options, tagger, settings) -> None:
     """Prints each text with its spans: marked in brackets, or as a JSON object."""
     from lm_keras.data import TaggedText
     from lm_keras.serving.client.results import escaped
 
+    texts = rows_of(options, settings)
     for text, found in zip(texts, tagger.tag(texts), strict=True):
-        if as_json:
+        if options.json:
             print(json.dumps({"text": text, "spans": [span._asdict() for span in found]}, ensure_ascii=False))
         else:
             marked = TaggedText(text, [(span.start, span.end, span.label) for span in found]).marked()
             print(escaped(" ".join(marked.split())))
 
 
-def evaluate(options, tagger, settings):
+def evaluate(options, tagger, settings) -> None:
     """`lm-keras evaluate RUN --data FILE|NAME` where the run is a tagger."""
-    from lm_keras.cli.tasks import REPORT, new_folder, plain
 
-    if options.report is not None:
-        with new_folder(path_of(options.report), "--report") as made:
-            sentences, report = _evaluated(options, tagger, settings)
-            write_json(made / REPORT, plain(report.as_dict()))
-            (made / MISTAKES).write_text("".join(_mistakes(tagger, sentences)), encoding="utf-8")
-    else:
-        _, report = _evaluated(options, tagger, settings)
-    print(json.dumps(plain(report.as_dict())) if options.json else report)
+    def write_mistakes(report, sentences, folder):
+        (folder / MISTAKES).write_text("".join(_mistakes(tagger, sentences)), encoding="utf-8")
+
+    show_report(options, lambda: _evaluated(options, tagger, settings), write_mistakes)
 
 
 def _evaluated(options, tagger, settings):
@@ -155,7 +152,7 @@ def _evaluated(options, tagger, settings):
     named = {name: settings.get(name, COLUMNS[name]) if value is None else value for name, value in given.items()}
     named |= {"encoding": options.encoding, "split": options.split}
     sentences = tagged_sentences(options.data, ("test", "validation", "all"), **named)
-    return sentences, tagger.evaluate(sentences)
+    return tagger.evaluate(sentences), sentences
 
 
 def _mistakes(tagger, sentences):

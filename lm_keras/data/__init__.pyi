@@ -4,6 +4,7 @@ from .contexts import context_windows as context_windows
 from .contexts import texts_by_context as texts_by_context
 from .corpora.records import Analogy as Analogy
 from .corpora.records import Dialogue as Dialogue
+from .corpora.records import FunctionalCase as FunctionalCase
 from .corpora.records import Hypotheses as Hypotheses
 from .corpora.records import Labelled as Labelled
 from .corpora.records import MinimalPair as MinimalPair

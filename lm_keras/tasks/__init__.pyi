@@ -17,6 +17,7 @@ from .extraction_metrics import extraction_report as extraction_report
 from .intervals import Interval as Interval
 from .intervals import bootstrap_interval as bootstrap_interval
 from .intervals import wilson as wilson
+from .listed_words import read_words as read_words
 from .memorization import Exposure as Exposure
 from .memorization import canaries as canaries
 from .memorization import exposure as exposure
@@ -26,6 +27,14 @@ from .metrics import classification_report as classification_report
 from .mistakes import Mistake as Mistake
 from .mistakes import mistakes_page as mistakes_page
 from .mistakes import surest_mistakes as surest_mistakes
+from .moderation import Moderation as Moderation
+from .moderation import Moderator as Moderator
+from .moderation_metrics import FunctionReport as FunctionReport
+from .moderation_metrics import ModerationReport as ModerationReport
+from .moderation_metrics import PairedTemplates as PairedTemplates
+from .moderation_metrics import hatecheck_report as hatecheck_report
+from .moderation_metrics import moderation_report as moderation_report
+from .moderation_metrics import paired_templates as paired_templates
 from .paired_tests import PairedTest as PairedTest
 from .paired_tests import paired_test as paired_test
 from .qa import Answer as Answer

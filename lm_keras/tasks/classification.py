@@ -269,6 +269,10 @@ class TextClassifier(TextModel):
         return tf.sigmoid(logits) if self.multi_label else tf.nn.softmax(logits)
 
     # === Export ===
+    def tf_probabilities(self, *texts: tf.Tensor) -> tf.Tensor:
+        """`probabilities` of strings [B] in the graph; of pairs the first and the second ones."""
+        return self._scores(*map(self.tokenizer.tf_encode, texts))
+
     def signatures(self) -> Served:
         """What `export` writes: `classify`, text -> label, score, scores [B, C], classes [B, C].
 
@@ -276,7 +280,7 @@ class TextClassifier(TextModel):
         """
 
         def classify(*texts):
-            scores = self._scores(*map(self.tokenizer.tf_encode, texts))
+            scores = self.tf_probabilities(*texts)
             names = tf.constant(self.classes)
             outputs = {
                 "label": tf.gather(names, tf.argmax(scores, -1)),
@@ -284,7 +288,9 @@ class TextClassifier(TextModel):
                 "scores": scores,
                 "classes": tf.tile(names[None], [tf.shape(scores)[0], 1]),
             }
-            return outputs | ({"labels": _json_of(self.classes, scores >= THRESHOLD)} if self.multi_label else {})
+            return outputs | (
+                {"labels": tf_json_names(self.classes, scores >= THRESHOLD)} if self.multi_label else {}
+            )
 
         def answer(name, inputs):
             rows = list(zip(inputs["text"], inputs["text_pair"], strict=True)) if self.pairs else inputs["text"]
@@ -306,8 +312,8 @@ class TextClassifier(TextModel):
         )
 
 
-def _json_of(names, chosen):
-    """The chosen names [B, C] of each row as a JSON list, strings [B]."""
+def tf_json_names(names: Sequence[str], chosen: tf.Tensor) -> tf.Tensor:
+    """The chosen names, bool [B, C], of each row as a JSON list, strings [B]."""
     quoted = tf.constant([json.dumps(name, ensure_ascii=False) for name in names])
     rows = tf.ragged.boolean_mask(tf.tile(quoted[None], [tf.shape(chosen)[0], 1]), chosen)
     return tf.strings.join(["[", tf.strings.reduce_join(rows, axis=1, separator=", "), "]"])

@@ -9,7 +9,7 @@ import pytest
 
 import lm_keras as lk
 from lm_keras import text_model
-from lm_keras.cli import tasks as commands
+from lm_keras.cli import labelled, reports
 from lm_keras.cli.parser import main
 
 TOPICS = {"sport": "ball goal team match", "war": "army bomb soldier tank"}
@@ -121,7 +121,7 @@ def test_an_export_is_asked_without_a_server(trained, capsys):
 def test_what_was_read_is_a_line():
     texts = lk.data.LabelledTexts(["a", " ", "b", "c"], np.array([0, 1, 1, 2]), ("x", "y", "z|x"))
     told = "4 texts to train on and 4 to stop by; 3 classes: y 2, x 1, z|x 1; 1 of the texts to train on have no word"
-    assert commands.summary(texts, texts) == told
+    assert labelled.summary(texts, texts) == told
 
 
 class CountingClassifier(lk.tasks.TextClassifier):
@@ -234,7 +234,7 @@ def test_mistakes_cost_one_line_and_no_folder(trained, capsys, arguments, said):
 
 
 def test_a_training_that_ends_early_leaves_nothing(folder, monkeypatch):
-    monkeypatch.setattr(commands, "write_json", lambda *_: 1 / 0)
+    monkeypatch.setattr(reports, "write_json", lambda *_: 1 / 0)
     arguments = ["--text", "review", "--label", "topic", *QUICK]
     with pytest.raises(ZeroDivisionError):
         run("train-task", "classify", "--data", "train.csv", *arguments, "--out", "runs/none")
@@ -243,7 +243,7 @@ def test_a_training_that_ends_early_leaves_nothing(folder, monkeypatch):
     left.mkdir()
     monkeypatch.undo()
     monkeypatch.chdir(folder)
-    with commands.new_folder(folder / "runs" / "later", "--out") as made:
+    with reports.new_folder(folder / "runs" / "later", "--out") as made:
         (made / "file").write_text("x")
         assert not left.exists() and not (folder / "runs" / "later" / "file").exists()
     assert (folder / "runs" / "later" / "file").read_text() == "x"

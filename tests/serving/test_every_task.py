@@ -62,6 +62,14 @@ def extracted(bundle, texts):
     return {"extract": ({"text": texts}, {"entities": entities, "relations": relations})}
 
 
+def moderated(bundle, texts):
+    found = bundle.moderate(texts)
+    reasons = [json.dumps(one.reasons, ensure_ascii=False) for one in found]
+    outputs = {"allowed": [one.allowed for one in found], "reasons": reasons}
+    outputs |= {"spans": [as_json(one.spans) for one in found], "score": [one.score for one in found]}
+    return {"moderate": ({"text": texts}, outputs)}
+
+
 def answers(bundle, texts):
     questions = texts[::-1]
     rows = bundle.answer(questions, texts)
@@ -115,6 +123,7 @@ ASKED = {  # what says more than that
     "relation_cnn": of_spans,
     "marked_relations": of_spans,
     "extraction": extracted,
+    "moderator_cnn": moderated,
     "answers": answers,
     "embedder": lambda bundle, texts: {"embed": ({"text": texts}, {"vector": bundle.embed(texts).tolist()})},
     "seq2seq_lstm": lambda bundle, texts: completions(bundle, "source", texts, 4),
@@ -141,6 +150,7 @@ def test_an_export_answers_as_the_model_does(name, news, sentences, tmp_path):
             "bert",
             "bert_pretrainer",
             "bilstm_tagger",
+            "cnn_classifier",
             "gpt2",
             "lstm",
             "relation_rnn",

@@ -140,6 +140,12 @@ def extraction(texts):
     return tasks.InformationExtractor.of(word_tagger(texts), relations(texts, "rnn"), neighbors=3, kinds=kinds)
 
 
+def moderator(texts):
+    """Classes and lists of words, some of which are in the texts."""
+    lists = {"news": ["the", "said the"], '"odd"\n': ["Größe", "of . the", "发票", "and"]}
+    return tasks.Moderator.of(cnn_classifier(texts), lists, refused=["war", "weather"], threshold=0.6)
+
+
 def word_tagger(texts):
     """Tags as a chain, by words and characters; some words and characters are not known."""
     tokenizer = single_words(texts)
@@ -178,6 +184,8 @@ MAKE = {
     "relation_cnn": relations,
     "marked_relations": marked_relations,
     "extraction": extraction,
+    "moderator_cnn": moderator,
+    "word_lists": lambda texts: tasks.Moderator.of(words=["the", "said the", "Größe"]),
     "answers": lambda texts: tasks.QuestionAnswerer(
         lively(lk.models.answer_span(encoder(p := word_pieces(texts)))), p, max_answer_tokens=6, threshold=0.006
     ),

@@ -19,6 +19,28 @@ class Labelled(NamedTuple):
         return [self.text]
 
 
+class FunctionalCase(NamedTuple):
+    """A text that tests one function of a model: where one of such texts goes wrong says what the model cannot do.
+
+    Attributes:
+        text: The text.
+        label: Its class, the place in the set's `classes`.
+        function: What it tests, such as "negate_neg_nh": a negated statement of hate, which is not hateful.
+        target: The group of people that it names, or "".
+        template: The text with [..] in the place of the group; texts of one template differ in the group alone.
+    """
+
+    text: str
+    label: int
+    function: str
+    target: str = ""
+    template: str = ""
+
+    def texts(self) -> list[str]:
+        """The text."""
+        return [self.text]
+
+
 class Relation(NamedTuple):
     """Two entities of a text, each by its `(start, end)` in characters, and their relation.
 

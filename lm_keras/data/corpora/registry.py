@@ -15,6 +15,7 @@ from urllib.parse import quote
 from lm_keras.data.corpora.corpus import MAX_SIZE, part, unpack
 from lm_keras.data.corpora.evaluation import EVALUATION
 from lm_keras.data.corpora.labels import LABELLED, TAGGED
+from lm_keras.data.corpora.moderated import MODERATED
 from lm_keras.data.corpora.questions import QUESTIONS
 from lm_keras.data.corpora.related import RELATED
 from lm_keras.data.corpora.running_text import DUMP, TABLES, TEXTS, WORDS, gensim_file, wiki_paragraphs
@@ -236,5 +237,8 @@ def _how_to_get(corpus):
 
 # === The table of the named corpora ===
 
-KINDS = (TEXTS, LABELLED, TAGGED, RELATED, QUESTIONS, DIALOGUES, SUMMARIES, PAIRS, EVALUATION, WORDS, TABLES)
+KINDS = (
+    *(TEXTS, LABELLED, MODERATED, TAGGED, RELATED, QUESTIONS, DIALOGUES, SUMMARIES, PAIRS, EVALUATION, WORDS),
+    TABLES,
+)
 CORPORA = {corpus.name: corpus for kind in KINDS for corpus in kind}

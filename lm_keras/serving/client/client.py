@@ -19,6 +19,7 @@ from lm_keras.serving.client.results import (
     Classification,
     Completion,
     Extraction,
+    Moderation,
     MultiLabelClassification,
     Retrieval,
     ServingError,
@@ -258,6 +259,14 @@ class Client:
         return [
             Extraction(spans_in(entities, where), relations_in(relations, entities, where))
             for entities, relations in zip(made["entities"], made["relations"], strict=True)
+        ]
+
+    def moderate(self, texts: str | Sequence[str]) -> list[Moderation]:
+        """A Moderation a text: whether it is allowed, why not, and the listed words of it."""
+        made, where = self._made("moderate", text=texts), f"moderate of {self._model}"
+        return [
+            Moderation(allowed, names_in(reasons, where), spans_in(spans, where), score)
+            for allowed, reasons, spans, score in zip(*(made[name] for name in OUTPUTS["moderate"]), strict=True)
         ]
 
     def answer(self, questions: str | Sequence[str], contexts: str | Sequence[str]) -> list[Answer]:

@@ -29,6 +29,7 @@ OUTPUTS = {
     "relation": {"label": TEXT, "score": NUMBER, "scores": NUMBERS, "classes": TEXTS},
     "tag": {"spans": TEXT},
     "extract": {"entities": TEXT, "relations": TEXT},
+    "moderate": {"allowed": FLAG, "reasons": TEXT, "spans": TEXT, "score": NUMBER},
     "answer": {"answer": TEXT, "score": NUMBER, "start": WHOLE, "end": WHOLE},
     "retrieve": {"answer": TEXT, "score": NUMBER, "answered": FLAG, "matched": TEXT},
     "embed": {"vector": NUMBERS},
@@ -110,6 +111,22 @@ class Extraction(NamedTuple):
 
     entities: list[Span]
     relations: list[FoundRelation]
+
+
+class Moderation(NamedTuple):
+    """Whether a text is allowed, and why not.
+
+    Attributes:
+        allowed: Whether it is.
+        reasons: Why not: "word list: NAME" of each list that has a word of it, and the classes that are refused.
+        spans: The listed words, whose label is the name of the list.
+        score: The probability of the classes that are refused; 1 where there is a listed word.
+    """
+
+    allowed: bool
+    reasons: list[str]
+    spans: list[Span]
+    score: float
 
 
 class Answer(NamedTuple):
@@ -280,7 +297,7 @@ def _checked(value, kind, dtype, raw, shape, left):
 
 
 def names_in(text: str, where: str) -> list[str]:
-    """The names that an output `labels` of `classify` holds as JSON."""
+    """The names that `labels` of `classify`, or `reasons` of `moderate`, hold as JSON."""
     try:
         found = json.loads(text)
         if not isinstance(found, list) or not all(isinstance(name, str) for name in found):
@@ -291,7 +308,7 @@ def names_in(text: str, where: str) -> list[str]:
 
 
 def spans_in(text: str, where: str) -> list[Span]:
-    """The Spans that an answer of `tag`, or the `entities` of `extract`, hold as JSON."""
+    """The Spans that an answer of `tag` or `moderate`, or the `entities` of `extract`, hold as JSON."""
     return _tuples_in(text, Span, (int, int, str, (int, float), str), f"{where} gave", "spans")
 
 

@@ -55,6 +55,7 @@ def test_the_table():
     assert lk.data.available() == [
         *("wiki-excerpt", "lee-news", "ptb", "tinyshakespeare", "hongloumeng", "shuihu", "tang-poems"),
         *("mr", "sms-spam", "ag-news", "chnsenticorp-hotel", "clinc150", "semeval2010-task8"),
+        *("hate-offensive", "hatecheck"),
         *("conll2003", "msra-ner", "conll04", "squad2-cs224n-dev", "xquad", "cmu-qa", "babi"),
         *("dailydialog", "cornell-pairs", "chatterbot-corpus", "dialogsum", "lcsts-part3"),
         *("multi30k", "hyporadise-nbest", "piqa", "lambada", "blimp", "wordsim353", "simlex999", "word-analogies"),

@@ -194,6 +194,7 @@ def test_lines_of_every_kind(tmp_path):
 
 RECORDS = [
     (lk.data.Labelled("a text\nof two lines", 1), ["a text\nof two lines"]),
+    (lk.data.FunctionalCase("I am a woman.", 1, "ident_neutral_nh", "women"), ["I am a woman."]),
     (lk.data.Relation("a ring of gold", (2, 6), (10, 14), 3), ["a ring of gold"]),
     (lk.data.RelatedText("Ann is in Rome", ((0, 3, "P"), (10, 14, "L")), ((0, 1, "in"),)), ["Ann is in Rome"]),
     (lk.data.TaggedSentence(("EU", "rejects"), ("B-ORG", "O"), ("NNP", "VBZ"), ("B-NP", "B-VP")), ["EU rejects"]),
