@@ -30,5 +30,6 @@ def test_the_code_of_the_guide_runs(tmp_path, monkeypatch, capsys):
     assert names["answerer"].answer("who wrote it", rows[0]["context"])[0].text == ""
     assert (names["report"].exact_match, round(names["report"].f1, 3)) == (0.5, 0.833)
     assert names["accuracy"] > 0.98
+    assert names["seen"] == "Rome" and names["invented"] in {answer for _, answer in names["pairs"]}
     assert "exact match" in capsys.readouterr().out
     assert json.loads((tmp_path / "runs" / "mine" / "task.json").read_text())["task"] == "QuestionAnswerer"
