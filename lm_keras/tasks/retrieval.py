@@ -27,7 +27,8 @@ from lm_keras.utils.functions import function
 if TYPE_CHECKING:
     from lm_keras.tasks.retrieval_metrics import ChosenThreshold, RetrievalReport
 
-THRESHOLDS = {"tfidf": 0.5, "bm25": 0.4, "embedder": 0.65}  # where none is chosen
+# Where none is chosen: what the development part of CLINC150 chose, of the embedder with all-MiniLM-L6-v2.
+THRESHOLDS = {"tfidf": 0.46, "bm25": 0.48, "embedder": 0.64}
 ANSWERS = ("answer", "score", "answered", "matched")  # outputs of the export
 
 
