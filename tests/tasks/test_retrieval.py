@@ -194,5 +194,14 @@ def test_parts_that_do_not_fit(by_words, news):
             tasks.Retriever(by_words.model, by_words.tokenizer, **good | change)
     with pytest.raises(InputError, match="give the index's tokenizer"):
         tasks.Retriever(by_words.model, lk.text.WordTokenizer.train(["a b"]), **good)
+    weights = by_words.model.get_weights()
+    for damaged in (weights[0] * 2, weights[0][::-1]):
+        other = tasks.Retriever.of(ENTRIES, method="bm25").model
+        other.set_weights([damaged, *weights[1:]])
+        with pytest.raises(InputError, match="the index of bm25 is damaged"):
+            tasks.Retriever(other, by_words.tokenizer, **good)
+    other.set_weights([weights[0], weights[1] + 3, *weights[2:]])
+    with pytest.raises(InputError, match="the index of bm25 is damaged"):
+        tasks.Retriever(other, by_words.tokenizer, **good)
     with pytest.raises(InputError, match="has no index of entries"):
         tasks.Retriever(encoder(word_pieces(news)), by_words.tokenizer, **good)
