@@ -11,6 +11,8 @@ import keras
 import tensorflow as tf
 from keras import layers
 
+from lm_keras.utils.checks import check_choice, check_number, check_sizes
+
 SCHEMES = ("tfidf", "bm25")
 
 
@@ -63,6 +65,9 @@ class Postings(layers.Layer):
         k1: Of bm25: how soon more of the same word counts no more.
         b: Of bm25: how much longer entries are held to be so by chance, from 0 to 1.
         mean_length: Of bm25: the mean number of words of an entry.
+
+    Raises:
+        InputError: For impossible numbers.
     """
 
     def __init__(
@@ -70,6 +75,10 @@ class Postings(layers.Layer):
         mean_length=1.0, **kwargs,
     ):  # fmt: skip
         super().__init__(trainable=kwargs.pop("trainable", False), **kwargs)
+        check_sizes(num_entries=num_entries, vocab_size=vocab_size, num_postings=num_postings)
+        check_choice("scheme", scheme, SCHEMES)
+        check_number("k1", k1, least=0), check_number("b", b, least=0, most=1)
+        check_number("mean_length", mean_length, above=0)
         self.sizes = {"num_entries": num_entries, "vocab_size": vocab_size, "num_postings": num_postings}
         self.scheme, self.unknown_id = scheme, unknown_id
         self.k1, self.b, self.mean_length = k1, b, mean_length
@@ -111,6 +120,13 @@ class Postings(layers.Layer):
         found = tf.math.unsorted_segment_sum(values, entries, self.sizes["num_entries"])
         return tf.math.divide_no_nan(found, most)
 
+    def is_whole(self) -> bool:
+        """Returns whether the weights are an index: places in order, and entries that are there."""
+        splits, entries = (weight.numpy() for weight in (self.splits, self.entries))
+        n, _, p = self.sizes.values()
+        in_order = splits[0] == 0 and splits[-1] == p and (splits[1:] >= splits[:-1]).all()
+        return bool(in_order and (entries >= 0).all() and (entries < n).all())
+
     def compute_output_spec(self, ids):
         return keras.KerasTensor((ids.shape[0], self.sizes["num_entries"]), "float32")
 
@@ -131,6 +147,7 @@ class Cosines(layers.Layer):
 
     def __init__(self, num_entries, **kwargs):
         super().__init__(trainable=kwargs.pop("trainable", False), **kwargs)
+        check_sizes(num_entries=num_entries)
         self.num_entries = num_entries
 
     def build(self, states_shape, mask_shape=None):

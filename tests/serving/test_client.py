@@ -12,6 +12,7 @@ from lm_keras.serving.client.results import (
     Completion,
     Extraction,
     FoundRelation,
+    Retrieval,
     Span,
     Tensor,
     TextScore,
@@ -109,6 +110,10 @@ def test_every_kind_of_task(tasks):
     assert tasks.answer("who", ["because", "so"]) == [
         Answer("bec", half, 0, 3),
         Answer("so", np.float32(0.2), 0, 2),
+    ]
+    assert tasks.retrieve(["what", "天"]) == [
+        Retrieval("what", np.float32(0.4), True, "what"),
+        Retrieval("", np.float32(0.1), False, "天"),
     ]
 
 

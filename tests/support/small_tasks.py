@@ -170,6 +170,13 @@ def conditional(texts, family, by, **sizes):
     return made
 
 
+def retriever(texts, method="bm25"):
+    """Sentences of texts as questions; some of them have the same answer."""
+    entries = [(text[:60].strip(), f"Antwort „{i % 7}“ 天") for i, text in enumerate(texts[:25])]
+    embedder = tasks.TextEmbedder(encoder(p := word_pieces(texts)), p) if method == "embedder" else None
+    return tasks.Retriever.of(entries, method=method, embedder=embedder, threshold=0.5, unknown="unknown")
+
+
 MAKE = {
     "cnn_classifier": cnn_classifier,
     "bert_classifier": lambda texts: tasks.TextClassifier(
@@ -196,4 +203,6 @@ MAKE = {
     "conditional_vector": lambda texts: conditional(texts, "lstm", "vector"),
     "seq2seq_lstm": lambda texts: text_to_text(lk.text.WordTokenizer.train(texts, vocab_size=300)),
     "seq2seq_transformer": lambda texts: text_to_text(lk.text.CharTokenizer.train(texts), "transformer"),
+    "retriever": retriever,
+    "embedding_retriever": lambda texts: retriever(texts, "embedder"),
 }
