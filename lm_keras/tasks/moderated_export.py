@@ -69,13 +69,13 @@ def tf_asked(messages: tf.Tensor) -> tf.Tensor:
     said = tf.RaggedTensor.from_value_rowids(
         tf.boolean_mask(pair[:, 1], is_user), tf.boolean_mask(turns.value_rowids(), is_user), turns.nrows(), False
     )
-    return tf.strings.reduce_join(said, axis=-1, separator="\n")
+    return tf.strings.reduce_join(said.with_flat_values(tf.strings.join([said.flat_values, "\n"])), axis=-1)
 
 
 def asked(messages: str) -> str:
-    """All that the user says in a chat that is one string (`tokenizers.chat.joined`), a message a line."""
+    """All that the user says in a chat that is one string (`chat.joined`), each message with a line end."""
     parts = [turn.split(ROLE) for turn in valid(messages).split(TURN)]
-    return "\n".join("".join(part[1:2]) for part in parts if part[0] == "user")
+    return "".join(f"{''.join(part[1:2])}\n" for part in parts if part[0] == "user")
 
 
 def _answers(moderated: "ModeratedLM", name: str, inputs: dict[str, list]) -> dict[str, list]:

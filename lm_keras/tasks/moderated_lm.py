@@ -308,9 +308,9 @@ def settled(text: str, most_words: int) -> int:
 
 
 def asked_in(messages: Messages) -> str:
-    """All that the user says in a chat, a message a line."""
+    """All that the user says in a chat, each message with a line end."""
     said = [message for message in messages if isinstance(message, Mapping) and message.get("role") == "user"]
-    return "\n".join(message["content"] for message in said if isinstance(message.get("content"), str))
+    return "".join(f"{message['content']}\n" for message in said if isinstance(message.get("content"), str))
 
 
 def _parts(model: keras.Model, judged: bool) -> tuple[Any, keras.Model | None]:

@@ -11,8 +11,9 @@ import lm_keras as lk
 from lm_keras.errors import InputError
 from lm_keras.tasks import ModeratedLM, Moderator
 from lm_keras.tasks.moderated_export import asked, tf_asked
-from lm_keras.tasks.moderated_lm import ModeratedStream, settled
+from lm_keras.tasks.moderated_lm import ModeratedStream, asked_in, settled
 from lm_keras.text.tokenizers.chat.joined import joined
+from lm_keras.text.word_offsets import word_places
 
 LONG = {"max_new_tokens": 24, "seed": 3}
 
@@ -22,14 +23,15 @@ def lm():
     return tiny_lm("lstm", chat_tokenizer(), 0.6)
 
 
-def common_word(lm, prompt):
-    """A word of the lm's answer to a prompt."""
+def word_of_reply(lm, prompt):
+    """A word of the lm's answer to a prompt, which is in no prompt below."""
     (made,) = lm.generate(prompt, **LONG)
-    return next(word for word in made.text.split() if word.isalpha() and len(word) > 1)
+    words = [made.text[start:end] for start, end in word_places(made.text)]
+    return next(word for word in words if word.lower() not in "an assistant! so on some turns")
 
 
 def test_prompts_and_replies_are_judged(lm):
-    word = common_word(lm, "so on")
+    word = word_of_reply(lm, "so on")
     moderated = ModeratedLM.of(lm, Moderator.of(words={"bad": ["assistant", word]}), refusal="No.")
     prompts = ["an Assistant!", "so on", "so on", "some turns", "assistant"]
     found, plain = moderated.generate(prompts, **LONG), lm.generate(prompts, **LONG)
@@ -67,7 +69,7 @@ def test_a_stream_gives_what_is_judged():
 
 
 def test_a_stream_is_what_generate_gives(lm):
-    word = common_word(lm, "so on")
+    word = word_of_reply(lm, "so on")
     moderated = ModeratedLM.of(lm, Moderator.of(words=[word, "user and assistant"]), refusal="No.")
     for seed in range(6):
         options = {"max_new_tokens": 24, "seed": seed}
@@ -102,7 +104,7 @@ def test_a_chat_is_judged_by_all_that_the_user_says(lm):
         "\x1f\x1e",
     ]
     assert [row.decode() for row in tf_asked(rows).numpy()] == [asked(row) for row in rows]
-    assert asked(joined(turns)) == "a SECRET\nand so on"
+    assert asked(joined(turns)) == asked_in(turns) == "a SECRET\nand so on\n"
 
 
 @pytest.mark.usefixtures("warm_check")
