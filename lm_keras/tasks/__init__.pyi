@@ -27,6 +27,8 @@ from .metrics import classification_report as classification_report
 from .mistakes import Mistake as Mistake
 from .mistakes import mistakes_page as mistakes_page
 from .mistakes import surest_mistakes as surest_mistakes
+from .moderated_lm import ModeratedCompletion as ModeratedCompletion
+from .moderated_lm import ModeratedLM as ModeratedLM
 from .moderation import Moderation as Moderation
 from .moderation import Moderator as Moderator
 from .moderation_metrics import FunctionReport as FunctionReport

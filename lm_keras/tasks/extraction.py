@@ -13,10 +13,9 @@ import tensorflow as tf
 from lm_keras.data.corpora.records import RelatedText, Relation
 from lm_keras.data.relations import pairs_of
 from lm_keras.errors import InputError
-from lm_keras.models.base import LogitsModel
 from lm_keras.serving.client.results import Extraction, FoundRelation, Span
 from lm_keras.serving.export.signatures import Served, example_texts, signature, utf8
-from lm_keras.tasks.inputs import Windows, by_pieces, input_of
+from lm_keras.tasks.inputs import Windows, by_pieces, input_of, model_of_parts, named_inputs
 from lm_keras.tasks.relation_inputs import SPANS, tf_word_spans
 from lm_keras.tasks.relations import RelationExtractor
 from lm_keras.tasks.tagging import TextTagger, as_json, labels_of, tf_json, tf_json_lists
@@ -114,16 +113,9 @@ class InformationExtractor(TextModel):
         Raises:
             InputError: The relation extractor has no class of pairs without a relation.
         """
-        inputs, outputs = {}, {}
-        for name, part in (("tag", tagger.model), ("relation", relations.model)):
-            own = {
-                key: keras.Input(x.shape[1:], dtype=x.dtype, name=f"{name}_{key}") for key, x in _named(part).items()
-            }
-            inputs |= {f"{name}_{key}": x for key, x in own.items()}
-            outputs[name] = part(own if isinstance(input_of(part), dict) else next(iter(own.values())))
-        model = LogitsModel(inputs, outputs, name="information_extractor")
+        parts = {"tag": tagger.model, "relation": relations.model}
         return cls(
-            model,
+            model_of_parts(parts, "information_extractor"),
             tagger.tokenizer,
             relations.tokenizer,
             tags=tagger.classes,
@@ -326,7 +318,7 @@ def _parts(model):
     """The tagger's model and the relation extractor's, layers of one model."""
     input_of(model)
     inner = [layer for layer in model.layers if isinstance(layer, keras.Model)]
-    relations = [part for part in inner if set(SPANS) <= set(_named(part))]
+    relations = [part for part in inner if set(SPANS) <= set(named_inputs(part))]
     taggers = [part for part in inner if part not in relations]
     if len(relations) != 1 or len(taggers) != 1:
         raise InputError(
@@ -334,12 +326,6 @@ def _parts(model):
             "makes one that does"
         )
     return taggers[0], relations[0]
-
-
-def _named(model):
-    """The inputs of a model by name."""
-    given = input_of(model)
-    return given if isinstance(given, dict) else {x.name: x for x in keras.tree.flatten(given)}
 
 
 def _allowed(labels, classes, none, kinds):

@@ -14,7 +14,7 @@ import tensorflow as tf
 from lm_keras.data.labelled_batches import pair_mark
 from lm_keras.errors import InputError
 from lm_keras.layers.positions import Positions
-from lm_keras.models.base import BuiltModel
+from lm_keras.models.base import BuiltModel, LogitsModel
 from lm_keras.serving.export.signatures import one_column
 from lm_keras.text.tokenizers.base import Tokenizer
 from lm_keras.text.tokenizers.pairs import tf_cut_pair
@@ -153,6 +153,30 @@ def input_of(model: keras.Model) -> Any:
         what = type(model).__name__
         raise InputError(f"a text model is made of a functional keras.Model, built with keras.Input, not of a {what}")
     return model.inputs[0] if isinstance(model, keras.Sequential) else model.input
+
+
+def named_inputs(model: keras.Model) -> dict[str, keras.KerasTensor]:
+    """The inputs of a functional model by name."""
+    given = input_of(model)
+    return given if isinstance(given, dict) else {x.name: x for x in keras.tree.flatten(given)}
+
+
+def model_of_parts(parts: dict[str, keras.Model], name: str) -> LogitsModel:
+    """Several models as the layers of one, which is saved and exported with the weights of all.
+
+    Args:
+        parts: {name: model}; the inputs of the one model are called "name_input".
+        name: Of the one model.
+    """
+    inputs, outputs = {}, {}
+    for key, part in parts.items():
+        own = {
+            given: keras.Input(x.shape[1:], dtype=x.dtype, name=f"{key}_{given}")
+            for given, x in named_inputs(part).items()
+        }
+        inputs |= {f"{key}_{given}": x for given, x in own.items()}
+        outputs[key] = part(own if isinstance(input_of(part), dict) else next(iter(own.values())))
+    return LogitsModel(inputs, outputs, name=name)
 
 
 def output_of(model: keras.Model) -> Any:

@@ -258,8 +258,13 @@ class Moderator(TextModel):
         return score, (score >= limit)[:, None] & (likeliest | (p >= limit))
 
     # === Export ===
-    def tf_moderate(self, texts: tf.Tensor) -> Moderated:
-        """`moderate` of strings [B] of valid UTF-8, in the graph."""
+    def tf_moderate(self, texts: tf.Tensor, before: str = "") -> Moderated:
+        """`moderate` in the graph.
+
+        Args:
+            texts: Strings [B] of valid UTF-8.
+            before: What stands before each reason.
+        """
         size = tf.size(texts, tf.int64)
         none = tf.zeros([0], tf.int32)
         spans = FoundSpans(tf.zeros([0], tf.int64), none, none, none, tf.zeros([0]), [])
@@ -270,7 +275,8 @@ class Moderator(TextModel):
             spans, hits = self.words.tf_find(texts)
             score = tf.where(tf.reduce_any(hits, -1), 1.0, score)
             chosen = tf.concat([hits, chosen], -1)
-        return Moderated(~tf.reduce_any(chosen, -1), tf_json_names(self._reasons, chosen), spans, score)
+        names = [before + reason for reason in self._reasons]
+        return Moderated(~tf.reduce_any(chosen, -1), tf_json_names(names, chosen), spans, score)
 
     def signatures(self) -> Served:
         """What `export` writes: `moderate`, text -> allowed, reasons, spans, score.

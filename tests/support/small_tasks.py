@@ -146,6 +146,12 @@ def moderator(texts):
     return tasks.Moderator.of(cnn_classifier(texts), lists, refused=["war", "weather"], threshold=0.6)
 
 
+def moderated_lm(texts):
+    """A small LSTM behind classes and lists of words."""
+    lm = tiny_lm("lstm", lk.text.BPETokenizer.train(texts, vocab_size=300), 0.6)
+    return tasks.ModeratedLM.of(lm, moderator(texts), refusal='Not "here".')
+
+
 def word_tagger(texts):
     """Tags as a chain, by words and characters; some words and characters are not known."""
     tokenizer = single_words(texts)
@@ -193,6 +199,7 @@ MAKE = {
     "extraction": extraction,
     "moderator_cnn": moderator,
     "word_lists": lambda texts: tasks.Moderator.of(words=["the", "said the", "Größe"]),
+    "moderated_lm": moderated_lm,
     "answers": lambda texts: tasks.QuestionAnswerer(
         lively(lk.models.answer_span(encoder(p := word_pieces(texts)))), p, max_answer_tokens=6, threshold=0.006
     ),

@@ -104,7 +104,7 @@ def test_the_graph_finds_alike():
     words = ListedWords(LISTS)
     find = in_graph(words)
 
-    @settings(max_examples=40, deadline=None)
+    @settings(max_examples=25, deadline=None)
     @given(rows_of_texts, st.lists(st.text(max_size=20), max_size=6))
     def alike(rows, others):
         rows = [valid(row) for row in [*rows, *others, "free money"]]

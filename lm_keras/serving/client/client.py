@@ -19,6 +19,7 @@ from lm_keras.serving.client.results import (
     Classification,
     Completion,
     Extraction,
+    ModeratedCompletion,
     Moderation,
     MultiLabelClassification,
     Retrieval,
@@ -156,7 +157,7 @@ class Client:
             **options: In place of the config's, one value or a value a row: `max_new_tokens`.
 
         Returns:
-            A Completion for each prompt.
+            A Completion for each prompt; a ModeratedCompletion where the model is a `ModeratedLM`.
 
         Raises:
             InputError: For an option that the model's signature has no input for.
@@ -308,7 +309,13 @@ class Client:
             prompts = [prompts] if listed is None else listed
             inputs["seed"] = row_seeds(prompts, inputs["seed"])
         given = next((name for name in ("messages", "source") if name in known), "prompt")
-        return self._rows(kind, signature, **{given: prompts, **inputs})
+        inputs = {given: prompts, **inputs}
+        if kind is not Completion or "allowed" not in self._signature(signature, inputs)["outputs"]:
+            return self._rows(kind, signature, **inputs)
+        made, where = self._made(signature, **inputs), f"{signature} of {self._model}"
+        reasons = [names_in(row, where) for row in made["reasons"]]
+        rows = (made[name] for name in OUTPUTS[signature])
+        return list(map(ModeratedCompletion, *rows, made["allowed"], reasons))
 
     def _rows(self, kind, signature, **inputs):
         answer = self._made(signature, **inputs)

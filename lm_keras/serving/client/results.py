@@ -60,6 +60,19 @@ class Completion(NamedTuple):
     log_prob: float
 
 
+class ModeratedCompletion(NamedTuple):
+    """A Completion, or the text of a refusal in its place, of no tokens; and why it is refused.
+
+    A reason begins with "prompt: " or "reply: ", which one was refused.
+    """
+
+    text: str
+    num_new_tokens: int
+    log_prob: float
+    allowed: bool
+    reasons: list[str]
+
+
 class Beams(NamedTuple):
     """The best completion of a beam search, and all of them, best first, with their scores."""
 
