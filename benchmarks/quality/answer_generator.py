@@ -28,6 +28,7 @@ from _runs import main, tables
 import lm_keras as lk  # which imports TensorFlow and Keras at first use
 from lm_keras.data.corpora.corpus import mended
 from lm_keras.data.corpora.questions import read_articles
+from lm_keras.data.quality.duplicates import normalize
 from lm_keras.tasks.answer_metrics import exact_match, normalized_answer
 
 SETS, METHODS = ("cmu-qa", "cornell-pairs"), ("lstm",)
@@ -50,8 +51,8 @@ def parts(name, dev):
     """`(train, tested)`: {question: answers} of each."""
     train, dev_part, test = cmu_qa() if name == "cmu-qa" else cornell_pairs()
     tested = dev_part if dev else test
-    keys = {lk.data.quality.duplicates.normalize(question) for part in (dev_part, test) for question in part}
-    left = {q: a for q, a in train.items() if lk.data.quality.duplicates.normalize(q) not in keys}
+    keys = {normalize(question) for part in (dev_part, test) for question in part}
+    left = {q: a for q, a in train.items() if normalize(q) not in keys}
     return left, tested
 
 
