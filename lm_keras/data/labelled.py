@@ -278,7 +278,8 @@ def _places(path, row, columns, delimiter):
     for column in columns:
         if names.count(column) != 1:
             what = f"no column {column!r}" if column not in names else f"two columns are named {column!r}"
-            hint = "; say which column it is, such as label='category' (--label category)"
+            flag = column if column in ("question", "answer") else "label"
+            hint = f"; say which column it is, such as {flag}='category' (--{flag} category)"
             if len(names) == 1:
                 hint = f"; if these are several, {delimiter!r} does not separate them: give delimiter= (--delimiter)"
             shown = ", ".join(map(_shown, names[:20])) + (", ..." if len(names) > 20 else "")
