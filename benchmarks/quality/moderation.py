@@ -5,7 +5,7 @@
     python benchmarks/quality/moderation.py --methods cnn --seeds 0 --dev --options '{"dropout": 0.3}'
     python benchmarks/quality/moderation.py --report --log runs/moderation.jsonl
 
-The classes are hate, offensive and neither; the first two are refused where their probabilities sum to a half or more.
+The classes are hate, offensive and neither; the first two are refused where their probabilities sum to a half.
 Parts are those of `lk.data.load("hate-offensive", ...)`. Options are chosen on the validation part (`--dev` measures
 there and leaves HateCheck out); the test part and HateCheck are used once. Each method runs in a process of its own;
 each result is a line of the log as soon as it is there, and a run that was stopped leaves out what the log has.
