@@ -7,7 +7,8 @@
 
 The classes are hate, offensive and neither; the first two are refused where their probabilities sum to a half.
 Parts are those of `lk.data.load("hate-offensive", ...)`. Options are chosen on the validation part (`--dev` measures
-there and leaves HateCheck out); the test part and HateCheck are used once. Each method runs in a process of its own;
+there and leaves HateCheck out); the test part and HateCheck are used once, HateCheck with both classes refused and with
+hate alone, which is what it is about. Each method runs in a process of its own;
 each result is a line of the log as soon as it is there, and a run that was stopped leaves out what the log has.
 """
 
@@ -43,7 +44,7 @@ def measure(options, facts):
     texts, y = parts["validation" if options.dev else "test"]
     p = probabilities(texts)
     report = lk.tasks.classification_report(y, p, names)
-    moderation = lk.tasks.moderation_report(y, judged(p, names), REFUSED).as_dict()
+    moderation = lk.tasks.moderation_report(y, judged(p, names, REFUSED), REFUSED).as_dict()
     figures = {
         "train": len(parts["train"][0]),
         "texts": len(texts),
@@ -54,21 +55,22 @@ def measure(options, facts):
         "intervals": moderation["intervals"],
     }
     if not options.dev:
-        figures["hatecheck"] = functional(probabilities, names)
+        figures["hatecheck"] = functional(probabilities, names, REFUSED)
+        figures["hatecheck_hate"] = functional(probabilities, names, ("hate",))
     seconds = {"train_seconds": trained - start, "answer_seconds": time.perf_counter() - trained}
     return figures | told | {name: round(value, 1) for name, value in seconds.items()}
 
 
-def judged(p, names):
+def judged(p, names, refused):
     """Moderations of probabilities [N, 3], as a Moderator of the refused classes has them."""
-    scores = p[:, [names.index(name) for name in REFUSED]].sum(1)
+    scores = p[:, [names.index(name) for name in refused]].sum(1)
     return [lk.tasks.Moderation(score < 0.5, [], [], float(score)) for score in scores.tolist()]
 
 
-def functional(probabilities, names):
+def functional(probabilities, names, refused):
     """HateCheck: both shares, each function, false positives by group, and all pairs of groups."""
     cases = lk.data.load("hatecheck", "test")
-    answers = judged(probabilities([case.text for case in cases]), names)
+    answers = judged(probabilities([case.text for case in cases]), names, refused)
     made = lk.tasks.hatecheck_report(cases, answers).as_dict()
     groups = sorted({case.target for case in cases if case.target})
     for first, second in itertools.combinations(groups, 2):
@@ -130,11 +132,12 @@ def report(log):
         print(f"| {' | '.join(head)} |\n|{'---|' * len(head)}")
         for method, rows in methods.items():
             print(f"| {' | '.join(cells_of(method, rows))} |")
-        checked = {
-            method: [row["hatecheck"] for row in rows if "hatecheck" in row] for method, rows in methods.items()
-        }
-        if any(checked.values()):
-            print_functions({method: rows for method, rows in checked.items() if rows})
+        for key, shown in (("hatecheck", "hate and offensive refused"), ("hatecheck_hate", "hate alone refused")):
+            checked = {method: [row[key] for row in rows if key in row] for method, rows in methods.items()}
+            if any(checked.values()):
+                print_functions(
+                    f"HateCheck, % right, {shown}", {name: rows for name, rows in checked.items() if rows}
+                )
 
 
 def cells_of(method, rows):
@@ -149,8 +152,8 @@ def cells_of(method, rows):
     return [*cells, f"{max(row['peak_mb'] for row in rows):,}"]
 
 
-def print_functions(checked):
-    head = ["HateCheck, % right", *checked]
+def print_functions(title, checked):
+    head = [title, *checked]
     print(f"\n| {' | '.join(head)} |\n|{'---|' * len(head)}")
     for key, shown in (("refused_right", "hateful, and refused"), ("harmless_right", "harmless, and allowed")):
         print(f"| {shown} | {' | '.join(percent(one[key] for one in rows) for rows in checked.values())} |")
