@@ -1,4 +1,4 @@
-"""What `tagging.py` and `relations.py` share: flags, a process for each method of each set, a log of results."""
+"""What `tagging.py`, `relations.py` and others share: flags, a process for each method of each set, a log."""
 
 import argparse
 import json

@@ -5,7 +5,7 @@ import json
 import pytest
 from chats import chat_tokenizer, conversation
 from small_models import tiny_lm
-from small_tasks import moderator
+from small_tasks import cnn_classifier
 
 import lm_keras as lk
 from lm_keras.errors import InputError
@@ -109,37 +109,29 @@ def test_a_chat_is_judged_by_all_that_the_user_says(lm):
 
 @pytest.mark.usefixtures("warm_check")
 def test_an_export_judges_as_python_does(lm, news, tmp_path):
-    moderated = ModeratedLM.of(lm.with_prompt("some "), moderator(news[:60]), refusal="No, 不.")
+    judge = Moderator.of(cnn_classifier(news[:60]), ["the turns"], refused=["war"], threshold=0.7)
+    moderated = ModeratedLM.of(lm.with_prompt("some "), judge, refusal="No, 不.")
     folder = tmp_path / "saved"
     moderated.save(folder)
     again = ModeratedLM.load(folder)
     prompts = ["so on", "the turns", "user and assistant", "", "of a chat"]
     assert again.generate(prompts, temperature=0) == moderated.generate(prompts, temperature=0)
-    plain = ModeratedLM.of(lm, moderator(news[:60]))
-    version = lk.export(plain, tmp_path / "export", max_new_tokens_limit=16)
-    assert lk.check(version) == []
+    plain = ModeratedLM.of(lm, judge)
     rows = [joined(conversation(seed)) for seed in range(4)] + ["user"]
-    options = {
-        "max_new_tokens": [6] * 5,
-        "temperature": [0.0] * 5,
-        "top_k": [0] * 5,
-        "top_p": [1.0] * 5,
-        "seed": [0] * 5,
-    }
-    served = plain.signatures(max_new_tokens_limit=16)
+    options = {"max_new_tokens": 6, "temperature": 0.0, "top_k": 0, "top_p": 1.0, "seed": 0}
+    options = {name: [value] * 5 for name, value in options.items()}
+    asked = {"chat": {"messages": rows, **options}, "generate": {"prompt": prompts, "max_new_tokens": [6] * 5}}
+    served, requests = plain.signatures(max_new_tokens_limit=16), []
     assert list(served.signatures) == ["generate", "sample", "chat"]
-    for name, inputs in (
-        ("chat", {"messages": rows, **options}),
-        ("generate", {"prompt": prompts, "max_new_tokens": [6] * 5}),
-    ):
+    for name, inputs in asked.items():
         expected = served.answer(name, inputs)
-        assert len(set(expected["allowed"])) == 2, "else equality would say little"
-        (result,) = lk.serving.query(version, [{"signature": name, "inputs": inputs}])["results"]
-        for output in ("allowed", "reasons", "num_new_tokens", "reply" if name == "chat" else "completion"):
-            assert result[output] == expected[output]
+        assert set(expected["allowed"]) == {True, False}, "else equality would say little"
         refused = [row for row in zip(*expected.values(), strict=True) if not row[3]]
         assert {row[:3] for row in refused} == {("I cannot answer this.", 0, 0.0)}
         assert all(json.loads(row[4]) for row in refused)
+        requests.append({"signature": name, "inputs": inputs, "outputs": expected})
+    version = lk.export(plain, tmp_path / "export", max_new_tokens_limit=16)
+    assert lk.check(version, requests) == []
 
 
 def test_what_it_cannot_be_made_of(lm, news):
@@ -151,4 +143,4 @@ def test_what_it_cannot_be_made_of(lm, news):
     with pytest.raises(InputError, match="no tokenizer"):
         ModeratedLM.of(lk.LanguageModel(lm.model, None), judge)
     with pytest.raises(InputError, match="does not hold a language model and a classifier"):
-        ModeratedLM(lm.model, lm.tokenizer, moderator(news[:60]).tokenizers["tokenizer"], classes=["a", "b"])
+        ModeratedLM(lm.model, lm.tokenizer, cnn_classifier(news[:60]).tokenizer, classes=["a", "b"])

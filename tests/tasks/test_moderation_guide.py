@@ -18,5 +18,6 @@ def test_the_code_of_the_guide_runs(tmp_path, monkeypatch, capsys):
     assert names["found"].reasons[0] == "word list: scams" and names["found"].spans[0].text == "FREE  money"
     assert [one.allowed for one in names["moderator"].moderate(["warm sea", "vile soup"])] == [True, False]
     assert (names["report"].refused_right, names["report"].harmless_right) == (0.5, 1)
+    assert names["made"].text == "I cannot answer this." and names["made"].reasons[0] == "prompt: word list: scams"
     assert "women against men, 1 pairs" in capsys.readouterr().out
     assert json.loads((tmp_path / "runs" / "posts" / "task.json").read_text())["task"] == "Moderator"
