@@ -33,7 +33,7 @@ from lm_keras.tasks.answer_metrics import exact_match, normalized_answer
 
 SETS, METHODS = ("cmu-qa", "cornell-pairs"), ("lstm",)
 SEPARATOR = "→"
-SIZES = {"embedding_dim": 64, "hidden_dim": 128, "num_layers": 2}  # the document's: 128, 256 and 2
+SIZES = {"embedding_dim": 128, "hidden_dim": 256, "num_layers": 2}  # as in the document
 SETTINGS = {"epochs": 20, "learning_rate": 4e-3, "warmup_steps": 50}
 OF_SET = {
     "cmu-qa": {"vocab_size": 6000, "dropout": 0.2},
