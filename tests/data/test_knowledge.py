@@ -57,7 +57,7 @@ def test_questions_out_of_scope(tmp_path):
     [
         ("x.csv", "question,answer\n,b\n", "line 2: the question is empty"),
         ("x.csv", "question,answer\na,b,c\n", "line 2: 3 fields, but the first line has 2"),
-        ("x.csv", "question,reply\na,b\n", "no column 'answer'; .* 'question', 'reply'; .* --answer category"),
+        ("x.csv", "question,reply\na,b\n", "no column 'answer'; .* 'question', 'reply'; .*--answer category"),
         ("x.csv", "question,answer\n", "it holds no rows; give a file with questions and answers"),
         ("x.jsonl", '{"question": 3, "answer": "b"}', "line 1: the question is 3, no string"),
         ("x.jsonl", '{"question": [], "answer": "b"}', "line 1: the question is an empty list"),
