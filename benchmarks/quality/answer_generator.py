@@ -36,7 +36,7 @@ SEPARATOR = "→"
 SIZES = {"embedding_dim": 128, "hidden_dim": 256, "num_layers": 2}  # as in the document
 SETTINGS = {"learning_rate": 4e-3, "warmup_steps": 50}
 OF_SET = {
-    "cmu-qa": {"vocab_size": 6000, "dropout": 0.2, "batch": 8, "epochs": 30},
+    "cmu-qa": {"vocab_size": 6000, "dropout": 0.0, "batch": 8, "epochs": 60},
     "cornell-pairs": {"vocab_size": 6000, "dropout": 0.1, "batch": 32, "epochs": 4},
 }
 LENGTH = 24
