@@ -12,7 +12,8 @@ from training. cornell-pairs: lines of films and their replies, a tenth by hash 
 
 Exact match and F1 of the words are SQuAD's, of questions that were trained on and of those that were not, greedily
 decoded. Beside them: what "yes" to everything, or the most frequent answer, would get; the perplexity of the right
-answers, each end mark counted; how many different answers the model gives; and ten of what it invents.
+answers, each end mark counted; how many different answers the model gives; and ten of what it invents. The method
+bm25 is a `Retriever` of the same pairs, with the threshold of the library; a refused question has no answer.
 """
 
 import collections
@@ -31,7 +32,7 @@ from lm_keras.data.corpora.questions import read_articles
 from lm_keras.data.quality.duplicates import normalize
 from lm_keras.tasks.answer_metrics import exact_match, normalized_answer
 
-SETS, METHODS = ("cmu-qa", "cornell-pairs"), ("lstm",)
+SETS, METHODS = ("cmu-qa", "cornell-pairs"), ("lstm", "bm25")
 SEPARATOR = "→"
 SIZES = {"embedding_dim": 128, "hidden_dim": 256, "num_layers": 2}  # as in the document
 SETTINGS = {"learning_rate": 4e-3, "warmup_steps": 50}
@@ -94,6 +95,25 @@ def by_hash(pairs, shares):
 
 
 def measure(options, facts):
+    return (retrieved if facts["method"] == "bm25" else generated)(options, facts)
+
+
+def retrieved(options, facts):
+    """The figures of a retriever: what it gives to a known question is right by definition, unless two share it."""
+    train, tested = parts(facts["set"], options.dev)
+    entries = [(question, answer) for question, answers in train.items() for answer in answers[:1]]
+    retriever = lk.tasks.Retriever.of(entries, method="bm25", **options.options)
+    kinds = {}
+    for kind, pairs in (("seen", sample(train)), ("unseen", sample(tested))):
+        found = retriever.retrieve(list(pairs))
+        texts = [each.answer if each.answered else "" for each in found]
+        kinds[kind] = counted(texts, list(pairs.values()), None) | {
+            "invented": [[q, row[0], text] for (q, row), text in zip(pairs.items(), texts, strict=True)][:10],
+        }
+    return {"pairs": len(entries), "questions": len(train), "threshold": retriever.threshold, **kinds}
+
+
+def generated(options, facts):
     seed, chosen = facts["seed"], SIZES | SETTINGS | OF_SET[facts["set"]] | options.options
     train, tested = parts(facts["set"], options.dev)
     texts = [f"{question} {SEPARATOR} {answer}" for question, answers in train.items() for answer in answers]
@@ -133,26 +153,33 @@ def figures(lm, pairs, frequent):
     """What the model gets right of questions, and what it costs it to read the right answers."""
     prompts, golds = [f"{question} {SEPARATOR}" for question in pairs], list(pairs.values())
     found = [made.text.strip() for made in lm.generate(prompts, temperature=0, max_new_tokens=NEW_TOKENS)]
-    report = lk.tasks.answer_report(found, golds).as_dict()
-    right = [bool(exact_match(*pair)) for pair in zip(found, golds, strict=True)]
-    binary = [exact_match("yes", row) or exact_match("no", row) for row in golds]
     before = lm.score(prompts, end=False)
     whole = lm.score([f"{prompt} {row[0]}" for prompt, row in zip(prompts, golds, strict=True)])
     bits = [(b.log_prob - a.log_prob, b.num_tokens - a.num_tokens) for a, b in zip(before, whole, strict=True)]
     log_prob, tokens = map(sum, zip(*bits, strict=True))
+    return counted(found, golds, frequent) | {
+        "perplexity": round(math.exp(-log_prob / tokens), 1),
+        "invented": [[q, row[0], made] for q, row, made in zip(pairs, golds, found, strict=True)][:10],
+    }
+
+
+def counted(found, golds, frequent):
+    """What is right of answers, and what "yes" to everything or the most frequent answer would get."""
+    report = lk.tasks.answer_report(found, golds).as_dict()
+    right = [bool(exact_match(*pair)) for pair in zip(found, golds, strict=True)]
+    binary = [exact_match("yes", row) or exact_match("no", row) for row in golds]
     return {
         "questions": len(found),
+        "answered": report["answered"],
         "exact_match": report["exact_match"],
         "f1": report["f1"],
         "intervals": report["intervals"],
-        "perplexity": round(math.exp(-log_prob / tokens), 1),
         "yes_or_no": sum(map(bool, binary)),
         "right": sum(right),
         "right_yes_or_no": sum(each and bool(both) for each, both in zip(right, binary, strict=True)),
         "always_yes": statistics.fmean(exact_match("yes", row) for row in golds),
-        "always_frequent": statistics.fmean(exact_match(frequent, row) for row in golds),
+        "always_frequent": statistics.fmean(exact_match(frequent or "yes", row) for row in golds),
         "different": len(set(map(normalized_answer, found))),
-        "invented": [[q, row[0], made] for q, row, made in zip(pairs, golds, found, strict=True)][:10],
     }
 
 
@@ -184,7 +211,10 @@ def cells_of(label, rows):
     cells += [f"{low:.1f} to {high:.1f}", f"{100 * mean('f1'):.1f}", f"{100 * mean('always_yes'):.1f}"]
     cells += [f"{100 * mean('always_frequent'):.1f}", f"{mean('right_yes_or_no'):.0f} of {mean('yes_or_no'):.0f}"]
     others = statistics.fmean(row["right"] - row["right_yes_or_no"] for row in rows)
-    cells += [f"{others:.0f} of {mean('questions') - mean('yes_or_no'):.0f}", f"{mean('perplexity'):,.1f}"]
+    cells += [
+        f"{others:.0f} of {mean('questions') - mean('yes_or_no'):.0f}",
+        f"{mean('perplexity'):,.1f}" if "perplexity" in rows[0] else "",
+    ]
     return [*cells, f"{mean('different'):.0f}"]
 
 
