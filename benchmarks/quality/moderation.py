@@ -7,9 +7,9 @@
 
 The classes are hate, offensive and neither; the first two are refused where their probabilities sum to a half.
 Parts are those of `lk.data.load("hate-offensive", ...)`. Options are chosen on the validation part (`--dev` measures
-there and leaves HateCheck out); the test part and HateCheck are used once, HateCheck with both classes refused and with
-hate alone, which is what it is about. Each method runs in a process of its own;
-each result is a line of the log as soon as it is there, and a run that was stopped leaves out what the log has.
+there and leaves HateCheck out); the test part and HateCheck are used once, HateCheck with both classes refused and
+with hate alone, which is what it is about. Each method runs in a process of its own; each result is a line of the log
+as soon as it is there, and a run that was stopped leaves out what the log has.
 """
 
 import itertools
