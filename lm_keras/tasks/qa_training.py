@@ -27,7 +27,8 @@ from lm_keras.utils.checks import check_number
 if TYPE_CHECKING:
     from lm_keras.tasks.qa import QuestionAnswerer
 
-SETTINGS: dict[str, Any] = {"epochs": 3, "batch_size": 16, "learning_rate": 1e-4, "schedule": "linear"}
+SETTINGS: dict[str, Any] = {"epochs": 4, "batch_size": 16, "learning_rate": 2e-4, "schedule": "linear"}
+IN_ALL = 500  # updates, at least about so many of few questions: with fewer no place of an answer is learned
 LONGEST = 384  # tokens of question and window
 
 
@@ -73,7 +74,7 @@ def train_answerer(
     most = min(filter(None, (context, LONGEST))) if max_length is None else max_length
     answerer = kind(models.answer_span(model, **options, seed=seed), tokenizer, max_length=most)
 
-    config = run_config(config, SETTINGS, settings, len(train), seed)
+    config = run_config(config, SETTINGS, settings, len(train), seed, IN_ALL)
     batches, others = (
         _batches(answerer, features(answerer, part), size, shuffle, seed)
         for part, size, shuffle in ((train, config.batch_size, True), (held_out, 64, False))
