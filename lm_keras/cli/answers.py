@@ -33,8 +33,9 @@ def add_answer(actions) -> None:
     add("--out", required=True, metavar="FOLDER", help="run folder to make")
     add("--encoding", default="utf-8", metavar="E", help="of the files, e.g. utf-16, gb18030")
     run = command.add_argument_group("training")
-    run.add_argument("--epochs", type=number(int, 1), metavar="N", help="passes over --data (default: 4, more of few)")
-    run.add_argument("--batch-size", type=number(int, 1), metavar="N", help="default: 16, less of few")
+    passes = "passes over --data (default: 4, of few questions more)"
+    run.add_argument("--epochs", type=number(int, 1), metavar="N", help=passes)
+    run.add_argument("--batch-size", type=number(int, 1), metavar="N", help="default: 16, of few questions less")
     run.add_argument("--learning-rate", type=number(float, 1e-12), metavar="X", help="default: 2e-4")
     least = "score below which a question gets no answer (default: by the questions of --valid without one; else 0)"
     run.add_argument("--threshold", type=number(float, 0, 1), metavar="X", help=least)
