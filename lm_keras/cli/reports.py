@@ -16,9 +16,14 @@ REPORT, HISTORY = "report.json", "history.json"
 
 
 def write_run(folder, task, settings, history, report):
-    """What stands beside a trained text model: the options of the run, its measures of each epoch and at its end."""
+    """What stands beside a trained text model: the options of the run, its measures of each epoch and at its end.
+
+    A report of None, where nothing was measured, leaves out the last of them.
+    """
     write_json(folder / RUN, {"task": task} | {name: value for name, value in settings.items() if value is not None})
     write_json(folder / HISTORY, plain(history))
+    if report is None:
+        return
     numbers = {name: value for name, value in report.as_dict().items() if isinstance(value, (int, float))}
     write_json(folder / RESULT, {"validation": plain(numbers)})
 

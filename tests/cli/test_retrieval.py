@@ -70,7 +70,7 @@ def test_a_knowledge_base(folder, capsys):
     found = json.loads(run(capsys, "evaluate", "run", "--data", "other.tsv", *columns).out)
     assert found["answered_rightly"] == 1 and found["refused_rightly"] is None  # no question of this kind
     for words, message in (
-        (("evaluate", "run", "--data", "asked.csv", "--label", "x"), "--label is for a classifier or tagger"),
+        (("evaluate", "run", "--data", "asked.csv", "--label", "x"), "--label is for a classifier,"),
         (("evaluate", "run", "--data", "asked.csv", "--split", "test"), "--split test is for known sets"),
         (("evaluate", "run", "--data", "other.tsv"), "no column 'question'"),
         (("predict", "run", "--text", "a", "--pair", "b"), "leave --pair out"),
