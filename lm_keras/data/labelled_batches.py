@@ -137,6 +137,31 @@ def batches_by_length(
     return dataset, lambda step: tf.data.Dataset.from_generator(lambda: from_step(step), output_signature=spec)
 
 
+def dataset_by_length(
+    lengths: Sequence[int], batch: Callable, batch_size: int, shuffle: bool, seed: int
+) -> "TextDataset":
+    """Returns a `TextDataset` whose batches hold items of like length.
+
+    Args:
+        lengths: Of each item.
+        batch: A function of some items, int64 [B], in the graph: the batch (x, y).
+        batch_size: Items of a batch.
+        shuffle: A new order every epoch (`batches_by_length`); else from the shortest to the longest.
+        seed: Of that order.
+    """
+    import tensorflow as tf
+
+    from lm_keras.data.text_dataset import TextDataset
+
+    size, batches = int(batch_size), None
+    if shuffle:
+        order, stream = batches_by_length(lengths, size, seed)
+        batches = lambda step: stream(step).map(batch).prefetch(2)  # noqa: E731
+    else:
+        order = tf.data.Dataset.from_tensor_slices(np.argsort(lengths, kind="stable")).batch(size)
+    return TextDataset(order.map(batch).prefetch(2), batch_size=size, stream=batches)
+
+
 def _labels(labels):
     labels = labels if isinstance(labels, np.ndarray) else list(labels)
     try:

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from lm_keras.data.labelled_batches import WIDTHS, batches_by_length
+from lm_keras.data.labelled_batches import WIDTHS, dataset_by_length
 from lm_keras.data.text_dataset import TextDataset
 from lm_keras.errors import InputError
 
@@ -61,10 +61,4 @@ def tagged(
         y = made.pop("")
         return (next(iter(made.values())) if single else made), y
 
-    if shuffle:
-        order, stream = batches_by_length(lengths, int(batch_size), seed)
-        batches = lambda step: stream(step).map(batch).prefetch(2)  # noqa: E731
-    else:
-        order, batches = tf.data.Dataset.from_tensor_slices(np.argsort(lengths, kind="stable")), None
-        order = order.batch(int(batch_size))
-    return TextDataset(order.map(batch).prefetch(2), batch_size=int(batch_size), stream=batches)
+    return dataset_by_length(lengths, batch, batch_size, shuffle, seed)

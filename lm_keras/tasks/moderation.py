@@ -17,6 +17,7 @@ from lm_keras.serving.export.signatures import Served, example_texts, signature,
 from lm_keras.tasks.classification import TextClassifier, tf_json_names
 from lm_keras.tasks.labels import name_of, texts_and_labels
 from lm_keras.tasks.listed_words import ListedWords
+from lm_keras.tasks.moderation_metrics import REFUSED
 from lm_keras.tasks.tagging import FoundSpans, as_json, tf_json
 from lm_keras.text.tokenizers.base import Tokenizer
 from lm_keras.text.unicode import valid
@@ -26,7 +27,6 @@ from lm_keras.utils.checks import check_number, check_texts
 if TYPE_CHECKING:
     from lm_keras.tasks.moderation_metrics import ModerationReport
 
-REFUSED = ("hate", "offensive")  # the classes that are not allowed, unless others are named
 THRESHOLD = 0.5
 LISTED = "word list: "  # before the name of a list in a reason
 

@@ -17,7 +17,7 @@ from lm_keras.tasks.intervals import Interval, bootstrap_interval, wilson
 from lm_keras.tasks.metrics import classification_report
 from lm_keras.utils.checks import check_number, check_seed
 
-REFUSED = ("hate", "offensive")
+REFUSED = ("hate", "offensive")  # the classes that are not allowed, unless others are named
 HATEFUL, HARMLESS = 0, 1  # the labels of `FunctionalCase`
 KINDS = ("harmless", "refused")  # of a text and of an answer
 

@@ -11,10 +11,9 @@ import numpy as np
 import tensorflow as tf
 
 from lm_keras.data.corpora.records import QuestionAnswer
-from lm_keras.data.labelled_batches import WIDTHS, batches_by_length
+from lm_keras.data.labelled_batches import WIDTHS, dataset_by_length
 from lm_keras.data.questions import checked_questions
 from lm_keras.data.splitting import split_texts
-from lm_keras.data.text_dataset import TextDataset
 from lm_keras.errors import InputError
 from lm_keras.tasks.answer_metrics import token_f1
 from lm_keras.tasks.encoders import check_options, tokenized_encoder
@@ -189,10 +188,4 @@ def _batches(answerer, made, batch_size, shuffle, seed):
         x = {name: tf.ensure_shape(part, [None, None]) for name, part in x.items()}
         return x, {"start": tf.gather(start, items), "end": tf.gather(end, items)}
 
-    if shuffle:
-        order, stream = batches_by_length(lengths, int(batch_size), seed)
-        batches = lambda step: stream(step).map(batch).prefetch(2)  # noqa: E731
-    else:
-        order, batches = tf.data.Dataset.from_tensor_slices(np.argsort(lengths, kind="stable")), None
-        order = order.batch(int(batch_size))
-    return TextDataset(order.map(batch).prefetch(2), batch_size=int(batch_size), stream=batches)
+    return dataset_by_length(lengths, batch, batch_size, shuffle, seed)

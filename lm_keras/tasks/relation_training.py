@@ -10,9 +10,8 @@ import numpy as np
 import tensorflow as tf
 
 from lm_keras.data.corpora.records import Relation
-from lm_keras.data.labelled_batches import WIDTHS, batches_by_length
+from lm_keras.data.labelled_batches import WIDTHS, dataset_by_length
 from lm_keras.data.splitting import split_texts
-from lm_keras.data.text_dataset import TextDataset
 from lm_keras.errors import InputError
 from lm_keras.tasks.encoders import check_options, tokenized_encoder
 from lm_keras.tasks.labels import class_weights, classes_of, places_of
@@ -146,13 +145,7 @@ def _batches(extractor, records, y, batch_size, shuffle, seed):
     def batch(items):
         return extractor.inputs.dense(rows_at(rows, items), WIDTHS), tf.gather(labels, items)
 
-    if shuffle:
-        order, stream = batches_by_length(lengths, int(batch_size), seed)
-        batches = lambda step: stream(step).map(batch).prefetch(2)  # noqa: E731
-    else:
-        order, batches = tf.data.Dataset.from_tensor_slices(np.argsort(lengths, kind="stable")), None
-        order = order.batch(int(batch_size))
-    return TextDataset(order.map(batch).prefetch(2), batch_size=int(batch_size), stream=batches)
+    return dataset_by_length(lengths, batch, batch_size, shuffle, seed)
 
 
 # === What reads the text ===

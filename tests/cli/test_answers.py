@@ -3,10 +3,10 @@
 import json
 
 import pytest
+from commands import refused, run
 from small_tasks import encoder, word_pieces
 
 import lm_keras as lk
-from lm_keras.cli.parser import main
 
 FACTS = [(animal, place) for animal in ("cat", "dog", "owl") for place in ("Rome", "Paris", "Oslo")]
 
@@ -28,20 +28,6 @@ def folder(tmp_path_factory):
 @pytest.fixture
 def inside(folder, monkeypatch):
     monkeypatch.chdir(folder)
-
-
-def run(capsys, *words):
-    assert main([*map(str, words)]) in (0, None)
-    return capsys.readouterr().out
-
-
-def refused(capsys, *words):
-    try:
-        code = main([*map(str, words)])
-    except SystemExit as stopped:
-        code = stopped.code
-    assert code == 2
-    return capsys.readouterr().err
 
 
 def test_a_file_of_questions_becomes_a_run_that_answers(folder, inside, capsys):

@@ -3,10 +3,11 @@
 import json
 import os
 
+import commands
 import pytest
+from commands import run
 
 import lm_keras as lk
-from lm_keras.cli.parser import main
 
 GOOD, BAD = ("lovely day", "warm soup", "calm sea", "kind word"), ("vile day", "foul soup", "vile sea", "foul word")
 
@@ -20,18 +21,8 @@ def folder(tmp_path, monkeypatch):
     return tmp_path
 
 
-def run(capsys, *words):
-    assert main([*map(str, words)]) in (0, None)
-    return capsys.readouterr().out
-
-
 def refused(capsys, *words):
-    try:
-        code = main([*map(str, words)])
-    except SystemExit as stopped:
-        code = stopped.code
-    assert code == 2
-    error = capsys.readouterr().err
+    error = commands.refused(capsys, *words)
     assert error.count("\n") == 1
     return error
 

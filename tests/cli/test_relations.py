@@ -4,9 +4,9 @@ import json
 import os
 
 import pytest
+from commands import refused, run
 
 import lm_keras as lk
-from lm_keras.cli.parser import main
 from lm_keras.cli.relations import relation_records
 
 PAIRS = [("flood", "rain"), ("fire", "heat"), ("noise", "wind"), ("crash", "ice")]
@@ -24,20 +24,6 @@ def folder(tmp_path, monkeypatch):
             rows.append(lk.data.relation_of_marks(text.format(one, two))._replace(label=label)._asdict())
     (tmp_path / "x.jsonl").write_text("\n".join(map(json.dumps, rows * 3)), encoding="utf-8")
     return tmp_path
-
-
-def run(capsys, *words):
-    assert main([*map(str, words)]) in (0, None)
-    return capsys.readouterr().out
-
-
-def refused(capsys, *words):
-    try:
-        code = main([*map(str, words)])
-    except SystemExit as stopped:
-        code = stopped.code
-    assert code == 2
-    return capsys.readouterr().err
 
 
 def test_relations_of_two_entities(folder, capsys):

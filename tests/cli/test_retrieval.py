@@ -3,6 +3,7 @@
 import json
 
 import pytest
+from commands import refused
 from small_tasks import encoder, word_pieces
 
 from lm_keras import tasks
@@ -31,15 +32,6 @@ def folder(tmp_path, monkeypatch):
 def run(capsys, *words):
     assert main([*map(str, words)]) in (0, None)
     return capsys.readouterr()
-
-
-def refused(capsys, *words):
-    try:
-        code = main([*map(str, words)])
-    except SystemExit as stopped:
-        code = stopped.code
-    assert code == 2
-    return capsys.readouterr().err
 
 
 def test_a_knowledge_base(folder, capsys):
