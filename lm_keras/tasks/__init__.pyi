@@ -12,8 +12,12 @@ from .explanation import Explanation as Explanation
 from .extraction import Extraction as Extraction
 from .extraction import FoundRelation as FoundRelation
 from .extraction import InformationExtractor as InformationExtractor
+from .extractive_summarization import ExtractiveSummarizer as ExtractiveSummarizer
+from .extractive_summarization import Summarization as Summarization
 from .extraction_metrics import ExtractionReport as ExtractionReport
 from .extraction_metrics import extraction_report as extraction_report
+from .extracts import lead as lead
+from .extracts import oracle_sentences as oracle_sentences
 from .intervals import Interval as Interval
 from .intervals import bootstrap_interval as bootstrap_interval
 from .intervals import wilson as wilson
