@@ -108,7 +108,7 @@ def read_parallel(
         if first is None or second is None:
             longer, shorter = (target, source) if first is None else (source, target)
             raise InputError(
-                f"{longer} has more than the {len(rows):,} lines of {shorter}; give two files whose lines belong together"
+                f"{longer} has more than the {len(rows):,} lines of {shorter}; give files whose lines belong together"
             )
         rows.append((first, second))
     return _checked_rows(source, rows, "line", skip_empty)
