@@ -169,8 +169,8 @@ def pairs(
     target_tokenizer: Tokenizer | None = None,
     batch_size: int = 64,
     *,
-    max_source_length: int | None = None,
-    max_target_length: int | None = None,
+    max_source_tokens: int | None = None,
+    max_target_tokens: int | None = None,
     shuffle: bool = True,
     seed: int = 0,
     encode: Callable[[Sequence[TextPair]], tuple[list[list[int]], list[list[int]]]] | None = None,
@@ -188,8 +188,8 @@ def pairs(
         source_tokenizer: The tokenizer of the sources.
         target_tokenizer: The tokenizer of the targets, which has a begin and an end mark; None: the same one.
         batch_size: Pairs of a batch, B.
-        max_source_length: The most tokens of a source; longer ones are cut at their end.
-        max_target_length: The most tokens of a target; longer ones are cut, and then have no end mark to be learned.
+        max_source_tokens: The most tokens of a source; longer ones are cut at their end.
+        max_target_tokens: The most tokens of a target; longer ones are cut, and then have no end mark to be learned.
         shuffle: A new order every epoch, which `seed` decides; else from the shortest to the longest.
         seed: Of that order.
         encode: A function of the pairs that returns the ids of their sources and targets, without marks, in place of
@@ -222,7 +222,7 @@ def pairs(
             f"this {type(target_tokenizer).__name__} has no begin or end mark, which targets need; give a "
             "BPETokenizer, a WordTokenizer or a CharTokenizer"
         )
-    limits = {"max_source_length": max_source_length, "max_target_length": max_target_length}
+    limits = {"max_source_tokens": max_source_tokens, "max_target_tokens": max_target_tokens}
     check_sizes(batch_size=batch_size, **{name: 1 if limit is None else limit for name, limit in limits.items()})
     if encode is None:
         sides = zip(*found, strict=True)
@@ -230,9 +230,9 @@ def pairs(
         encoded = [tokenizer.encode_batch(side) for tokenizer, side in zip(encoders, sides, strict=True)]
     else:
         encoded = encode(found)
-    read = [ids[:max_source_length] for ids in encoded[0]]
+    read = [ids[:max_source_tokens] for ids in encoded[0]]
     written = [
-        [begin, *ids, end][: None if max_target_length is None else max_target_length + 1] for ids in encoded[1]
+        [begin, *ids, end][: None if max_target_tokens is None else max_target_tokens + 1] for ids in encoded[1]
     ]
     parts = {
         "source_ids": read,

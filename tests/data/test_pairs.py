@@ -96,7 +96,7 @@ def test_a_target_is_read_from_its_begin_mark_and_learned_to_its_end_mark():
 
 def test_long_texts_are_cut_and_a_cut_target_has_no_end_to_be_learned():
     found, _ = rows_of(
-        pairs(["abcdef", "a"], ["hgfedc", "b"], TOKENIZER, max_source_length=3, max_target_length=4, shuffle=False)
+        pairs(["abcdef", "a"], ["hgfedc", "b"], TOKENIZER, max_source_tokens=3, max_target_tokens=4, shuffle=False)
     )
     assert found == [("a", "b", True), ("abc", "hgfe", False)]
 
