@@ -12,10 +12,10 @@ from .explanation import Explanation as Explanation
 from .extraction import Extraction as Extraction
 from .extraction import FoundRelation as FoundRelation
 from .extraction import InformationExtractor as InformationExtractor
-from .extractive_summarization import ExtractiveSummarizer as ExtractiveSummarizer
-from .extractive_summarization import Summarization as Summarization
 from .extraction_metrics import ExtractionReport as ExtractionReport
 from .extraction_metrics import extraction_report as extraction_report
+from .extractive_summarization import ExtractiveSummarizer as ExtractiveSummarizer
+from .extractive_summarization import Summarization as Summarization
 from .extracts import lead as lead
 from .extracts import oracle_sentences as oracle_sentences
 from .intervals import Interval as Interval

@@ -10,13 +10,12 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from lm_keras.data.corpora.records import Summary
 from lm_keras.errors import InputError
 from lm_keras.layers.retrieval import mean_direction
 from lm_keras.serving.client.results import Summarization
 from lm_keras.serving.export.signatures import Served, example_texts, signature, utf8
 from lm_keras.tasks.embedding import TextEmbedder
-from lm_keras.tasks.extracts import Document, documents_of, summaries_of
+from lm_keras.tasks.extracts import Document, Record, documents_of, language_of, summaries_of
 from lm_keras.tasks.inputs import BATCH, ModelInputs, input_of, named_inputs
 from lm_keras.tasks.sentence_scorer import Documents, by_document, documents, mask_of, sentence_features
 from lm_keras.text.sentence_splitting import tf_document_sentences
@@ -83,14 +82,14 @@ class ExtractiveSummarizer(TextModel):
     @classmethod
     def train(
         cls,
-        documents: Iterable[Document | Summary],
+        documents: Iterable[Document | Record],
         summaries: Iterable[str | Sequence[str]] | None = None,
         *,
         encoder: TextEmbedder | str | Path | None = None,
         num_sentences: int = 1,
         labels: Iterable[Sequence[int]] | None = None,
         learn: str = "rouge",
-        validation: float | Iterable[Summary] | tuple | None = None,
+        validation: float | Iterable[Record] | tuple | None = None,
         config: TrainingConfig | None = None,
         epochs: int | None = None,
         batch_size: int | None = None,
@@ -106,7 +105,8 @@ class ExtractiveSummarizer(TextModel):
         which takes minutes for thousands of documents.
 
         Args:
-            documents: Strings, or lists of sentences; or `lk.data.Summary` records, which have their summaries.
+            documents: Strings, or lists of sentences; or records that have their summaries: `lk.data.Summary`, or
+                `lk.data.TextPair` as `lk.data.read_pairs` returns them.
             summaries: Of each document a summary, or a list of several; None: those of the records.
             encoder: What gives a sentence its vector: a `TextEmbedder`, the folder of a saved one or of a checkpoint,
                 or a name such as "all-minilm-l6-v2". None: places, lengths and words by TF-IDF alone.
@@ -165,7 +165,7 @@ class ExtractiveSummarizer(TextModel):
 
     # === Answers ===
     def summarize(
-        self, documents: Document | Iterable[Document | Summary], num_sentences: int | None = None
+        self, documents: Document | Iterable[Document | Record], num_sentences: int | None = None
     ) -> list[Summarization]:
         """Summarizes documents.
 
@@ -185,7 +185,7 @@ class ExtractiveSummarizer(TextModel):
             found.append(Summarization(" ".join(row[i] for i in places), score, places))
         return found
 
-    def sentence_scores(self, documents: Document | Iterable[Document | Summary]) -> list[np.ndarray]:
+    def sentence_scores(self, documents: Document | Iterable[Document | Record]) -> list[np.ndarray]:
         """Returns the probability of each sentence of documents, which is 1 in all for a document.
 
         Args:
@@ -208,7 +208,7 @@ class ExtractiveSummarizer(TextModel):
 
     def evaluate(
         self,
-        documents: Iterable[Document | Summary],
+        documents: Iterable[Document | Record],
         summaries: Iterable[str | Sequence[str]] | None = None,
         *,
         level: float = 0.95,
@@ -231,7 +231,9 @@ class ExtractiveSummarizer(TextModel):
         from lm_keras.tasks.text_metrics import summary_report
 
         rows, gold = summaries_of(documents, summaries)
-        return summary_report(gold, [one.text for one in self.summarize(rows)], level=level, seed=seed)
+        return summary_report(
+            [one.text for one in self.summarize(rows)], gold, language=language_of(rows), level=level, seed=seed
+        )
 
     def probabilities(self, found: Documents) -> tf.Tensor:
         """The probability of each sentence, float32 [B, S], 0 beyond those of a document; in a graph."""
@@ -309,5 +311,7 @@ def _parts(model: keras.Model) -> tuple[keras.Model, keras.Model, keras.Model | 
     weights = [part for part in inner if list(named_inputs(part)) == ["words"]]
     others = [part for part in inner if part not in scorers + weights]
     if len(scorers) != 1 or len(weights) != 1 or len(others) != ("vectors" in named_inputs(scorers[0])):
-        raise InputError(f"{model.name} has no scorer of sentences; ExtractiveSummarizer.train makes a model that has")
+        raise InputError(
+            f"{model.name} has no scorer of sentences; ExtractiveSummarizer.train makes a model that has"
+        )
     return scorers[0], weights[0], others[0] if others else None

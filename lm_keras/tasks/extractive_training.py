@@ -9,15 +9,14 @@ from typing import TYPE_CHECKING, Any
 import keras
 import numpy as np
 import tensorflow as tf
-from keras import ops
 
-from lm_keras.data.corpora.records import Summary
 from lm_keras.data.labelled_batches import dataset_by_length
 from lm_keras.data.splitting import split_texts
 from lm_keras.errors import InputError
+from lm_keras.losses import ExpectedReward
 from lm_keras.tasks.embedding import TextEmbedder
 from lm_keras.tasks.encoders import check_options, trained_tokenizer
-from lm_keras.tasks.extracts import Document, oracle_sentences, sentence_rouge, summaries_of
+from lm_keras.tasks.extracts import Document, Record, language_of, oracle_sentences, sentence_rouge, summaries_of
 from lm_keras.tasks.retrieval import embedder_of
 from lm_keras.tasks.sentence_scorer import (
     build_sentence_scorer,
@@ -41,20 +40,9 @@ IN_ALL = 300  # updates, at least about so many of few documents
 LEARN = ("rouge", "oracle")
 
 
-class ExpectedRouge(keras.losses.Loss):
-    """1 - sum_s p(s) r(s): what ROUGE lacks on average where a sentence is drawn by the scorer's probabilities p.
-
-    The reward of Narayan et al. (2018, equation 4) for summaries of one sentence, as a sum over all sentences in
-    place of samples.
-    """
-
-    def call(self, y: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
-        return 1.0 - ops.sum(ops.cast(y, logits.dtype) * ops.softmax(logits), -1)
-
-
 def train_summarizer(
     kind: type[ExtractiveSummarizer],
-    records: Iterable[Document | Summary],
+    records: Iterable[Document | Record],
     summaries: Iterable[str | Sequence[str]] | None,
     *,
     encoder: TextEmbedder | str | Path | None,
@@ -90,13 +78,13 @@ def train_summarizer(
     summarizer = kind(model, tokenizer, **limits)
 
     learns_rouge = learn == "rouge" and labels is None
-    train, held_out = (_examples(*side, learns_rouge, summarizer) for side in sides)
+    train, held_out = (_examples(*side, learns_rouge, summarizer, language_of(texts)) for side in sides)
     if not train[0]:
         raise InputError("no document has two sentences and one that fits its summary; give other documents")
     config = run_config(config, SETTINGS, settings, len(train[0]), seed, IN_ALL)
     batches = _batches(summarizer, embedder, train, config.batch_size, True, seed)
     others = _batches(summarizer, embedder, held_out, 64, False, seed) if held_out[0] else None
-    loss = ExpectedRouge() if learns_rouge else keras.losses.CategoricalCrossentropy(from_logits=True)
+    loss = ExpectedReward() if learns_rouge else keras.losses.CategoricalCrossentropy(from_logits=True)
     summarizer.history = fit(scorer, batches, others, config, loss=loss).history
     return summarizer
 
@@ -128,21 +116,22 @@ def _parts(rows, gold, targets, validation, seed):
         sides = split_texts(list(range(len(rows))), share, seed)
         parts = [[everything[i] for i in side] for side in sides]
     else:
-        pair = isinstance(validation, tuple) and len(validation) == 2 and not isinstance(validation, Summary)
+        pair = isinstance(validation, tuple) and len(validation) == 2 and not isinstance(validation[0], Record)
         others = summaries_of(*validation) if pair else summaries_of(validation, None)
         parts = [everything, list(zip(*others, [None] * len(others[0]), strict=True))]
     return [tuple(map(list, zip(*part, strict=True))) for part in parts]
 
 
-def _examples(rows, gold, targets, learns_rouge, summarizer):
+def _examples(rows, gold, targets, learns_rouge, summarizer, language):
     """The sentences of the documents that teach something, and what each of a document's sentences is worth."""
     kept, worth = [], []
     for row, summaries, places in zip(rows, gold, targets, strict=True):
         row = row[: summarizer.max_sentences]
         if learns_rouge:
-            values = np.array(sentence_rouge(row, summaries), "float32")
+            values = np.array(sentence_rouge(row, summaries, language=language), "float32")
         else:
-            places = oracle_sentences(row, summaries, summarizer.num_sentences) if places is None else places
+            if places is None:
+                places = oracle_sentences(row, summaries, summarizer.num_sentences, language=language)
             values = np.zeros(len(row), "float32")
             values[[place for place in places if place < len(row)]] = 1
             values /= max(values.sum(), 1)

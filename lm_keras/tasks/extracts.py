@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import functools
+import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 
 from lm_keras.data.corpora.records import Summary
+from lm_keras.data.pairs import TextPair
 from lm_keras.errors import InputError
+from lm_keras.tasks.encoders import is_chinese
 from lm_keras.text.sentence_splitting import document_sentences, joined_sentences
-from lm_keras.utils.checks import check_whole
+from lm_keras.text.unicode import HAN_OR_WORD
+from lm_keras.utils.checks import check_choice, check_whole
 
 ORDERS = (1, 2)  # of the n-grams of an oracle: ROUGE-1 and ROUGE-2, as Liu & Lapata (2019) have it
+LANGUAGES = ("en", "zh")
 Document = str | Sequence[str]
+Record = Summary | TextPair
 
 
 def lead(sentences: Document, k: int = 3) -> str:
@@ -27,7 +33,12 @@ def lead(sentences: Document, k: int = 3) -> str:
 
 
 def oracle_sentences(
-    sentences: Document, summaries: str | Sequence[str], k: int = 1, orders: Sequence[int] = ORDERS
+    sentences: Document,
+    summaries: str | Sequence[str],
+    k: int = 1,
+    *,
+    orders: Sequence[int] = ORDERS,
+    language: str = "en",
 ) -> list[int]:
     """Returns the places of the sentences that fit a summary best: the labels that an extractive summarizer learns.
 
@@ -40,6 +51,7 @@ def oracle_sentences(
         summaries: What a person wrote, or several persons.
         k: The most sentences.
         orders: The n of each ROUGE-n.
+        language: "en" or "zh": what a word is, as in `summary_report`.
 
     Returns:
         Places in order; [] where no sentence has an n-gram of a summary.
@@ -48,7 +60,7 @@ def oracle_sentences(
         InputError: For no summary, and impossible numbers.
     """
     check_whole("k", k)
-    words, gold = _words_and_ngrams(sentences, summaries, orders)
+    words, gold = _words_and_ngrams(sentences, summaries, orders, language)
     chosen, best = [], 0.0
     while len(chosen) < min(k, len(words)):
         rated = [
@@ -62,7 +74,11 @@ def oracle_sentences(
 
 
 def sentence_rouge(
-    sentences: Document, summaries: str | Sequence[str], orders: Sequence[int] = ORDERS
+    sentences: Document,
+    summaries: str | Sequence[str],
+    *,
+    orders: Sequence[int] = ORDERS,
+    language: str = "en",
 ) -> list[float]:
     """Returns the ROUGE of each sentence by itself, as `oracle_sentences` has it.
 
@@ -70,18 +86,20 @@ def sentence_rouge(
         sentences: A document, or a list of its sentences.
         summaries: What a person wrote, or several persons.
         orders: The n of each ROUGE-n.
+        language: "en" or "zh".
     """
-    words, gold = _words_and_ngrams(sentences, summaries, orders)
+    words, gold = _words_and_ngrams(sentences, summaries, orders, language)
     return [_fit(words, [i], gold, orders) for i in range(len(words))]
 
 
-def _words_and_ngrams(sentences, summaries, orders):
+def _words_and_ngrams(sentences, summaries, orders, language):
     """The words of each sentence, and the n-grams of each summary by their n."""
     if not orders:
         raise InputError("orders is empty; give the n of each ROUGE-n, such as (1, 2)")
     for n in orders:
         check_whole("orders", n, 1, 9)
-    cut = _tokenizer()
+    check_choice("language", language, LANGUAGES)
+    cut = _cutter(language)
     gold = [[_ngrams(cut(summary), n) for n in orders] for summary in _listed(summaries)]
     return [cut(sentence) for sentence in sentences_of(sentences)], gold
 
@@ -105,7 +123,10 @@ def _ngrams(words, n):
 
 
 @functools.cache
-def _tokenizer() -> Callable[[str], list[str]]:
+def _cutter(language: str) -> Callable[[str], list[str]]:
+    """What cuts a text into the words of ROUGE."""
+    if language == "zh":
+        return lambda text: re.findall(HAN_OR_WORD, text.lower())
     from rouge_score.tokenizers import DefaultTokenizer
 
     return DefaultTokenizer(use_stemmer=True).tokenize
@@ -134,32 +155,37 @@ def sentences_of(document: Document) -> list[str]:
     return document_sentences(joined_sentences(document))
 
 
-def documents_of(documents: Document | Iterable[Document | Summary]) -> list[list[str]]:
+def documents_of(documents: Document | Iterable[Document | Record]) -> list[list[str]]:
     """Returns the sentences of each document.
 
     Args:
-        documents: A string; or several documents, each a string, a list of its sentences, or a `lk.data.Summary`.
+        documents: A string; or several documents, each a string, a list of its sentences, an `lk.data.Summary` or an
+            `lk.data.TextPair`, whose source it is.
 
     Raises:
         InputError: For what is none.
     """
-    if isinstance(documents, (str, Summary)):
+    if isinstance(documents, (str, Summary, TextPair)):
         documents = [documents]
     if not isinstance(documents, Iterable):
         raise InputError(f"documents is a {type(documents).__name__}; give a string, or a list of documents")
-    return [
-        sentences_of((one.sentences or one.document) if isinstance(one, Summary) else one) for one in documents
-    ]
+    return [sentences_of(_document(one)) for one in documents]
+
+
+def _document(record):
+    if isinstance(record, Summary):
+        return record.sentences or record.document
+    return record.source if isinstance(record, TextPair) else record
 
 
 def summaries_of(
-    documents: Iterable[Document | Summary], summaries: Iterable[str | Sequence[str]] | None
+    documents: Iterable[Document | Record], summaries: Iterable[str | Sequence[str]] | None
 ) -> tuple[list[list[str]], list[list[str]]]:
     """Returns the sentences of each document, and the summaries of each.
 
     Args:
         documents: Several, as of `documents_of`.
-        summaries: Of each document one, or a list; None: those of the `lk.data.Summary`.
+        summaries: Of each document one, or a list; None: those of the records.
 
     Raises:
         InputError: For another number of summaries, and a document without one.
@@ -168,10 +194,19 @@ def summaries_of(
         raise InputError("documents is no list; give several, each a string or a list of its sentences")
     rows = list(documents)
     if summaries is None:
-        if not all(isinstance(row, Summary) for row in rows):
+        if not all(isinstance(row, Record) for row in rows):
             raise InputError("there are no summaries; give one of each document, or lk.data.Summary records")
-        summaries = [row.summaries for row in rows]
+        summaries = [row.summaries if isinstance(row, Summary) else row.target for row in rows]
     summaries = [summaries] if isinstance(summaries, str) else list(summaries)
     if not rows or len(rows) != len(summaries):
         raise InputError(f"there are {len(rows)} documents and {len(summaries)} summaries; give one of each, or more")
     return documents_of(rows), [_listed(one) for one in summaries]
+
+
+def language_of(documents: Sequence[Sequence[str]]) -> str:
+    """Returns "zh" where most characters of documents are Chinese, else "en": what a word of ROUGE is.
+
+    Args:
+        documents: The sentences of each.
+    """
+    return "zh" if is_chinese([sentence for row in documents[:200] for sentence in row]) else "en"

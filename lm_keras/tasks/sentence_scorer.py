@@ -1,8 +1,8 @@
 """What scores the sentences of a document: their features, the same in Python and in the graph, and a small network.
 
 Of each sentence the scorer sees where it stands, how long it is and how much of the document's words it has (the
-classical features: Edmundson 1969; the centroid of Radev et al. 2004), and, with an encoder, its vector beside the mean
-vector of the document: content and salience of SummaRuNNer (Nallapati et al. 2017, equation 7) as products and
+classical features: Edmundson 1969; the centroid of Radev et al. 2004), and, with an encoder, its vector beside the
+mean vector of the document: content and salience of SummaRuNNer (Nallapati et al. 2017, equation 7) as products and
 differences.
 """
 

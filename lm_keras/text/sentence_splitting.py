@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 SEPARATOR = "\x1e"
 ABBREVIATIONS = (
-    *("Mr", "Mrs", "Ms", "Dr", "Prof", "St", "Jr", "Sr", "Mt", "Gen", "Col", "Capt", "Lt", "Sgt", "Rev", "Hon", "Gov"),
+    *("Mr", "Mrs", "Ms", "Dr", "Prof", "St", "Jr", "Sr", "Mt", "Gen", "Col", "Capt", "Lt", "Rev", "Gov"),
     *("al", "cf", "e.g", "i.e", "eq", "Eq", "Eqs", "fig", "Fig", "Figs", "Sec", "vs", "resp", "approx", "w.r.t"),
 )
 _SPACE = " \t\xa0\u3000"

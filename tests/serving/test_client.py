@@ -13,8 +13,8 @@ from lm_keras.serving.client.results import (
     Extraction,
     FoundRelation,
     Retrieval,
-    Summarization,
     Span,
+    Summarization,
     Tensor,
     TextScore,
 )

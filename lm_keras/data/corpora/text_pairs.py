@@ -247,7 +247,7 @@ SUMMARIES = (
     ),
     Corpus(
         name="scitldr",
-        description="abstracts of 3,229 papers of machine learning, cut into sentences, and summaries of one sentence",
+        description="abstracts of 3,229 papers of machine learning, in sentences, with summaries of one sentence",
         licence="Apache-2.0",
         source="https://github.com/allenai/scitldr (SciTLDR-A)",
         splits=("train", "validation", "test"),
