@@ -32,11 +32,11 @@ def inside(folder, monkeypatch):
 def test_two_parallel_files_become_a_translator_that_translates_a_file(folder, inside, capsys):
     parallel = ("--data", "x.digits", "--targets", "x.words")
     valid = ("--valid", "x.digits", "--valid-targets", "x.words")
-    run(capsys, "train-task", "translate", *parallel, *valid, *QUICK, *SMALL, "--epochs", 40, "--out", "run")
+    run(capsys, "train-task", "translate", *parallel, *valid, *QUICK, *SMALL, "--epochs", 70, "--out", "run")
     told = json.loads((folder / "run" / "run.json").read_text())
     assert told["task"] == "translate" and told["targets"] == "x.words" and told["metric"] == "bleu"
     history = json.loads((folder / "run" / "history.json").read_text())
-    assert len(history["val_bleu"]) == len(history["loss"]) == 40
+    assert len(history["val_bleu"]) == len(history["loss"]) == 70
     expected = ["seven seven three three", "three three three seven"]
     assert run(capsys, "predict", "run", "--data", "asked.txt").splitlines() == expected
     assert run(capsys, "predict", "run", "--data", "asked.txt", "--num-beams", 2).splitlines() == expected
