@@ -14,6 +14,13 @@ from .extraction import FoundRelation as FoundRelation
 from .extraction import InformationExtractor as InformationExtractor
 from .extraction_metrics import ExtractionReport as ExtractionReport
 from .extraction_metrics import extraction_report as extraction_report
+from .human_evaluation import Agreement as Agreement
+from .human_evaluation import Judgement as Judgement
+from .human_evaluation import Judgements as Judgements
+from .human_evaluation import PreferenceReport as PreferenceReport
+from .human_evaluation import preference_report as preference_report
+from .human_evaluation import read_judgements as read_judgements
+from .human_evaluation_page import comparison_sheet as comparison_sheet
 from .intervals import Interval as Interval
 from .intervals import bootstrap_interval as bootstrap_interval
 from .intervals import wilson as wilson
