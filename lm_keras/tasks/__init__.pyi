@@ -14,6 +14,10 @@ from .extraction import FoundRelation as FoundRelation
 from .extraction import InformationExtractor as InformationExtractor
 from .extraction_metrics import ExtractionReport as ExtractionReport
 from .extraction_metrics import extraction_report as extraction_report
+from .extractive_summarization import ExtractiveSummarizer as ExtractiveSummarizer
+from .extractive_summarization import Summarization as Summarization
+from .extracts import lead as lead
+from .extracts import oracle_sentences as oracle_sentences
 from .human_evaluation import Agreement as Agreement
 from .human_evaluation import Judgement as Judgement
 from .human_evaluation import Judgements as Judgements
