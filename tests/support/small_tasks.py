@@ -183,6 +183,13 @@ def retriever(texts, method="bm25"):
     return tasks.Retriever.of(entries, method=method, embedder=embedder, threshold=0.5, unknown="unknown")
 
 
+def rescorer(texts):
+    """Counts and a small LSTM after a prompt."""
+    ngrams = tasks.NGramLM.train(texts, tokenizer=lk.text.WordTokenizer.train(texts, vocab_size=200))
+    lm = tiny_lm("lstm", lk.text.BPETokenizer.train(texts, vocab_size=300), 0.6).with_prompt("So: ")
+    return tasks.Rescorer.of([ngrams, lm], weight_recognizer=2.0, weights_lm=[0.3, 0.1], weight_length=0.5)
+
+
 MAKE = {
     "cnn_classifier": cnn_classifier,
     "bert_classifier": lambda texts: tasks.TextClassifier(
@@ -211,5 +218,7 @@ MAKE = {
     "seq2seq_lstm": lambda texts: text_to_text(lk.text.WordTokenizer.train(texts, vocab_size=300)),
     "seq2seq_transformer": lambda texts: text_to_text(lk.text.CharTokenizer.train(texts), "transformer"),
     "retriever": retriever,
+    "ngrams": lambda texts: tasks.NGramLM.train(texts),
+    "rescorer": rescorer,
     "embedding_retriever": lambda texts: retriever(texts, "embedder"),
 }

@@ -32,6 +32,7 @@ OUTPUTS = {
     "moderate": {"allowed": FLAG, "reasons": TEXT, "spans": TEXT, "score": NUMBER},
     "answer": {"answer": TEXT, "score": NUMBER, "start": WHOLE, "end": WHOLE},
     "retrieve": {"answer": TEXT, "score": NUMBER, "answered": FLAG, "matched": TEXT},
+    "rescore": {"best": TEXT, "score": NUMBER, "place": WHOLE},
     "embed": {"vector": NUMBERS},
 }
 AGAIN = ("UNAVAILABLE", "RESOURCE_EXHAUSTED")  # not reached or too busy: nothing was computed
@@ -171,6 +172,18 @@ class Retrieval(NamedTuple):
     answered: bool
     matched: str
     candidates: tuple[Candidate, ...] = ()
+
+
+class Rescoring(NamedTuple):
+    """The best hypothesis of an n-best list, its score, its place in the list (from 0 on), and the scores of all.
+
+    `scores` are in the order of the list; a server gives none.
+    """
+
+    text: str
+    score: float
+    place: int
+    scores: tuple[float, ...] = ()
 
 
 class VersionStatus(NamedTuple):
