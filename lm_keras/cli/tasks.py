@@ -4,7 +4,7 @@ Such a file has `NAME`, what messages call the model; `FLAGS`, the options of `e
 `predict(options, model, settings)` and `evaluate(options, model, settings)`, settings being those of the training.
 """
 
-from lm_keras.cli import answers, classification, moderation, relations, retrieval, tagging
+from lm_keras.cli import answers, classification, moderation, relations, rescoring, retrieval, tagging
 from lm_keras.cli.labelled import add_table_options
 from lm_keras.cli.options import Commands, add_import, refuse_flags
 from lm_keras.errors import InputError
@@ -21,6 +21,7 @@ KINDS = {  # of the classes of lk.tasks
     "QuestionAnswerer": answers,
     "Retriever": retrieval,
     "Moderator": moderation,
+    "Rescorer": rescoring,
 }
 FILES = tuple(dict.fromkeys(KINDS.values()))
 FLAGS = tuple(dict.fromkeys(name for file in FILES for name in file.FLAGS))
@@ -38,12 +39,15 @@ def add_commands(commands: Commands) -> None:
     answers.add_answer(actions)
     retrieval.add_retrieve(actions)
     moderation.add_moderate(actions)
-    said = "classes of texts, spans in them, relations, answers, or what is allowed, by a trained model"
+    rescoring.add_rescore(actions)
+    said = "classes of texts, spans in them, relations, answers, what is allowed, best guesses, by a trained model"
     predicting = commands.add_parser("predict", help=said)
     predicting.set_defaults(call=predict)
     predicting.add_argument("run", help=RUNS)
     what = predicting.add_mutually_exclusive_group(required=True)
-    what.add_argument("--text", action="append", help="a text, or a question (may be repeated)")
+    what.add_argument(
+        "--text", action="append", help="a text, a question, or a guess of a recognizer (may be repeated)"
+    )
     files = "CSV, TSV, JSON lines (.gz, .bz2, .xz), or another file, each line a text"
     what.add_argument("--data", metavar="FILE", help=files)
     second = "the second text of each --text; of a question the text that answers it"

@@ -201,7 +201,9 @@ class Rescorer(TextModel):
         """
         if unknown := [name for name in weights if name not in self.weights]:
             raise InputError(f"there is no weight {unknown[0]!r}; give {', '.join(self.weights)}")
-        return type(self)(self.model, *self.tokenizers.values(), **self.options | weights)
+        made = type(self)(self.model, *self.tokenizers.values(), **self.options | weights)
+        made.language_models = self.language_models  # with what TensorFlow has traced of them
+        return made
 
     # === Answers ===
     def rescore(
