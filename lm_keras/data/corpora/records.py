@@ -191,16 +191,16 @@ class Summary(NamedTuple):
 
 
 class Hypotheses(NamedTuple):
-    """What a speech recognizer heard, its best guess first, with its scores (or ()), and what was said."""
+    """What a speech recognizer heard, its best guess first, with its scores (or ()), and what was said, if known."""
 
-    reference: str
+    reference: str | None
     hypotheses: tuple[str, ...]
     scores: tuple[float, ...] = ()
     id: str = ""
 
     def texts(self) -> list[str]:
-        """What was said, and the guesses."""
-        return [self.reference, *self.hypotheses]
+        """What was said, if it is known, and the guesses."""
+        return [*([] if self.reference is None else [self.reference]), *self.hypotheses]
 
 
 class WordPair(NamedTuple):
