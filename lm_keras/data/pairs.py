@@ -3,10 +3,11 @@
 import itertools
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from lm_keras.data.corpora.records import TextPair
 from lm_keras.data.labelled import read_columns, text_lines
 from lm_keras.data.labelled_batches import dataset_by_length, ragged_rows
 from lm_keras.data.text_files import as_path, check_encoding, check_file
@@ -18,13 +19,6 @@ if TYPE_CHECKING:
     from lm_keras.data.text_dataset import TextDataset
 
 WIDTHS = 4  # of which a width is a multiple: a model prepares itself anew for each pair of widths
-
-
-class TextPair(NamedTuple):
-    """A text and what is to be written from it: its translation, its summary, its answer."""
-
-    source: str
-    target: str
 
 
 # === Files ===

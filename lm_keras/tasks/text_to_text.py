@@ -109,8 +109,8 @@ class TextToText(TextModel):
         Args:
             sources: Strings; or pairs (source, target), without `targets`, as `lk.data.read_pairs` returns them.
             targets: As many strings.
-            model: "transformer": 4 blocks of width 128 on each side; "lstm": an LSTM that reads both ways and one that
-                writes, with attention. Or a `Seq2SeqLM` of the sizes of the tokenizers' vocabularies.
+            model: "transformer": 4 blocks of width 128 on each side; "lstm": an LSTM that reads both ways, and one
+                that writes, with attention. Or a `Seq2SeqLM` of the sizes of the tokenizers' vocabularies.
             tokenizer: "bpe", "word" or "char", which is trained; or a tokenizer.
             target_tokenizer: That of the targets, where they have a vocabulary of their own; None: one vocabulary for
                 both, which a transformer then keeps in one matrix for source, target and output.

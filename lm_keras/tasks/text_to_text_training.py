@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import keras
@@ -13,8 +13,8 @@ from lm_keras.data.splitting import split_texts
 from lm_keras.errors import InputError
 from lm_keras.losses import CrossEntropy
 from lm_keras.models.seq2seq import Seq2SeqLM
-from lm_keras.tasks.encoders import check_options
-from lm_keras.tasks.text_metrics import text_metric
+from lm_keras.tasks.encoders import check_options, is_chinese
+from lm_keras.tasks.text_sums import bleu_and_chrf, rouge
 from lm_keras.tasks.training import run_config, settings_of
 from lm_keras.text.tokenizers.base import Tokenizer
 from lm_keras.training.config import TrainingConfig
@@ -28,23 +28,35 @@ if TYPE_CHECKING:
 # Of the model: the arguments of its builder, and the settings of `TrainingConfig`.
 SIZES: dict[str, dict[str, Any]] = {
     "transformer": {
-        **{"hidden_dim": 128, "num_layers": 4, "num_heads": 4, "feed_forward_dim": 256, "dropout": 0.2},
+        "hidden_dim": 128,
+        "num_layers": 4,
+        "num_heads": 4,
+        "feed_forward_dim": 256,
+        "dropout": 0.2,
         "pre_norm": True,
     },
     "lstm": {
-        **{"embedding_dim": 256, "hidden_dim": 256, "dropout": 0.3, "bidirectional": True},
+        "embedding_dim": 256,
+        "hidden_dim": 256,
+        "dropout": 0.3,
+        "bidirectional": True,
         "attention": "multiplicative",
     },
 }
 SETTINGS: dict[str, dict[str, Any]] = {
     "transformer": {
-        **{"epochs": 30, "batch_size": 128, "learning_rate": 2e-3, "warmup_steps": 400, "beta_2": 0.98},
+        "epochs": 30,
+        "batch_size": 128,
+        "learning_rate": 2e-3,
+        "warmup_steps": 400,
+        "beta_2": 0.98,
         "weight_decay": 1e-4,
     },
     "lstm": {"epochs": 15, "batch_size": 64, "learning_rate": 2e-3, "warmup_steps": 100, "weight_decay": 1e-4},
 }
 IN_ALL = 1000  # updates, at least about so many of few pairs
 MEASURED = 1000  # validation pairs whose targets are written after each epoch
+METRICS = ("bleu", "chrf", "rouge1", "rouge2", "rougeL")
 MORE = 10  # tokens that a validation target may have more than the longest one to learn
 
 
@@ -70,7 +82,7 @@ def train_text_to_text(
     options: dict[str, Any],
 ) -> TextToText:
     """Returns a trained model of the class `kind`; the arguments are those of `TextToText.train`."""
-    measure = text_metric(metric)
+    check_choice("metric", metric, METRICS)
     check_whole("average_checkpoints", average_checkpoints)
     if patience is not None:
         check_whole("patience", patience, 0)
@@ -98,7 +110,6 @@ def train_text_to_text(
     chosen = BestByWriting(
         made,
         held_out[:MEASURED],
-        measure,
         metric,
         max_new_tokens=min(longest, max_target_tokens or longest),
         average=average_checkpoints,
@@ -153,7 +164,7 @@ def _tokenizer(given, texts, vocab_size, name):
         return given
     kinds = {"bpe": text.BPETokenizer, "word": text.WordTokenizer, "char": text.CharTokenizer}
     check_choice(name, given, tuple(kinds))
-    return kinds[given].train(texts, vocab_size=vocab_size)
+    return kinds[given].train(texts, vocab_size=vocab_size, language="zh" if is_chinese(texts) else "en")
 
 
 def _model(model, reads, writes, seed, options):
@@ -161,7 +172,6 @@ def _model(model, reads, writes, seed, options):
     from lm_keras import models
 
     if isinstance(model, Seq2SeqLM):
-        check_options(models.build_seq2seq_lstm, options) if options else None
         if options:
             raise InputError(f"{', '.join(options)} would build a model, and one is given; leave them out")
         return ("lstm" if model.recipe.builder == "build_seq2seq_lstm" else "transformer"), model
@@ -185,8 +195,7 @@ class BestByWriting(keras.callbacks.Callback):
     Args:
         text_model: The `TextToText` in training.
         held_out: Pairs whose targets are written, greedily.
-        measure: A function of written texts and references that returns a number, of which more is better.
-        name: Its name.
+        metric: What is measured, one of `METRICS`; of Chinese targets by their characters.
         max_new_tokens: The most tokens of what is written.
         average: Of how many of the last epochs the mean of the weights is tried.
         patience: The epochs without a better measure after which the training stops; None: it does not.
@@ -200,15 +209,15 @@ class BestByWriting(keras.callbacks.Callback):
         self,
         text_model: TextToText,
         held_out: Sequence[TextPair],
-        measure: Callable[[Sequence[str], Sequence[str]], float],
-        name: str,
+        metric: str,
         *,
         max_new_tokens: int,
         average: int,
         patience: int | None,
     ):
         super().__init__()
-        self.text_model, self.held_out, self.measure, self.name = text_model, list(held_out), measure, name
+        self.text_model, self.held_out, self.metric = text_model, list(held_out), metric
+        self.chinese = is_chinese([pair.target for pair in self.held_out])
         self.max_new_tokens, self.average, self.patience = max_new_tokens, average, patience
         self.values, self.averaged, self._last, self._best = [], None, [], None
 
@@ -221,7 +230,7 @@ class BestByWriting(keras.callbacks.Callback):
         if first:
             self._best = weights
         shown = self.held_out[epoch % len(self.held_out)], written[epoch % len(self.held_out)]
-        tell(f"  {self.name} {value:.1f}{' (best)' if first else ''} · {_sample(*shown)}")
+        tell(f"  {self.metric} {value:.1f}{' (best)' if first else ''} · {_sample(*shown)}")
         since = len(self.values) - 1 - int(np.argmax(self.values))
         if self.patience is not None and since > self.patience:
             self.model.stop_training = True
@@ -233,16 +242,18 @@ class BestByWriting(keras.callbacks.Callback):
             self.model.set_weights([np.mean(parts, axis=0) for parts in zip(*self._last, strict=True)])
             self.averaged, _ = self._measured()
             if self.averaged >= max(self.values):
-                tell(f"  {self.name} {self.averaged:.1f} of the mean weights of the last {len(self._last)} epochs")
+                tell(f"  {self.metric} {self.averaged:.1f} of the mean weights of the last {len(self._last)} epochs")
                 return
         self.model.set_weights(self._best)
 
     def _measured(self):
-        """The measure, and what was written."""
-        sources, targets = zip(*self.held_out, strict=True)
-        found = self.text_model.generate(sources, max_new_tokens=self.max_new_tokens)
-        written = [one.text for one in found]
-        return self.measure(written, list(targets)), written
+        """The measure, of which more is better, and what was written."""
+        found = self.text_model.generate([pair.source for pair in self.held_out], max_new_tokens=self.max_new_tokens)
+        written, references = [one.text for one in found], [[pair.target] for pair in self.held_out]
+        if self.metric in ("bleu", "chrf"):
+            sums, *_ = bleu_and_chrf(written, references, "zh" if self.chinese else "13a", of=self.metric)
+            return sums.value, written
+        return float(rouge(written, references, language="zh" if self.chinese else "en")[self.metric].mean()), written
 
 
 def _sample(pair, written):

@@ -38,6 +38,7 @@ CLASSES = {
     "LogitsModel": "models.base",
     "MemoryHeads": "layers.attention",
     "MultiLabelCrossEntropy": "losses",
+    "NGrams": "layers.ngrams",
     "PackTokens": "layers.padding",
     "PositionEncoding": "models.memory_network",
     "Positions": "layers.positions",

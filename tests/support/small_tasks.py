@@ -193,6 +193,13 @@ def summarizer(texts, encoded=False):
     return tasks.ExtractiveSummarizer(model, pieces, num_sentences=2, max_sentences=9)
 
 
+def rescorer(texts):
+    """Counts and a small LSTM after a prompt."""
+    ngrams = tasks.NGramLM.train(texts, tokenizer=lk.text.WordTokenizer.train(texts, vocab_size=200))
+    lm = tiny_lm("lstm", lk.text.BPETokenizer.train(texts, vocab_size=300), 0.6).with_prompt("So: ")
+    return tasks.Rescorer.of([ngrams, lm], weight_recognizer=2.0, weights_lm=[0.3, 0.1], weight_length=0.5)
+
+
 MAKE = {
     "cnn_classifier": cnn_classifier,
     "bert_classifier": lambda texts: tasks.TextClassifier(
@@ -223,5 +230,7 @@ MAKE = {
     "retriever": retriever,
     "summarizer": summarizer,
     "embedding_summarizer": lambda texts: summarizer(texts, True),
+    "ngrams": lambda texts: tasks.NGramLM.train(texts),
+    "rescorer": rescorer,
     "embedding_retriever": lambda texts: retriever(texts, "embedder"),
 }

@@ -141,7 +141,9 @@ def test_the_graph_answers_as_python_does(made, graphs, name, rows):
     expected = made[name].summarize(rows)
     found = graphs[name](tf.constant([valid(text) for text in rows]))
     assert [text.decode() for text in found["summary"].numpy()] == [one.text for one in expected]
-    assert [[i for i in row if i >= 0] for row in found["places"].numpy().tolist()] == [one.places for one in expected]
+    assert [[i for i in row if i >= 0] for row in found["places"].numpy().tolist()] == [
+        one.places for one in expected
+    ]
     np.testing.assert_allclose(found["score"], [one.score for one in expected], atol=1e-5)
     alone = [made[name].summarize(text)[0] for text in rows]
     assert [one.places for one in alone] == [one.places for one in expected]

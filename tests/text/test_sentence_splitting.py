@@ -36,7 +36,9 @@ pieces = st.sampled_from(
      "\x00", "天气", "et al.", "e.g.", "\ud800", "\U0001f600", "\u2028", "\xa0", "?", "3", "ش"]
 )  # fmt: skip
 documents = st.one_of(st.text(max_size=40), st.lists(pieces, max_size=30).map("".join))
-graph = functools.cache(lambda: tf.function(tf_document_sentences, input_signature=[tf.TensorSpec([None], tf.string)]))
+graph = functools.cache(
+    lambda: tf.function(tf_document_sentences, input_signature=[tf.TensorSpec([None], tf.string)])
+)
 
 
 @settings(max_examples=150, deadline=None)

@@ -146,6 +146,17 @@ class Translation(NamedTuple):
         return list(self)
 
 
+class TextPair(NamedTuple):
+    """A text and what is to be written from it: its translation, its summary, its answer."""
+
+    source: str
+    target: str
+
+    def texts(self) -> list[str]:
+        """Both."""
+        return list(self)
+
+
 class Dialogue(NamedTuple):
     """The turns of a conversation, in order; `acts` and `emotions` name those of each turn, or are ()."""
 
@@ -180,16 +191,16 @@ class Summary(NamedTuple):
 
 
 class Hypotheses(NamedTuple):
-    """What a speech recognizer heard, its best guess first, with its scores (or ()), and what was said."""
+    """What a speech recognizer heard, its best guess first, with its scores (or ()), and what was said, if known."""
 
-    reference: str
+    reference: str | None
     hypotheses: tuple[str, ...]
     scores: tuple[float, ...] = ()
     id: str = ""
 
     def texts(self) -> list[str]:
-        """What was said, and the guesses."""
-        return [self.reference, *self.hypotheses]
+        """What was said, if it is known, and the guesses."""
+        return [*([] if self.reference is None else [self.reference]), *self.hypotheses]
 
 
 class WordPair(NamedTuple):

@@ -33,6 +33,7 @@ OUTPUTS = {
     "answer": {"answer": TEXT, "score": NUMBER, "start": WHOLE, "end": WHOLE},
     "retrieve": {"answer": TEXT, "score": NUMBER, "answered": FLAG, "matched": TEXT},
     "summarize": {"summary": TEXT, "score": NUMBER, "places": WHOLES},
+    "rescore": {"best": TEXT, "score": NUMBER, "place": WHOLE},
     "embed": {"vector": NUMBERS},
 }
 AGAIN = ("UNAVAILABLE", "RESOURCE_EXHAUSTED")  # not reached or too busy: nothing was computed
@@ -180,6 +181,18 @@ class Summarization(NamedTuple):
     text: str
     score: float
     places: list[int]
+
+
+class Rescoring(NamedTuple):
+    """The best hypothesis of an n-best list, its score, its place in the list (from 0 on), and the scores of all.
+
+    `scores` are in the order of the list; a server gives none.
+    """
+
+    text: str
+    score: float
+    place: int
+    scores: tuple[float, ...] = ()
 
 
 class VersionStatus(NamedTuple):
