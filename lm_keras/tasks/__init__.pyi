@@ -14,6 +14,10 @@ from .extraction import FoundRelation as FoundRelation
 from .extraction import InformationExtractor as InformationExtractor
 from .extraction_metrics import ExtractionReport as ExtractionReport
 from .extraction_metrics import extraction_report as extraction_report
+from .extractive_summarization import ExtractiveSummarizer as ExtractiveSummarizer
+from .extractive_summarization import Summarization as Summarization
+from .extracts import lead as lead
+from .extracts import oracle_sentences as oracle_sentences
 from .human_evaluation import Agreement as Agreement
 from .human_evaluation import Judgement as Judgement
 from .human_evaluation import Judgements as Judgements
@@ -44,6 +48,7 @@ from .moderation_metrics import PairedTemplates as PairedTemplates
 from .moderation_metrics import hatecheck_report as hatecheck_report
 from .moderation_metrics import moderation_report as moderation_report
 from .moderation_metrics import paired_templates as paired_templates
+from .ngram import NGramLM as NGramLM
 from .paired_tests import PairedTest as PairedTest
 from .paired_tests import paired_test as paired_test
 from .qa import Answer as Answer
@@ -51,6 +56,11 @@ from .qa import QuestionAnswerer as QuestionAnswerer
 from .relation_metrics import RelationReport as RelationReport
 from .relation_metrics import relation_report as relation_report
 from .relations import RelationExtractor as RelationExtractor
+from .rescoring import Rescorer as Rescorer
+from .rescoring import Rescoring as Rescoring
+from .rescoring_metrics import RescoringReport as RescoringReport
+from .rescoring_metrics import rescoring_report as rescoring_report
+from .rescoring_weights import FoundWeights as FoundWeights
 from .retrieval import Candidate as Candidate
 from .retrieval import Retrieval as Retrieval
 from .retrieval import Retriever as Retriever
