@@ -156,7 +156,7 @@ def test_an_export_answers_as_the_model_does(name, news, sentences, tmp_path):
     assert lk.check(version, requests(asked)) == []
     card = json.loads(Path(version, "assets.extra", "model_card.json").read_text())
     assert told.items() <= card.items() and card["signatures"] == list(asked)
-    if name in ASKED:
+    if name in ASKED and name != "summarizer":  # whose scorer is of no family
         families = (
             "bert",
             "bert_pretrainer",
