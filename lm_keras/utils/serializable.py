@@ -27,6 +27,7 @@ CLASSES = {
     "Dense": "layers.dense",
     "Dropout": "layers.blocks",
     "EncoderBlock": "models.seq2seq_transformer",
+    "ExpectedReward": "losses",
     "GPT2Block": "models.gpt2",
     "Gelu": "layers.activations",
     "HidePadding": "layers.padding",

@@ -15,6 +15,7 @@ from lm_keras.serving.client.results import (
     Rescoring,
     Retrieval,
     Span,
+    Summarization,
     Tensor,
     TextScore,
 )
@@ -128,6 +129,11 @@ def test_every_kind_of_task(tasks):
     assert tasks.retrieve(["what", "天"]) == [
         Retrieval("what", np.float32(0.4), True, "what"),
         Retrieval("", np.float32(0.1), False, "天"),
+    ]
+    assert tasks.summarize(["天气x", "a", ""]) == [
+        Summarization("天气", 0.375, [0, 3]),
+        Summarization("a", 0.125, [0]),
+        Summarization("", 0.0, []),
     ]
 
 

@@ -146,6 +146,17 @@ class Translation(NamedTuple):
         return list(self)
 
 
+class TextPair(NamedTuple):
+    """A text and what is to be written from it: its translation, its summary, its answer."""
+
+    source: str
+    target: str
+
+    def texts(self) -> list[str]:
+        """Both."""
+        return list(self)
+
+
 class Dialogue(NamedTuple):
     """The turns of a conversation, in order; `acts` and `emotions` name those of each turn, or are ()."""
 
@@ -161,13 +172,18 @@ class Dialogue(NamedTuple):
 
 
 class Summary(NamedTuple):
-    """A document and its summaries, one from each writer; `topics` of each, `score` of a single one, where given."""
+    """A document and its summaries, one from each writer; `topics` of each, `score` of a single one, where given.
+
+    Where a set has them: `sentences` of the document, and `oracle`, the places of those that fit the summaries best.
+    """
 
     document: str
     summaries: tuple[str, ...]
     topics: tuple[str, ...] = ()
     score: int | None = None
     id: str = ""
+    sentences: tuple[str, ...] = ()
+    oracle: tuple[int, ...] = ()
 
     def texts(self) -> list[str]:
         """The document and its summaries."""

@@ -5,7 +5,7 @@ from operator import attrgetter
 from pathlib import PurePosixPath
 
 from lm_keras.data.corpora.corpus import OURS, Corpus, json_lines, lines, mended, one_file, parallel_lines, part
-from lm_keras.data.corpora.records import Dialogue, Hypotheses, Summary, Translation
+from lm_keras.data.corpora.records import Dialogue, Hypotheses, Summary, TextPair, Translation
 from lm_keras.errors import InputError
 
 # === Conversations ===
@@ -123,6 +123,13 @@ def read_translations(english: str, german: str, french: str, split: str) -> lis
     return [Translation(*row) for row in parallel_lines(english, german, french)]
 
 
+def read_sentence_pairs(content: str, split: str) -> list[TextPair]:
+    """tatoeba-cmn: an English and a Chinese sentence a line, with a TAB between them; each pair once."""
+    rows = (line.split("\t") for line in lines(content))
+    found = dict.fromkeys(TextPair(row[0].strip(), row[1].strip()) for row in rows if len(row) > 1)
+    return part([pair for pair in found if all(pair)], split, attrgetter("source"))
+
+
 def read_hypotheses(content: str, split: str) -> list[Hypotheses]:
     """hyporadise-nbest: a JSON object a line."""
     return [
@@ -162,6 +169,16 @@ PAIRS = (
         url="https://raw.githubusercontent.com/multi30k/dataset/c9be912dc05a3ebf9ae5bb5f7f58c1791cda43ab/data/task1/raw/",
     ),
     Corpus(
+        name="tatoeba-cmn",
+        description="20,000 short English sentences with their Chinese translations",
+        licence="CC BY 2.0 FR, as Tatoeba states; the copy states none",
+        source="https://github.com/pjgao/seq2seq_keras (data/cmn.txt), from https://tatoeba.org",
+        why="no fixed address of this copy is known",
+        read=read_sentence_pairs,
+        folder="tatoeba-cmn",
+        **one_file("cmn.txt", "74bd3c04dfe0ec75aaaf165597b2a83c6a733d34f46b184fc21ca6b552c268d3"),
+    ),
+    Corpus(
         name="hyporadise-nbest",
         description="the five best guesses of a speech recognizer: ATIS with scores, LibriSpeech test-clean without",
         licence="MIT for the guesses; the words of ATIS are the LDC's, not to be redistributed; for evaluation",
@@ -197,6 +214,23 @@ def read_dialogue_summaries(content: str, split: str) -> list[Summary]:
     ]
 
 
+def read_abstracts(content: str, split: str) -> list[Summary]:
+    """scitldr: a JSON object a line, with the sentences of the abstract; several summaries in the later parts."""
+    found = []
+    for row in json_lines(content):
+        sentences = tuple(" ".join(sentence.split()) for sentence in row["source"])
+        found.append(
+            Summary(
+                document=" ".join(sentences),
+                summaries=tuple(row["target"]),
+                id=row["paper_id"],
+                sentences=sentences,
+                oracle=tuple(i for i, label in enumerate(row["source_labels"]) if label),
+            )
+        )
+    return found
+
+
 _HEADLINE = re.compile(
     r"<doc id=(\d+)>\s*<human_label>(\d)</human_label>"
     r"\s*<summary>\s*(.*?)\s*</summary>\s*<short_text>\s*(.*?)\s*</short_text>\s*</doc>",
@@ -227,6 +261,22 @@ SUMMARIES = (
             "dialogsum.dev.jsonl": "436721e0a3571eef7072964f80e042fb151d8c6178db1a688ce8f803bbf0a13f",
             "dialogsum.test.jsonl": "6de36eca7e7b9b10975fd5ea3f47391df172d8b3c15d03d84d763cbaab015fda",
         },
+    ),
+    Corpus(
+        name="scitldr",
+        description="abstracts of 3,229 papers of machine learning, in sentences, with summaries of one sentence",
+        licence="Apache-2.0",
+        source="https://github.com/allenai/scitldr (SciTLDR-A)",
+        splits=("train", "validation", "test"),
+        read=read_abstracts,
+        folder="scitldr",
+        files={"train": "train.jsonl", "validation": "dev.jsonl", "test": "test.jsonl"},
+        sha256={
+            "train.jsonl": "b222771d387be585cfdf5ae957b36757138415a352e0a3e3b23f73f87c3b1119",
+            "dev.jsonl": "3191fa98ccc09521332b7a1cd63b1930be4e8df125a235ccd31e40329709525e",
+            "test.jsonl": "fb42dd6cd4f4a1928ae8a01a189456fbfe994a07e938bd49f68653933f6503c9",
+        },
+        why="no address of this version of its files is known",
     ),
     Corpus(
         name="lcsts-part3",

@@ -26,6 +26,7 @@ from lm_keras.serving.client.results import (
     Retrieval,
     ServingError,
     Span,
+    Summarization,
     Tensor,
     TextScore,
     VersionStatus,
@@ -278,6 +279,12 @@ class Client:
     def retrieve(self, questions: str | Sequence[str]) -> list[Retrieval]:
         """The answer of a knowledge base to each question, or that there is none: a Retrieval a question."""
         return self._rows(Retrieval, "retrieve", question=questions)
+
+    def summarize(self, documents: str | Sequence[str]) -> list[Summarization]:
+        """The best sentences of each document, in its order: a Summarization a document."""
+        made = self._made("summarize", document=documents)
+        places = [[place for place in row if place >= 0] for row in made["places"]]
+        return list(map(Summarization, made["summary"], made["score"], places))
 
     def rescore(
         self,
