@@ -4,7 +4,17 @@ Such a file has `NAME`, what messages call the model; `FLAGS`, the options of `e
 `predict(options, model, settings)` and `evaluate(options, model, settings)`, settings being those of the training.
 """
 
-from lm_keras.cli import answers, classification, moderation, relations, rescoring, retrieval, tagging, text_to_text
+from lm_keras.cli import (
+    answers,
+    classification,
+    extractive,
+    moderation,
+    relations,
+    rescoring,
+    retrieval,
+    tagging,
+    text_to_text,
+)
 from lm_keras.cli.labelled import add_table_options
 from lm_keras.cli.options import Commands, add_import, refuse_flags
 from lm_keras.errors import InputError
@@ -22,6 +32,7 @@ KINDS = {  # of the classes of lk.tasks
     "Retriever": retrieval,
     "Moderator": moderation,
     "TextToText": text_to_text,
+    "ExtractiveSummarizer": extractive,
     "Rescorer": rescoring,
 }
 FILES = tuple(dict.fromkeys(KINDS.values()))
@@ -42,6 +53,7 @@ def add_commands(commands: Commands) -> None:
     moderation.add_moderate(actions)
     text_to_text.add_translate(actions)
     text_to_text.add_summarize(actions)
+    extractive.add_extract_summary(actions)
     rescoring.add_rescore(actions)
     said = "what a trained model makes of texts: classes, spans, answers, translations, summaries, best guesses, ..."
     predicting = commands.add_parser("predict", help=said)

@@ -34,7 +34,7 @@ from lm_keras.utils.checks import check_choice, check_number
 if TYPE_CHECKING:
     from lm_keras.tasks.extractive_summarization import ExtractiveSummarizer
 
-SETTINGS: dict[str, Any] = {"epochs": 15, "batch_size": 32, "learning_rate": 1e-3, "schedule": "linear"}
+SETTINGS: dict[str, Any] = {"epochs": 15, "batch_size": 32, "learning_rate": 2e-3, "schedule": "linear"}
 SETTINGS |= {"warmup_steps": 0, "weight_decay": 0.0}
 IN_ALL = 300  # updates, at least about so many of few documents
 LEARN = ("rouge", "oracle")

@@ -26,6 +26,9 @@ from lm_keras.text.tokenizers.base import Tokenizer
 from lm_keras.utils.checks import check_number, check_whole
 
 FEATURES = 10
+# About the mean of each feature, and one over its deviation, in abstracts and news.
+USUAL = (0.5, *(0.15,) * 5, 2.1, 3.0, 1.0, 0.4)
+SCALES = (3.0, *(3.0,) * 5, 2.0, 2.0, 2.0, 6.0)
 NEVER = -1e9  # the logit where a document has no sentence
 
 
@@ -74,7 +77,7 @@ def sentence_features(found: Documents, weights: tf.Tensor) -> tf.Tensor:
 
     Its place from 0 to 1; whether it is the first, second, third, last, last but one; the number of sentences of its
     document and of its words (logarithms); this in shares of the document's mean; and the cosine of its words and
-    those of its document by TF-IDF.
+    those of its document by TF-IDF. Each less its `USUAL` value, times its scale.
 
     Args:
         found: The sentences.
@@ -102,12 +105,12 @@ def sentence_features(found: Documents, weights: tf.Tensor) -> tf.Tensor:
         tf.cast(place, tf.float32) / tf.maximum(size - 1, 1.0),
         *(tf.cast(place == i, tf.float32) for i in range(3)),
         *(tf.cast(behind == i, tf.float32) for i in range(2)),
-        tf.math.log1p(size) / 3,
-        tf.math.log1p(words) / 3,
+        tf.math.log1p(size),
+        tf.math.log1p(words),
         tf.minimum(tf.math.divide_no_nan(words, mean), 5.0),
-        3 * cosine,
+        cosine,
     ]
-    return tf.ensure_shape(tf.stack(columns, -1), [None, FEATURES])
+    return tf.ensure_shape((tf.stack(columns, -1) - USUAL) * SCALES, [None, FEATURES])
 
 
 def _times(rows, tokens, vocab_size):
@@ -146,7 +149,7 @@ def build_sentence_scorer(
     Args:
         vector_dim: The numbers D of a sentence's vector; None: it sees the features alone.
         hidden_dim: Width of the hidden layer.
-        dropout: Share of the inputs that are dropped in training; of the hidden layer half of that.
+        dropout: Share of the numbers of vectors that are dropped in training; of the hidden layer half of that.
         seed: Of the starting weights and of dropout.
         name: Name of the model.
 
@@ -161,7 +164,7 @@ def build_sentence_scorer(
     check_number("dropout", dropout, least=0, below=1)
     start = keras.initializers.GlorotUniform(seed=seed)
     inputs = {"features": keras.Input((None, FEATURES), name="features"), "mask": keras.Input((None,), name="mask")}
-    seen = [inputs["features"]]
+    seen = []
     if vector_dim is not None:
         check_whole("vector_dim", vector_dim)
         vectors = inputs["vectors"] = keras.Input((None, vector_dim), name="vectors")
@@ -169,7 +172,8 @@ def build_sentence_scorer(
         mean = ops.sum(vectors * here, 1, keepdims=True) / ops.maximum(ops.sum(here, 1, keepdims=True), 1.0)
         scale = math.sqrt(vector_dim)  # of vectors of length 1, so that a number is about 1
         seen += [scale * vectors, scale**2 * vectors * mean, scale * (vectors - mean)]
-    hidden = layers.Dropout(dropout, seed=seed, name="drop")(layers.Concatenate(name="seen")(seen))
+        seen = [layers.Dropout(dropout, seed=seed, name="drop")(layers.Concatenate(name="seen")(seen))]
+    hidden = layers.Concatenate(name="all")([inputs["features"], *seen]) if seen else inputs["features"]
     hidden = layers.Dense(hidden_dim, "relu", kernel_initializer=start, name="hidden")(hidden)
     hidden = layers.Dropout(dropout / 2, seed=seed, name="drop_hidden")(hidden)
     logits = layers.Dense(1, kernel_initializer=start, name="score")(hidden)[..., 0]
