@@ -8,17 +8,17 @@
     python benchmarks/quality/rescoring.py --report --log runs/rescoring.jsonl
 
 atis: a hash of what was said puts a fifth of the training part aside, by which the weights are chosen; language
-models read what was said in the other four fifths, no guess of the recognizer. The test part is measured once. With `--dev`
-half of that fifth, by the same hash, chooses the weights, and the other half is measured.
+models read what was said in the other four fifths, no guess of the recognizer. The test part is measured once. With
+`--dev` half of that fifth, by the same hash, chooses the weights, and the other half is measured.
 
-ls-clean (LibriSpeech test-clean) and spoken (`lk.data.load("spoken-nbest")`) have no training part: half of the lists,
-by the hash of what was said, choose the weights, and the other half is measured. Their language model is one that
-others trained on other text: SmolLM2-135M-Instruct, which `lk.models.load_pretrained` finds. The option "lists" takes
-the first so many lists of each half.
+ls-clean (LibriSpeech test-clean) and spoken (`lk.data.load("spoken-nbest")`) have no training part: half of the
+lists, by the hash of what was said, choose the weights, and the other half is measured. Their language model is one
+that others trained on other text: SmolLM2-135M-Instruct, which `lk.models.load_pretrained` finds. The option "lists"
+takes the first so many lists of each half.
 
-Language models, and several of them together as in ngrams+lstm: ngrams (Kneser-Ney, all words of the training text),
-characters (the same, of ten characters), lstm and gpt (pieces of words by BPE, trained here), llm. Trained ones are
-kept in a folder beside the log.
+Language models, and several of them together as in ngrams+characters: ngrams (Kneser-Ney, all words of the training
+text), characters (the same, of ten characters), lstm and gpt (of words, trained here; pieces of words by BPE with the
+option "pieces"), llm. Trained ones are kept in a folder beside the log.
 """
 
 import hashlib
@@ -32,10 +32,10 @@ import lm_keras as lk  # which imports TensorFlow and Keras at first use
 SETS = ("atis", "ls-clean", "spoken")
 MIXED = ("ngrams+characters", "characters+lstm", "characters+gpt", "characters+lstm+gpt")
 METHODS = ("ngrams", "characters", "lstm", "gpt", *MIXED, "llm")
-ORDER, CHARACTERS, PIECES, LENGTH, BATCH = 3, 10, 500, 32, 32
+ORDER, CHARACTERS, LENGTH, BATCH = 3, 10, 24, 32
 SIZES = {
     "lstm": {"embedding_dim": 128, "hidden_dim": 256, "dropout": 0.5, "tie_embeddings": True},
-    "gpt": {"max_length": 128, "hidden_dim": 128, "num_layers": 3, "num_heads": 4, "dropout": 0.3},
+    "gpt": {"max_length": 64, "hidden_dim": 128, "num_layers": 3, "num_heads": 4, "dropout": 0.3},
 }
 SETTINGS = {
     "lstm": {"epochs": 12, "learning_rate": 4e-3, "warmup_steps": 50},
@@ -101,11 +101,12 @@ def language_model(kind, said, options, seed):
         return lk.models.load_pretrained("smollm2-135m-instruct")
     sizes = SIZES[kind] | options.options.get("sizes", {})
     settings = SETTINGS[kind] | options.options.get("settings", {})
-    changed = hashlib.sha256(repr((sizes, settings)).encode()).hexdigest()[:6]
+    pieces = options.options.get("pieces")
+    changed = hashlib.sha256(repr((sizes, settings, pieces)).encode()).hexdigest()[:6]
     folder = options.log.with_suffix("") / f"{kind}-{seed}-{changed}"
     if folder.exists():
         return lk.LanguageModel.load(folder)
-    tokenizer = lk.text.BPETokenizer.train(said, vocab_size=PIECES)
+    tokenizer = lk.text.BPETokenizer.train(said, pieces) if pieces else lk.text.WordTokenizer.train(said)
     build = lk.models.build_lstm_lm if kind == "lstm" else lk.models.build_gpt2
     model = build(tokenizer.vocab_size, seed=seed, **sizes)
     windows = lk.data.lm_windows(said, tokenizer, length=LENGTH, batch_size=BATCH, seed=seed)
