@@ -13,6 +13,7 @@ from lm_keras.generation.writer import Writer
 from lm_keras.models.seq2seq import Seq2SeqLM
 from lm_keras.serving.export.completions import completion_answers, completion_examples, completion_signatures
 from lm_keras.serving.export.signatures import Served, example_texts
+from lm_keras.text.copying import CopyingTokenizer
 from lm_keras.text.tokenizers.base import Tokenizer
 from lm_keras.text_model import TextModel, register_text_model
 from lm_keras.utils.checks import check_texts
@@ -26,8 +27,10 @@ class TextToText(TextModel):
     A source is its ids without marks; a target w1 w2 was trained as <begin> w1 w2 with the labels w1 w2 <end>.
 
     Args:
-        model: A `Seq2SeqLM`, such as `models.build_seq2seq_lstm` makes.
-        source_tokenizer: The tokenizer of what it reads.
+        model: A `Seq2SeqLM`, such as `models.build_seq2seq_lstm` makes. One that copies (`build_pointer_generator`)
+            writes words of the source that its vocabulary has not, too; their ids are those from `vocab_size` of the
+            tokenizer on.
+        source_tokenizer: The tokenizer of what it reads; a `WordTokenizer` for a model that copies.
         target_tokenizer: The tokenizer of what it writes; None: the same one.
 
     Raises:
@@ -41,13 +44,14 @@ class TextToText(TextModel):
         arguments = model.recipe.arguments
         for side, size, tokenizer in (
             ("reads", arguments["source_vocab_size"], source_tokenizer),
-            ("writes", model.vocab_size, target_tokenizer),
+            ("writes", model.vocab_size - model.copy_slots, target_tokenizer),
         ):
             if tokenizer.vocab_size != size:
                 raise InputError(f"the model {side} {size} words and that tokenizer has {tokenizer.vocab_size}")
         super().__init__(model, {"source_tokenizer": source_tokenizer, "target_tokenizer": target_tokenizer})
         self.source_tokenizer, self.target_tokenizer = source_tokenizer, target_tokenizer
-        self._writer = Writer(model, target_tokenizer, source_tokenizer)
+        self._copying = _copying(model, source_tokenizer, target_tokenizer) if model.copy_slots else None
+        self._writer = Writer(model, self._copying or target_tokenizer, self._copying or source_tokenizer)
 
     def generate(
         self,
@@ -101,16 +105,20 @@ class TextToText(TextModel):
     def signatures(self, *, max_new_tokens_limit: int = 256, num_beams: int = 4) -> Served:
         """What `export` writes: `generate`, `sample` and `beam` on source."""
 
+        copying, tokenizer = self._copying, self.source_tokenizer
+
         @function(input_signature=[tf.TensorSpec([None], tf.string), tf.TensorSpec([], tf.int32)])
         def start(source, count):
-            ids = self.source_tokenizer.tf_encode(source)
+            ids, *words = [tokenizer.tf_encode(source)] if copying is None else copying.tf_encode(source)
             begin = tf.fill([tf.size(source)], self.target_tokenizer.bos_id)
-            return begin, encode_source(self.model, ids.to_tensor(-1), count)
+            return begin, encode_source(self.model, ids.to_tensor(-1), count), *words
 
-        texts = example_texts(self.source_tokenizer)
-        write = completion_signatures(
-            self.model, self.target_tokenizer, start, "source", max_new_tokens_limit, num_beams
-        )
+        texts, copied = example_texts(tokenizer), []
+        if copying is not None:  # words that it has not, too
+            texts, copied = [_with_unknown(copying, text) for text in texts], [tf.TensorSpec([None, None], tf.string)]
+        sizes = {"limit": max_new_tokens_limit, "num_beams": num_beams}
+        written = copying or self.target_tokenizer
+        write = completion_signatures(self.model, written, start, "source", **sizes, copied=copied)
         return Served(
             signatures=write,
             examples=completion_examples(texts, "source", max_new_tokens_limit),
@@ -118,3 +126,21 @@ class TextToText(TextModel):
             facts={"max_new_tokens_limit": max_new_tokens_limit, "num_beams": num_beams},
             max_text_bytes=2**12 if self.model.recipe.builder == "build_seq2seq_transformer" else 2**17,
         )
+
+
+def _copying(model, source_tokenizer, target_tokenizer):
+    """The `CopyingTokenizer` of a model that copies; InputError where the tokenizers do not fit it."""
+    copying, read = CopyingTokenizer(source_tokenizer, model.copy_slots), model.recipe.arguments["unknown_id"]
+    if target_tokenizer.get_config() != source_tokenizer.get_config():
+        raise InputError(f"{model.name} copies words: source and target have one vocabulary; give one tokenizer")
+    if read != copying.unk_id:
+        raise InputError(f"{model.name} reads id {read} as the unknown word and the tokenizer's is {copying.unk_id}")
+    return copying
+
+
+def _with_unknown(copying, text):
+    """A text after a word that the vocabulary has not; an empty one as it is."""
+    word = "Qx"
+    while text and not copying.encode(word).words:
+        word += "x"
+    return f"{word} {text}" if text else text
