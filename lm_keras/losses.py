@@ -13,6 +13,7 @@ from keras import ops
 from lm_keras.errors import InputError
 from lm_keras.layers.crf import log_partition
 from lm_keras.layers.fused_loss import factors_of, linear_cross_entropy
+from lm_keras.utils.checks import check_number
 from lm_keras.utils.keras_internals import mask_of, with_mask
 
 __all__ = ["CRFLoss", "CrossEntropy", "MultiLabelCrossEntropy", "SquaredError"]
@@ -32,6 +33,8 @@ class CrossEntropy(keras.losses.SparseCategoricalCrossentropy):
         reduction: "mean_with_sample_weight", "sum", or "none" for the nats of each label.
         name: the name of the loss.
         dtype: what is computed in; None: Keras' default.
+        label_smoothing: s, from 0 to below 1: the label has 1 - s of the probability that is aimed at, and all C
+            classes have s / C of it each, so that a model does not become too sure (Szegedy et al. 2016, section 7).
 
     Raises:
         InputError: for another reduction, or labels of another shape, such as one-hot vectors.
@@ -42,6 +45,7 @@ class CrossEntropy(keras.losses.SparseCategoricalCrossentropy):
         reduction: str | None = "mean_with_sample_weight",
         name: str = "cross_entropy",
         dtype: str | None = None,
+        label_smoothing: float = 0.0,
     ):
         if reduction not in REDUCTIONS:
             raise InputError(
@@ -49,6 +53,7 @@ class CrossEntropy(keras.losses.SparseCategoricalCrossentropy):
                 "count, 'sum' or 'none'"
             )
         super().__init__(from_logits=True, reduction=reduction, name=name, dtype=dtype)
+        self.label_smoothing = check_number("label_smoothing", label_smoothing, least=0, below=1)
 
     def __call__(self, y: object, logits: object, sample_weight: object = None) -> object:
         y = _labels(y, logits)
@@ -58,11 +63,19 @@ class CrossEntropy(keras.losses.SparseCategoricalCrossentropy):
         y, factors = ops.maximum(y, 0), factors_of(logits)
         if factors is None:
             return super().__call__(y, logits, weight)
-        nats = with_mask(_nats_of_factors(y, factors), mask_of(logits))
+        nats = with_mask(_nats_of_factors(y, factors, self.label_smoothing), mask_of(logits))
         return _Given(reduction=self.reduction, name=self.name)(y, nats, weight)
 
+    def call(self, y: object, logits: object) -> object:
+        nats = super().call(y, logits)
+        if not self.label_smoothing:
+            return nats
+        others = ops.logsumexp(logits, axis=-1) - ops.mean(logits, axis=-1)  # the nats of all classes, their mean
+        return (1 - self.label_smoothing) * nats + self.label_smoothing * others
+
     def get_config(self) -> dict:
-        return keras.losses.Loss.get_config(self)
+        smoothing = {"label_smoothing": self.label_smoothing} if self.label_smoothing else {}
+        return {**keras.losses.Loss.get_config(self), **smoothing}
 
     @classmethod
     def from_config(cls, config: dict) -> CrossEntropy:
@@ -223,10 +236,10 @@ def _rank(tensor):
     return tensor.shape.rank if isinstance(tensor.shape, tf.TensorShape) else len(tensor.shape)
 
 
-def _nats_of_factors(y, factors):
+def _nats_of_factors(y, factors, smoothing):
     """Nats of the labels y [...] under the logits that `factors` are of: the same, without these logits."""
     x = tf.reshape(factors.x, [-1, factors.x.shape[-1]])
-    nats = linear_cross_entropy(x, factors.table, factors.bias, tf.reshape(y, [-1]), factors.rows)
+    nats = linear_cross_entropy(x, factors.table, factors.bias, tf.reshape(y, [-1]), factors.rows, smoothing)
     return tf.reshape(nats, tf.shape(y))
 
 

@@ -4,7 +4,7 @@ import dataclasses
 import json
 import types
 
-from lm_keras.cli import classification, labelled, reports, retrieval, tagging, tasks
+from lm_keras.cli import classification, labelled, reports, retrieval, tagging, tasks, text_to_text
 from lm_keras.cli.options import Commands, add_import, flag_of, number
 from lm_keras.cli.train import default_unit, evaluation_windows, load_texts, read_run
 from lm_keras.errors import InputError
@@ -46,6 +46,9 @@ def add_commands(commands: Commands) -> None:
     )
     retrieval.add_columns(
         evaluating.add_argument_group("of a retriever", "columns of --data"), dict.fromkeys(retrieval.COLUMNS)
+    )
+    text_to_text.add_pair_options(
+        evaluating.add_argument_group("of a translator or summarizer", "where the pairs are")
     )
     scoring = commands.add_parser("score", help="log-probability of one text")
     scoring.set_defaults(call=score)

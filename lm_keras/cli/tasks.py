@@ -4,7 +4,7 @@ Such a file has `NAME`, what messages call the model; `FLAGS`, the options of `e
 `predict(options, model, settings)` and `evaluate(options, model, settings)`, settings being those of the training.
 """
 
-from lm_keras.cli import answers, classification, moderation, relations, retrieval, tagging
+from lm_keras.cli import answers, classification, moderation, relations, retrieval, tagging, text_to_text
 from lm_keras.cli.labelled import add_table_options
 from lm_keras.cli.options import Commands, add_import, refuse_flags
 from lm_keras.errors import InputError
@@ -21,6 +21,7 @@ KINDS = {  # of the classes of lk.tasks
     "QuestionAnswerer": answers,
     "Retriever": retrieval,
     "Moderator": moderation,
+    "TextToText": text_to_text,
 }
 FILES = tuple(dict.fromkeys(KINDS.values()))
 FLAGS = tuple(dict.fromkeys(name for file in FILES for name in file.FLAGS))
@@ -29,16 +30,20 @@ RUNS = "run folder of train-task, or folder of lm_keras.tasks.save"
 
 def add_commands(commands: Commands) -> None:
     """Adds `train-task` and `predict` to the commands of `lm-keras`."""
-    actions = commands.add_parser("train-task", help="train a model of labelled texts").add_subparsers(
-        dest="action", required=True
-    )
+    actions = commands.add_parser(
+        "train-task", help="train a model of labelled texts, or of pairs of texts"
+    ).add_subparsers(dest="action", required=True)
     classification.add_classify(actions)
     tagging.add_tag(actions)
     relations.add_relations(actions)
     answers.add_answer(actions)
     retrieval.add_retrieve(actions)
     moderation.add_moderate(actions)
-    said = "classes of texts, spans in them, relations, answers, or what is allowed, by a trained model"
+    text_to_text.add_translate(actions)
+    text_to_text.add_summarize(actions)
+    said = (
+        "classes of texts, spans, relations, answers, what is allowed, translations or summaries, by a trained model"
+    )
     predicting = commands.add_parser("predict", help=said)
     predicting.set_defaults(call=predict)
     predicting.add_argument("run", help=RUNS)
@@ -52,12 +57,15 @@ def add_commands(commands: Commands) -> None:
     predicting.add_argument("--pair-column", metavar="COL", help="the same for the second text")
     predicting.add_argument("--encoding", default="utf-8", metavar="E", help="of the file")
     add_table_options(predicting)
+    text_to_text.add_writing_options(predicting)
     predicting.add_argument("--json", action="store_true", help="print a JSON object for each text")
     add_import(predicting)
 
 
 def predict(options):
     model, file, settings = _loaded(options.run, "predict")
+    if file is not text_to_text:
+        text_to_text.refuse_writing_options(options)
     file.predict(options, model, settings)
 
 

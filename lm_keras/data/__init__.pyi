@@ -15,6 +15,7 @@ from .corpora.records import RelatedText as RelatedText
 from .corpora.records import Relation as Relation
 from .corpora.records import Summary as Summary
 from .corpora.records import TaggedSentence as TaggedSentence
+from .corpora.records import TextPair as TextPair
 from .corpora.records import Translation as Translation
 from .corpora.records import WordPair as WordPair
 from .corpora.registry import available as available
@@ -31,6 +32,9 @@ from .labelled import read_labelled as read_labelled
 from .labelled_batches import labelled as labelled
 from .masked_lm import masked_lm as masked_lm
 from .mixing import mix as mix
+from .pairs import pairs as pairs
+from .pairs import read_pairs as read_pairs
+from .pairs import read_parallel as read_parallel
 from .quality.content_filter import ContentFilter as ContentFilter
 from .quality.content_filter import train_content_filter as train_content_filter
 from .quality.duplicates import duplicates as duplicates

@@ -278,7 +278,7 @@ def _places(path, row, columns, delimiter):
     for column in columns:
         if names.count(column) != 1:
             what = f"no column {column!r}" if column not in names else f"two columns are named {column!r}"
-            flag = column if column in ("question", "answer") else "label"
+            flag = column if column in ("question", "answer", "source", "target") else "label"
             hint = f"; say which column it is, such as {flag}='category' (--{flag} category)"
             if len(names) == 1:
                 hint = f"; if these are several, {delimiter!r} does not separate them: give delimiter= (--delimiter)"
@@ -290,7 +290,7 @@ def _places(path, row, columns, delimiter):
 def json_objects(path: Path, columns: Sequence[str], encoding: str, suffix: str) -> Iterator[tuple]:
     """Yields where each object of a JSON or JSON lines file stands, and its value of each column."""
     if not isinstance(columns[0], str):
-        raise InputError(f"{path}: in JSON text and label are names, got {' and '.join(map(repr, columns))}")
+        raise InputError(f"{path}: in JSON columns are names, got {' and '.join(map(repr, columns))}")
     if suffix == ".json":
         objects = _parsed(path, "".join(decoded_blocks(path, encoding)), "")
         if not isinstance(objects, list):

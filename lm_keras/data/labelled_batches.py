@@ -83,7 +83,7 @@ def labelled(
     inputs, fill = _inputs(texts, tokenizer, max_length, segments)
     lengths, width = [len(row) for row in next(iter(inputs.values()))], None if by_length else max_length
     with tf.device("CPU"):
-        inputs, labels = {name: _ragged(rows) for name, rows in inputs.items()}, tf.constant(labels)
+        inputs, labels = {name: ragged_rows(rows) for name, rows in inputs.items()}, tf.constant(labels)
 
     def batch(items):
         x = {name: _dense(tf.gather(rows, items), fill[name], width) for name, rows in inputs.items()}
@@ -226,7 +226,8 @@ def pair_mark(tokenizer: Tokenizer) -> int:
     return tokenizer.eos_id
 
 
-def _ragged(rows):
+def ragged_rows(rows: Sequence[Sequence[int]]) -> "tf.RaggedTensor":
+    """Returns rows of ids as int32 [B, (n)]."""
     import tensorflow as tf
 
     lengths = np.fromiter(map(len, rows), np.int64, len(rows))

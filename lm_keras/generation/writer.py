@@ -35,13 +35,20 @@ class Learned(Protocol):
         """Its numbers, where they may change."""
 
 
+class Encodes(Protocol):
+    """What gives the ids of a source: a tokenizer, or one of the first tokens alone."""
+
+    def encode(self, text: str) -> list[int]:
+        """The ids of a text."""
+
+
 class Writer:
     """A model that writes text and its tokenizer, with the TensorFlow functions that were traced of it.
 
     Args:
         model: A `CausalLM`, or a `Seq2SeqLM`, whose prompt is a source.
         tokenizer: That of the text that is written; a `CopyingTokenizer` for a model that copies.
-        source_tokenizer: That of the source, for a `Seq2SeqLM`.
+        source_tokenizer: What encodes a source, for a `Seq2SeqLM`.
 
     Attributes:
         prompt: A text before every text, which `with_prompt` adds.
@@ -53,10 +60,7 @@ class Writer:
     """
 
     def __init__(
-        self,
-        model: keras.Model,
-        tokenizer: Tokenizer | CopyingTokenizer,
-        source_tokenizer: Tokenizer | CopyingTokenizer | None = None,
+        self, model: keras.Model, tokenizer: Tokenizer | CopyingTokenizer, source_tokenizer: Encodes | None = None
     ):
         self.model, self.tokenizer, self.source_tokenizer = model, tokenizer, source_tokenizer
         self.prompt, self.learned, self._before = "", None, None

@@ -73,19 +73,21 @@ class WordEmbedding(layers.ReversibleEmbedding):
 # === Output layer and cross-entropy in one: no pass over the logits more than the two need together ===
 
 
-def linear_cross_entropy(x, table, bias, labels, rows=False):
+def linear_cross_entropy(x, table, bias, labels, rows=False, smoothing=0.0):
     """Nats [N] of int `labels` [N] under softmax(x W + b): x [N, D], W [D, V], or [V, D] with `rows`; bias or None.
 
     The gradient of the logits is (softmax - one-hot) g. What is kept for it is e = exp(logits - max) alone: its row
     sums and the g of each row scale the rows of x and of the product with W^T instead, N D numbers and not N V.
+    `smoothing` s takes 1 - s of the word of the label and s of the mean of all V words (Szegedy et al. 2016, section
+    7). The mean of a row's logits is the product of the row with the mean of the words, so that costs no pass more.
     """
     labels = tf.cast(labels, tf.int32)
     if bias is None:
-        return _nats(labels, rows)(x, table)
-    return _nats(labels, rows)(x, table, bias)
+        return _nats(labels, rows, smoothing)(x, table)
+    return _nats(labels, rows, smoothing)(x, table, bias)
 
 
-def _nats(labels, rows):
+def _nats(labels, rows, smoothing):
     @tf.custom_gradient
     def nats(x, table, bias=None):
         exact = tf.float64 if x.dtype == tf.float64 else tf.float32  # in mixed precision too
@@ -93,23 +95,35 @@ def _nats(labels, rows):
         if bias is not None:
             logits += tf.cast(bias, exact)
         places = tf.stack([tf.range(tf.shape(labels)[0]), labels], 1)
-        at_label = tf.gather_nd(logits, places)
+        expected = (1 - smoothing) * tf.gather_nd(logits, places)
+        if smoothing:
+            mean_word = tf.reduce_mean(tf.cast(table, exact), 0 if rows else 1)  # (D,)
+            mean = tf.linalg.matvec(tf.cast(x, exact), mean_word)
+            expected += smoothing * (mean if bias is None else mean + tf.reduce_mean(tf.cast(bias, exact)))
         top = tf.reduce_max(logits, 1, keepdims=True)
         e = tf.exp(logits - top)
         total = tf.reduce_sum(e, 1, keepdims=True)
 
         def gradient(g):
             # One copy of e, where a one-hot matrix would be written, read and subtracted.
-            d = tf.cast(tf.tensor_scatter_nd_sub(e, places, total[:, 0]), x.dtype)  # (softmax - one-hot) total
+            at_labels = (1 - smoothing) * total[:, 0]
+            d = tf.cast(tf.tensor_scatter_nd_sub(e, places, at_labels), x.dtype)  # (softmax - one-hot) total
             scale = g[:, None] / total
             scaled = x * tf.cast(scale, x.dtype)
-            d_x = tf.cast(tf.cast(tf.matmul(d, table, transpose_b=not rows), exact) * scale, x.dtype)
+            d_x = tf.cast(tf.matmul(d, table, transpose_b=not rows), exact) * scale
+            if smoothing:
+                d_x -= smoothing * g[:, None] * mean_word
+            d_x = tf.cast(d_x, x.dtype)
             with tf.control_dependencies([d_x]):
                 d_table = tf.matmul(*((d, scaled) if rows else (scaled, d)), transpose_a=True)
-            if bias is None:
-                return d_x, d_table
-            return d_x, d_table, tf.matmul(tf.cast(scale, x.dtype), d, transpose_a=True)[0]
+            d_bias = None if bias is None else tf.matmul(tf.cast(scale, x.dtype), d, transpose_a=True)[0]
+            if smoothing:  # what each word has of all labels
+                share = smoothing / tf.cast(tf.shape(logits)[1], exact)
+                words = share * tf.linalg.matvec(tf.cast(x, exact), g, transpose_a=True)  # (D,)
+                d_table -= tf.cast(words if rows else words[:, None], x.dtype)
+                d_bias = None if bias is None else d_bias - tf.cast(share * tf.reduce_sum(g), x.dtype)
+            return (d_x, d_table) if bias is None else (d_x, d_table, d_bias)
 
-        return tf.math.log(total[:, 0]) + top[:, 0] - at_label, gradient
+        return tf.math.log(total[:, 0]) + top[:, 0] - expected, gradient
 
     return nats

@@ -7,12 +7,11 @@ import numpy as np
 
 from lm_keras.errors import InputError
 from lm_keras.tasks.embedding import TextEmbedder
+from lm_keras.text.unicode import HAN_OR_WORD
 from lm_keras.utils.checks import check_choice, check_seed, check_sizes, check_texts
 
 SELECTIONS = ("random", "balanced", "nearest")
 ORDERS = ("random", "given", "nearest last")
-# Each Chinese character is a word of its own; other scripts have spaces.
-_WORD = r"(?u)[\u4e00-\u9fff]|[^\W\u4e00-\u9fff]+"
 _QUERIES = 256  # texts compared with all examples at a time
 
 
@@ -147,7 +146,7 @@ def _tfidf(texts):
     """A function of texts -> sparse rows of length 1, whose words and their rarity are those of `texts`."""
     from sklearn.feature_extraction.text import TfidfVectorizer
 
-    vectorizer = TfidfVectorizer(token_pattern=_WORD, ngram_range=(1, 2), sublinear_tf=True)
+    vectorizer = TfidfVectorizer(token_pattern=HAN_OR_WORD, ngram_range=(1, 2), sublinear_tf=True)
     try:
         vectorizer.fit(texts)
     except ValueError:  # no word at all

@@ -55,4 +55,13 @@ from .tagging import Span as Span
 from .tagging import TextTagger as TextTagger
 from .tagging_metrics import TaggingReport as TaggingReport
 from .tagging_metrics import tagging_report as tagging_report
+from .text_metrics import RecognitionReport as RecognitionReport
+from .text_metrics import SummaryReport as SummaryReport
+from .text_metrics import TranslationReport as TranslationReport
+from .text_metrics import compare_texts as compare_texts
+from .text_metrics import recognition_report as recognition_report
+from .text_metrics import summary_report as summary_report
+from .text_metrics import translation_report as translation_report
 from .text_to_text import TextToText as TextToText
+from .text_variety import distinct_n as distinct_n
+from .text_variety import repetition as repetition

@@ -137,15 +137,34 @@ def ratio_interval(parts: ArrayLike, wholes: ArrayLike, level: float = 0.95, see
         level: Of the interval.
         seed: Of the draws.
     """
-    kinds, counts = np.unique(np.stack([parts, wholes], 1), axis=0, return_counts=True)
 
-    def ratio(weights):
-        part, whole = weights @ kinds[:, 0], weights @ kinds[:, 1]
-        return part / np.where(whole > 0, whole, 1)
+    def ratio(sums):
+        return sums[:, 0] / np.where(sums[:, 1] > 0, sums[:, 1], 1)
 
-    resampled = np.concatenate([ratio(weights) for weights in draws(counts, RESAMPLES, np.random.default_rng(seed))])
-    left_out = ratio(counts - np.eye(len(kinds)))
-    return interval_of(float(ratio(counts)), resampled, left_out, counts, level)
+    return sums_interval(np.stack([parts, wholes], 1), ratio, level, seed=seed)
+
+
+def sums_interval(
+    rows: np.ndarray,
+    measure: Callable[[np.ndarray], np.ndarray],
+    level: float = 0.95,
+    *,
+    resamples: int = RESAMPLES,
+    seed: int = 0,
+) -> Interval:
+    """Returns the bootstrap interval (BCa) of a measure of sums, such as BLEU, which is made of counts of n-grams.
+
+    Args:
+        rows: What each text counts, [N, K].
+        measure: A function of sums of such rows [R, K] that returns the measure of each, [R].
+        level: Of the interval.
+        resamples: How often texts are drawn.
+        seed: Of the draws.
+    """
+    kinds, counts = np.unique(np.asarray(rows, "float64"), axis=0, return_counts=True)
+    rng, sums = np.random.default_rng(seed), counts @ kinds
+    drawn = np.concatenate([measure(weights @ kinds) for weights in draws(counts, resamples, rng)])
+    return interval_of(float(measure(sums[None])[0]), drawn, measure(sums - kinds), counts, level)
 
 
 def draws(counts: np.ndarray, resamples: int, rng: np.random.Generator) -> Iterator[np.ndarray]:

@@ -33,6 +33,7 @@ class CopyingTokenizer:
     Args:
         tokenizer: That of source and target.
         copy_slots: K, as of the model (`build_pointer_generator`).
+        max_tokens: The most tokens of a source that are read, its first ones; None: all.
 
     Raises:
         InputError: For a tokenizer that does not cut texts into words.
@@ -49,13 +50,13 @@ class CopyingTokenizer:
     ```
     """
 
-    def __init__(self, tokenizer: Tokenizer, copy_slots: int):
+    def __init__(self, tokenizer: Tokenizer, copy_slots: int, max_tokens: int | None = None):
         if not isinstance(tokenizer, WordTokenizer):
             raise InputError(
                 f"a model that copies words needs a WordTokenizer, and this is a {type(tokenizer).__name__}; give "
                 "one, or a model that does not copy"
             )
-        self.tokenizer, self.copy_slots = tokenizer, copy_slots
+        self.tokenizer, self.copy_slots, self.max_tokens = tokenizer, copy_slots, max_tokens
         self.vocab_size = tokenizer.vocab_size + copy_slots
         self.tokens = [*tokenizer.tokens, *(f"<copy {j}>" for j in range(copy_slots))]
         self.pad_id, self.unk_id, self.bos_id = tokenizer.pad_id, tokenizer.unk_id, tokenizer.bos_id
@@ -64,7 +65,7 @@ class CopyingTokenizer:
     def encode(self, text: str | bytes) -> SourceIds:
         """Returns the ids of a source, without any mark at its ends."""
         first, places, ids = self.tokenizer.vocab_size, {}, []
-        for i, word in self.tokenizer.encode_words(text):
+        for i, word in self.tokenizer.encode_words(text)[: self.max_tokens]:
             if i == self.unk_id and (word in places or len(places) < self.copy_slots):
                 i = first + places.setdefault(word, len(places))
             ids.append(i)
@@ -81,6 +82,13 @@ class CopyingTokenizer:
         places = {word: first + j for j, word in enumerate(words)}
         return [places.get(word, i) if i == unknown else i for i, word in self.tokenizer.encode_words(text)]
 
+    def encode_pairs(self, pairs: Iterable[tuple[str, str]]) -> tuple[list[SourceIds], list[list[int]]]:
+        """Returns the ids of the sources and those of the targets of pairs, without marks, as `data.pairs` takes."""
+        pairs = list(pairs)
+        sources = [self.encode(source) for source, _ in pairs]
+        targets = [self.encode_target(pair[1], ids.words) for pair, ids in zip(pairs, sources, strict=True)]
+        return sources, targets
+
     def decode(self, ids: Iterable[int], words: Sequence[str] = (), previous: int | None = None) -> str:
         """Returns the text of ids.
 
@@ -96,11 +104,13 @@ class CopyingTokenizer:
         place = i - self.tokenizer.vocab_size
         return words[place] if 0 <= place < len(words) else self.tokens[i]
 
-    def tf_encode(self, strings: "tf.Tensor") -> "tuple[tf.RaggedTensor, tf.Tensor]":
-        """Returns what `encode` does, of strings [B]: ids, ragged int32 [B, (n)], and words [B, K], "" for none."""
+    def tf_encode(self, strings: "tf.Tensor") -> "tuple[tf.Tensor, tf.Tensor]":
+        """Returns what `encode` does, of strings [B]: int32 [B, S], filled up with -1; and words [B, K], or ""."""
         import tensorflow as tf
 
         ids, words = self.tokenizer.tf_encode_words(strings)
+        if self.max_tokens is not None:
+            ids, words = ids[:, : self.max_tokens], words[:, : self.max_tokens]
         unknown = tf.where(ids.flat_values == self.unk_id)  # places in all texts
         row, word = (tf.gather_nd(part, unknown) for part in (words.value_rowids(), words.flat_values))
         # Different words of all rows, in the order of their first places: those of a row stand side by side.
@@ -110,10 +120,10 @@ class CopyingTokenizer:
         slot = which - tf.gather(tf.cast(own.row_starts(), tf.int32), row)
         new = tf.where(slot < self.copy_slots, self.tokenizer.vocab_size + slot, self.unk_id)
         ids = ids.with_flat_values(tf.tensor_scatter_nd_update(ids.flat_values, unknown, new))
-        return ids, own.to_tensor("", shape=[None, self.copy_slots])
+        return ids.to_tensor(-1), own.to_tensor("", shape=[None, self.copy_slots])
 
     def tf_decode(
         self, ids: "tf.Tensor | tf.RaggedTensor", words: "tf.Tensor", previous: "tf.Tensor | int | None" = None
     ) -> "tf.Tensor":
-        """Returns the texts [B] of ids, as `decode`: ragged [B, (n)] or dense [B, T], words [B, K] of `tf_encode`."""
+        """Returns the texts [B] of ids, as `decode`: ragged [B, (n)] or dense [B, T]; words [B, K] of `tf_encode`."""
         return self.tokenizer.tf_decode(ids, previous, words)

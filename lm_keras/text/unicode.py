@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 _SURROGATE = re.compile("[\ud800-\udfff]")
 # What `str.strip` takes away, for RE2.
 SPACES = r"[\x{9}-\x{d}\x{1c}-\x{20}\x{85}\x{a0}\x{1680}\x{2000}-\x{200a}\x{2028}\x{2029}\x{202f}\x{205f}\x{3000}]"
+# Words as a pattern: each Chinese character is one of its own, other scripts have spaces.
+_HAN = "\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
+HAN_OR_WORD = rf"(?u)[{_HAN}]|[^\W{_HAN}]+"
 _PAGE, _NUM_PAGES = 256, 0x110000 // 256
 
 

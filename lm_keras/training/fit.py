@@ -83,7 +83,8 @@ def fit(
         callbacks: Callbacks of Keras; their `model` is `model`. A learning rate that one of them sets takes the place
             of the schedule. What one counts, such as epochs without progress, starts anew when a run is resumed.
         loss: What `compile` takes: "mse", a Keras loss, a dict of them. None: cross-entropy of the logits, in which
-            a negative label does not count, or the mean squared error where the output is one number a text.
+            a negative label does not count, or the mean squared error where the output is one number a text. With
+            `losses.CrossEntropy(label_smoothing=0.1)` the measures of validation stay those without smoothing.
         strategy: "multi_worker": the processes that TF_CONFIG names train together (docs/distributed.md).
         tokenizer: That of a language model. With it (or with a `LanguageModel` as `model`) `config.output_dir`
             becomes a run of the command line: `LanguageModel.load` and `lm-keras generate` read it. A run that is

@@ -104,6 +104,9 @@ def _without_history(output: keras.KerasTensor) -> keras.KerasTensor:
 
 
 def _objective(model, loss, task, outputs, windows):
+    if type(loss) is CrossEntropy and isinstance(outputs, keras.KerasTensor) and len(outputs.shape) in (2, 3):
+        # What is minimized may be smoothed; what is measured is the same as without it.
+        return dataclasses.replace(_objective(model, None, task, outputs, windows), loss=loss)
     squared = loss in ("mse", "mean_squared_error")
     if isinstance(loss, MultiLabelCrossEntropy) or task == "multi_label":
         return _multi_label(model, loss or MultiLabelCrossEntropy(), outputs)

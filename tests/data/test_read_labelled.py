@@ -193,7 +193,7 @@ BAD = [
         {"classes": ["1"]},
         "its labels are numbers, such as 1; leave classes",
     ),
-    ("a.jsonl", '{"text": "a", "label": 1}\n', {"text": 0, "label": 1}, "in JSON text and label are names"),
+    ("a.jsonl", '{"text": "a", "label": 1}\n', {"text": 0, "label": 1}, "in JSON columns are names"),
     ("a.json", '{"text": ["a"]}', {}, "a JSON dict; expected a list of objects"),
     ("a.json", '[{"text": "a", "label": "b"}, 7]', {}, "record 2: expected a JSON object, got 7"),
 ]

@@ -73,17 +73,19 @@ def test_lstm_is_that_of_keras(returned, masked, compiled, monkeypatch):
 
 @pytest.mark.parametrize("rows", [False, True])
 @pytest.mark.parametrize("biased", [False, True])
-def test_linear_cross_entropy_is_product_then_cross_entropy(rows, biased):
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+def test_linear_cross_entropy_is_product_then_cross_entropy(rows, biased, smoothing):
     x, bias = draw(6, 4) * 5, draw(9, seed=2) if biased else None
     table, weights = draw(9, 4, seed=1) if rows else draw(4, 9, seed=1), tf.constant([1.0, 0, 2, 0.5, 0, 1])
     labels = tf.constant([0, 8, 3, 3, 1, 5])
 
     def fused(x, table, bias):
-        return linear_cross_entropy(x, table, bias, labels, rows)
+        return linear_cross_entropy(x, table, bias, labels, rows, smoothing)
 
     def plain(x, table, bias):
         logits = tf.matmul(x, table, transpose_b=rows) + (0.0 if bias is None else bias)
-        return tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits)
+        aim = (1 - smoothing) * tf.one_hot(labels, 9) + smoothing / 9
+        return tf.nn.softmax_cross_entropy_with_logits(aim, logits)
 
     def run(f):
         arguments = [x, table, *([] if bias is None else [bias])]

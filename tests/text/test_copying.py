@@ -39,7 +39,11 @@ def graph(kind):
         ids, words, decoded = run(tf.constant(texts, tf.string), previous)
         assert words.shape == (len(texts), SLOTS)
         words = [[word.decode() for word in row if word] for row in words.numpy()]
-        return ids.to_list(), words, [text.decode() for text in decoded.numpy()]
+        return (
+            [[i for i in row if i >= 0] for row in ids.numpy().tolist()],
+            words,
+            [text.decode() for text in decoded.numpy()],
+        )
 
     return call
 

@@ -146,6 +146,17 @@ class Translation(NamedTuple):
         return list(self)
 
 
+class TextPair(NamedTuple):
+    """A text and what is to be written from it: its translation, its summary, its answer."""
+
+    source: str
+    target: str
+
+    def texts(self) -> list[str]:
+        """Both."""
+        return list(self)
+
+
 class Dialogue(NamedTuple):
     """The turns of a conversation, in order; `acts` and `emotions` name those of each turn, or are ()."""
 

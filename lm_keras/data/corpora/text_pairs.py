@@ -5,7 +5,7 @@ from operator import attrgetter
 from pathlib import PurePosixPath
 
 from lm_keras.data.corpora.corpus import OURS, Corpus, json_lines, lines, mended, one_file, parallel_lines, part
-from lm_keras.data.corpora.records import Dialogue, Hypotheses, Summary, Translation
+from lm_keras.data.corpora.records import Dialogue, Hypotheses, Summary, TextPair, Translation
 from lm_keras.errors import InputError
 
 # === Conversations ===
@@ -123,6 +123,13 @@ def read_translations(english: str, german: str, french: str, split: str) -> lis
     return [Translation(*row) for row in parallel_lines(english, german, french)]
 
 
+def read_sentence_pairs(content: str, split: str) -> list[TextPair]:
+    """tatoeba-cmn: an English and a Chinese sentence a line, with a TAB between them; each pair once."""
+    rows = (line.split("\t") for line in lines(content))
+    found = dict.fromkeys(TextPair(row[0].strip(), row[1].strip()) for row in rows if len(row) > 1)
+    return part([pair for pair in found if all(pair)], split, attrgetter("source"))
+
+
 def read_hypotheses(content: str, split: str) -> list[Hypotheses]:
     """hyporadise-nbest: a JSON object a line."""
     return [
@@ -160,6 +167,16 @@ PAIRS = (
             "test_2017_flickr.fr.gz": "3ba671ceb2299f3304ffafefea7a833d08632fbaf0ba18546f8a2ec2391af496",
         },
         url="https://raw.githubusercontent.com/multi30k/dataset/c9be912dc05a3ebf9ae5bb5f7f58c1791cda43ab/data/task1/raw/",
+    ),
+    Corpus(
+        name="tatoeba-cmn",
+        description="20,000 short English sentences with their Chinese translations",
+        licence="CC BY 2.0 FR, as Tatoeba states; the copy states none",
+        source="https://github.com/pjgao/seq2seq_keras (data/cmn.txt), from https://tatoeba.org",
+        why="no fixed address of this copy is known",
+        read=read_sentence_pairs,
+        folder="tatoeba-cmn",
+        **one_file("cmn.txt", "74bd3c04dfe0ec75aaaf165597b2a83c6a733d34f46b184fc21ca6b552c268d3"),
     ),
     Corpus(
         name="hyporadise-nbest",

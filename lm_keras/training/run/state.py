@@ -44,6 +44,8 @@ class RunState(keras.callbacks.Callback):
         self.workers = workers
         self.trained, self.net, self.validation, self.config = model, net, validation, config
         self.loss, self.task, self.measures = loss, aim.task, aim.measures
+        # A smoothed loss is more than the nats of the labels: e to its power is no perplexity.
+        self.has_perplexity = "perplexity" in aim.measures and not getattr(aim.loss, "label_smoothing", 0)
         self.steps_per_epoch = steps_per_epoch
         self.step = 0  # updates done in the whole run
         self.total = config.total_steps(steps_per_epoch)
@@ -143,7 +145,7 @@ class RunState(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
         self.check_weights()
-        if "perplexity" in self.measures:
+        if self.has_perplexity:
             logs["perplexity"] = math.exp(min(logs["loss"], 700))
         if self.validation is not None:
             result = evaluate(self.trained, self.validation, self.loss, self.workers, self.task)
