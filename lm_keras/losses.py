@@ -16,7 +16,7 @@ from lm_keras.layers.fused_loss import factors_of, linear_cross_entropy
 from lm_keras.utils.checks import check_number
 from lm_keras.utils.keras_internals import mask_of, with_mask
 
-__all__ = ["CRFLoss", "CrossEntropy", "MultiLabelCrossEntropy", "SquaredError"]
+__all__ = ["CRFLoss", "CrossEntropy", "ExpectedReward", "MultiLabelCrossEntropy", "SquaredError"]
 
 REDUCTIONS = ("mean_with_sample_weight", "sum", "none", None)
 
@@ -196,6 +196,31 @@ class SquaredError(keras.losses.Loss):
     def call(self, y: object, values: object) -> object:
         squares = ops.square(ops.reshape(y, ops.shape(values)) - values)
         return ops.mean(squares, axis=tuple(range(1, len(squares.shape))))
+
+
+@keras.saving.register_keras_serializable("lm_keras")
+class ExpectedReward(keras.losses.Loss):
+    """1 - sum_c p(c) r(c), p the softmax of logits [B, C] and r rewards [B, C] from 0 to 1; the mean over the rows.
+
+    What lacks to the full reward, on average, where one of C is drawn by the model's probabilities. It is the aim of
+    Narayan et al. (2018, equation 4), of which they draw samples, as a sum over all C.
+
+    Args:
+        reduction: "mean_with_sample_weight", "sum", or "none" for each row.
+        name: The name of the loss.
+        dtype: What is computed in; None: Keras' default.
+    """
+
+    def __init__(
+        self,
+        reduction: str | None = "mean_with_sample_weight",
+        name: str = "expected_reward",
+        dtype: str | None = None,
+    ):
+        super().__init__(name=name, reduction=reduction, dtype=dtype)
+
+    def call(self, y: object, logits: object) -> object:
+        return 1.0 - ops.sum(ops.cast(y, logits.dtype) * ops.softmax(logits, axis=-1), axis=-1)
 
 
 class _Given(keras.losses.Loss):

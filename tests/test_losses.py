@@ -11,7 +11,7 @@ from small_models import VOCAB, ids, inputs_of, shared
 
 import lm_keras as lk
 from lm_keras.errors import InputError
-from lm_keras.losses import CrossEntropy, SquaredError
+from lm_keras.losses import CrossEntropy, ExpectedReward, SquaredError
 
 RIGHT = r"keras\.losses\.SparseCategoricalCrossentropy\(from_logits=True\)"
 WORDS = 20
@@ -203,3 +203,18 @@ def test_squared_error_is_the_weighted_mean_over_the_rows(shape):
     assert float(SquaredError()(y, values, sample_weight=weights)) == pytest.approx(expected, rel=1e-5)
     if shape == (5, 1):
         assert float(SquaredError()(y[:, 0], values, sample_weight=weights)) == pytest.approx(expected, rel=1e-5)
+
+
+# === ExpectedReward ===
+
+
+def test_the_expected_reward_is_a_sum_over_all_choices():
+    rng = np.random.default_rng(0)
+    logits, rewards = rng.normal(size=(5, 4)).astype("float32"), rng.random((5, 4)).astype("float32")
+    logits[2, 3] = -1e9  # padding
+    p = np.exp(logits) / np.exp(logits).sum(-1, keepdims=True)
+    rows = 1 - (p * rewards).sum(-1)
+    np.testing.assert_allclose(ExpectedReward(reduction="none")(rewards, logits), rows, rtol=1e-5)
+    weights = np.array([1.0, 0.0, 2.0, 1.0, 1.0], "float32")
+    expected = (rows * weights).sum() / weights.sum()
+    assert float(ExpectedReward()(rewards, logits, sample_weight=weights)) == pytest.approx(expected, rel=1e-5)

@@ -4,7 +4,17 @@ Such a file has `NAME`, what messages call the model; `FLAGS`, the options of `e
 `predict(options, model, settings)` and `evaluate(options, model, settings)`, settings being those of the training.
 """
 
-from lm_keras.cli import answers, classification, moderation, relations, retrieval, tagging, text_to_text
+from lm_keras.cli import (
+    answers,
+    classification,
+    extractive,
+    moderation,
+    relations,
+    rescoring,
+    retrieval,
+    tagging,
+    text_to_text,
+)
 from lm_keras.cli.labelled import add_table_options
 from lm_keras.cli.options import Commands, add_import, refuse_flags
 from lm_keras.errors import InputError
@@ -22,6 +32,8 @@ KINDS = {  # of the classes of lk.tasks
     "Retriever": retrieval,
     "Moderator": moderation,
     "TextToText": text_to_text,
+    "ExtractiveSummarizer": extractive,
+    "Rescorer": rescoring,
 }
 FILES = tuple(dict.fromkeys(KINDS.values()))
 FLAGS = tuple(dict.fromkeys(name for file in FILES for name in file.FLAGS))
@@ -41,14 +53,16 @@ def add_commands(commands: Commands) -> None:
     moderation.add_moderate(actions)
     text_to_text.add_translate(actions)
     text_to_text.add_summarize(actions)
-    said = (
-        "classes of texts, spans, relations, answers, what is allowed, translations or summaries, by a trained model"
-    )
+    extractive.add_extract_summary(actions)
+    rescoring.add_rescore(actions)
+    said = "what a trained model makes of texts: classes, spans, answers, translations, summaries, best guesses, ..."
     predicting = commands.add_parser("predict", help=said)
     predicting.set_defaults(call=predict)
     predicting.add_argument("run", help=RUNS)
     what = predicting.add_mutually_exclusive_group(required=True)
-    what.add_argument("--text", action="append", help="a text, or a question (may be repeated)")
+    what.add_argument(
+        "--text", action="append", help="a text, a question, or a guess of a recognizer (may be repeated)"
+    )
     files = "CSV, TSV, JSON lines (.gz, .bz2, .xz), or another file, each line a text"
     what.add_argument("--data", metavar="FILE", help=files)
     second = "the second text of each --text; of a question the text that answers it"

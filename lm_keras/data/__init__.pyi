@@ -25,6 +25,7 @@ from .corpora.registry import fetch as fetch
 from .corpora.registry import load as load
 from .corpora.registry import locate as locate
 from .corpora.registry import splits as splits
+from .hypotheses import read_hypotheses as read_hypotheses
 from .knowledge import KnowledgeEntry as KnowledgeEntry
 from .knowledge import read_knowledge as read_knowledge
 from .labelled import LabelledTexts as LabelledTexts

@@ -291,6 +291,18 @@ def json_objects(path: Path, columns: Sequence[str], encoding: str, suffix: str)
     """Yields where each object of a JSON or JSON lines file stands, and its value of each column."""
     if not isinstance(columns[0], str):
         raise InputError(f"{path}: in JSON columns are names, got {' and '.join(map(repr, columns))}")
+    for place, record in json_records(path, encoding, suffix):
+        for column in columns:
+            if column not in record:
+                raise InputError(
+                    f"{path}, {place}: no {column!r}; it has {', '.join(map(_shown, record)) or 'nothing'}"
+                )
+        values = (record[column] for column in columns)
+        yield place, *(unicode.valid(value) if isinstance(value, str) else value for value in values)
+
+
+def json_records(path: Path, encoding: str, suffix: str) -> Iterator[tuple[str, dict]]:
+    """Yields where each object of a JSON (`suffix` ".json") or JSON lines file stands, and the object."""
     if suffix == ".json":
         objects = _parsed(path, "".join(decoded_blocks(path, encoding)), "")
         if not isinstance(objects, list):
@@ -304,13 +316,7 @@ def json_objects(path: Path, columns: Sequence[str], encoding: str, suffix: str)
     for place, record in objects:
         if not isinstance(record, dict):
             raise InputError(f"{path}, {place}: expected a JSON object, got {_shown(record)}")
-        for column in columns:
-            if column not in record:
-                raise InputError(
-                    f"{path}, {place}: no {column!r}; it has {', '.join(map(_shown, record)) or 'nothing'}"
-                )
-        values = (record[column] for column in columns)
-        yield place, *(unicode.valid(value) if isinstance(value, str) else value for value in values)
+        yield place, record
 
 
 def _parsed(path, text, place):

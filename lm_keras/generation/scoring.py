@@ -50,12 +50,16 @@ def score(writer: Writer, texts: Sequence[str], begin: bool, end: bool) -> list[
         group = by_length[at : at + size]
         log_probs = log_probs_of_rows(writer, [rows[i] for i in group], [firsts[i] for i in group], whole)
         for i, log_prob in zip(group, log_probs, strict=True):
-            num_bytes, count = len(texts[i].encode("utf-8", "replace")), len(rows[i]) - firsts[i]
             # Without any token before it, the first one of a text does not count, but its bytes would.
-            known = num_bytes and common[i] >= least
-            bits = -log_prob / math.log(2) / num_bytes if known else math.nan
-            results[i] = Score(log_prob, count, math.exp(min(-log_prob / count, 700)), bits)
+            results[i] = score_of(texts[i], log_prob, len(rows[i]) - firsts[i], known=common[i] >= least)
     return results
+
+
+def score_of(text: str, log_prob: float, num_tokens: int, *, known: bool) -> Score:
+    """The Score of a text from the log-probability of so many tokens; `known`: those are all that it has."""
+    num_bytes = len(text.encode("utf-8", "replace"))
+    bits = -log_prob / math.log(2) / num_bytes if known and num_bytes else math.nan
+    return Score(log_prob, num_tokens, math.exp(min(-log_prob / num_tokens, 700)), bits)
 
 
 class Beginning(NamedTuple):

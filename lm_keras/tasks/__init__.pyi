@@ -1,5 +1,6 @@
 from ..text_model import load as load
 from ..text_model import save as save
+from .alignment import Alignment as Alignment
 from .answer_metrics import AnswerMetrics as AnswerMetrics
 from .answer_metrics import AnswerReport as AnswerReport
 from .answer_metrics import answer_report as answer_report
@@ -14,6 +15,17 @@ from .extraction import FoundRelation as FoundRelation
 from .extraction import InformationExtractor as InformationExtractor
 from .extraction_metrics import ExtractionReport as ExtractionReport
 from .extraction_metrics import extraction_report as extraction_report
+from .extractive_summarization import ExtractiveSummarizer as ExtractiveSummarizer
+from .extractive_summarization import Summarization as Summarization
+from .extracts import lead as lead
+from .extracts import oracle_sentences as oracle_sentences
+from .human_evaluation import Agreement as Agreement
+from .human_evaluation import Judgement as Judgement
+from .human_evaluation import Judgements as Judgements
+from .human_evaluation import PreferenceReport as PreferenceReport
+from .human_evaluation import preference_report as preference_report
+from .human_evaluation import read_judgements as read_judgements
+from .human_evaluation_page import comparison_sheet as comparison_sheet
 from .intervals import Interval as Interval
 from .intervals import bootstrap_interval as bootstrap_interval
 from .intervals import wilson as wilson
@@ -37,6 +49,7 @@ from .moderation_metrics import PairedTemplates as PairedTemplates
 from .moderation_metrics import hatecheck_report as hatecheck_report
 from .moderation_metrics import moderation_report as moderation_report
 from .moderation_metrics import paired_templates as paired_templates
+from .ngram import NGramLM as NGramLM
 from .paired_tests import PairedTest as PairedTest
 from .paired_tests import paired_test as paired_test
 from .qa import Answer as Answer
@@ -44,6 +57,11 @@ from .qa import QuestionAnswerer as QuestionAnswerer
 from .relation_metrics import RelationReport as RelationReport
 from .relation_metrics import relation_report as relation_report
 from .relations import RelationExtractor as RelationExtractor
+from .rescoring import Rescorer as Rescorer
+from .rescoring import Rescoring as Rescoring
+from .rescoring_metrics import RescoringReport as RescoringReport
+from .rescoring_metrics import rescoring_report as rescoring_report
+from .rescoring_weights import FoundWeights as FoundWeights
 from .retrieval import Candidate as Candidate
 from .retrieval import Retrieval as Retrieval
 from .retrieval import Retriever as Retriever

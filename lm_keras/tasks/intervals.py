@@ -29,14 +29,14 @@ class Interval(NamedTuple):
     high: float
 
 
-def wilson(hits: int, total: int, level: float = 0.95) -> Interval:
+def wilson(hits: float, total: int, level: float = 0.95) -> Interval:
     """Returns the ends of Wilson's interval of a share, such as an accuracy (Wilson 1927).
 
     With z the quantile of the normal distribution, all p with |hits / total - p| <= z sqrt(p (1 - p) / total).
     Unlike hits / total +- z standard errors it stays within 0 and 1, and is no point where all or none are hits.
 
     Args:
-        hits: Whole number.
+        hits: A number from 0 to `total`; of judgements with ties, each of which is half a hit, it need not be whole.
         total: Whole number of at least 1.
         level: The share of such intervals that hold the true value.
 
@@ -47,7 +47,7 @@ def wilson(hits: int, total: int, level: float = 0.95) -> Interval:
         InputError: For more hits than `total`, and for a level that is not between 0 and 1.
     """
     check_sizes(total=total)
-    check_sizes(least=0, hits=hits)
+    check_number("hits", hits, least=0)
     check_number("level", level, above=0, below=1)
     if hits > total:
         raise InputError(f"{hits} hits are more than the total, {total}")

@@ -136,7 +136,7 @@ class Retriever(TextModel):
         if method == "embedder":
             if tokenizer is not None:
                 raise InputError("tokenizer is of words, and an embedder has its own; leave it out")
-            made = _embedder(embedder)
+            made = embedder_of(embedder)
             model = vectors_model(questions, made)
             return cls(model, made.tokenizer, **options, max_length=made.options["max_length"])
         if embedder is not None:
@@ -354,8 +354,8 @@ def _inputs_of(model, index, tokenizer, max_length):
     return None
 
 
-def _embedder(embedder):
-    """A TextEmbedder of itself, its folder, or the folder or name of a checkpoint."""
+def embedder_of(embedder: TextEmbedder | str | Path) -> TextEmbedder:
+    """Returns a TextEmbedder of itself, its folder, or the folder or name of a checkpoint."""
     if isinstance(embedder, TextEmbedder):
         return embedder
     if not isinstance(embedder, (str, Path)):

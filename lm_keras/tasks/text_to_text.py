@@ -24,7 +24,8 @@ from lm_keras.utils.checks import check_sizes, check_texts
 from lm_keras.utils.functions import function
 
 if TYPE_CHECKING:
-    from lm_keras.data.pairs import TextPair
+    from lm_keras.data.corpora.records import TextPair
+    from lm_keras.tasks.alignment import Alignment
     from lm_keras.tasks.text_metrics import SummaryReport, TranslationReport
     from lm_keras.training.config import TrainingConfig
 
@@ -264,6 +265,30 @@ class TextToText(TextModel):
         (source,) = check_texts([source])
         stop_ids(self.target_tokenizer, config.stop_tokens)
         return stream(self._writer, source, config)
+
+    def alignment(self, source: str, target: str | None = None, *, layer: int = -1) -> Alignment:
+        """What each token that is written looks at in the source: the weights of the attention between both.
+
+        Args:
+            source: A text.
+            target: What is written; None: what the model writes of the source, greedily.
+            layer: Which layer of the decoder, as a place in a list; an LSTM has one.
+
+        Returns:
+            An `Alignment`: the tokens of both, the weights [T, S], and `plot()`.
+
+        Raises:
+            InputError: For a model without attention, a source without a token, and a layer that there is not.
+
+        Example:
+
+        ```python
+        translator.alignment("Ein Hund läuft.", "A dog runs.").plot().savefig("alignment.png")
+        ```
+        """
+        from lm_keras.tasks.alignment import alignment_of
+
+        return alignment_of(self, source, target, layer)
 
     def _config(self, config, options):
         config = merged(config, options, GenerationConfig(temperature=0))

@@ -4,6 +4,8 @@ from .collocations import ngrams as ngrams
 from .copying import CopyingTokenizer as CopyingTokenizer
 from .segmentation import sentences as sentences
 from .segmentation import words as words
+from .sentence_splitting import document_sentences as document_sentences
+from .sentence_splitting import joined_sentences as joined_sentences
 from .stemming import lemmas as lemmas
 from .stemming import stem as stem
 from .stop_words import stop_words as stop_words

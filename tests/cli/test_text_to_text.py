@@ -6,9 +6,13 @@ import json
 import pytest
 from commands import refused, run
 
-DIGITS = {"3": "three", "7": "seven"}
-ROWS = [(" ".join(row), " ".join(map(DIGITS.get, row))) for row in itertools.product("37", repeat=4)]
-QUICK = ("--tokenizer", "word", "--learning-rate", 0.005, "--batch-size", 4)
+ANIMALS = {"ein Hund": "a dog", "eine Katze": "a cat", "ein Vogel": "a bird", "ein Pferd": "a horse"}
+VERBS = {"sieht": "sees", "hört": "hears"}
+ROWS = [
+    (f"{first} {verb} {second}", f"{ANIMALS[first]} {VERBS[verb]} {ANIMALS[second]}")
+    for first, verb, second in itertools.product(ANIMALS, VERBS, ANIMALS)
+]
+QUICK = ("--tokenizer", "word", "--learning-rate", 0.005, "--batch-size", 8)
 SMALL = ("--hidden-dim", 32, "--num-layers", 1, "--dropout", 0)
 
 
@@ -18,9 +22,9 @@ def folder(tmp_path_factory):
     (made / "x.tsv").write_text("source\ttarget\n" + "".join(f"{a}\t{b}\n" for a, b in ROWS), encoding="utf-8")
     lines = [json.dumps({"text": a, "short": b}) for a, b in ROWS]
     (made / "x.jsonl").write_text("\n".join(lines), encoding="utf-8")
-    for name, side in zip(("x.digits", "x.words"), zip(*ROWS, strict=True), strict=True):
+    for name, side in zip(("x.de", "x.en"), zip(*ROWS, strict=True), strict=True):
         (made / name).write_text("\n".join(side), encoding="utf-8")
-    (made / "asked.txt").write_text("7 7 3 3\n3 3 3 7\n", encoding="utf-8")
+    (made / "asked.txt").write_text("ein Hund sieht eine Katze\nein Pferd hört ein Pferd\n", encoding="utf-8")
     return made
 
 
@@ -30,19 +34,21 @@ def inside(folder, monkeypatch):
 
 
 def test_two_parallel_files_become_a_translator_that_translates_a_file(folder, inside, capsys):
-    parallel = ("--data", "x.digits", "--targets", "x.words")
-    valid = ("--valid", "x.digits", "--valid-targets", "x.words")
+    parallel = ("--data", "x.de", "--targets", "x.en")
+    valid = ("--valid", "x.de", "--valid-targets", "x.en")
     run(capsys, "train-task", "translate", *parallel, *valid, *QUICK, *SMALL, "--epochs", 40, "--out", "run")
     told = json.loads((folder / "run" / "run.json").read_text())
-    assert told["task"] == "translate" and told["targets"] == "x.words" and told["metric"] == "bleu"
+    assert told["task"] == "translate" and told["targets"] == "x.en" and told["metric"] == "bleu"
     history = json.loads((folder / "run" / "history.json").read_text())
     assert len(history["val_bleu"]) == len(history["loss"]) == 40
-    expected = ["seven seven three three", "three three three seven"]
+    expected = ["a dog sees a cat", "a horse hears a horse"]
     assert run(capsys, "predict", "run", "--data", "asked.txt").splitlines() == expected
     assert run(capsys, "predict", "run", "--data", "asked.txt", "--num-beams", 2).splitlines() == expected
-    (row,) = map(json.loads, run(capsys, "predict", "run", "--text", "7 3 3 7", "--json").splitlines())
-    assert row["source"] == "7 3 3 7" and row["target"] == "seven three three seven" and row["score"] < 0
-    assert run(capsys, "predict", "run", "--text", "7 3 3 7", "--max-new-tokens", 1) == "seven\n"
+    (row,) = map(
+        json.loads, run(capsys, "predict", "run", "--text", "eine Katze sieht ein Pferd", "--json").splitlines()
+    )
+    assert row["target"] == "a cat sees a horse" and row["score"] < 0
+    assert run(capsys, "predict", "run", "--text", "ein Hund sieht ein Pferd", "--max-new-tokens", 1) == "a\n"
     report = run(capsys, "evaluate", "run", *parallel, "--report", "report")
     assert "BLEU" in report and "nrefs:1|case:mixed" in report
     assert json.loads((folder / "report" / "report.json").read_text())["bleu"] > 95
@@ -57,7 +63,7 @@ def test_columns_of_a_file_become_a_summarizer(folder, inside, capsys):
         capsys, "train-task", "summarize", "--data", "x.jsonl", *columns, *QUICK, *SMALL, *few, "--out", "short"
     )
     assert "ROUGE" in out or "rouge" in out
-    assert len(run(capsys, "predict", "short", "--text", "3 7 3 3").split()) <= 3
+    assert len(run(capsys, "predict", "short", "--text", "ein Hund hört ein Pferd").split()) <= 3
     assert "rouge1" in json.loads(run(capsys, "evaluate", "short", "--data", "x.jsonl", "--json"))
 
 
@@ -67,9 +73,9 @@ def test_columns_of_a_file_become_a_summarizer(folder, inside, capsys):
         (("--data", "no.tsv"), "no.tsv"),
         (("--data", "nothing"), "neither a file nor a known set"),
         (("--data", ""), "--data is empty"),
-        (("--data", "x.digits", "--targets", "asked.txt"), "x.digits has more than the 2 lines"),
+        (("--data", "x.de", "--targets", "asked.txt"), "x.de has more than the 2 lines"),
         (("--data", "x.tsv", "--source", "text"), "no column 'text'"),
-        (("--data", "x.tsv", "--valid-targets", "x.words"), "--valid-targets belongs to --valid"),
+        (("--data", "x.tsv", "--valid-targets", "x.en"), "--valid-targets belongs to --valid"),
         (("--data", "x.tsv", "--metric", "rouge1"), "--metric"),
         (("--data", "x.tsv", "--label-smoothing", "1"), "label_smoothing"),
     ],
@@ -93,7 +99,7 @@ def test_flags_of_others_are_refused(folder, inside, capsys):
         "--out",
         "kb",
     )
-    assert "--num-beams is for a translator" in refused(capsys, "predict", "kb", "--text", "3", "--num-beams", 2)
+    assert "--num-beams is for a translator" in refused(capsys, "predict", "kb", "--text", "ein", "--num-beams", 2)
     assert "--targets is for a translator" in refused(
-        capsys, "evaluate", "kb", "--data", "x.tsv", "--targets", "x.words"
+        capsys, "evaluate", "kb", "--data", "x.tsv", "--targets", "x.en"
     )

@@ -12,8 +12,10 @@ from lm_keras.serving.client.results import (
     Completion,
     Extraction,
     FoundRelation,
+    Rescoring,
     Retrieval,
     Span,
+    Summarization,
     Tensor,
     TextScore,
 )
@@ -105,6 +107,19 @@ def test_every_kind_of_task(tasks):
     ]  # fmt: skip
     assert tasks.relation("a", (0, 3), [(1, 1)])[0].scores == {"long": 0.75, "short": 0.0}
     assert tasks.relation([], [], []) == []
+    assert tasks.rescore(["a\x1eb", "c"], [-1, 2.5]) == [Rescoring("ab", 8.0, 0)]
+    assert tasks.rescore([["a", "b"], [], ["ä"]], [[0.5, -3], [], None]) == [
+        Rescoring("a", 8.0, 0), Rescoring("", 0.0, 0), Rescoring("ä", 0.0, 0)
+    ]  # fmt: skip
+    for hypotheses, scores, said in (
+        ("a", None, "hypotheses is 'a'; give a list"),
+        ([["a"], "b"], None, "of an utterance are 'b'"),
+        ([["a"]], [[float("nan")]], r"scores of an utterance are \[nan\]"),
+        ([["a", "b"]], [[1.0]], "2 hypotheses and 1 scores"),
+        ([["a"], ["b"]], [[1.0]], "2 lists of hypotheses and 1 of scores"),
+    ):
+        with pytest.raises(InputError, match=said):
+            tasks.rescore(hypotheses, scores)
     half = float(np.float32(0.3))
     assert tasks.answer(["who", "why"], "because") == [Answer("bec", half, 0, 3)] * 2
     assert tasks.answer("who", ["because", "so"]) == [
@@ -114,6 +129,11 @@ def test_every_kind_of_task(tasks):
     assert tasks.retrieve(["what", "天"]) == [
         Retrieval("what", np.float32(0.4), True, "what"),
         Retrieval("", np.float32(0.1), False, "天"),
+    ]
+    assert tasks.summarize(["天气x", "a", ""]) == [
+        Summarization("天气", 0.375, [0, 3]),
+        Summarization("a", 0.125, [0]),
+        Summarization("", 0.0, []),
     ]
 
 

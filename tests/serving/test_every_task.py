@@ -70,6 +70,15 @@ def moderated(bundle, texts):
     return {"moderate": ({"text": texts}, outputs)}
 
 
+def summaries(bundle, texts):
+    """Documents of a few of the texts, each a sentence or cut further."""
+    documents = ["\x1e\n"[i % 2].join(texts[i : i + 7]) for i in range(len(texts))]
+    found = bundle.summarize(documents)
+    places = [one.places + [-1] * (bundle.num_sentences - len(one.places)) for one in found]
+    outputs = {"summary": [one.text for one in found], "score": [one.score for one in found], "places": places}
+    return {"summarize": ({"document": documents}, outputs)}
+
+
 def answers(bundle, texts):
     questions = texts[::-1]
     rows = bundle.answer(questions, texts)
@@ -125,6 +134,8 @@ ASKED = {  # what says more than that
     "extraction": extracted,
     "moderator_cnn": moderated,
     "answers": answers,
+    "summarizer": summaries,
+    "embedding_summarizer": summaries,
     "embedder": lambda bundle, texts: {"embed": ({"text": texts}, {"vector": bundle.embed(texts).tolist()})},
     "pointer_generator": lambda bundle, texts: completions(bundle, "source", texts, 4),
     "seq2seq_lstm": lambda bundle, texts: completions(bundle, "source", texts, 4),

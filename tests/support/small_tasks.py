@@ -9,6 +9,7 @@ from small_models import tiny_lm
 
 import lm_keras as lk
 from lm_keras import contexts, prompting, tasks
+from lm_keras.tasks.sentence_scorer import build_sentence_scorer, summarizer_model, word_weights
 from lm_keras.text.word_offsets import joined_word_places
 
 TAGS = ["O", "B-PER", "I-PER", "B-LOC", "I-LOC"]
@@ -198,6 +199,22 @@ def retriever(texts, method="bm25"):
     return tasks.Retriever.of(entries, method=method, embedder=embedder, threshold=0.5, unknown="unknown")
 
 
+def summarizer(texts, encoded=False):
+    """The two best sentences by random weights."""
+    pieces = word_pieces(texts)
+    scorer = random_weights(build_sentence_scorer(16 if encoded else None, hidden_dim=8, seed=0))
+    rows = [lk.text.document_sentences(text) for text in texts[:30]]
+    model = summarizer_model(scorer, word_weights(pieces, rows), encoder(pieces) if encoded else None)
+    return tasks.ExtractiveSummarizer(model, pieces, num_sentences=2, max_sentences=9)
+
+
+def rescorer(texts):
+    """Counts and a small LSTM after a prompt."""
+    ngrams = tasks.NGramLM.train(texts, tokenizer=lk.text.WordTokenizer.train(texts, vocab_size=200))
+    lm = tiny_lm("lstm", lk.text.BPETokenizer.train(texts, vocab_size=300), 0.6).with_prompt("So: ")
+    return tasks.Rescorer.of([ngrams, lm], weight_recognizer=2.0, weights_lm=[0.3, 0.1], weight_length=0.5)
+
+
 MAKE = {
     "cnn_classifier": cnn_classifier,
     "bert_classifier": lambda texts: tasks.TextClassifier(
@@ -227,5 +244,9 @@ MAKE = {
     "seq2seq_lstm": lambda texts: text_to_text(lk.text.WordTokenizer.train(texts, vocab_size=300)),
     "seq2seq_transformer": lambda texts: text_to_text(lk.text.CharTokenizer.train(texts), "transformer"),
     "retriever": retriever,
+    "summarizer": summarizer,
+    "embedding_summarizer": lambda texts: summarizer(texts, True),
+    "ngrams": lambda texts: tasks.NGramLM.train(texts),
+    "rescorer": rescorer,
     "embedding_retriever": lambda texts: retriever(texts, "embedder"),
 }

@@ -38,7 +38,7 @@ def test_as_many_intervals_hold_the_truth_as_they_say():
     assert np.mean(held) == pytest.approx(0.95, abs=0.015)
 
 
-@pytest.mark.parametrize("arguments", [(3, 2), (0, 0), (-1, 2), (1, 2, 1.0), (1, 2, 0)])
+@pytest.mark.parametrize("arguments", [(3, 2), (0, 0), (-1, 2), (2.5, 2), (1, 2, 1.0), (1, 2, 0)])
 def test_what_is_no_share_is_refused(arguments):
     with pytest.raises(lk.InputError):
         wilson(*arguments)

@@ -31,6 +31,23 @@ def test_numbers_are_translated_into_words(translator, capsys):
     assert translator.evaluate(PAIRS[:9], metric="rouge").rouge1 > 95
 
 
+def test_an_alignment_says_what_each_word_looks_at(translator):
+    found = translator.alignment("7 3 0 0")
+    assert found.source == ["7", "3", "0", "0"] and found.target == ["seven", "three", "zero", "zero", "</s>"]
+    np.testing.assert_allclose(found.weights.sum(1), 1, rtol=1e-5)
+    ids = translator.sources.encode("7 3 0 0"), [translator.target_tokenizer.bos_id]
+    ids[1].extend(translator.target_tokenizer.encode("seven three zero zero"))
+    (weights,) = translator.model.attention_weights(*(np.array([row]) for row in ids))
+    np.testing.assert_allclose(found.weights, np.asarray(weights)[0].mean(0), rtol=1e-5)
+    axes = found.plot().axes[0]
+    assert [label.get_text() for label in axes.get_yticklabels()] == found.target
+    assert translator.alignment("7", "seven three").weights.shape == (3, 1)
+    with pytest.raises(InputError, match="no token"):
+        translator.alignment("")
+    with pytest.raises(InputError, match="layer is 4"):
+        translator.alignment("7", layer=4)
+
+
 def test_the_weights_that_are_kept_are_the_best_that_were_measured(translator):
     _, held_out = train_and_held_out(PAIRS, None, 0.2, 0)
     values = translator.history["val_bleu"]

@@ -172,13 +172,18 @@ class Dialogue(NamedTuple):
 
 
 class Summary(NamedTuple):
-    """A document and its summaries, one from each writer; `topics` of each, `score` of a single one, where given."""
+    """A document and its summaries, one from each writer; `topics` of each, `score` of a single one, where given.
+
+    Where a set has them: `sentences` of the document, and `oracle`, the places of those that fit the summaries best.
+    """
 
     document: str
     summaries: tuple[str, ...]
     topics: tuple[str, ...] = ()
     score: int | None = None
     id: str = ""
+    sentences: tuple[str, ...] = ()
+    oracle: tuple[int, ...] = ()
 
     def texts(self) -> list[str]:
         """The document and its summaries."""
@@ -186,16 +191,16 @@ class Summary(NamedTuple):
 
 
 class Hypotheses(NamedTuple):
-    """What a speech recognizer heard, its best guess first, with its scores (or ()), and what was said."""
+    """What a speech recognizer heard, its best guess first, with its scores (or ()), and what was said, if known."""
 
-    reference: str
+    reference: str | None
     hypotheses: tuple[str, ...]
     scores: tuple[float, ...] = ()
     id: str = ""
 
     def texts(self) -> list[str]:
-        """What was said, and the guesses."""
-        return [self.reference, *self.hypotheses]
+        """What was said, if it is known, and the guesses."""
+        return [*([] if self.reference is None else [self.reference]), *self.hypotheses]
 
 
 class WordPair(NamedTuple):

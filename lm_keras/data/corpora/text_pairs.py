@@ -214,6 +214,23 @@ def read_dialogue_summaries(content: str, split: str) -> list[Summary]:
     ]
 
 
+def read_abstracts(content: str, split: str) -> list[Summary]:
+    """scitldr: a JSON object a line, with the sentences of the abstract; several summaries in the later parts."""
+    found = []
+    for row in json_lines(content):
+        sentences = tuple(" ".join(sentence.split()) for sentence in row["source"])
+        found.append(
+            Summary(
+                document=" ".join(sentences),
+                summaries=tuple(row["target"]),
+                id=row["paper_id"],
+                sentences=sentences,
+                oracle=tuple(i for i, label in enumerate(row["source_labels"]) if label),
+            )
+        )
+    return found
+
+
 _HEADLINE = re.compile(
     r"<doc id=(\d+)>\s*<human_label>(\d)</human_label>"
     r"\s*<summary>\s*(.*?)\s*</summary>\s*<short_text>\s*(.*?)\s*</short_text>\s*</doc>",
@@ -244,6 +261,22 @@ SUMMARIES = (
             "dialogsum.dev.jsonl": "436721e0a3571eef7072964f80e042fb151d8c6178db1a688ce8f803bbf0a13f",
             "dialogsum.test.jsonl": "6de36eca7e7b9b10975fd5ea3f47391df172d8b3c15d03d84d763cbaab015fda",
         },
+    ),
+    Corpus(
+        name="scitldr",
+        description="abstracts of 3,229 papers of machine learning, in sentences, with summaries of one sentence",
+        licence="Apache-2.0",
+        source="https://github.com/allenai/scitldr (SciTLDR-A)",
+        splits=("train", "validation", "test"),
+        read=read_abstracts,
+        folder="scitldr",
+        files={"train": "train.jsonl", "validation": "dev.jsonl", "test": "test.jsonl"},
+        sha256={
+            "train.jsonl": "b222771d387be585cfdf5ae957b36757138415a352e0a3e3b23f73f87c3b1119",
+            "dev.jsonl": "3191fa98ccc09521332b7a1cd63b1930be4e8df125a235ccd31e40329709525e",
+            "test.jsonl": "fb42dd6cd4f4a1928ae8a01a189456fbfe994a07e938bd49f68653933f6503c9",
+        },
+        why="no address of this version of its files is known",
     ),
     Corpus(
         name="lcsts-part3",

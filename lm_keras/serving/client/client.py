@@ -11,7 +11,7 @@ from typing_extensions import Unpack
 
 from lm_keras.errors import InputError
 from lm_keras.generation.config import GenerationConfig, RequestOptions, check_names, inputs_of, merged
-from lm_keras.serving.client.columns import as_columns, as_list, ends_of, row_seeds
+from lm_keras.serving.client.columns import as_columns, as_list, ends_of, joined_lists, row_seeds
 from lm_keras.serving.client.results import (
     OUTPUTS,
     Answer,
@@ -22,9 +22,11 @@ from lm_keras.serving.client.results import (
     ModeratedCompletion,
     Moderation,
     MultiLabelClassification,
+    Rescoring,
     Retrieval,
     ServingError,
     Span,
+    Summarization,
     Tensor,
     TextScore,
     VersionStatus,
@@ -277,6 +279,30 @@ class Client:
     def retrieve(self, questions: str | Sequence[str]) -> list[Retrieval]:
         """The answer of a knowledge base to each question, or that there is none: a Retrieval a question."""
         return self._rows(Retrieval, "retrieve", question=questions)
+
+    def summarize(self, documents: str | Sequence[str]) -> list[Summarization]:
+        """The best sentences of each document, in its order: a Summarization a document."""
+        made = self._made("summarize", document=documents)
+        places = [[place for place in row if place >= 0] for row in made["places"]]
+        return list(map(Summarization, made["summary"], made["score"], places))
+
+    def rescore(
+        self,
+        hypotheses: Sequence[str] | Sequence[Sequence[str]],
+        scores: Sequence[float] | Sequence[Sequence[float]] | None = None,
+    ) -> list[Rescoring]:
+        """The best hypothesis of each n-best list of a speech recognizer: a Rescoring an utterance.
+
+        Args:
+            hypotheses: Those of an utterance, the recognizer's best first; or a list of such lists.
+            scores: The recognizer's, of the same form; None: there are none, the places count.
+
+        Raises:
+            InputError: For what is no such list, and for scores that are not one finite number for each hypothesis.
+            ServingError: See the class.
+        """
+        lists, numbers = joined_lists(hypotheses, scores)
+        return self._rows(Rescoring, "rescore", hypotheses=lists, scores=numbers)
 
     def embed(self, texts: str | Sequence[str]) -> np.ndarray:
         """The vectors of the texts: float32 [B, D]."""

@@ -58,6 +58,63 @@ def ends_of(spans: object, name: str) -> tuple[int | list[int], int | list[int]]
     return [row[0] for row in rows], [row[1] for row in rows]
 
 
+HYPOTHESIS = "\x1e"  # between the hypotheses of an utterance: the separator of records, which ASCII has for this
+LARGEST = 1e9  # of a recognizer's score; larger ones count as it
+
+
+def nbest_lists(hypotheses: object, scores: object = None) -> list[tuple[list[str], list[float]]]:
+    """The hypotheses and scores (or none) of each utterance, of one or of several; without the separator in a text.
+
+    Args:
+        hypotheses: A list of strings, or a list of such lists.
+        scores: Numbers of the same form; None: no scores. That of one utterance may be empty or None, too.
+
+    Raises:
+        InputError: For what is no such list, and for scores that are not one finite number for each hypothesis.
+    """
+    if isinstance(hypotheses, (str, bytes)) or not isinstance(hypotheses, Iterable):
+        raise InputError(f"hypotheses is {reprlib.repr(hypotheses)}; give a list of strings for each utterance")
+    rows = list(hypotheses)
+    if rows and isinstance(rows[0], str):
+        rows, scores = [rows], None if scores is None else [scores]
+    given = [None] * len(rows) if scores is None else list(scores)
+    if len(given) != len(rows):
+        raise InputError(f"there are {len(rows)} lists of hypotheses and {len(given)} of scores; give one for each")
+    return [_nbest(*row) for row in zip(rows, given, strict=True)]
+
+
+def _nbest(row, scores):
+    texts, found = as_list(row), [] if scores is None else as_list(scores)
+    if texts is None or not all(isinstance(text, str) for text in texts):
+        raise InputError(f"the hypotheses of an utterance are {reprlib.repr(row)}; give a list of strings")
+    if found is None or not all(
+        isinstance(score, numbers.Real) and not isinstance(score, bool) and math.isfinite(score) for score in found
+    ):
+        raise InputError(f"the scores of an utterance are {reprlib.repr(scores)}; give a list of finite numbers")
+    if found and len(found) != len(texts):
+        raise InputError(
+            f"an utterance has {len(texts)} hypotheses and {len(found)} scores; give one for each, or none"
+        )
+    cut = [min(max(float(score), -LARGEST), LARGEST) for score in found]
+    return [valid(text).replace(HYPOTHESIS, "") for text in texts], cut
+
+
+def joined_lists(hypotheses: object, scores: object = None) -> tuple[list[str], list[str]]:
+    """The hypotheses of each utterance as one string, and its scores as another one, in decimals; "" for none.
+
+    Args:
+        hypotheses: As of `nbest_lists`.
+        scores: As of `nbest_lists`.
+
+    Raises:
+        InputError: As of `nbest_lists`.
+    """
+    lists = nbest_lists(hypotheses, scores)
+    # An exponent has two digits at most there.
+    decimals = [[repr(score) if abs(score) > 1e-90 else "0.0" for score in row] for _, row in lists]
+    return [HYPOTHESIS.join(row) for row, _ in lists], list(map(HYPOTHESIS.join, decimals))
+
+
 def row_seeds(prompts: Sequence, seed: int) -> list[int]:
     """A seed a row: the k-th repeat of a prompt takes seed + k, as in `LanguageModel.generate`."""
     repeats, seeds = collections.Counter(), []

@@ -17,7 +17,7 @@ from lm_keras.text.unicode import valid
 DEEPEST = 32  # dimensions of a tensor whose number of them is not declared
 # What the methods of the client need of each signature: (kind, number of dimensions).
 NUMBER, WHOLE, TEXT, NUMBERS, TEXTS = ("float", 1), ("int", 1), ("string", 1), ("float", 2), ("string", 2)
-FLAG = ("bool", 1)
+FLAG, WHOLES = ("bool", 1), ("int", 2)
 _WRITTEN = {"completion": TEXT, "num_new_tokens": WHOLE, "log_prob": NUMBER}
 OUTPUTS = {
     "score": {"log_prob": NUMBER, "num_tokens": WHOLE, "perplexity": NUMBER},
@@ -32,6 +32,8 @@ OUTPUTS = {
     "moderate": {"allowed": FLAG, "reasons": TEXT, "spans": TEXT, "score": NUMBER},
     "answer": {"answer": TEXT, "score": NUMBER, "start": WHOLE, "end": WHOLE},
     "retrieve": {"answer": TEXT, "score": NUMBER, "answered": FLAG, "matched": TEXT},
+    "summarize": {"summary": TEXT, "score": NUMBER, "places": WHOLES},
+    "rescore": {"best": TEXT, "score": NUMBER, "place": WHOLE},
     "embed": {"vector": NUMBERS},
 }
 AGAIN = ("UNAVAILABLE", "RESOURCE_EXHAUSTED")  # not reached or too busy: nothing was computed
@@ -171,6 +173,26 @@ class Retrieval(NamedTuple):
     answered: bool
     matched: str
     candidates: tuple[Candidate, ...] = ()
+
+
+class Summarization(NamedTuple):
+    """Some sentences of a document, their probability in all, and their places among its sentences, from 0 on."""
+
+    text: str
+    score: float
+    places: list[int]
+
+
+class Rescoring(NamedTuple):
+    """The best hypothesis of an n-best list, its score, its place in the list (from 0 on), and the scores of all.
+
+    `scores` are in the order of the list; a server gives none.
+    """
+
+    text: str
+    score: float
+    place: int
+    scores: tuple[float, ...] = ()
 
 
 class VersionStatus(NamedTuple):

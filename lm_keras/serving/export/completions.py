@@ -147,6 +147,48 @@ def _prompt_facts(language_model):
     }
 
 
+def _memory(language_model):
+    """What loops take as `begun` and `kept`, of a language model's prompt; nothing without one."""
+    if not language_model.writer.prompted:
+        return {}
+    begun = language_model.prompt_cache
+    return {"begun": begun, "kept": int(begun.ids.shape[0])}
+
+
+def marked_ids(language_model: "LanguageModel") -> Callable[..., tf.RaggedTensor]:
+    """Returns a function of texts [B] in a graph: their ids after the begin mark; `end=True`: and the end mark."""
+    tokenizer, prompt, first = language_model.tokenizer, language_model.prompt, language_model.ids_before()
+    encode = function(tokenizer.tf_encode, input_signature=[tf.TensorSpec([None], tf.string)])  # traced once for all
+
+    def marked(text, *, end):
+        ids = encode(tf.strings.join([prompt, text]) if prompt else text)
+        begin, ended = (tf.tile([marks], [ids.nrows(), 1]) for marks in (first, [tokenizer.eos_id]))
+        return tf.concat([begin, ids, ended][: 3 if end else 2], axis=1)
+
+    return marked
+
+
+def text_scorer(
+    language_model: "LanguageModel", marked: Callable[..., tf.RaggedTensor] | None = None
+) -> Callable[[tf.Tensor], dict[str, tf.Tensor]]:
+    """Returns `LanguageModel.score` as a function of texts [B] in a graph: log_prob, num_tokens and perplexity.
+
+    Args:
+        language_model: The LanguageModel.
+        marked: What `marked_ids` gives of it, if that is there already.
+    """
+    marked, memory = marked or marked_ids(language_model), _memory(language_model)
+
+    def score(text):
+        ids = marked(text, end=True).to_tensor(-1)
+        counted = tf.maximum(num_common(ids, memory["begun"].ids), 1) if memory else None
+        log_prob, num_tokens = score_ids(language_model.model, ids, **memory, first=counted)
+        mean = -log_prob / tf.cast(num_tokens, tf.float32)
+        return {"log_prob": log_prob, "num_tokens": num_tokens, "perplexity": tf.exp(tf.minimum(mean, 88.0))}
+
+    return score
+
+
 def language_model_signatures(
     language_model: "LanguageModel", max_new_tokens_limit: int, num_beams: int, chat: bool | None = None
 ) -> Served:
@@ -155,25 +197,9 @@ def language_model_signatures(
     The state of a prompt is a constant of the graph, which reads what a text has beyond it.
     """
     by_role = chat_template_of(language_model, chat)
-    model, tokenizer, prompt = language_model.model, language_model.tokenizer, language_model.prompt
-    first, prompted = language_model.ids_before(), bool(prompt) or language_model.learned is not None
-    begun = language_model.prompt_cache if prompted else None
-    memory = {"begun": begun, "kept": int(begun.ids.shape[0])} if prompted else {}
-
-    encode = function(tokenizer.tf_encode, input_signature=[tf.TensorSpec([None], tf.string)])  # traced once for all
-
-    def marked(text, *, end):
-        """Token ids with the begin mark before and, for a text that is scored, the end mark after."""
-        ids = encode(tf.strings.join([prompt, text]) if prompt else text)
-        begin, ended = (tf.tile([marks], [ids.nrows(), 1]) for marks in (first, [tokenizer.eos_id]))
-        return tf.concat([begin, ids, ended][: 3 if end else 2], axis=1)
-
-    def score(text):
-        ids = marked(text, end=True).to_tensor(-1)
-        counted = tf.maximum(num_common(ids, begun.ids), 1) if prompted else None
-        log_prob, num_tokens = score_ids(model, ids, **memory, first=counted)
-        mean = -log_prob / tf.cast(num_tokens, tf.float32)
-        return {"log_prob": log_prob, "num_tokens": num_tokens, "perplexity": tf.exp(tf.minimum(mean, 88.0))}
+    model, tokenizer = language_model.model, language_model.tokenizer
+    memory, marked = _memory(language_model), marked_ids(language_model)
+    score = text_scorer(language_model, marked)
 
     @function(input_signature=[tf.TensorSpec([None], tf.string), tf.TensorSpec([], tf.int32)])
     def start(prompt, count):
@@ -199,5 +225,5 @@ def language_model_signatures(
         signatures=signatures,
         examples=examples,
         answer=answer,
-        facts=facts | (_prompt_facts(language_model) if prompted else {}),
+        facts=facts | (_prompt_facts(language_model) if memory else {}),
     )

@@ -57,7 +57,7 @@ def test_the_table():
         *("mr", "sms-spam", "ag-news", "chnsenticorp-hotel", "clinc150", "semeval2010-task8"),
         *("hate-offensive", "hatecheck"),
         *("conll2003", "msra-ner", "conll04", "squad2-cs224n-dev", "xquad", "cmu-qa", "babi"),
-        *("dailydialog", "cornell-pairs", "chatterbot-corpus", "dialogsum", "lcsts-part3"),
+        *("dailydialog", "cornell-pairs", "chatterbot-corpus", "dialogsum", "scitldr", "lcsts-part3"),
         *("multi30k", "hyporadise-nbest", "piqa", "lambada", "blimp", "wordsim353", "simlex999", "word-analogies"),
         *("glove-6b-50d", "gpt2-bpe"),
     ]

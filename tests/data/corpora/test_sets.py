@@ -141,18 +141,22 @@ def test_summaries():
         "topic": "greeting",
     }
     assert text_pairs.read_dialogue_summaries(json.dumps(one) + "\n", "validation") == [
-        (one["dialogue"], ("They meet.",), ("greeting",), None, "dev_0")
+        (one["dialogue"], ("They meet.",), ("greeting",), None, "dev_0", (), ())
     ]
     three = {"fname": "test_0", "dialogue": "Hi."}
     three |= {f"{key}{number}": f"{key} {number}" for number in "123" for key in ("summary", "topic")}
     (record,) = text_pairs.read_dialogue_summaries(json.dumps(three), "test")
     assert record.summaries == ("summary 1", "summary 2", "summary 3") and record.topics[2] == "topic 3"
+    abstract = {"source": ["A is  slow.\n", "B is fast."], "source_labels": [0, 1], "target": ["B", "b!"]}
+    (record,) = text_pairs.read_abstracts(json.dumps(abstract | {"paper_id": "x7"}), "test")
+    sentences = ("A is slow.", "B is fast.")
+    assert record == ("A is slow. B is fast.", ("B", "b!"), (), None, "x7", sentences, (1,))
     doc = "<doc id={}>\n <human_label>{}</human_label>\n <summary>\n  {}\n </summary>\n"
     doc += " <short_text>\n  {}\n </short_text>\n</doc>\n"
     content = doc.format(0, 5, "标题", "正文 <b>") + doc.format(1, 1, "二", "三")
     assert text_pairs.read_headlines(content, "test") == [
-        ("正文 <b>", ("标题",), (), 5, "0"),
-        ("三", ("二",), (), 1, "1"),
+        ("正文 <b>", ("标题",), (), 5, "0", (), ()),
+        ("三", ("二",), (), 1, "1", (), ()),
     ]
 
 
