@@ -25,7 +25,7 @@ from lm_keras.utils.functions import function
 
 if TYPE_CHECKING:
     from lm_keras.data.corpora.records import TextPair
-    from lm_keras.tasks.alignment import Alignment
+    from lm_keras.tasks.alignment import TextAlignment
     from lm_keras.tasks.text_metrics import SummaryReport, TranslationReport
     from lm_keras.training.config import TrainingConfig
 
@@ -266,7 +266,7 @@ class TextToText(TextModel):
         stop_ids(self.target_tokenizer, config.stop_tokens)
         return stream(self._writer, source, config)
 
-    def alignment(self, source: str, target: str | None = None, *, layer: int = -1) -> Alignment:
+    def alignment(self, source: str, target: str | None = None, *, layer: int = -1) -> TextAlignment:
         """What each token that is written looks at in the source: the weights of the attention between both.
 
         Args:
@@ -275,7 +275,7 @@ class TextToText(TextModel):
             layer: Which layer of the decoder, as a place in a list; an LSTM has one.
 
         Returns:
-            An `Alignment`: the tokens of both, the weights [T, S], and `plot()`.
+            A `TextAlignment`: the tokens of both, the weights [T, S], and `plot()`.
 
         Raises:
             InputError: For a model without attention, a source without a token, and a layer that there is not.
