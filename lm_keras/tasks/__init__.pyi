@@ -1,6 +1,6 @@
 from ..text_model import load as load
 from ..text_model import save as save
-from .alignment import Alignment as Alignment
+from .alignment import TextAlignment as TextAlignment
 from .answer_metrics import AnswerMetrics as AnswerMetrics
 from .answer_metrics import AnswerReport as AnswerReport
 from .answer_metrics import answer_report as answer_report

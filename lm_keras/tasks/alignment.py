@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from lm_keras.tasks.text_to_text import TextToText
 
 
-class Alignment(NamedTuple):
+class TextAlignment(NamedTuple):
     """How much each token that is written looks at each token of the source.
 
     Attributes:
@@ -44,8 +44,8 @@ class Alignment(NamedTuple):
         return figure
 
 
-def alignment_of(model: TextToText, source: str, target: str | None, layer: int) -> Alignment:
-    """Returns the `Alignment` of a source and a target; the arguments are those of `TextToText.alignment`."""
+def alignment_of(model: TextToText, source: str, target: str | None, layer: int) -> TextAlignment:
+    """Returns the `TextAlignment` of a source and a target; the arguments are those of `TextToText.alignment`."""
     if target is None:
         target = model.generate([source])[0].text
     sources, written = model.sources.encode(source), model.target_tokenizer.encode(target)
@@ -58,4 +58,4 @@ def alignment_of(model: TextToText, source: str, target: str | None, layer: int)
     weights = np.asarray(layers[layer])[0].mean(0)  # (T, S)
     sides = ((model.source_tokenizer, sources), (model.target_tokenizer, written))
     shown = [[tokenizer.decode([token]) or "·" for token in row] for tokenizer, row in sides]
-    return Alignment(shown[0], [*shown[1], "</s>"], weights.astype("float32"))
+    return TextAlignment(shown[0], [*shown[1], "</s>"], weights.astype("float32"))

@@ -137,6 +137,7 @@ ASKED = {  # what says more than that
     "summarizer": summaries,
     "embedding_summarizer": summaries,
     "embedder": lambda bundle, texts: {"embed": ({"text": texts}, {"vector": bundle.embed(texts).tolist()})},
+    "pointer_generator": lambda bundle, texts: completions(bundle, "source", texts, 4),
     "seq2seq_lstm": lambda bundle, texts: completions(bundle, "source", texts, 4),
     "seq2seq_transformer": lambda bundle, texts: completions(bundle, "source", texts, 4),
 }

@@ -54,6 +54,21 @@ def text_to_text(tokenizer, kind="lstm"):
     return tasks.TextToText(model, tokenizer)
 
 
+def pointer_generator(texts):
+    """A model that copies; most of the words of texts are not in its vocabulary."""
+    tokenizer = lk.text.WordTokenizer.train(texts, vocab_size=60)
+    sizes = {
+        "copy_slots": 6,
+        "embedding_dim": 8,
+        "hidden_dim": 12,
+        "initializer_range": 1.0,
+        "coverage": 1.0,
+        "bidirectional": False,
+    }
+    model = lk.models.build_pointer_generator(tokenizer.vocab_size, **sizes, seed=1)
+    return tasks.TextToText(model, tokenizer)
+
+
 def cnn(vocab_size, num_classes):
     """A model of ids [B, T] -> numbers [B, num_classes]."""
     sizes = {"embedding_dim": 8, "kernel_sizes": (2, 3), "num_filters": 6, "seed": 0}
@@ -225,6 +240,7 @@ MAKE = {
     "masked_prompt_classifier": masked_prompt_classifier,
     "conditional_token": lambda texts: conditional(texts, "gpt2", "token", max_length=48),
     "conditional_vector": lambda texts: conditional(texts, "lstm", "vector"),
+    "pointer_generator": pointer_generator,
     "seq2seq_lstm": lambda texts: text_to_text(lk.text.WordTokenizer.train(texts, vocab_size=300)),
     "seq2seq_transformer": lambda texts: text_to_text(lk.text.CharTokenizer.train(texts), "transformer"),
     "retriever": retriever,
