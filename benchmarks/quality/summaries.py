@@ -107,7 +107,7 @@ def dialogues(options, facts, tested):
     """The summaries of a method, and what else is to be told of it."""
     if facts["method"] == "lead":
         return [" ".join(row.document.split("\n")[:3]) for row in tested], {}
-    lm = lk.LanguageModel.load(options.options.get("model", MODEL))
+    lm = lk.models.load_pretrained(options.options.get("model", MODEL))
     chats = [[{"role": "user", "content": ASKED.format(dialogue=row.document)}] for row in tested]
     texts = []
     for i in range(0, len(chats), 4):
