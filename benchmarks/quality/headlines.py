@@ -34,7 +34,7 @@ METHODS = ("lead", "lstm", "pointer_generator", "coverage")
 LEADS = (8, 9, 10)
 MEASURES = ("rouge1", "rouge2", "rougeL")
 SIZES = {"embedding_dim": 128, "hidden_dim": 128, "dropout": 0.3}
-SETTINGS = {"epochs": 15, "batch_size": 64, "learning_rate": 2e-3, "warmup_steps": 100, "average_checkpoints": 3}
+SETTINGS = {"epochs": 8, "batch_size": 64, "learning_rate": 2e-3, "warmup_steps": 100, "average_checkpoints": 3}
 TOKENS = {"max_source_tokens": 60, "max_target_tokens": 20}
 CHOSEN: dict[str, dict] = {}  # on the development part, beside these
 

@@ -7,6 +7,16 @@ from .answer_metrics import answer_report as answer_report
 from .classification import Classification as Classification
 from .classification import MultiLabelClassification as MultiLabelClassification
 from .classification import TextClassifier as TextClassifier
+from .dialogue import DialogueManager as DialogueManager
+from .dialogue import DialogueTurn as DialogueTurn
+from .dialogue_metrics import DialogueReport as DialogueReport
+from .dialogue_metrics import ScriptedDialogue as ScriptedDialogue
+from .dialogue_metrics import act_threshold as act_threshold
+from .dialogue_metrics import dialogue_report as dialogue_report
+from .dialogue_metrics import transition_counts as transition_counts
+from .dialogue_policy import Policy as Policy
+from .dialogue_policy import State as State
+from .dialogue_policy import Transition as Transition
 from .embedding import TextEmbedder as TextEmbedder
 from .explain import explain as explain
 from .explanation import Explanation as Explanation

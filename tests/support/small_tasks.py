@@ -215,6 +215,40 @@ def rescorer(texts):
     return tasks.Rescorer.of([ngrams, lm], weight_recognizer=2.0, weights_lm=[0.3, 0.1], weight_length=0.5)
 
 
+def table_policy():
+    """A few states; slots of listed words and of a tagger's label."""
+    state, step = tasks.State, tasks.Transition
+    return tasks.Policy(
+        [
+            state("start", 'Which "day"? {{x}}'),
+            state("check", "On {day} in {LOC}?"),
+            state("where", "Where?"),
+            state("done", "Until {day}!"),
+        ],
+        [
+            step("start", None, "check", needs=["day", "LOC"]),
+            step("start", "war", "where"),
+            step("start", "sport", "start"),
+            step("where", None, "check", needs=["day", "LOC"]),
+            step("where", "wealth", "start"),
+            step("check", "war", "done"),
+            step("check", "sport", "start", clears=["day"]),
+            step("check", "wealth", "check"),
+            step("done", "war", "done"),
+        ],
+        start="start",
+        slots={"day": {'the "first"': ["said the", "the"], "second": ["of", "and", "in"]}, "LOC": {}},
+    )
+
+
+def dialogue_manager(texts):
+    """Acts, a tagger's places, and a moderator of classes and words."""
+    lists = {"news": ["fire", "police", "Größe"]}
+    judge = tasks.Moderator.of(labels_classifier(texts), lists, refused=["wealth", "sport"], threshold=0.99)
+    options = {"moderator": judge, "tagger": word_tagger(texts), "threshold": 0.4}
+    return tasks.DialogueManager.of(table_policy(), cnn_classifier(texts), **options, max_stays=1)
+
+
 MAKE = {
     "cnn_classifier": cnn_classifier,
     "bert_classifier": lambda texts: tasks.TextClassifier(
@@ -248,5 +282,6 @@ MAKE = {
     "embedding_summarizer": lambda texts: summarizer(texts, True),
     "ngrams": lambda texts: tasks.NGramLM.train(texts),
     "rescorer": rescorer,
+    "dialogue": dialogue_manager,
     "embedding_retriever": lambda texts: retriever(texts, "embedder"),
 }
