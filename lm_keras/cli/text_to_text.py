@@ -56,15 +56,16 @@ def _add(command, task):
         add("--languages", metavar="A-B", help="of a known set, from which language to which, such as de-en")
     else:
         command.set_defaults(languages=None)
-    add("--model", choices=("transformer", "lstm"), default="transformer")
+    models = ("transformer", "lstm", "pointer_generator")
+    add("--model", choices=models, default="transformer", help="pointer_generator copies words that it does not know")
     kinds = ("bpe", "word", "char")
-    add("--tokenizer", choices=kinds, default="bpe")
+    add("--tokenizer", choices=kinds, help="default: bpe, of pointer_generator word")
     own = "of the targets, where they have a vocabulary of their own (default: one for both)"
     add("--target-tokenizer", choices=kinds, help=own)
     add("--vocab-size", type=number(int, 2), default=8000, metavar="N")
-    add("--hidden-dim", type=number(int, 1), metavar="N", help="width of the model (default: 128, of lstm 256)")
-    add("--num-layers", type=number(int, 1), metavar="N", help="of each side (default: 4, of lstm 1)")
-    add("--dropout", type=number(float, 0, 0.99), metavar="X", help="default: 0.2, of lstm 0.3")
+    add("--hidden-dim", type=number(int, 1), metavar="N", help="width of the model (default: 128, of LSTMs 256)")
+    add("--num-layers", type=number(int, 1), metavar="N", help="of each side (default: 4, of LSTMs 1)")
+    add("--dropout", type=number(float, 0, 0.99), metavar="X", help="default: 0.2, of LSTMs 0.3")
     add("--out", required=True, metavar="FOLDER", help="run folder to make")
     columns = command.add_argument_group("columns", "names; or places from 0 on, in a CSV or TSV without names")
     add_columns(columns, COLUMNS)
@@ -74,7 +75,8 @@ def _add(command, task):
     measures = ("bleu", "chrf") if translates else ("rouge1", "rouge2", "rougeL")
     said = "measure of what is written for --valid after each epoch, by which the weights are chosen"
     run.add_argument("--metric", choices=measures, default=measures[0] if translates else "rougeL", help=said)
-    run.add_argument("--label-smoothing", type=number(float, 0, 1), default=0.1, metavar="X")
+    smoothed = "default: 0.1, of pointer_generator 0"
+    run.add_argument("--label-smoothing", type=number(float, 0, 1), metavar="X", help=smoothed)
     means = "last epochs of which the mean of the weights is tried"
     run.add_argument("--average-checkpoints", type=number(int, 1), default=5, metavar="N", help=means)
     run.add_argument(

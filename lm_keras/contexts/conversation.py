@@ -133,6 +133,18 @@ class Conversation:
         self._open = weakref.ref(made)  # a loop that is left ends it
         return made
 
+    def add(self, text: str, reply: str) -> None:
+        """Adds a turn that another one than the language model replied to: a person, or a `tasks.DialogueManager`.
+
+        Args:
+            text: The user's message.
+            reply: The reply to it.
+        """
+        check_text(text), check_text(reply)
+        self._end_open()
+        turn = (("user", text), ("assistant", reply))
+        self._messages += [{"role": role, "content": valid(content)} for role, content in turn]
+
     def save(self, path: str | os.PathLike) -> None:
         """Writes the messages and the options to a JSON file; the model is not in it.
 

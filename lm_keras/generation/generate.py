@@ -98,7 +98,7 @@ def pieces(writer: Writer, row: Sequence[int], config: GenerationConfig, left: d
     """`stream` of a row of ids; `left` as of `steps`."""
     shown, stop = "", config.stop
     for new, _, _, ended in steps(writer, [row], [config.seed], config, piece=1, left=left):
-        text, found = cut(writer.tokenizer.decode(new[0], row[-1]), stop)
+        text, found = cut(writer.text(row, new[0]), stop)
         if not (found or ended):
             text = text.rstrip("\ufffd")
             wait = max((n for s in stop for n in range(1, len(s)) if text.endswith(s[:n])), default=0)
@@ -164,7 +164,8 @@ def steps(
             kept = new >= 0
             new_ids[i] += new[kept].tolist()
             log_probs[i] += new_scores[kept].tolist()
-            top[i] += likeliest(writer, *(part[i, : kept.sum()] for part in best)) if config.top_logprobs else []
+            named = (part[i, : kept.sum()] for part in best)
+            top[i] += likeliest(writer, rows[i], *named) if config.top_logprobs else []
         if left is not None:
             left.update(ids=[list(ids) for ids in new_ids], token=token, state=state[-num_parts:])
         position += count
@@ -277,7 +278,7 @@ def followed(writer, rows, tokens, log_probs, config) -> list[Generation]:
     results = []
     for i, (row, new, scores) in enumerate(zip(rows, tokens.numpy(), log_probs.numpy(), strict=True)):
         kept = new >= 0
-        named = [] if top is None else likeliest(writer, *(part[i, : kept.sum()] for part in top))
+        named = [] if top is None else likeliest(writer, row, *(part[i, : kept.sum()] for part in top))
         results.append(finished(writer, row, new[kept].tolist(), scores[kept].tolist(), named, config.stop))
     return results
 
@@ -331,15 +332,14 @@ def cut(text: str, stop: Sequence[str]) -> tuple[str, bool]:
 
 
 def _stopped(writer, row, new, config):
-    return cut(writer.tokenizer.decode(new, row[-1]), config.stop)[1]
+    return cut(writer.text(row, new), config.stop)[1]
 
 
 def finished(writer, row, new, log_probs, top, stop) -> Generation:
     """A Generation; with a stop string in it, of the tokens up to the first one that completes a stop string."""
-    decode, previous = writer.tokenizer.decode, row[-1]
-    text, found = cut(decode(new, previous), stop)
+    text, found = cut(writer.text(row, new), stop)
     if found:
-        cuts = (cut(decode(new[:n], previous), stop) for n in range(1, len(new) + 1))
+        cuts = (cut(writer.text(row, new[:n]), stop) for n in range(1, len(new) + 1))
         keep, text = next((n, text) for n, (text, found) in enumerate(cuts, 1) if found)
         new, log_probs, top = new[:keep], log_probs[:keep], top[:keep]
     return Generation(text, new, log_probs, math.fsum(log_probs), top)
@@ -351,10 +351,9 @@ def top_count(writer: Writer, config: GenerationConfig) -> int:
     return min(config.top_logprobs, writer.model.vocab_size)
 
 
-def likeliest(writer, log_probs, ids) -> list[list[tuple[str, float]]]:
-    """For each place of [n, k] the k words with their log-probabilities, best first."""
-    names = writer.tokenizer.tokens
+def likeliest(writer, row, log_probs, ids) -> list[list[tuple[str, float]]]:
+    """For each place of [n, k] after a row of ids the k words with their log-probabilities, best first."""
     return [
-        [(names[i], p) for i, p in zip(row, row_log_probs, strict=True)]
-        for row, row_log_probs in zip(ids.tolist(), log_probs.tolist(), strict=True)
+        [(writer.token(row, i), p) for i, p in zip(words, scores, strict=True)]
+        for words, scores in zip(ids.tolist(), log_probs.tolist(), strict=True)
     ]

@@ -12,6 +12,7 @@ from lm_keras.errors import InputError
 from lm_keras.generation.prompt_cache import PromptCache, nothing, num_settled, sample_of_weights
 from lm_keras.generation.sharing import read_once, shared
 from lm_keras.models.learned import LearnedPrompt
+from lm_keras.text.copying import CopyingTokenizer, SourceIds
 from lm_keras.text.tokenizers.base import Tokenizer
 from lm_keras.utils.functions import TracedFunctions, function
 from lm_keras.utils.keras_internals import without_grappler
@@ -46,7 +47,7 @@ class Writer:
 
     Args:
         model: A `CausalLM`, or a `Seq2SeqLM`, whose prompt is a source.
-        tokenizer: That of the text that is written.
+        tokenizer: That of the text that is written; a `CopyingTokenizer` for a model that copies.
         source_tokenizer: What encodes a source, for a `Seq2SeqLM`.
 
     Attributes:
@@ -58,7 +59,9 @@ class Writer:
         memory: What loops take that may forget: `begun` and `kept` of the prompt; nothing where nothing is kept.
     """
 
-    def __init__(self, model: keras.Model, tokenizer: Tokenizer, source_tokenizer: Encodes | None = None):
+    def __init__(
+        self, model: keras.Model, tokenizer: Tokenizer | CopyingTokenizer, source_tokenizer: Encodes | None = None
+    ):
         self.model, self.tokenizer, self.source_tokenizer = model, tokenizer, source_tokenizer
         self.prompt, self.learned, self._before = "", None, None
         self.begun, self.memory, self.guidance = None, {}, 0.0
@@ -176,6 +179,16 @@ class Writer:
         cache = read_once(self, ids[:settled], self.learned_cache() if before is None else before.cache(begin))
         return cache._replace(ids=tf.constant(ids, tf.int32))
 
+    def text(self, row: Sequence[int], new: Sequence[int]) -> str:
+        """The text of the ids `new` that were written after a row of ids; with the words of a source that it has."""
+        if isinstance(row, SourceIds):
+            return self.tokenizer.decode(new, row.words, row[-1])
+        return self.tokenizer.decode(new, row[-1])
+
+    def token(self, row: Sequence[int], i: int) -> str:
+        """The token of an id that was written after a row of ids."""
+        return self.tokenizer.token(i, row.words) if isinstance(row, SourceIds) else self.tokenizer.tokens[i]
+
     def unguided(self, rows: Sequence[Sequence[int]]) -> list[list[int]]:
         """The rows of ids from which `guidance` leads away: those without a context; none where there is none."""
         return []
@@ -227,7 +240,9 @@ def prompt_ids(writer: Writer, prompt: str, begin: bool = True) -> list[int]:
     """The ids of a prompt after those before all text and the writer's prompt; or a source, and the begin mark."""
     tokenizer, source = writer.tokenizer, writer.source_tokenizer
     if source is not None:
-        return [*source.encode(prompt), tokenizer.bos_id]
+        ids = source.encode(prompt)
+        row = [*ids, tokenizer.bos_id]
+        return SourceIds(row, ids.words) if isinstance(ids, SourceIds) else row
     ids = tokenizer.encode(writer.prompt + prompt)
     if not begin and not ids:
         raise InputError(f"the prompt {prompt!r} has no token to go on from; give another, or leave begin=False out")

@@ -22,10 +22,14 @@ def align(scores, values, visible):
     scores [B, t, S], values [B, S, H], visible bool, broadcast to [B, t, S]: what each query may look at.
     Returns the contexts c [B, t, H] and the weights α [B, t, S], whose rows sum to 1.
     """
-    exact = keras.backend.result_type(scores.dtype, "float32")  # in mixed precision too
-    weights = ops.softmax(ops.where(visible, ops.cast(scores, exact), UNSEEN))
-    weights = ops.cast(weights, values.dtype)
+    weights = ops.cast(shares(scores, visible), values.dtype)
     return ops.matmul(weights, values), weights
+
+
+def shares(scores, visible):
+    """softmax(scores) [..., S] over what is visible; float32 in mixed precision too."""
+    exact = keras.backend.result_type(scores.dtype, "float32")
+    return ops.softmax(ops.where(visible, ops.cast(scores, exact), UNSEEN))
 
 
 @keras.saving.register_keras_serializable("lm_keras")

@@ -23,6 +23,7 @@ from .heads import token_classifier as token_classifier
 from .llama import build_llama as build_llama
 from .lstm import build_lstm_lm as build_lstm_lm
 from .memory_network import build_memory_network as build_memory_network
+from .pointer_generator import build_pointer_generator as build_pointer_generator
 from .pretrained.checkpoints import load_pretrained as load_pretrained
 from .pretrained.checkpoints import save_pretrained as save_pretrained
 from .relation_cnn import build_relation_cnn as build_relation_cnn

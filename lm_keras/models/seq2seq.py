@@ -24,6 +24,7 @@ class Seq2SeqViews:
         attention_model: Both ids -> the weights over the source, [B, H, T, S] a layer; None without attention.
         hidden: The vectors [B, T, D] before the output layer in the training graph, a `KerasTensor`.
         step_hidden: The same in the graph of the step, [B, t, D].
+        copy_slots: K, where the last K of the model's ids are words of the source alone (`build_pointer_generator`).
     """
 
     encoder_model: keras.Model
@@ -33,6 +34,7 @@ class Seq2SeqViews:
     attention_model: keras.Model | None = None
     hidden: keras.KerasTensor | None = None
     step_hidden: keras.KerasTensor | None = None
+    copy_slots: int = 0
 
 
 @keras.saving.register_keras_serializable("lm_keras")
@@ -44,7 +46,8 @@ class Seq2SeqLM(BuiltModel):
     w1 w2 the inputs are <begin> w1 w2 and the labels w1 w2 <end>.
     To decode, `state = model.encode(source_ids)`, then `model.step(ids, state)` -> `(logits, state)` from <begin>
     on, the contract of `CausalLM.step`, so that the decoding loop and beam search run over it.
-    The model saves as its builder's arguments and its weights.
+    The model saves as its builder's arguments and its weights. Of its `vocab_size` words, the last `copy_slots` are
+    words that a source has and the vocabulary has not; source and target have them.
     """
 
     context_length = None  # of a target: `encode` makes as much room as it is asked for
@@ -99,6 +102,10 @@ class Seq2SeqLM(BuiltModel):
     @property
     def vocab_size(self):
         return self.output_shape[-1]
+
+    @property
+    def copy_slots(self):
+        return self.views.copy_slots
 
 
 def source_and_target():

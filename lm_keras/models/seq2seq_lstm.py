@@ -1,5 +1,6 @@
 """Sequence to sequence with LSTMs, without attention and with it."""
 
+from collections.abc import Callable
 from typing import Literal
 
 import keras
@@ -61,7 +62,10 @@ def build_seq2seq_lstm(
 
     # === Layers ===
     init = initializers(initializer_range, seed)
-    encode = _encoder(source_vocab_size, embedding_dim, hidden_dim, num_layers, bidirectional, dropout, init)
+    embed = layers.Embedding(source_vocab_size, embedding_dim, init("RandomUniform"), name="source_embedding")
+    encode = lstm_encoder(
+        lambda ids: embed(ops.maximum(ids, 0)), hidden_dim, num_layers, bidirectional, dropout, init
+    )
     decode = _decoder(target_vocab_size, embedding_dim, hidden_dim, num_layers, attention, dropout, init)
     to_keys = Dense(hidden_dim, use_bias=False, kernel_initializer=init(), name="keys")
 
@@ -90,9 +94,13 @@ def build_seq2seq_lstm(
     return Seq2SeqLM(inputs, logits, views=views, name=name)
 
 
-def _encoder(vocab_size, embedding_dim, hidden_dim, num_layers, bidirectional, dropout, init):
-    """encode(ids [B, S]) -> the last layer's states [B, S, H or 2 H] and all last ones [h, c, ...] [B, H]."""
-    embed = layers.Embedding(vocab_size, embedding_dim, init("RandomUniform"), name="source_embedding")
+def lstm_encoder(
+    embed: Callable, hidden_dim: int, num_layers: int, bidirectional: bool, dropout: float, init: Callable
+) -> Callable:
+    """encode(ids [B, S]) -> the last layer's states [B, S, H or 2 H] and all last ones [h, c, ...] [B, H].
+
+    `embed(ids)` gives the word vectors, of ids below 0 (no token) any; `init` is of `initializers`.
+    """
     drops = [layers.Dropout(dropout, seed=init.seed(), name=f"source_dropout_{i}") for i in range(num_layers)]
     forward = [lstm_layer(hidden_dim, f"encoder_{i}", init) for i in range(num_layers)]
     if bidirectional:
@@ -100,7 +108,7 @@ def _encoder(vocab_size, embedding_dim, hidden_dim, num_layers, bidirectional, d
         bridges = [[_dense(hidden_dim, f"bridge_{part}_{i}", init) for part in "hc"] for i in range(num_layers)]
 
     def encode(ids):
-        x, state = embed(ops.maximum(ids, 0)), []
+        x, state = embed(ids), []
         for i in range(num_layers):
             below = drops[i](x)
             x, *last = forward[i](below, mask=ids >= 0)  # (B, S, H), 2 x (B, H)
@@ -118,26 +126,37 @@ def _encoder(vocab_size, embedding_dim, hidden_dim, num_layers, bidirectional, d
 def _decoder(vocab_size, embedding_dim, hidden_dim, num_layers, attention, dropout, init):
     """decode(ids [B, T], state, memory, sparing) -> logits, hidden vectors, weights [B, T, S] or None, new state."""
     embed = layers.Embedding(vocab_size, embedding_dim, init("RandomUniform"), name="target_embedding")
-    drops = [layers.Dropout(dropout, seed=init.seed(), name=f"target_dropout_{i}") for i in range(num_layers + 1)]
-    lstms = [lstm_layer(hidden_dim, f"decoder_{i}", init) for i in range(num_layers)]
+    recur, drop = lstm_decoder(hidden_dim, num_layers, dropout, init)
     _, to_logits = output_layer(vocab_size, None, init)
     if attention:
         alignment = Alignment(attention, init(), init(), name="alignment")
         combine = Dense(hidden_dim, "tanh", use_bias=False, kernel_initializer=init(), name="combine")  # W_c
 
     def decode(ids, state, memory, sparing):
-        x, weights, after = embed(ops.maximum(ids, 0)), None, []
-        for i, lstm in enumerate(lstms):
-            x, *new = lstm(drops[i](x), initial_state=state[2 * i : 2 * i + 2], mask=ids >= 0)
-            after += new
+        (x, after), weights = recur(embed(ops.maximum(ids, 0)), state, ids >= 0), None
         if attention:
             keys, values, valid = memory
             context, weights = alignment(x, keys, values, valid[:, None] > 0, sparing=sparing)
             x = combine(ops.concatenate([context, x], -1))
-        hidden = drops[-1](x)
+        hidden = drop(x)
         return to_logits(hidden), hidden, weights, after
 
     return decode
+
+
+def lstm_decoder(hidden_dim: int, num_layers: int, dropout: float, init: Callable) -> tuple[Callable, Callable]:
+    """recur(x [B, T, E], state, mask [B, T]) -> h [B, T, H] and the new state [h, c, ...]; and a last dropout."""
+    drops = [layers.Dropout(dropout, seed=init.seed(), name=f"target_dropout_{i}") for i in range(num_layers + 1)]
+    lstms = [lstm_layer(hidden_dim, f"decoder_{i}", init) for i in range(num_layers)]
+
+    def recur(x, state, mask):
+        after = []
+        for i, lstm in enumerate(lstms):
+            x, *new = lstm(drops[i](x), initial_state=state[2 * i : 2 * i + 2], mask=mask)
+            after += new
+        return x, after
+
+    return recur, drops[-1]
 
 
 def _dense(width, name, init):

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from lm_keras.errors import InputError
 from lm_keras.tasks.confusion_plots import short_name
+from lm_keras.text.copying import SourceIds
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -15,7 +17,7 @@ if TYPE_CHECKING:
     from lm_keras.tasks.text_to_text import TextToText
 
 
-class Alignment(NamedTuple):
+class TextAlignment(NamedTuple):
     """How much each token that is written looks at each token of the source.
 
     Attributes:
@@ -44,11 +46,16 @@ class Alignment(NamedTuple):
         return figure
 
 
-def alignment_of(model: TextToText, source: str, target: str | None, layer: int) -> Alignment:
-    """Returns the `Alignment` of a source and a target; the arguments are those of `TextToText.alignment`."""
+def alignment_of(model: TextToText, source: str, target: str | None, layer: int) -> TextAlignment:
+    """Returns the `TextAlignment` of a source and a target; the arguments are those of `TextToText.alignment`."""
     if target is None:
         target = model.generate([source])[0].text
-    sources, written = model.sources.encode(source), model.target_tokenizer.encode(target)
+    sources, decode = model.sources.encode(source), model.target_tokenizer.decode
+    if isinstance(sources, SourceIds):  # with the words that are copied
+        written = model.sources.encode_target(target, sources.words)
+        decode = functools.partial(model.sources.decode, words=sources.words)
+    else:
+        written = model.target_tokenizer.encode(target)
     if not sources:
         raise InputError(f"the source {source!r:.60} has no token to look at; give a text")
     ids = np.array([[model.target_tokenizer.bos_id, *written]], np.int32)
@@ -56,6 +63,6 @@ def alignment_of(model: TextToText, source: str, target: str | None, layer: int)
     if not -len(layers) <= layer < len(layers):
         raise InputError(f"layer is {layer}, and {model.model.name} has {len(layers)} layers that look at a source")
     weights = np.asarray(layers[layer])[0].mean(0)  # (T, S)
-    sides = ((model.source_tokenizer, sources), (model.target_tokenizer, written))
-    shown = [[tokenizer.decode([token]) or "·" for token in row] for tokenizer, row in sides]
-    return Alignment(shown[0], [*shown[1], "</s>"], weights.astype("float32"))
+    read = decode if model.model.copy_slots else model.source_tokenizer.decode
+    shown = [[text([token]) or "·" for token in row] for text, row in ((read, sources), (decode, written))]
+    return TextAlignment(shown[0], [*shown[1], "</s>"], weights.astype("float32"))

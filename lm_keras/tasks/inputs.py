@@ -179,6 +179,13 @@ def model_of_parts(parts: dict[str, keras.Model], name: str) -> LogitsModel:
     return LogitsModel(inputs, outputs, name=name)
 
 
+def renamed(model: keras.Model, name: str) -> keras.Model:
+    """A copy of a model of another name: a functional model has no two layers of one name."""
+    made = type(model).from_config(model.get_config() | {"name": name})
+    made.set_weights(model.get_weights())
+    return made
+
+
 def output_of(model: keras.Model) -> Any:
     """The outputs of a functional model, as `input_of`."""
     input_of(model)

@@ -20,7 +20,7 @@ from lm_keras.serving.client.columns import HYPOTHESIS, LARGEST, joined_lists, n
 from lm_keras.serving.client.results import Rescoring
 from lm_keras.serving.export.completions import text_scorer
 from lm_keras.serving.export.signatures import Served, bounded, example_texts, signature, utf8
-from lm_keras.tasks.inputs import model_of_parts, output_of
+from lm_keras.tasks.inputs import model_of_parts, output_of, renamed
 from lm_keras.tasks.ngram import NGramLM
 from lm_keras.text.tokenizers.base import Tokenizer
 from lm_keras.text_model import TextModel, register_text_model
@@ -141,7 +141,7 @@ class Rescorer(TextModel):
             raise InputError("there is no language model; give at least one")
         names, models = set(), {}
         for j, part in enumerate(parts):
-            model = part.model if part.model.name not in names else _renamed(part.model, f"{part.model.name}_{j}")
+            model = part.model if part.model.name not in names else renamed(part.model, f"{part.model.name}_{j}")
             names.add(model.name)
             models[f"lm_{j}"] = model
         return cls(
@@ -425,10 +425,3 @@ def _language_model(model, tokenizer, prompt):
         return NGramLM(model, tokenizer)
     made = LanguageModel(model, tokenizer)
     return made.with_prompt(prompt) if prompt else made
-
-
-def _renamed(model, name):
-    """A copy of a model of another name: a functional model has no two layers of one name."""
-    made = type(model).from_config(model.get_config() | {"name": name})
-    made.set_weights(model.get_weights())
-    return made

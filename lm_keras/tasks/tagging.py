@@ -380,6 +380,11 @@ def tf_json_lists(objects: tf.Tensor, text: tf.Tensor, size: tf.Tensor) -> tf.Te
     return tf.strings.join(["[", tf.strings.reduce_join(lists, axis=-1, separator=", "), "]"])
 
 
+def escaped(text: str) -> str:
+    """A text as it stands between the quotes of a JSON string, as `tf_escaped` writes it."""
+    return text.translate(str.maketrans(_ESCAPES))
+
+
 def tf_escaped(texts: tf.Tensor) -> tf.Tensor:
     """Strings [B] of valid UTF-8 as they stand between the quotes of a JSON string."""
     return tf.strings.reduce_join(_escaped_characters(texts), axis=-1)

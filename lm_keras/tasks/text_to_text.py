@@ -17,6 +17,7 @@ from lm_keras.models.seq2seq import Seq2SeqLM
 from lm_keras.serving.export.completions import completion_answers, completion_examples, completion_signatures
 from lm_keras.serving.export.signatures import Served, example_texts
 from lm_keras.tasks.sources import Sources
+from lm_keras.text.copying import CopyingTokenizer
 from lm_keras.text.tokenizers.base import Tokenizer
 from lm_keras.text_model import TextModel, register_text_model
 from lm_keras.utils.checks import check_sizes, check_texts
@@ -24,7 +25,7 @@ from lm_keras.utils.functions import function
 
 if TYPE_CHECKING:
     from lm_keras.data.corpora.records import TextPair
-    from lm_keras.tasks.alignment import Alignment
+    from lm_keras.tasks.alignment import TextAlignment
     from lm_keras.tasks.text_metrics import SummaryReport, TranslationReport
     from lm_keras.training.config import TrainingConfig
 
@@ -36,8 +37,10 @@ class TextToText(TextModel):
     A source is its ids without marks; a target w1 w2 was trained as <begin> w1 w2 with the labels w1 w2 <end>.
 
     Args:
-        model: A `Seq2SeqLM`, such as `models.build_seq2seq_lstm` makes.
-        source_tokenizer: The tokenizer of what it reads.
+        model: A `Seq2SeqLM`, such as `models.build_seq2seq_lstm` makes. One that copies (`build_pointer_generator`)
+            writes words of the source that its vocabulary has not, too; their ids are those from `vocab_size` of the
+            tokenizer on.
+        source_tokenizer: The tokenizer of what it reads; a `WordTokenizer` for a model that copies.
         target_tokenizer: The tokenizer of what it writes; None: the same one.
         max_source_tokens: The most tokens of a source that are read, its first ones; None: all.
 
@@ -64,7 +67,7 @@ class TextToText(TextModel):
         arguments = model.recipe.arguments
         for side, size, tokenizer in (
             ("reads", arguments["source_vocab_size"], source_tokenizer),
-            ("writes", model.vocab_size, target_tokenizer),
+            ("writes", model.vocab_size - model.copy_slots, target_tokenizer),
         ):
             if tokenizer.vocab_size != size:
                 raise InputError(f"the model {side} {size} words and that tokenizer has {tokenizer.vocab_size}")
@@ -73,8 +76,13 @@ class TextToText(TextModel):
         tokenizers = {"source_tokenizer": source_tokenizer, "target_tokenizer": target_tokenizer}
         super().__init__(model, tokenizers, {"max_source_tokens": max_source_tokens})
         self.source_tokenizer, self.target_tokenizer, self.history = source_tokenizer, target_tokenizer, {}
-        self.sources = Sources(source_tokenizer, max_source_tokens)
-        self._writer = Writer(model, target_tokenizer, self.sources)
+        if model.copy_slots:
+            self.sources = CopyingTokenizer(source_tokenizer, model.copy_slots, max_source_tokens)
+            _check_copying(model, source_tokenizer, target_tokenizer)
+        else:
+            self.sources = Sources(source_tokenizer, max_source_tokens)
+        self._writes = self.sources if model.copy_slots else target_tokenizer
+        self._writer = Writer(model, self._writes, self.sources)
 
     # === Training ===
     @classmethod
@@ -83,13 +91,13 @@ class TextToText(TextModel):
         sources: Iterable[str] | Iterable[TextPair],
         targets: Iterable[str] | None = None,
         *,
-        model: Literal["transformer", "lstm"] | Seq2SeqLM = "transformer",
-        tokenizer: Literal["bpe", "word", "char"] | Tokenizer = "bpe",
+        model: Literal["transformer", "lstm", "pointer_generator"] | Seq2SeqLM = "transformer",
+        tokenizer: Literal["bpe", "word", "char"] | Tokenizer | None = None,
         target_tokenizer: Literal["bpe", "word", "char"] | Tokenizer | None = None,
         vocab_size: int = 8000,
         validation: float | Iterable[TextPair] | tuple[Iterable[str], Iterable[str]] | None = None,
         metric: Literal["bleu", "chrf", "rouge1", "rouge2", "rougeL"] = "bleu",
-        label_smoothing: float = 0.1,
+        label_smoothing: float | None = None,
         average_checkpoints: int = 5,
         patience: int | None = None,
         max_source_tokens: int | None = None,
@@ -111,15 +119,17 @@ class TextToText(TextModel):
             sources: Strings; or pairs (source, target), without `targets`, as `lk.data.read_pairs` returns them.
             targets: As many strings.
             model: "transformer": 4 blocks of width 128 on each side; "lstm": an LSTM that reads both ways, and one
-                that writes, with attention. Or a `Seq2SeqLM` of the sizes of the tokenizers' vocabularies.
-            tokenizer: "bpe", "word" or "char", which is trained; or a tokenizer.
+                that writes, with attention; "pointer_generator": the same, which also copies words of the source
+                that its vocabulary has not. Or a `Seq2SeqLM` of the sizes of the tokenizers' vocabularies.
+            tokenizer: "bpe", "word" or "char", which is trained; or a tokenizer. None: "bpe", and "word" for a model
+                that copies, which needs it.
             target_tokenizer: That of the targets, where they have a vocabulary of their own; None: one vocabulary for
                 both, which a transformer then keeps in one matrix for source, target and output.
             vocab_size: The most words of each vocabulary that is trained.
             validation: Pairs to measure by; or the share of the pairs, drawn by `seed`, that is taken for it (a
                 tenth, if None).
             metric: What is measured: "bleu" and "chrf" of translations, "rouge1", "rouge2", "rougeL" of summaries.
-            label_smoothing: As in `losses.CrossEntropy`.
+            label_smoothing: As in `losses.CrossEntropy`; None: 0.1, and 0 for a model that copies.
             average_checkpoints: Of how many of the last epochs the mean of the weights is tried; 1: of none.
             patience: The epochs without a better measure after which the training stops; None: it does not.
             max_source_tokens: The most tokens of a source that are read, in use too; None: all.
@@ -256,7 +266,7 @@ class TextToText(TextModel):
         stop_ids(self.target_tokenizer, config.stop_tokens)
         return stream(self._writer, source, config)
 
-    def alignment(self, source: str, target: str | None = None, *, layer: int = -1) -> Alignment:
+    def alignment(self, source: str, target: str | None = None, *, layer: int = -1) -> TextAlignment:
         """What each token that is written looks at in the source: the weights of the attention between both.
 
         Args:
@@ -265,7 +275,7 @@ class TextToText(TextModel):
             layer: Which layer of the decoder, as a place in a list; an LSTM has one.
 
         Returns:
-            An `Alignment`: the tokens of both, the weights [T, S], and `plot()`.
+            A `TextAlignment`: the tokens of both, the weights [T, S], and `plot()`.
 
         Raises:
             InputError: For a model without attention, a source without a token, and a layer that there is not.
@@ -288,16 +298,19 @@ class TextToText(TextModel):
     def signatures(self, *, max_new_tokens_limit: int = 256, num_beams: int = 4) -> Served:
         """What `export` writes: `generate`, `sample` and `beam` on source."""
 
+        copies = bool(self.model.copy_slots)
+
         @function(input_signature=[tf.TensorSpec([None], tf.string), tf.TensorSpec([], tf.int32)])
         def start(source, count):
-            ids = self.sources.tf_encode(source)
+            ids, *words = self.sources.tf_encode(source) if copies else [self.sources.tf_encode(source)]
             begin = tf.fill([tf.size(source)], self.target_tokenizer.bos_id)
-            return begin, encode_source(self.model, ids, count)
+            return begin, encode_source(self.model, ids, count), *words
 
-        texts = example_texts(self.source_tokenizer)
-        write = completion_signatures(
-            self.model, self.target_tokenizer, start, "source", max_new_tokens_limit, num_beams
-        )
+        texts, copied = example_texts(self.source_tokenizer), []
+        if copies:  # with a word that the vocabulary has not
+            texts, copied = [_with_unknown(self.sources, t) for t in texts], [tf.TensorSpec([None, None], tf.string)]
+        sizes = {"limit": max_new_tokens_limit, "num_beams": num_beams}
+        write = completion_signatures(self.model, self._writes, start, "source", **sizes, copied=copied)
         return Served(
             signatures=write,
             examples=completion_examples(texts, "source", max_new_tokens_limit),
@@ -305,3 +318,20 @@ class TextToText(TextModel):
             facts={"max_new_tokens_limit": max_new_tokens_limit, "num_beams": num_beams},
             max_text_bytes=2**12 if self.model.recipe.builder == "build_seq2seq_transformer" else 2**17,
         )
+
+
+def _check_copying(model, source_tokenizer, target_tokenizer):
+    """InputError where the tokenizers do not fit a model that copies."""
+    if target_tokenizer.get_config() != source_tokenizer.get_config():
+        raise InputError(f"{model.name} copies words: source and target have one vocabulary; give one tokenizer")
+    read, given = model.recipe.arguments["unknown_id"], source_tokenizer.unk_id
+    if read != given:
+        raise InputError(f"{model.name} reads id {read} as the unknown word and the tokenizer's is {given}")
+
+
+def _with_unknown(copying, text):
+    """A text after a word that the vocabulary has not; an empty one as it is."""
+    word = "Qx"
+    while text and not copying.encode(word).words:
+        word += "x"
+    return f"{word} {text}" if text else text

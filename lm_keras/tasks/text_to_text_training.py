@@ -42,6 +42,7 @@ SIZES: dict[str, dict[str, Any]] = {
         "bidirectional": True,
         "attention": "multiplicative",
     },
+    "pointer_generator": {"embedding_dim": 128, "hidden_dim": 256, "dropout": 0.3},
 }
 SETTINGS: dict[str, dict[str, Any]] = {
     "transformer": {
@@ -54,6 +55,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
     },
     "lstm": {"epochs": 15, "batch_size": 64, "learning_rate": 2e-3, "warmup_steps": 100, "weight_decay": 1e-4},
 }
+SETTINGS["pointer_generator"] = SETTINGS["lstm"]
 IN_ALL = 1000  # updates, at least about so many of few pairs
 MEASURED = 1000  # validation pairs whose targets are written after each epoch
 METRICS = ("bleu", "chrf", "rouge1", "rouge2", "rougeL")
@@ -66,12 +68,12 @@ def train_text_to_text(
     targets: Iterable[str] | None,
     *,
     model: str | Seq2SeqLM,
-    tokenizer: str | Tokenizer,
+    tokenizer: str | Tokenizer | None,
     target_tokenizer: str | Tokenizer | None,
     vocab_size: int,
     validation: object,
     metric: str,
-    label_smoothing: float,
+    label_smoothing: float | None,
     average_checkpoints: int,
     patience: int | None,
     max_source_tokens: int | None,
@@ -86,10 +88,16 @@ def train_text_to_text(
     check_whole("average_checkpoints", average_checkpoints)
     if patience is not None:
         check_whole("patience", patience, 0)
-    loss = CrossEntropy(label_smoothing=label_smoothing)
+    copies = model.copy_slots > 0 if isinstance(model, Seq2SeqLM) else model == "pointer_generator"
+    if copies and label_smoothing:
+        raise InputError("label_smoothing is for models without copying: no probability is for words to copy")
+    smoothing = 0.0 if copies else 0.1
+    loss = CrossEntropy(label_smoothing=smoothing if label_smoothing is None else label_smoothing)
     train, held_out = train_and_held_out(sources, targets, validation, seed)
     settings, options = settings_of(config, settings, options)
 
+    if tokenizer is None:
+        tokenizer = "word" if copies else "bpe"
     reads, writes = _tokenizers(train, tokenizer, target_tokenizer, vocab_size)
     keras.utils.set_random_seed(seed)
     name, built = _model(model, reads, writes, seed, options)
@@ -102,8 +110,9 @@ def train_text_to_text(
             "epochs without a better measure, and the model is saved by its save(folder)"
         )
     limits = {"max_source_tokens": max_source_tokens, "max_target_tokens": max_target_tokens}
+    encode = made.sources.encode_pairs if copies else None
     batches, others = (
-        pairs(part, None, made.sources.tokenizer, writes, size, **limits, shuffle=shuffle, seed=seed)
+        pairs(part, None, reads, writes, size, **limits, shuffle=shuffle, seed=seed, encode=encode)
         for part, size, shuffle in ((train, config.batch_size, True), (held_out, 64, False))
     )
     longest = max(map(len, writes.encode_batch([pair.target for pair in train]))) + MORE
@@ -174,12 +183,15 @@ def _model(model, reads, writes, seed, options):
     if isinstance(model, Seq2SeqLM):
         if options:
             raise InputError(f"{', '.join(options)} would build a model, and one is given; leave them out")
-        return ("lstm" if model.recipe.builder == "build_seq2seq_lstm" else "transformer"), model
+        known = {"build_seq2seq_lstm": "lstm", "build_pointer_generator": "pointer_generator"}
+        return known.get(model.recipe.builder, "transformer"), model
     if not isinstance(model, str) or model not in SIZES:
-        raise InputError(f"model is {model!r:.60}; give {' or '.join(map(repr, SIZES))}, or a Seq2SeqLM")
-    builder = models.build_seq2seq_lstm if model == "lstm" else models.build_seq2seq_transformer
-    arguments = {**SIZES[model], **options}
+        raise InputError(f"model is {model!r:.60}; give {', '.join(map(repr, SIZES))} or a Seq2SeqLM")
+    name = "build_pointer_generator" if model == "pointer_generator" else f"build_seq2seq_{model}"
+    builder, arguments = getattr(models, name), {**SIZES[model], **options}
     check_options(builder, arguments)
+    if model == "pointer_generator":
+        return model, builder(reads.vocab_size, **arguments, seed=seed)
     if model == "transformer" and reads is writes:
         arguments.setdefault("share_embeddings", True)
     size = None if reads is writes else writes.vocab_size

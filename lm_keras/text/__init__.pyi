@@ -1,6 +1,7 @@
 from .cleaning import clean as clean
 from .collocations import collocations as collocations
 from .collocations import ngrams as ngrams
+from .copying import CopyingTokenizer as CopyingTokenizer
 from .segmentation import sentences as sentences
 from .segmentation import words as words
 from .sentence_splitting import document_sentences as document_sentences

@@ -106,7 +106,8 @@ def _limits_of_builder(model: BuiltModel) -> dict[str, Limits]:
     if model.recipe.builder == "build_bert_pretrainer":
         arguments = arguments["encoder"]
     if "source_vocab_size" in arguments:  # a negative id is no token, here and in causal models
-        sizes = {"source_ids": arguments["source_vocab_size"], "target_ids": model.vocab_size}
+        read = arguments["source_vocab_size"] + model.copy_slots
+        sizes = {"source_ids": read, "target_ids": model.vocab_size}
         return {name: Limits(None, size) for name, size in sizes.items()}
     if "token_ids" in names:
         longest = arguments["max_length"]

@@ -78,6 +78,8 @@ def test_columns_of_a_file_become_a_summarizer(folder, inside, capsys):
         (("--data", "x.tsv", "--valid-targets", "x.en"), "--valid-targets belongs to --valid"),
         (("--data", "x.tsv", "--metric", "rouge1"), "--metric"),
         (("--data", "x.tsv", "--label-smoothing", "1"), "label_smoothing"),
+        (("--data", "x.tsv", "--model", "pointer_generator", "--tokenizer", "char"), "needs a WordTokenizer"),
+        (("--data", "x.tsv", "--model", "pointer_generator", "--label-smoothing", "0.1"), "without copying"),
     ],
 )
 def test_bad_input_is_one_line_and_leaves_nothing(folder, inside, capsys, words, message):

@@ -302,7 +302,7 @@ def test_hidden_vectors_are_what_the_output_layer_reads(family, model):
     assert {id(v) for v in model.hidden_model.weights} <= {id(v) for v in model.weights}
 
 
-@pytest.mark.parametrize("kind", ["seq2seq_lstm", "seq2seq_transformer"])
+@pytest.mark.parametrize("kind", ["pointer_generator", "seq2seq_lstm", "seq2seq_transformer"])
 def test_hidden_vectors_of_a_decoder(kind):
     model, inputs = shared(kind), inputs_of(kind, 2, 5)
     hidden, state = model.hidden_model(inputs), model.encode(inputs["source_ids"])

@@ -18,14 +18,18 @@ TRANSFORMER = {"max_length": 24, "hidden_dim": 8, "num_layers": 2, "num_heads": 
 MODELS = {
     "lstm": ("build_seq2seq_lstm", {**LSTM, "attention": None}),
     "lstm_attention": ("build_seq2seq_lstm", {**LSTM, "bidirectional": True}),
+    "pointer": ("build_pointer_generator", {**LSTM, "bidirectional": False}),
+    "pointer_coverage": ("build_pointer_generator", {**LSTM, "num_layers": 1, "coverage": 1.0}),
     "transformer": ("build_seq2seq_transformer", TRANSFORMER),
 }
+POINTER = {"source_vocab_size": 7, "copy_slots": TARGET - 7}  # sources have two words that the vocabulary has not
 EQUAL = {"rtol": 1e-5, "atol": 2e-6}
 
 
 def build(kind, **changes):
     builder, arguments = MODELS[kind]
-    return getattr(lk.models, builder)(SOURCE, target_vocab_size=TARGET, **{**arguments, **changes})
+    sizes = POINTER if "pointer" in kind else {"source_vocab_size": SOURCE, "target_vocab_size": TARGET}
+    return getattr(lk.models, builder)(**{**sizes, **arguments, **changes})
 
 
 def ids(size, batch, length, seed=0):

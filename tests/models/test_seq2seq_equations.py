@@ -94,19 +94,6 @@ def test_shared_embeddings_are_one_matrix_read_both_ways():
     assert w.shape == (9, 8)
 
 
-def lstm(x, w, name, h, c):
-    """All states and the last (h, c); gates in Keras' order i, f, g, o."""
-    kernel, recurrent, bias = (w[f"{name}/lstm_cell/{part}"] for part in ("kernel", "recurrent_kernel", "bias"))
-    states = []
-    for x_t in x:
-        i, f, g, o = np.split(x_t @ kernel + h @ recurrent + bias, 4)
-        i, f, o = (1 / (1 + np.exp(-gate)) for gate in (i, f, o))
-        c = f * c + i * np.tanh(g)
-        h = o * np.tanh(c)
-        states.append(h)
-    return np.array(states), h, c
-
-
 @pytest.mark.parametrize("attention", [None, "additive", "multiplicative"])
 @pytest.mark.parametrize("bidirectional", [False, True])
 def test_lstm(attention, bidirectional):
@@ -114,15 +101,15 @@ def test_lstm(attention, bidirectional):
     model = lk.models.build_seq2seq_lstm(9, target_vocab_size=9, **sizes)
     w, zero = shake(model), np.zeros(6)
     x = w["source_embedding/embeddings"][SOURCE[0]]
-    memory, *last = lstm(x, w, "encoder_0", zero, zero)
+    memory, *last = oracle.lstm(x, w, "encoder_0", zero, zero)
     if bidirectional:
-        backward, *first = lstm(x[::-1], w, "encoder_backward_0", zero, zero)
+        backward, *first = oracle.lstm(x[::-1], w, "encoder_backward_0", zero, zero)
         memory = np.concatenate([memory, backward[::-1]], 1)
         bridges = [(w[f"bridge_{part}_0/kernel"], w[f"bridge_{part}_0/bias"]) for part in "hc"]
         last = [
             np.concatenate(ends) @ k + b for ends, (k, b) in zip(zip(last, first, strict=True), bridges, strict=True)
         ]
-    h, *_ = lstm(w["target_embedding/embeddings"][TARGET[0]], w, "decoder_0", *last)
+    h, *_ = oracle.lstm(w["target_embedding/embeddings"][TARGET[0]], w, "decoder_0", *last)
     if attention == "additive":
         scores = oracle.additive(h, memory, w["alignment/kernel"], w["keys/kernel"], w["alignment/v"][:, 0])
     elif attention:

@@ -137,6 +137,7 @@ ASKED = {  # what says more than that
     "summarizer": summaries,
     "embedding_summarizer": summaries,
     "embedder": lambda bundle, texts: {"embed": ({"text": texts}, {"vector": bundle.embed(texts).tolist()})},
+    "pointer_generator": lambda bundle, texts: completions(bundle, "source", texts, 4),
     "seq2seq_lstm": lambda bundle, texts: completions(bundle, "source", texts, 4),
     "seq2seq_transformer": lambda bundle, texts: completions(bundle, "source", texts, 4),
 }
@@ -156,7 +157,7 @@ def test_an_export_answers_as_the_model_does(name, news, sentences, tmp_path):
     assert lk.check(version, requests(asked)) == []
     card = json.loads(Path(version, "assets.extra", "model_card.json").read_text())
     assert told.items() <= card.items() and card["signatures"] == list(asked)
-    if name in ASKED:
+    if name in ASKED and name != "summarizer":  # whose scorer is of no family
         families = (
             "bert",
             "bert_pretrainer",

@@ -51,3 +51,16 @@ def sinusoids(positions, dim):
 
 def causal(length):
     return np.tril(np.ones((length, length), bool))
+
+
+def lstm(x, w, name, h, c):
+    """All states and the last (h, c); gates in Keras' order i, f, g, o."""
+    kernel, recurrent, bias = (w[f"{name}/lstm_cell/{part}"] for part in ("kernel", "recurrent_kernel", "bias"))
+    states = []
+    for x_t in x:
+        i, f, g, o = np.split(x_t @ kernel + h @ recurrent + bias, 4)
+        i, f, o = (1 / (1 + np.exp(-gate)) for gate in (i, f, o))
+        c = f * c + i * np.tanh(g)
+        h = o * np.tanh(c)
+        states.append(h)
+    return np.array(states), h, c

@@ -14,6 +14,7 @@ import lm_keras as lk
 from lm_keras.models import BUILDERS
 
 VOCAB, WIDTH, CLASSES = 11, 8, 3
+COPY_SLOTS = 3  # of the VOCAB places of a model that copies
 # A family of each kind of state: all states so far, convolutions, a window of words, keys and values, a cell.
 # All families with LM_KERAS_FULL=1.
 KINDS_OF_STATE = ["attention_rnn", "cnn", "feedforward", "llama", "lstm"]
@@ -96,6 +97,15 @@ def pair_examples(batch, length, seed=0, *, vocab_size):
     return {"source_ids": source, "target_ids": target}, labels
 
 
+def copied_examples(batch, length, seed=0, *, vocab_size, copy_slots):
+    """As `pair_examples`; the labels are of the vocabulary and of those unknown words that the source has."""
+    inputs, labels = pair_examples(batch, length, seed, vocab_size=vocab_size + copy_slots)
+    source, rng = inputs["source_ids"], np.random.default_rng(seed + 1)
+    source[:, 0] = vocab_size  # each source has one
+    copied = source[np.arange(batch)[:, None], rng.integers(0, length + 2, (batch, length))]
+    return inputs, np.where(labels < vocab_size, labels, copied)
+
+
 # === Other builders ===
 
 
@@ -154,6 +164,19 @@ OTHERS = {
         functools.partial(story_examples, vocab_size=VOCAB, num_classes=CLASSES),
         lambda batch, length: [(batch, CLASSES)],
         pad=0,
+    ),
+    "pointer_generator": Other(
+        "build_pointer_generator",
+        {
+            **PAIR,
+            "source_vocab_size": VOCAB - COPY_SLOTS,
+            "copy_slots": COPY_SLOTS,
+            "embedding_dim": 6,
+            "bidirectional": False,
+        },
+        functools.partial(copied_examples, vocab_size=VOCAB - COPY_SLOTS, copy_slots=COPY_SLOTS),
+        lambda batch, length: [(batch, length, VOCAB)],
+        pad=-1,
     ),
     "relation_cnn": Other(
         "build_relation_cnn",

@@ -54,6 +54,21 @@ def text_to_text(tokenizer, kind="lstm"):
     return tasks.TextToText(model, tokenizer)
 
 
+def pointer_generator(texts):
+    """A model that copies; most of the words of texts are not in its vocabulary."""
+    tokenizer = lk.text.WordTokenizer.train(texts, vocab_size=60)
+    sizes = {
+        "copy_slots": 6,
+        "embedding_dim": 8,
+        "hidden_dim": 12,
+        "initializer_range": 1.0,
+        "coverage": 1.0,
+        "bidirectional": False,
+    }
+    model = lk.models.build_pointer_generator(tokenizer.vocab_size, **sizes, seed=1)
+    return tasks.TextToText(model, tokenizer)
+
+
 def cnn(vocab_size, num_classes):
     """A model of ids [B, T] -> numbers [B, num_classes]."""
     sizes = {"embedding_dim": 8, "kernel_sizes": (2, 3), "num_filters": 6, "seed": 0}
@@ -200,6 +215,40 @@ def rescorer(texts):
     return tasks.Rescorer.of([ngrams, lm], weight_recognizer=2.0, weights_lm=[0.3, 0.1], weight_length=0.5)
 
 
+def table_policy():
+    """A few states; slots of listed words and of a tagger's label."""
+    state, step = tasks.State, tasks.Transition
+    return tasks.Policy(
+        [
+            state("start", 'Which "day"? {{x}}'),
+            state("check", "On {day} in {LOC}?"),
+            state("where", "Where?"),
+            state("done", "Until {day}!"),
+        ],
+        [
+            step("start", None, "check", needs=["day", "LOC"]),
+            step("start", "war", "where"),
+            step("start", "sport", "start"),
+            step("where", None, "check", needs=["day", "LOC"]),
+            step("where", "wealth", "start"),
+            step("check", "war", "done"),
+            step("check", "sport", "start", clears=["day"]),
+            step("check", "wealth", "check"),
+            step("done", "war", "done"),
+        ],
+        start="start",
+        slots={"day": {'the "first"': ["said the", "the"], "second": ["of", "and", "in"]}, "LOC": {}},
+    )
+
+
+def dialogue_manager(texts):
+    """Acts, a tagger's places, and a moderator of classes and words."""
+    lists = {"news": ["fire", "police", "Größe"]}
+    judge = tasks.Moderator.of(labels_classifier(texts), lists, refused=["wealth", "sport"], threshold=0.99)
+    options = {"moderator": judge, "tagger": word_tagger(texts), "threshold": 0.6}
+    return tasks.DialogueManager.of(table_policy(), cnn_classifier(texts), **options, max_stays=1)
+
+
 MAKE = {
     "cnn_classifier": cnn_classifier,
     "bert_classifier": lambda texts: tasks.TextClassifier(
@@ -225,6 +274,7 @@ MAKE = {
     "masked_prompt_classifier": masked_prompt_classifier,
     "conditional_token": lambda texts: conditional(texts, "gpt2", "token", max_length=48),
     "conditional_vector": lambda texts: conditional(texts, "lstm", "vector"),
+    "pointer_generator": pointer_generator,
     "seq2seq_lstm": lambda texts: text_to_text(lk.text.WordTokenizer.train(texts, vocab_size=300)),
     "seq2seq_transformer": lambda texts: text_to_text(lk.text.CharTokenizer.train(texts), "transformer"),
     "retriever": retriever,
@@ -232,5 +282,6 @@ MAKE = {
     "embedding_summarizer": lambda texts: summarizer(texts, True),
     "ngrams": lambda texts: tasks.NGramLM.train(texts),
     "rescorer": rescorer,
+    "dialogue": dialogue_manager,
     "embedding_retriever": lambda texts: retriever(texts, "embedder"),
 }

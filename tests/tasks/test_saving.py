@@ -17,6 +17,7 @@ USE = {
     "tagger": lambda bundle, texts: bundle.tag(texts),
     "answers": lambda bundle, texts: bundle.answer(texts, texts[::-1]),
     "embedder": lambda bundle, texts: bundle.embed(texts).tolist(),
+    "pointer_generator": lambda bundle, texts: bundle.generate(texts, max_new_tokens=5),
     "seq2seq_lstm": lambda bundle, texts: bundle.generate(texts, max_new_tokens=5),
 }
 

@@ -35,7 +35,7 @@ def test_greedy_is_the_likeliest_word_of_the_whole_model_each_time(kind, task, p
         assert one.text == target.decode(ids[1:], ids[0])
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", ["pointer_generator", *KINDS])
 def test_beams_samples_and_streams(kind, task, passages):
     bundle = task(kind)
     source = passages[2]

@@ -111,7 +111,7 @@ def test_an_lstm_with_two_vocabularies_cut_sources_and_a_folder(tmp_path):
     [
         ({"sources": "a"}, "lists of strings, got one string"),
         ({"sources": [("a", "b")] * 3}, "all pairs have one source"),
-        ({"model": "gru"}, "model is 'gru'; give 'transformer' or 'lstm'"),
+        ({"model": "gru"}, "model is 'gru'; give 'transformer', 'lstm', 'pointer_generator' or a Seq2SeqLM"),
         ({"tokenizer": "unigram"}, "tokenizer"),
         ({"metric": "meteor"}, "metric"),
         ({"label_smoothing": 1.0}, "label_smoothing"),

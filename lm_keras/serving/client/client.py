@@ -18,6 +18,7 @@ from lm_keras.serving.client.results import (
     Beams,
     Classification,
     Completion,
+    DialogueTurn,
     Extraction,
     ModeratedCompletion,
     Moderation,
@@ -37,6 +38,7 @@ from lm_keras.serving.client.results import (
     redacted,
     relations_in,
     retried,
+    slots_in,
     spans_in,
 )
 from lm_keras.text.tokenizers.chat.joined import joined
@@ -214,11 +216,26 @@ class Client:
             InputError: The messages are none, or in another order; for an option that `chat` has no input for.
             ServingError: See the class.
         """
-        one = isinstance(messages, Sequence) and any(isinstance(part, Mapping) for part in messages)
-        if not one and (isinstance(messages, (str, bytes, Mapping)) or not isinstance(messages, Iterable)):
-            joined(messages)  # which says what is wrong
-        chats = [joined(part) for part in ([messages] if one else messages)]
-        return self._completions("chat", Completion, chats, config, options)
+        return self._completions("chat", Completion, _chats(messages), config, options)
+
+    def respond(
+        self, messages: Sequence[Mapping[str, str]] | Sequence[Sequence[Mapping[str, str]]]
+    ) -> list[DialogueTurn]:
+        """The reply of a dialogue manager to the messages of each dialogue: a DialogueTurn a dialogue.
+
+        Args:
+            messages: As of `chat`: the whole history, the last message the user's; or a list of such lists.
+
+        Raises:
+            InputError: The messages are none, or in another order.
+            ServingError: See the class.
+        """
+        made, where = self._made("respond", messages=_chats(messages)), f"respond of {self._model}"
+        rows = (made[name] for name in OUTPUTS["respond"])
+        return [
+            DialogueTurn(*row[:4], slots_in(row[4], where), row[5], names_in(row[6], where))
+            for row in zip(*rows, strict=True)
+        ]
 
     def classify(self, texts: str | Sequence[str], pairs: str | Sequence[str] | None = None) -> list[Classification]:
         """A Classification a text; a MultiLabelClassification where the model has several classes a text.
@@ -404,3 +421,11 @@ def _checked_scheme(url):
             return parts.scheme
     shown = repr(one_line(redacted(url)) if isinstance(url, str) else url)
     raise InputError(f"{shown} is not the address of a server alone; {EXAMPLE}, and the model's name beside it")
+
+
+def _chats(messages):
+    """The messages of a chat, or of several, as a string each."""
+    one = isinstance(messages, Sequence) and any(isinstance(part, Mapping) for part in messages)
+    if not one and (isinstance(messages, (str, bytes, Mapping)) or not isinstance(messages, Iterable)):
+        joined(messages)  # which says what is wrong
+    return [joined(part) for part in ([messages] if one else messages)]

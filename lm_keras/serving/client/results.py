@@ -34,6 +34,15 @@ OUTPUTS = {
     "retrieve": {"answer": TEXT, "score": NUMBER, "answered": FLAG, "matched": TEXT},
     "summarize": {"summary": TEXT, "score": NUMBER, "places": WHOLES},
     "rescore": {"best": TEXT, "score": NUMBER, "place": WHOLE},
+    "respond": {
+        "reply": TEXT,
+        "act": TEXT,
+        "probability": NUMBER,
+        "state": TEXT,
+        "slots": TEXT,
+        "handed_over": FLAG,
+        "reasons": TEXT,
+    },
     "embed": {"vector": NUMBERS},
 }
 AGAIN = ("UNAVAILABLE", "RESOURCE_EXHAUSTED")  # not reached or too busy: nothing was computed
@@ -195,6 +204,29 @@ class Rescoring(NamedTuple):
     scores: tuple[float, ...] = ()
 
 
+class DialogueTurn(NamedTuple):
+    """The reply of a dialogue manager to the user's turn, and where the dialogue is after it.
+
+    Attributes:
+        reply: What is said.
+        act: The likeliest act of the user's turn.
+        probability: Its probability.
+        state: The name of the state after the turn.
+        slots: {slot: value} of those that have a value.
+        handed_over: Whether a person takes over, now or before.
+        reasons: Why no transition was taken, or the reply is another one: "unsure", "no transition", "repeated",
+            "handed over" (before), and "user: ..." or "reply: ..." with a moderator's reasons.
+    """
+
+    reply: str
+    act: str
+    probability: float
+    state: str
+    slots: dict[str, str]
+    handed_over: bool
+    reasons: list[str]
+
+
 class VersionStatus(NamedTuple):
     """A version of a model: "AVAILABLE", or another state of TF Serving's, and what went wrong, if anything."""
 
@@ -340,6 +372,17 @@ def names_in(text: str, where: str) -> list[str]:
         return found
     except (ValueError, TypeError, RecursionError):
         raise ServingError("UNKNOWN", f"{where} gave {reprlib.repr(text)}, which is no list of names") from None
+
+
+def slots_in(text: str, where: str) -> dict[str, str]:
+    """The values that `slots` of `respond` holds as JSON."""
+    try:
+        found = json.loads(text)
+        if not isinstance(found, dict) or not all(isinstance(value, str) for value in found.values()):
+            raise TypeError
+        return found
+    except (ValueError, TypeError, RecursionError):
+        raise ServingError("UNKNOWN", f"{where} gave {reprlib.repr(text)}, which is no {{slot: value}}") from None
 
 
 def spans_in(text: str, where: str) -> list[Span]:

@@ -95,7 +95,7 @@ def _reader(model, by_role, before):
         return tf.concat([tf.tile([tf.constant(before, tf.int32)], [tf.size(counts), 1]), ids], axis=1)
 
     def read(messages, new):
-        contents, places, rows, systems, counts, good = _parted(messages, by_role.takes_system)
+        contents, places, rows, systems, counts, good = tf_parted(messages, by_role.takes_system)
         facts = (contents, places, rows, systems, counts)
         dropped = tf.zeros_like(counts)
         if window is not None:
@@ -107,7 +107,7 @@ def _reader(model, by_role, before):
     return read
 
 
-def _parted(messages, takes_system):
+def tf_parted(messages: tf.Tensor, takes_system: bool = True) -> tuple[tf.Tensor, ...]:
     """Contents [M], the place of each in its chat [M], its row [M]; of each row, whether it begins with a system's
     message [B], how many messages it has [B], and whether it is a chat [B]: others have no messages."""
     turns = tf.strings.split(tf_valid(messages), TURN)

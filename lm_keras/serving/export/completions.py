@@ -17,6 +17,7 @@ from lm_keras.generation.prompt_cache import facts_of_prompt, num_common
 from lm_keras.generation.scoring import score_ids
 from lm_keras.serving.export.chat import chat_answers, chat_examples, chat_signature, chat_template_of
 from lm_keras.serving.export.signatures import Served, align_right, example_texts, signature, utf8
+from lm_keras.text.copying import CopyingTokenizer
 from lm_keras.text.tokenizers.base import Tokenizer
 from lm_keras.utils.functions import function
 
@@ -29,15 +30,17 @@ NO_TEXT = -3.4028234663852886e38  # a score for "there is no such text": JSON ha
 
 def completion_signatures(
     model: keras.Model,
-    tokenizer: Tokenizer,
+    tokenizer: Tokenizer | CopyingTokenizer,
     start: Callable,
     given: str,
     limit: int,
     num_beams: int,
     memory: Mapping = MappingProxyType({}),
+    copied: Sequence[tf.TensorSpec] = (),
 ) -> dict[str, Callable]:
     """{name: tf.function}; `start(text [B], count)` gives the last token [B] and the state before it of each row.
 
+    Of a `CopyingTokenizer` it gives the words of each source, too: `copied` is their spec.
     `given` is the name of the text input; `limit` the most new tokens of a row; `memory` what `decode` takes as
     `begun` and `kept`, of a prompt that stays. The other inputs are the options that
     `GenerationConfig` names for each signature. No text is refused: `max_new_tokens` is cut to 0 ... the limit, and a
@@ -45,39 +48,39 @@ def completion_signatures(
     """
     banned, ends = banned_marks(tokenizer), list(tokenizer.end_ids)
 
-    @function(input_signature=[tf.TensorSpec([None, None], tf.int32), tf.TensorSpec([None], tf.int32)])
-    def text_of(tokens, last):
-        return utf8(tokenizer.tf_decode(tokens, last))
+    @function(input_signature=[tf.TensorSpec([None, None], tf.int32), tf.TensorSpec([None], tf.int32), *copied])
+    def text_of(tokens, last, *words):
+        return utf8(tokenizer.tf_decode(tokens, *words, previous=last))
 
     def begun(text, max_new_tokens):
         remaining = tf.clip_by_value(max_new_tokens, 0, limit)
         return remaining, *start(text, tf.reduce_max(tf.concat([remaining, [0]], 0)))
 
-    def written(tokens, log_probs, last):
+    def written(tokens, log_probs, *before):
         return {
-            "completion": text_of(tokens, last),
+            "completion": text_of(tokens, *before),
             "num_new_tokens": tf.reduce_sum(tf.cast(tokens >= 0, tf.int32), -1),
             "log_prob": tf.reduce_sum(log_probs, -1),
         }
 
     def complete(text, max_new_tokens, **options):
-        remaining, last, state = begun(text, max_new_tokens)
+        remaining, last, state, *words = begun(text, max_new_tokens)
         if "seed" in options:
             options["seed"] = tf.cast(options["seed"], tf.int64)
         tokens, log_probs, *_ = decode(
             model, last, state, remaining, limit, options, banned=banned, eos_id=ends, **memory
         )
-        return written(tokens, log_probs, last)
+        return written(tokens, log_probs, last, *words)
 
     def beam(text, max_new_tokens, length_penalty):
-        remaining, last, state = begun(text, max_new_tokens)
+        remaining, last, state, *words = begun(text, max_new_tokens)
         power = tf.clip_by_value(tf.where(tf.math.is_finite(length_penalty), length_penalty, 0.0), -8.0, 8.0)
         tokens, log_probs, scores = beam_search(
             model, last, state, remaining, num_beams, banned=banned, eos_id=ends, length_penalty=power, **memory
         )
         flat = tf.reshape(tokens, [-1, tf.shape(tokens)[2]])
-        texts = text_of(flat, tf.repeat(last, num_beams))
-        best = written(tokens[:, 0], log_probs[:, 0], last)
+        texts = text_of(flat, *(tf.repeat(part, num_beams, axis=0) for part in (last, *words)))
+        best = written(tokens[:, 0], log_probs[:, 0], last, *words)
         texts = tf.reshape(texts, [-1, num_beams])
         return {**best, "completions": texts, "scores": tf.maximum(scores, NO_TEXT)}
 

@@ -23,6 +23,7 @@ _RIGHT_GLUED = "( [ { $ £ € ¥ # `` ` “ ‘ „ « （ 「 『 《 【"
 _CLITICS = "s S t T d D m M re ll ve RE LL VE"  # after a typographic apostrophe: it ’ s
 _PLAIN, _GLUED, _PARTNER = 0b001, 0b010, 0b100
 _QUOTES = {"``": '"', "''": '"'}
+_LISTED = sorted({*_LEFT_GLUED.split(), *_RIGHT_GLUED.split(), *_CLITICS.split(), *_QUOTES, "’"})
 
 
 def surfaces(tokens: Sequence[str], language: str | None) -> tuple[list[str], np.ndarray, np.ndarray]:
@@ -65,22 +66,26 @@ def _is_cjk(char: str) -> bool:
     )  # fmt: skip
 
 
-def decode(table: tuple, ids: Iterable[int], previous: int | None) -> str:
+def decode(table: tuple, ids: Iterable[int], previous: int | None, more: tuple | None = None) -> str:
     """Returns the text of ids.
 
     Args:
-        table: Of `surfaces`.
+        table: Of `surfaces`, with V words.
         ids: Integers.
         previous: The id before them, or None.
+        more: The table of further words, whose ids are V, V + 1, ...
     """
     texts, right, left = table
-    before = _kept(previous, len(texts) - 1)
-    out = []
+    none, last = len(texts) - 1, 0 if more is None else len(more[0]) - 1
+    before, out = right[_kept(previous, none)], []
     for i in ids:
-        i = _kept(i, len(texts) - 1)
-        if i >= 0:
-            out.append(texts[i] if right[before] & left[i] else " " + texts[i])
-            before = i
+        place, source = _kept(i, none), table
+        if none <= i < none + last:
+            place, source = i - none, more
+        if place >= 0:
+            text, after, own = (part[place] for part in source)
+            out.append(text if before & own else " " + text)
+            before = after
     return "".join(out)
 
 
@@ -90,31 +95,52 @@ def _kept(i: int | None, vocab_size: int) -> int:
     return -1 if silent else int(i)
 
 
-def tf_decode(table: tuple, ids: "tf.RaggedTensor", previous: "tf.Tensor | int | None") -> "tf.Tensor":
+def tf_decode(
+    table: tuple, ids: "tf.RaggedTensor", previous: "tf.Tensor | int | None", more: tuple | None = None
+) -> "tf.Tensor":
     """`decode` in the graph.
 
     Args:
-        table: Of `surfaces`.
+        table: Of `surfaces`, with V words.
         ids: int32, ragged [B, (n)].
         previous: None, an id, or ids [B].
+        more: Of `tf_surfaces`: further words of each row, whose ids are V, V + 1, ...
 
     Returns:
         Strings [B].
     """
     import tensorflow as tf
 
-    texts, right, left = table
-    none = len(texts) - 1
+    none, rows = len(table[0]) - 1, tf.cast(ids.nrows(), tf.int32)
 
-    def kept(i):
-        return (i >= 0) & (i < none) & (i != PAD_ID) & (i != EOS_ID)
+    def place_of(i):
+        silent = (i < 0) | (i >= none) | (i == PAD_ID) | (i == EOS_ID)
+        return tf.where(silent, none, i)
 
-    ids = tf.ragged.boolean_mask(ids, ids.with_flat_values(kept(ids.flat_values)))
     i, row = ids.flat_values, tf.cast(ids.value_rowids(), tf.int32)
-    previous = tf.fill([tf.cast(ids.nrows(), tf.int32)], none) if previous is None else tf.cast(previous, tf.int32)
-    previous = tf.broadcast_to(tf.where(kept(previous), previous, none), [tf.cast(ids.nrows(), tf.int32)])
+    place = place_of(i)
+    parts, kept = [tf.gather(part, place) for part in table], place < none  # texts, right masks, left masks
+    if more is not None:
+        own = (i >= none) & (i < none + tf.shape(more[0])[1])
+        at = tf.stack([row, tf.where(own, i - none, 0)], 1)
+        parts = [tf.where(own, tf.gather_nd(new, at), part) for new, part in zip(more, parts, strict=True)]
+        kept |= own & (parts[0] != "")
+    text, right, left, row = (tf.boolean_mask(part, kept) for part in (*parts, row))
+    previous = place_of(tf.fill([rows], none) if previous is None else tf.cast(previous, tf.int32))
+    start = tf.gather(table[1], tf.broadcast_to(previous, [rows]))  # the right mask before each row
     first = row != tf.concat([[-1], row], axis=0)[:-1]
-    before = tf.where(first, tf.gather(previous, row), tf.concat([[none], i], axis=0)[:-1])
-    space = tf.bitwise.bitwise_and(tf.gather(right, before), tf.gather(left, i)) == 0
-    both = tf.constant([*texts, *(" " + text for text in texts)])
-    return tf.strings.reduce_join(ids.with_flat_values(tf.gather(both, i + tf.where(space, none + 1, 0))), axis=1)
+    before = tf.where(first, tf.gather(start, row), tf.concat([[0], right], axis=0)[:-1])
+    space = tf.bitwise.bitwise_and(before, left) == 0
+    text = tf.strings.join([tf.where(space, " ", ""), text])
+    return tf.strings.reduce_join(tf.RaggedTensor.from_value_rowids(text, row, nrows=rows, validate=False), axis=1)
+
+
+def tf_surfaces(words: "tf.Tensor", language: str | None) -> tuple:
+    """`surfaces` of words [B, K] that come in a graph: texts, right masks and left masks, [B, K] each."""
+    import tensorflow as tf
+
+    texts, right, left = surfaces([*_LISTED, "word"], language)  # all others are as this one
+    is_listed = words[..., None] == tf.constant(_LISTED)
+    place = tf.where(tf.reduce_any(is_listed, -1), tf.argmax(is_listed, -1, tf.int32), len(_LISTED))
+    text = tf.where(place < len(_LISTED), tf.gather(texts, place), words)
+    return text, tf.gather(right, place), tf.gather(left, place)

@@ -59,7 +59,7 @@ class WordTokenizer(Tokenizer):
         self._ids = {token: i for i, token in enumerate(tokens) if i >= len(SPECIAL_TOKENS)}
         self._period = None if language in (None, "zh") else self._ids.get(".")
         self._surfaces = detokenize.surfaces(self.tokens, language)
-        self._treebank = self._cutter = None
+        self._treebanks, self._cutter = {}, None
 
     @classmethod
     def train(
@@ -104,44 +104,58 @@ class WordTokenizer(Tokenizer):
 
     def encode(self, text: str | bytes) -> list[int]:
         """Returns the ids of a text, without any mark at its ends."""
+        return self._cut(text, self._lookup)
+
+    def encode_words(self, text: str | bytes) -> list[tuple[int, str]]:
+        """Returns each id of `encode` with its word as it stands in the text: that of an unknown one too."""
+        return self._cut(text, self._pairs)
+
+    def _cut(self, text, convert):
+        """What `convert` makes of the words of a text: a list in which each word stands for itself."""
         text = self.normalize(text)
         if self.language == "zh":
             if self._cutter is None:
                 changed = segmentation.shared_words() if self.user_words is None else self.user_words
                 self._cutter = segmentation.WordCutter(changed)
                 self.user_words = self._cutter.user_words  # what `save` writes
-            return self._lookup(self._cutter(text))
+            return convert(self._cutter(text))
         if self.language is None:
-            return self._lookup(segmentation.words(text, None))
-        if self._treebank is None:
-            self._treebank = Treebank(self._lookup)
-        return self._treebank(text)
+            return convert(segmentation.words(text, None))
+        if convert.__name__ not in self._treebanks:
+            self._treebanks[convert.__name__] = Treebank(convert)
+        return self._treebanks[convert.__name__](text)
 
     def _lookup(self, words: list[str]) -> list[int]:
         get = self._ids.get
         ids = [get(word) for word in words]
-        if None not in ids:
-            return ids
-        return list(
-            chain.from_iterable([i] if i is not None else self._back_off(w) for i, w in zip(ids, words, strict=True))
-        )
+        return [i for i, _ in self._pairs(words)] if None in ids else ids
 
-    def _back_off(self, word: str) -> list[int]:
+    def _pairs(self, words: list[str]) -> list[tuple[int, str]]:
+        found = ([(self._ids[w], w)] if w in self._ids else self._back_off(w) for w in words)
+        return list(chain.from_iterable(found))
+
+    def _back_off(self, word: str) -> list[tuple[int, str]]:
         if self._period is None or len(word) < 2 or word[-1] != "." or word[-2] == ".":
-            return [self.unk_id]
-        return [self._ids.get(word[:-1], self.unk_id), self._period]
+            return [(self.unk_id, word)]
+        return [(self._ids.get(word[:-1], self.unk_id), word[:-1]), (self._period, ".")]
 
-    def decode(self, ids: Iterable[int], previous: int | None = None) -> str:
+    def decode(self, ids: Iterable[int], previous: int | None = None, words: Sequence[str] = ()) -> str:
         """Returns the text of ids: words with spaces where English puts them, quotes as `"`, no marks but `<unk>`.
 
         Args:
             ids: Integers.
             previous: The id of the token before, that the text goes on from: whether it starts with a space.
+            words: More words, whose ids are `vocab_size`, `vocab_size` + 1, ...
         """
-        return detokenize.decode(self._surfaces, ids, previous)
+        more = detokenize.surfaces(words, self.language) if words else None
+        return detokenize.decode(self._surfaces, ids, previous, more)
 
     def tf_encode(self, strings: "tf.Tensor") -> "tf.RaggedTensor":
         """Returns the ids of strings [B], ragged int32 [B, (n)], equal to `encode`. Core TensorFlow ops only."""
+        return self.tf_encode_words(strings)[0]
+
+    def tf_encode_words(self, strings: "tf.Tensor") -> "tuple[tf.RaggedTensor, tf.RaggedTensor]":
+        """Returns the ids of strings [B] and the word of each, ragged [B, (n)], equal to `encode_words`."""
         import tensorflow as tf
 
         if self.language == "zh":
@@ -153,24 +167,34 @@ class WordTokenizer(Tokenizer):
         table = self.tf_resources()[0]
         ids = tf.cast(table.lookup(words.flat_values), tf.int32)
         if self._period is None:
-            return words.with_flat_values(tf.maximum(ids, self.unk_id))
+            return words.with_flat_values(tf.maximum(ids, self.unk_id)), words
         # Each unknown word is cut into what is before its period and ".", all others into the word and nothing.
         cut = (ids < 0) & tf.strings.regex_full_match(words.flat_values, r"(?s).*[^.]\.")
-        unknown = tf.where(cut)[:, 0]
-        before = tf.strings.regex_replace(tf.gather(words.flat_values, unknown), r"\.$", "")
-        ids = tf.tensor_scatter_nd_update(ids, unknown[:, None], tf.cast(table.lookup(before), tf.int32))
+        unknown = tf.where(cut)
+        before = tf.strings.regex_replace(tf.gather_nd(words.flat_values, unknown), r"\.$", "")
+        ids = tf.tensor_scatter_nd_update(ids, unknown, tf.cast(table.lookup(before), tf.int32))
+        texts = tf.tensor_scatter_nd_update(words.flat_values, unknown, before)
         period = tf.where(cut, self._period, -1)
-        pairs = words.with_flat_values(tf.stack([tf.maximum(ids, self.unk_id), period], axis=1)).merge_dims(1, 2)
-        return tf.ragged.boolean_mask(pairs, pairs >= 0)
+        pairs = tf.stack([tf.maximum(ids, self.unk_id), period], axis=1)
+        texts = tf.stack([texts, tf.fill(tf.shape(texts), ".")], axis=1)
+        pairs, texts = (words.with_flat_values(both).merge_dims(1, 2) for both in (pairs, texts))
+        return tf.ragged.boolean_mask(pairs, pairs >= 0), tf.ragged.boolean_mask(texts, pairs >= 0)
 
-    def tf_decode(self, ids: "tf.Tensor | tf.RaggedTensor", previous: "tf.Tensor | int | None" = None) -> "tf.Tensor":
+    def tf_decode(
+        self,
+        ids: "tf.Tensor | tf.RaggedTensor",
+        previous: "tf.Tensor | int | None" = None,
+        words: "tf.Tensor | None" = None,
+    ) -> "tf.Tensor":
         """Returns the texts [B] of ids, as `decode`: ragged [B, (n)], or dense [B, T], negative for nothing.
 
         Args:
             ids: The ids.
             previous: None, one id, or ids [B]; negative: nothing came before.
+            words: More words of each row, [B, K], whose ids are those from `vocab_size` on; "": there is none.
         """
-        return detokenize.tf_decode(self._surfaces, self.tf_ragged(ids), previous)
+        more = None if words is None else detokenize.tf_surfaces(words, self.language)
+        return detokenize.tf_decode(self._surfaces, self.tf_ragged(ids), previous, more)
 
     def build_tables(self) -> list[Any]:
         """Returns the table of word to id, -1 for a word that is not known."""
