@@ -162,3 +162,10 @@ def test_a_wide_beam_finds_what_brute_force_finds(coverage):
 def test_impossible_arguments(change, message):
     with pytest.raises(lk.InputError, match=message):
         lk.models.build_pointer_generator(**{"source_vocab_size": V, **change})
+
+
+def test_a_loss_with_coverage_is_no_perplexity():
+    batch = tf.data.Dataset.from_tensors((INPUTS, np.array([[8, 4, 7, 3]])))
+    history = lk.fit(build(coverage=0.7), batch, batch, lk.TrainingConfig(epochs=1)).history
+    assert set(history) == {"loss", "val_loss", "val_perplexity", "val_accuracy"}
+    assert history["val_perplexity"][0] == pytest.approx(np.exp(history["val_loss"][0]))

@@ -44,8 +44,10 @@ class RunState(keras.callbacks.Callback):
         self.workers = workers
         self.trained, self.net, self.validation, self.config = model, net, validation, config
         self.loss, self.task, self.measures = loss, aim.task, aim.measures
-        # A smoothed loss is more than the nats of the labels: e to its power is no perplexity.
-        self.has_perplexity = "perplexity" in aim.measures and not getattr(aim.loss, "label_smoothing", 0)
+        # With label smoothing or coverage a loss is more than nats of the labels: e to its power is no perplexity.
+        recipe = getattr(net, "recipe", None)
+        more = getattr(aim.loss, "label_smoothing", 0) or (recipe is not None and recipe.arguments.get("coverage"))
+        self.has_perplexity = "perplexity" in aim.measures and not more
         self.steps_per_epoch = steps_per_epoch
         self.step = 0  # updates done in the whole run
         self.total = config.total_steps(steps_per_epoch)
