@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import keras
 import numpy as np
 
-from lm_keras.contexts.conversation import Conversation
 from lm_keras.errors import InputError
 from lm_keras.serving.client.results import DialogueTurn
 from lm_keras.serving.export.signatures import Served
@@ -35,6 +34,17 @@ if TYPE_CHECKING:
 THRESHOLD, MAX_STAYS = 0.5, 2
 USER, REPLY = "user: ", "reply: "  # before a moderator's reason: what was refused
 UNSURE, REPEATED, NONE, HANDED = "unsure", "repeated", "no transition", "handed over"
+
+
+class History(Protocol):
+    """What holds the messages of a dialogue, as `contexts.Conversation` does."""
+
+    @property
+    def messages(self) -> list[dict[str, str]]:
+        """The messages so far."""
+
+    def add(self, text: str, reply: str) -> None:
+        """Adds a turn of the user and the reply to it."""
 
 
 @register_text_model
@@ -63,6 +73,11 @@ class DialogueManager(TextModel):
         max_length: The classifier's.
         moderator: The options of the Moderator; None: there is none.
         tagger: The options of the TextTagger; None: there is none.
+
+    Attributes:
+        words: The ListedWords of the slots, a list for each of `values`; None without any.
+        values: (slot, value) of each list.
+        tagged: The slots that the tagger gives values to.
 
     Raises:
         InputError: The parts do not fit each other.
@@ -178,7 +193,7 @@ class DialogueManager(TextModel):
         return type(self)(self.model, *self.tokenizers.values(), **self.options | {"threshold": threshold})
 
     # === Answers ===
-    def reply(self, history: list[dict[str, str]] | Conversation, text: str) -> DialogueTurn:
+    def reply(self, history: list[dict[str, str]] | History, text: str) -> DialogueTurn:
         """Replies to the next turn of a dialogue, and adds both to it.
 
         Args:
@@ -193,14 +208,14 @@ class DialogueManager(TextModel):
             InputError: The history or the text is none.
         """
         check_text(text)
-        if not isinstance(history, (list, Conversation)):
+        if not isinstance(history, list) and not (hasattr(history, "messages") and hasattr(history, "add")):
             raise InputError(f"history is a {type(history).__name__}; give a list of messages, or a Conversation")
-        before = history.messages if isinstance(history, Conversation) else history
+        before = history if isinstance(history, list) else history.messages
         found = self.chat([*before, {"role": "user", "content": text}])
-        if isinstance(history, Conversation):
-            history.add(text, found.reply)
-        else:
+        if isinstance(history, list):
             history += [{"role": "user", "content": text}, {"role": "assistant", "content": found.reply}]
+        else:
+            history.add(text, found.reply)
         return found
 
     def chat(self, messages: Messages) -> DialogueTurn:
@@ -262,13 +277,13 @@ class DialogueManager(TextModel):
     def _read_slots(self):
         """The lists of words of all values of slots, and the labels of the tagger that are slots."""
         slots = self.policy.slots
-        self._values = [(slot, value) for slot, words in slots.items() for value in words]
+        self.values = [(slot, value) for slot, words in slots.items() for value in words]
         self.words = None
-        if self._values:
-            self.words = ListedWords({f"{i}": slots[slot][value] for i, (slot, value) in enumerate(self._values)})
+        if self.values:
+            self.words = ListedWords({f"{i}": slots[slot][value] for i, (slot, value) in enumerate(self.values)})
         labels = labels_of(self.tagger.classes) if self.tagger else []
-        self._tagged = {label for label in labels if label in slots and not slots[label]}
-        if bare := [slot for slot, words in slots.items() if not words and slot not in self._tagged]:
+        self.tagged = {label for label in labels if label in slots and not slots[label]}
+        if bare := [slot for slot, words in slots.items() if not words and slot not in self.tagged]:
             told = f"the tagger's labels are {', '.join(labels)}" if self.tagger else "there is no tagger"
             raise InputError(f"slot {bare[0]} has no words, and {told}; give its words, or a tagger of that label")
 
@@ -277,11 +292,11 @@ class DialogueManager(TextModel):
         found = [{} for _ in texts]
         for text, row in zip(texts, found, strict=True):
             for span in self.words.find(text)[0] if self.words else ():
-                slot, value = self._values[int(span.label)]
+                slot, value = self.values[int(span.label)]
                 row[slot] = value
-        if self._tagged:
+        if self.tagged:
             for spans, row in zip(self.tagger.tag(texts), found, strict=True):
-                row |= {span.label: span.text for span in spans if span.label in self._tagged}
+                row |= {span.label: span.text for span in spans if span.label in self.tagged}
         return found
 
     def _follow(self, dialogues):

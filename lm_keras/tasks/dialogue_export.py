@@ -180,12 +180,12 @@ def _values(manager, texts):
     made = tf.fill([size, count], "")
     if manager.words is not None:
         spans, _ = manager.words.tf_find(texts)
-        of_list = tf.constant([slots.index(slot) for slot, _ in manager._values])
-        named = tf.constant([value for _, value in manager._values])
+        of_list = tf.constant([slots.index(slot) for slot, _ in manager.values])
+        named = tf.constant([value for _, value in manager.values])
         made = _last(spans.text, tf.gather(of_list, spans.label), tf.gather(named, spans.label), size, count)
-    if manager._tagged:
+    if manager.tagged:
         spans = manager.tagger.tf_tag(texts)
-        of_label = tf.constant([slots.index(name) if name in manager._tagged else -1 for name in spans.labels])
+        of_label = tf.constant([slots.index(name) if name in manager.tagged else -1 for name in spans.labels])
         slot = tf.gather(of_label, spans.label)
         own = tf.where(slot >= 0)[:, 0]
         text, slot, start, end = (tf.gather(part, own) for part in (spans.text, slot, spans.start, spans.end))
