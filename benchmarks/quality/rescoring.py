@@ -10,11 +10,14 @@
 atis: a hash of what was said puts a fifth of the training part aside, by which the weights are chosen; language
 models read what was said in the other four fifths, no guess of the recognizer. The test part is measured once. With
 `--dev` half of that fifth, by the same hash, chooses the weights, and the other half is measured.
+With the option "folds" nothing is put aside: the weights are chosen on all lists of the training part, each scored by
+language models (of seed 0) that have not read what was said in its fold; the language models of the test read all. Of
+`--dev` the training part is without that fifth, which is measured.
 
-ls-clean (LibriSpeech test-clean) and spoken (`lk.data.load("spoken-nbest")`) have no training part: half of the
-lists, by the hash of what was said, choose the weights, and the other half is measured. Their language model is one
-that others trained on other text: SmolLM2-135M-Instruct, which `lk.models.load_pretrained` finds. The option "lists"
-takes the first so many lists of each half.
+ls-clean (LibriSpeech test-clean) and spoken (spoken-nbest) have no training part: half of the lists, by the hash of
+what was said, choose the weights, and the other half is measured. Their language model is one that others trained on
+other text: SmolLM2-135M-Instruct, which `lk.models.load_pretrained` finds. The option "lists" takes the first so many
+lists of each half.
 
 Language models, and several of them together as in ngrams+characters: ngrams (Kneser-Ney, all words of the training
 text), characters (the same, of ten characters), lstm and gpt (of words, trained here; pieces of words by BPE with the
@@ -28,31 +31,40 @@ import time
 from _runs import main, tables
 
 import lm_keras as lk  # which imports TensorFlow and Keras at first use
+from lm_keras.tasks.rescoring_weights import search
 
 SETS = ("atis", "ls-clean", "spoken")
-MIXED = ("ngrams+characters", "characters+lstm", "characters+gpt", "characters+lstm+gpt")
+MIXED = (
+    "ngrams+characters",
+    "characters+lstm",
+    "characters+gpt",
+    "ngrams+characters+lstm",
+    "characters+lstm+gpt",
+    "ngrams+characters+lstm+gpt",
+)
 METHODS = ("ngrams", "characters", "lstm", "gpt", *MIXED, "llm")
 ORDER, CHARACTERS, LENGTH, BATCH = 3, 10, 24, 32
 SIZES = {
-    "lstm": {"embedding_dim": 128, "hidden_dim": 256, "dropout": 0.5, "tie_embeddings": True},
+    "lstm": {"embedding_dim": 128, "hidden_dim": 256, "dropout": 0.4, "tie_embeddings": True},
     "gpt": {"max_length": 64, "hidden_dim": 128, "num_layers": 3, "num_heads": 4, "dropout": 0.3},
 }
 SETTINGS = {
-    "lstm": {"epochs": 12, "learning_rate": 4e-3, "warmup_steps": 50},
+    "lstm": {"epochs": 14, "learning_rate": 4e-3, "warmup_steps": 50, "batch_size": 8},
     "gpt": {"epochs": 16, "learning_rate": 2e-3, "warmup_steps": 50},
 }
 HELD_OUT = 51  # of 256 hashes
 
 
 def measure(options, facts):
-    said, chosen_by, tested = parts(facts["set"], options.dev)
+    folds, kinds = facts["options"].get("folds"), facts["method"].split("+")
+    said, chosen_by, tested = parts(facts["set"], options.dev, folds)
     if limit := facts["options"].get("lists"):
         chosen_by, tested = chosen_by[:limit], tested[:limit]
     start = time.perf_counter()
-    models = [language_model(kind, said, options, facts["seed"]) for kind in facts["method"].split("+")]
+    models = [language_model(kind, said, options, facts["seed"]) for kind in kinds]
     trained = time.perf_counter()
     rescorer = lk.tasks.Rescorer.of(models)
-    found = rescorer.fit_weights(chosen_by)
+    found = crossed(chosen_by, kinds, folds, options) if folds else rescorer.fit_weights(chosen_by)
     rescorer = rescorer.with_weights(**found.weights)
     begun = time.perf_counter()
     report = rescorer.evaluate(tested)
@@ -72,16 +84,33 @@ def measure(options, facts):
     }
 
 
-def parts(name, dev):
+def crossed(lists, kinds, folds, options):
+    """The weights for lists of which each is scored by language models that have not read its fold."""
+    features = [None] * len(lists)
+    for fold in range(folds):
+        own = [i for i, one in enumerate(lists) if code(one) % folds == fold]
+        said = [one.reference for one in lists if code(one) % folds != fold]
+        models = [language_model(kind, said, options, 0) for kind in kinds]
+        for i, found in zip(own, lk.tasks.Rescorer.of(models).features([lists[i] for i in own]), strict=True):
+            features[i] = found
+    return search(lists, features)
+
+
+def parts(name, dev, folds=None):
     """What was said in the training part, the lists that choose the weights, and those that are measured."""
     if name != "atis":
         lists = (
-            lk.data.load("hyporadise-nbest", "test-ls-clean") if name == "ls-clean" else lk.data.load("spoken-nbest")
+            lk.data.load("hyporadise-nbest", "test-ls-clean")
+            if name == "ls-clean"
+            else lk.data.load("spoken-nbest", "test")
         )
         return [], [one for one in lists if code(one) % 2], [one for one in lists if code(one) % 2 == 0]
     train = lk.data.load("hyporadise-nbest", "train")
     said = [one.reference for one in train if code(one) >= HELD_OUT]
     held_out = [one for one in train if code(one) < HELD_OUT]
+    if folds:
+        lists = [one for one in train if code(one) >= HELD_OUT] if dev else train
+        return [one.reference for one in lists], lists, held_out if dev else lk.data.load("hyporadise-nbest", "test")
     if dev:
         return said, [one for one in held_out if code(one) % 2], [one for one in held_out if code(one) % 2 == 0]
     return said, held_out, lk.data.load("hyporadise-nbest", "test")
@@ -102,14 +131,16 @@ def language_model(kind, said, options, seed):
     sizes = SIZES[kind] | options.options.get("sizes", {})
     settings = SETTINGS[kind] | options.options.get("settings", {})
     pieces = options.options.get("pieces")
-    changed = hashlib.sha256(repr((sizes, settings, pieces)).encode()).hexdigest()[:6]
+    changed = hashlib.sha256(repr((sizes, settings, pieces, sorted(said))).encode()).hexdigest()[:6]
     folder = options.log.with_suffix("") / f"{kind}-{seed}-{changed}"
     if folder.exists():
         return lk.LanguageModel.load(folder)
     tokenizer = lk.text.BPETokenizer.train(said, pieces) if pieces else lk.text.WordTokenizer.train(said)
     build = lk.models.build_lstm_lm if kind == "lstm" else lk.models.build_gpt2
     model = build(tokenizer.vocab_size, seed=seed, **sizes)
-    windows = lk.data.lm_windows(said, tokenizer, length=LENGTH, batch_size=BATCH, seed=seed)
+    windows = lk.data.lm_windows(
+        said, tokenizer, length=LENGTH, batch_size=settings.get("batch_size", BATCH), seed=seed
+    )
     lk.fit(model, windows, config=lk.TrainingConfig(seed=seed, **settings))
     made = lk.LanguageModel(model, tokenizer)
     made.save(folder)

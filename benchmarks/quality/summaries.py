@@ -108,11 +108,11 @@ def dialogues(options, facts, tested):
     if facts["method"] == "lead":
         return [" ".join(row.document.split("\n")[:3]) for row in tested], {}
     lm = lk.models.load_pretrained(options.options.get("model", MODEL))
-    chats = [[{"role": "user", "content": ASKED.format(dialogue=row.document)}] for row in tested]
     texts = []
-    for i in range(0, len(chats), 4):
-        texts += [made.text for made in lm.chat(chats[i : i + 4], temperature=0, max_new_tokens=MOST)]
-        print(len(texts), repr(texts[-1])[:100], flush=True)
+    for row in tested:
+        asked = [{"role": "user", "content": ASKED.format(dialogue=row.document)}]
+        texts.append(lm.chat(asked, temperature=0, max_new_tokens=MOST).text)
+        print(len(texts), repr(texts[-1])[:200], flush=True)
     return [" ".join(text.split()) for text in texts], {}
 
 

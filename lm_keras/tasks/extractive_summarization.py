@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from lm_keras.training.config import TrainingConfig
 
 MAX_SENTENCES = 200
-AT_ONCE = 16  # documents that go through the scorer together
+AT_ONCE = 64  # documents that go through the scorer together
 OUTPUTS = ("summary", "score", "places")  # of the export
 _FLAT = Documents(tf.RaggedTensorSpec([None, None], tf.int32), tf.TensorSpec([None], tf.int64))
 
@@ -245,7 +245,9 @@ class ExtractiveSummarizer(TextModel):
         return tf.nn.softmax(logits) * inputs["mask"]
 
     def vectors(self, ids: tf.RaggedTensor) -> tf.Tensor:
-        """The encoder's vectors of sentences of ids [N, (n)], float32 [N, D], in a graph: 64 sentences at a time."""
+        """The vectors of sentences of ids [N, (n)], float32 [N, D], in a graph: 64 of like length at a time."""
+        order = tf.argsort(ids.row_lengths(), stable=True)
+        ids = tf.gather(ids, order)
         size, width = tf.cast(ids.nrows(), tf.int32), self.encoder.output["sequence_output"].shape[-1]
 
         def body(start, i, array):
@@ -255,7 +257,8 @@ class ExtractiveSummarizer(TextModel):
 
         array = tf.TensorArray(tf.float32, 0, dynamic_size=True, infer_shape=False, element_shape=[None, width])
         array = array.write(0, tf.zeros([0, width]))
-        return tf.while_loop(lambda start, *_: start < size, body, [0, 1, array])[-1].concat()
+        found = tf.while_loop(lambda start, *_: start < size, body, [0, 1, array])[-1].concat()
+        return tf.gather(found, tf.argsort(order))
 
     # === Export ===
     def signatures(self) -> Served:

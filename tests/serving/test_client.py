@@ -10,6 +10,7 @@ from lm_keras.serving.client.results import (
     Answer,
     Beams,
     Completion,
+    DialogueTurn,
     Extraction,
     FoundRelation,
     Rescoring,
@@ -152,6 +153,15 @@ def test_chats(tasks):
             tasks.chat(wrong)
     with pytest.raises(InputError, match="chat of tasks takes"):
         tasks.chat(hello, length_penalty=1.0)
+
+
+def test_turns_of_a_dialogue(tasks):
+    hello = [{"role": "user", "content": "Hi"}]
+    (found,) = tasks.respond(hello)
+    assert found == DialogueTurn("user\x1fHi", "inform", 0.25, "hello", {"day": "Friday"}, False, [])
+    assert [turn.reply for turn in tasks.respond([hello, hello])] == ["user\x1fHi"] * 2
+    with pytest.raises(InputError, match="give a list such as"):
+        tasks.respond("Hi")
 
 
 def test_vectors_are_arrays(tasks):

@@ -245,7 +245,7 @@ def dialogue_manager(texts):
     """Acts, a tagger's places, and a moderator of classes and words."""
     lists = {"news": ["fire", "police", "Größe"]}
     judge = tasks.Moderator.of(labels_classifier(texts), lists, refused=["wealth", "sport"], threshold=0.99)
-    options = {"moderator": judge, "tagger": word_tagger(texts), "threshold": 0.4}
+    options = {"moderator": judge, "tagger": word_tagger(texts), "threshold": 0.6}
     return tasks.DialogueManager.of(table_policy(), cnn_classifier(texts), **options, max_stays=1)
 
 

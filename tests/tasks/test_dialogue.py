@@ -210,6 +210,7 @@ def chat(texts):
 def test_the_graph_replays_what_python_does(served):
     rng = np.random.default_rng(0)
     chats = [chat(list(rng.choice(served[2], 1 + i % 6))) for i in range(48)]
+    chats += [chat(["the police"]), *(chat([text] * (1 + i % 2)) for i, text in enumerate(served[2]))]
     chats += ["", "user", "assistant\x1fx", "system\x1fx", "user\x1fa\x1euser\x1fb", "system\x1fbe\x1euser\x1fthe"]
     wanted = same(served, chats)
     assert len(set(wanted["state"])) == 5 and {True, False} == set(wanted["handed_over"])

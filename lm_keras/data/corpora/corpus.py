@@ -43,7 +43,8 @@ class Corpus:
         sha256: Of each file, as it is named.
         url: Of the file; of the folder of the files, with a "/" at its end; or of the `archive` that holds them.
         archive: The archive at `url`.
-        embedded: The file inside of gensim's package, for a set that needs no download.
+        embedded: The file inside of gensim's package, or of this one ("lm_keras/..."), for a set that needs no
+            download.
         encoding: Of the text in its files.
         classes: The names of its labels, in their order.
         read_by: The call that reads files which hold no texts.

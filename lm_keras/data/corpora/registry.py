@@ -18,7 +18,7 @@ from lm_keras.data.corpora.labels import LABELLED, TAGGED
 from lm_keras.data.corpora.moderated import MODERATED
 from lm_keras.data.corpora.questions import QUESTIONS
 from lm_keras.data.corpora.related import RELATED
-from lm_keras.data.corpora.running_text import DUMP, TABLES, TEXTS, WORDS, gensim_file, wiki_paragraphs
+from lm_keras.data.corpora.running_text import DUMP, TABLES, TEXTS, WORDS, embedded_file, wiki_paragraphs
 from lm_keras.data.corpora.text_pairs import DIALOGUES, PAIRS, SUMMARIES
 from lm_keras.errors import InputError, naming
 from lm_keras.utils.atomic_files import locked
@@ -74,7 +74,7 @@ def load(name: str, split: str = "train") -> list:
     if corpus.embedded == DUMP:
         return part(wiki_paragraphs(cache_folder()), split)
     if corpus.embedded:
-        return corpus.read(gensim_file(corpus.embedded).read_text("utf-8"), split)
+        return corpus.read(embedded_file(corpus.embedded).read_text("utf-8"), split)
     files = corpus.files[split]
     files = [files] if isinstance(files, str) else files
     if None in [_locate(corpus, file) for file in files]:
@@ -124,7 +124,7 @@ def locate(name: str) -> Path | None:
     """
     corpus = _find(name)
     if corpus.embedded:
-        return gensim_file(corpus.embedded)
+        return embedded_file(corpus.embedded)
     for folder in _folders(corpus):
         paths = [_in(folder, file) for file in corpus.sha256]
         if None not in paths:

@@ -43,6 +43,12 @@ def gensim_file(name: str) -> Path:
     return path
 
 
+def embedded_file(name: str) -> Path:
+    """A file that needs no download: of this package, whose name begins with lm_keras/, or of gensim."""
+    own = name.removeprefix("lm_keras/")
+    return gensim_file(name) if own == name else Path(__file__).parents[2] / own
+
+
 def clean_markup(text: str) -> str:
     """Removes what gensim's filter_wiki leaves: list marks, quote marks, holes where templates stood."""
     text = re.sub(r"^[*#:;,]+\s*", "", text)

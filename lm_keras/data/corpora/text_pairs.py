@@ -138,6 +138,14 @@ def read_hypotheses(content: str, split: str) -> list[Hypotheses]:
     ]
 
 
+def read_spoken(content: str, split: str) -> list[Hypotheses]:
+    """spoken-nbest: the same with the names of `lk.data.read_hypotheses`."""
+    return [
+        Hypotheses(row["reference"], tuple(row["hypotheses"]), tuple(row["scores"]), row["id"])
+        for row in json_lines(content)
+    ]
+
+
 _PARTS = {"train": "train", "validation": "val", "test": "test_2016_flickr", "test-2017": "test_2017_flickr"}
 
 PAIRS = (
@@ -193,6 +201,15 @@ PAIRS = (
             "test_atis.jsonl": "1d4a8d4a89248adcadff89d527d04f158b3a989c9d5f44ad2aba6d97abe4050c",
             "test_ls_clean.jsonl": "c995f0b70f27ef78b67fe78cc29dea8fc10e7f1c5ca9676efad7ceffbf0d4051",
         },
+    ),
+    Corpus(
+        name="spoken-nbest",
+        description="200 sentences of Shakespeare, spoken by a program, and the guesses of Whisper tiny.en; embedded",
+        licence="Apache-2.0; the text is in the public domain",
+        source="lm_keras, made by tools/spoken_nbest.py",
+        splits=("test",),
+        read=read_spoken,
+        embedded="lm_keras/data/corpora/spoken_nbest.jsonl",
     ),
 )
 

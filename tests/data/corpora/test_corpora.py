@@ -58,7 +58,17 @@ def test_the_table():
         *("hate-offensive", "hatecheck"),
         *("conll2003", "msra-ner", "conll04", "squad2-cs224n-dev", "xquad", "cmu-qa", "babi"),
         *("dailydialog", "cornell-pairs", "chatterbot-corpus", "dialogsum", "scitldr", "lcsts-part3"),
-        *("multi30k", "hyporadise-nbest", "piqa", "lambada", "blimp", "wordsim353", "simlex999", "word-analogies"),
+        *(
+            "multi30k",
+            "hyporadise-nbest",
+            "spoken-nbest",
+            "piqa",
+            "lambada",
+            "blimp",
+            "wordsim353",
+            "simlex999",
+            "word-analogies",
+        ),
         *("glove-6b-50d", "gpt2-bpe"),
     ]
     for corpus in CORPORA.values():
