@@ -211,6 +211,7 @@ RECORDS = [
     ),
     (lk.data.QuestionAnswer("", "Who?", (), True), ["Who?"]),
     (lk.data.Translation("one", "eins", "un"), ["one", "eins", "un"]),
+    (lk.data.TextPair("one", "eins"), ["one", "eins"]),
     (lk.data.Dialogue(("Hi.", "Hello."), ("greet", "greet"), ("none", "none"), "topic"), ["Hi.", "Hello."]),
     (lk.data.Summary("A document.", ("short", "brief"), ("topic",), 5, "id"), ["A document.", "short", "brief"]),
     (lk.data.Hypotheses("said", ("sad", "set"), (0.1, 0.2), "id"), ["said", "sad", "set"]),
