@@ -60,6 +60,7 @@ def test_the_table():
         *("dailydialog", "cornell-pairs", "chatterbot-corpus", "dialogsum", "scitldr", "lcsts-part3"),
         *(
             "multi30k",
+            "tatoeba-cmn",
             "hyporadise-nbest",
             "spoken-nbest",
             "piqa",
