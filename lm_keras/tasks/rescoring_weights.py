@@ -11,6 +11,7 @@ from lm_keras.tasks.rescoring_metrics import edits_of
 from lm_keras.utils.checks import check_whole
 
 GRID = tuple(10 ** (k / 8) for k in range(-24, 9))  # 0.001, 0.0013, ..., 10
+FACTORS = tuple(10 ** (k / 16) for k in range(-16, 17))  # of all weights at once
 ROUNDS = 8
 TIE = 1e-4  # as of rescoring
 
@@ -41,10 +42,12 @@ def search(lists: Sequence[Hypotheses], features: Sequence[np.ndarray], *, round
     """Searches weights by coordinates (as Powell's method does, Och 2003, on a grid in place of its line search).
 
     It begins with the recognizer alone. A round goes through all language models together, then through each of
-    them, then through the weight of the length. Each is tried at 0 and at 10^(k/8), k = -24 ... 8 (0.001 to 10), the
-    length at the negative numbers, too; all language models together are multiplied by these numbers. Of equally good
-    values the middle one is taken, unless the present one is as good. It ends after a round without a change. There
-    is no chance in it.
+    them, then through the weight of the length, and last through all of these at once. Each is tried at 0 and at
+    10^(k/8), k = -24 ... 8 (0.001 to 10), the length at the negative numbers, too; all language models together are
+    multiplied by these numbers, and all at once by 10^(k/16), k = -16 ... 16. Of equally good values the middle one
+    is taken, unless the present one is as good. It ends after a round without a change. With several language models
+    it begins anew with each of them alone, then with the others beside it, and the best end is taken. There is no
+    chance in it.
 
     Args:
         lists: With references.
@@ -58,41 +61,53 @@ def search(lists: Sequence[Hypotheses], features: Sequence[np.ndarray], *, round
         InputError: The references have no word.
     """
     check_whole("rounds", rounds)
-    space = _Space(lists, features)
-    vector, path = np.zeros(space.num_features), []
-    vector[0] = 1.0
+    space, path = _Space(lists, features), []
+    models = range(1, space.num_features - 1)
+    found = [_descend(space, _moves(space.num_features, models), rounds, path)]
+    for one in models if len(models) > 1 else ():
+        alone = _descend(space, _moves(space.num_features, [one]), rounds, path)
+        found.append(_descend(space, _moves(space.num_features, models), rounds, path, alone))
+    best = min(found, key=space.errors)  # the first of equally good ones
+    return FoundWeights(_named(best), space.errors(best) / space.num_words, tuple(path))
+
+
+def _descend(space, moves, rounds, path, vector=None):
+    """The vector of weights from which no move leads to fewer errors; it begins with the recognizer alone."""
+    vector = np.eye(space.num_features)[0] if vector is None else vector
     for _ in range(rounds):
         before = vector.copy()
-        for tries in _coordinates(space.num_features):
+        for tries in moves:
             vector = _best(space, vector, list(tries(vector)), path)
         if (vector == before).all():
             break
-    errors = space.errors(vector)
-    return FoundWeights(_named(vector), errors / space.num_words, tuple(path))
+    return vector
 
 
-def _coordinates(size: int) -> Iterator[Callable]:
-    """Functions of a vector of weights that yield the vectors to try."""
+def _moves(size: int, models: Sequence[int]) -> list[Callable[[np.ndarray], Iterator[np.ndarray]]]:
+    """Functions of a vector of weights that yield the vectors to try; `models`: the places that are not 0."""
+    models, everything = list(models), [*models, size - 1]
 
     def together(vector):
-        models = vector[1:-1]
-        direction = models / models.max() if models.max() > 0 else np.ones_like(models)
+        most = vector[models].max()
+        direction = vector[models] / most if most > 0 else 1.0
         for value in (0.0, *GRID):
-            yield np.concatenate([vector[:1], value * direction, vector[-1:]])
+            yield _changed(vector, models, value * direction)
+
+    def scaled(vector):
+        for factor in FACTORS:
+            yield _changed(vector, everything, factor * vector[everything])
 
     def one(place, values):
-        def tries(vector):
-            for value in values:
-                changed = vector.copy()
-                changed[place] = value
-                yield changed
+        return lambda vector: (_changed(vector, [place], value) for value in values)
 
-        return tries
+    each = [one(place, (0.0, *GRID)) for place in models] if len(models) > 1 else []
+    return [together, *each, one(size - 1, (*(-value for value in reversed(GRID)), 0.0, *GRID)), scaled]
 
-    yield together
-    if size > 3:
-        yield from (one(place, (0.0, *GRID)) for place in range(1, size - 1))
-    yield one(size - 1, (*(-value for value in reversed(GRID)), 0.0, *GRID))
+
+def _changed(vector, places, values):
+    changed = vector.copy()
+    changed[places] = values
+    return changed
 
 
 def _best(space, vector, tries, path):
