@@ -404,7 +404,7 @@ def test_a_checkpoint_whose_place_is_none(net, tmp_path, name, value):
 
 
 def test_best_weights_of_another_model(net):
-    state = RunState(net, net, None, lk.TrainingConfig(), 2, types.SimpleNamespace(task=None, measures=()))
+    state = RunState(net, net, None, lk.TrainingConfig(), 2, types.SimpleNamespace(task=None, measures=(), loss=None))
     state.restore(PROGRESS, [np.zeros((2, 1)), np.zeros(1)])
     with pytest.raises(lk.InputError, match="best weights of another model"):
         state.restore(PROGRESS, [np.zeros((2, 1)), np.zeros(3)])

@@ -33,7 +33,7 @@ def test_editors_are_shown_the_options_that_there_are():
     assert typing.get_type_hints(GenerationOptions) == typing.get_type_hints(lk.GenerationConfig)
     assert list(GenerationOptions.__annotations__) == [field.name for field in FIELDS]
     for call in (lk.LanguageModel.generate, lk.LanguageModel.stream, lk.tasks.TextToText.generate):
-        parameters = inspect.signature(call).parameters
+        parameters = inspect.signature(call, eval_str=True).parameters
         assert list(parameters)[2:] == ["config", "options"]
         assert typing.get_args(parameters["options"].annotation) == (GenerationOptions,)
 
