@@ -1,7 +1,5 @@
 """What an encoder-decoder reads of a source text: alike in Python, in training and in an export."""
 
-from collections.abc import Sequence
-
 import tensorflow as tf
 
 from lm_keras.text.tokenizers.base import Tokenizer
@@ -21,10 +19,6 @@ class Sources:
     def encode(self, text: str) -> list[int]:
         """Returns the ids of a text."""
         return self.tokenizer.encode(text)[: self.max_tokens]
-
-    def encode_batch(self, texts: Sequence[str]) -> list[list[int]]:
-        """Returns the ids of several texts."""
-        return [ids[: self.max_tokens] for ids in self.tokenizer.encode_batch(texts)]
 
     def tf_encode(self, strings: tf.Tensor) -> tf.Tensor:
         """The ids of strings [B] as int32 [B, S], filled up with -1."""

@@ -97,10 +97,7 @@ def train_text_to_text(
     if patience is not None:
         check_whole("patience", patience, 0)
     copies = model.copy_slots > 0 if isinstance(model, Seq2SeqLM) else model == "pointer_generator"
-    if copies and label_smoothing:
-        raise InputError("label_smoothing is for models without copying: no probability is for words to copy")
-    smoothing = 0.0 if copies else 0.1
-    loss = CrossEntropy(label_smoothing=smoothing if label_smoothing is None else label_smoothing)
+    loss = _loss(label_smoothing, copies)
     train, held_out = train_and_held_out(sources, targets, validation, seed)
     settings, options = settings_of(config, settings, options)
 
@@ -135,6 +132,14 @@ def train_text_to_text(
     history = fit(built, batches, others, config, [chosen], loss=loss).history
     made.history = {**history, f"val_{metric}": chosen.values}
     return made
+
+
+def _loss(label_smoothing, copies):
+    """The cross-entropy, smoothed by a tenth unless it is said otherwise or the model copies."""
+    if copies and label_smoothing:
+        raise InputError("label_smoothing is for models without copying: no probability is for words to copy")
+    default = 0.0 if copies else 0.1
+    return CrossEntropy(label_smoothing=default if label_smoothing is None else label_smoothing)
 
 
 def train_and_held_out(
